@@ -1,0 +1,3 @@
+//! The dialects: pure translations between wire messages and [`crate::Request`], [`crate::Reply`], [`crate::Event`].
+
+pub mod socketio;

@@ -1,0 +1,254 @@
+//! What the server says: replies to requests, and events pushed to a session or a room.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::channel::Permissions;
+use crate::ids::{ChannelId, ConsumerId, ProducerId, TransportId, UserId};
+use crate::media::{Layers, MediaKind, Source, StreamType};
+use crate::rtp::{RtpCapabilities, RtpParameters};
+use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
+
+/// A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct IceServer {
+    /// `stun:`, `turn:` or `turns:` addresses.
+    pub urls: Vec<String>,
+    /// TURN user name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// TURN password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// Whether the client may try every candidate or relays only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IceTransportPolicy {
+    /// Every candidate.
+    #[default]
+    All,
+    /// Relays only: the server does not learn the client's address.
+    Relay,
+}
+
+/// What a client's `RTCPeerConnection` is made with.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtcConfig {
+    /// STUN and TURN servers; empty is fine, the SFU is reached directly.
+    pub ice_servers: Vec<IceServer>,
+    /// Which candidates to use.
+    pub ice_transport_policy: IceTransportPolicy,
+}
+
+/// A track somebody sends.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProducerInfo {
+    /// Its id, to consume it.
+    pub producer_id: ProducerId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// `{source}`, as it was given with `produce`.
+    pub app_data: AppData,
+    /// Nothing is sent at the moment.
+    pub paused: bool,
+}
+
+/// The part of a producer's `appData` that the server understands and passes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct AppData {
+    /// What the track shows.
+    pub source: Source,
+}
+
+/// How a participant is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ParticipantState {
+    /// Nothing of the microphone is heard.
+    pub muted: bool,
+    /// Hears nobody.
+    pub deafened: bool,
+    /// Speaks at the moment, by the client's own account.
+    pub speaking: bool,
+}
+
+/// Somebody in a room.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    /// Who.
+    pub user_id: UserId,
+    /// The name to show.
+    pub name: String,
+    /// How they are.
+    #[serde(flatten)]
+    pub state: ParticipantState,
+    /// What they send.
+    pub producers: Vec<ProducerInfo>,
+}
+
+/// Whether media is encrypted end to end, or recorded. Both are off until the features exist; the fields
+/// are there so that a client can always say truly which it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// No.
+    #[default]
+    Off,
+}
+
+/// Everything a client needs to go on after it joined, in one message.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Joined {
+    /// Where one is now.
+    pub channel_id: ChannelId,
+    /// What people call it.
+    pub channel_name: String,
+    /// Which SFU holds the room: an opaque name.
+    pub sfu_endpoint: String,
+    /// Who one is, as the others see it.
+    pub user_id: UserId,
+    /// The others, with what they send.
+    pub participants: Vec<Participant>,
+    /// What one may do.
+    pub permissions: Permissions,
+    /// How to make peer connections.
+    pub rtc_config: RtcConfig,
+    /// RFC 3339, or null when there is no TURN credential.
+    pub turn_credential_expires_at: Option<String>,
+    /// What `getRouterRtpCapabilities` would answer: saves a round trip.
+    pub router_rtp_capabilities: Arc<RtpCapabilities>,
+    /// End-to-end encryption of this channel.
+    pub e2ee: Policy,
+    /// Recording of this channel.
+    pub recording: Policy,
+}
+
+/// The answer to a request that succeeded.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[allow(missing_docs, reason = "each field is what its name says; docs/protocol/socketio.md has them all")]
+pub enum Reply {
+    /// In the channel.
+    Joined(Box<Joined>),
+    /// Out of it.
+    Left { channel_id: ChannelId },
+    /// What the SFU can forward.
+    RouterRtpCapabilities { rtp_capabilities: Arc<RtpCapabilities> },
+    /// A transport to connect to.
+    TransportCreated {
+        #[serde(rename = "id")]
+        transport_id: TransportId,
+        direction: Direction,
+        ice_parameters: IceParameters,
+        ice_candidates: Vec<IceCandidate>,
+        dtls_parameters: DtlsParameters,
+    },
+    /// The server has the client's DTLS parameters.
+    TransportConnected { transport_id: TransportId },
+    /// The new ICE credentials.
+    IceRestarted { transport_id: TransportId, ice_parameters: IceParameters },
+    /// The producer's id.
+    Produced { producer_id: ProducerId },
+    /// The producer is paused.
+    ProducerPaused { producer_id: ProducerId },
+    /// The producer goes on.
+    ProducerResumed { producer_id: ProducerId },
+    /// The producer is no more.
+    ProducerClosed { producer_id: ProducerId },
+    /// What `mediasoup-client`'s `transport.consume` takes, and who it is from.
+    Consumed {
+        #[serde(rename = "id")]
+        consumer_id: ConsumerId,
+        producer_id: ProducerId,
+        user_id: UserId,
+        kind: MediaKind,
+        rtp_parameters: Box<RtpParameters>,
+        #[serde(rename = "type")]
+        stream_type: StreamType,
+        app_data: AppData,
+        paused: bool,
+        producer_paused: bool,
+    },
+    /// The consumer is paused.
+    ConsumerPaused { consumer_id: ConsumerId },
+    /// The consumer goes on.
+    ConsumerResumed { consumer_id: ConsumerId },
+    /// The consumer is no more.
+    ConsumerClosed { consumer_id: ConsumerId },
+    /// The wish is noted.
+    PreferredLayersSet {
+        consumer_id: ConsumerId,
+        #[serde(flatten)]
+        layers: Layers,
+    },
+    /// A key frame is asked for, or was a moment ago.
+    KeyFrameRequested { consumer_id: ConsumerId },
+    /// One's state, as the others see it now.
+    StateUpdated {
+        #[serde(flatten)]
+        state: ParticipantState,
+    },
+}
+
+/// Something a client is told without having asked.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+#[allow(missing_docs, reason = "each field is what its name says; docs/protocol/socketio.md has them all")]
+pub enum Event {
+    /// Somebody came.
+    ParticipantJoined(Participant),
+    /// Somebody went.
+    ParticipantLeft { user_id: UserId },
+    /// Somebody muted, deafened, began or ceased to speak.
+    ParticipantState {
+        user_id: UserId,
+        #[serde(flatten)]
+        state: ParticipantState,
+    },
+    /// Somebody sends a new track: consume it.
+    NewProducer(ProducerInfo),
+    /// A track is no more: drop its consumer.
+    ProducerClosed { producer_id: ProducerId, user_id: UserId },
+    /// A track is silent for now.
+    ProducerPaused { producer_id: ProducerId, user_id: UserId },
+    /// It goes on.
+    ProducerResumed { producer_id: ProducerId, user_id: UserId },
+    /// Who is heard, loudest first; empty when all are silent.
+    ActiveSpeakers { speakers: Vec<Speaker> },
+    /// A transport of one's own moved on.
+    TransportState { transport_id: TransportId, state: TransportState },
+    /// One's consumer gets other layers now; null while it gets nothing.
+    LayersChanged { consumer_id: ConsumerId, layers: Option<Layers> },
+    /// One is no longer in the channel, not by one's own doing; join again if `rejoin`.
+    Left { channel_id: ChannelId, reason: LeftReason, rejoin: bool },
+}
+
+/// Why a session was put out of its room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftReason {
+    /// The media thread of the room died.
+    MediaLost,
+    /// The server stops.
+    ShuttingDown,
+}
+
+/// One who is heard.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Speaker {
+    /// Who.
+    pub user_id: UserId,
+    /// On which track.
+    pub producer_id: ProducerId,
+    /// How loud, in dBov: -127 (silence) to 0.
+    pub level: i8,
+}

@@ -1,0 +1,22 @@
+//! Parlor's vocabulary: ids, requests, events, errors, media parameters and the codecs of the dialects.
+//!
+//! Everything here is plain data: no I/O, no clock, no randomness. The rules of a room (`parlor-rooms`) and
+//! the media plane (`parlor-sfu`) share this crate and nothing else.
+
+pub mod channel;
+pub mod codec;
+pub mod error;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod media;
+pub mod request;
+pub mod rtp;
+pub mod transport;
+
+pub use channel::{Channel, Identity, Permissions, Tier};
+pub use error::{Culprit, Error, ErrorCode};
+pub use event::{Event, Joined, Participant, ParticipantState, ProducerInfo, Reply};
+pub use ids::{ChannelId, ConsumerId, ProducerId, RouterId, SessionId, TransportId, UserId};
+pub use media::{MediaCommand, MediaEvent, MediaKind, Source};
+pub use request::Request;

@@ -1,0 +1,252 @@
+//! What the rules tell the media plane to do, and what it answers: the only thing the two share.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ids::{ConsumerId, ProducerId, RouterId, TransportId};
+use crate::rtp::{RtpCapabilities, RtpParameters};
+use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
+
+/// Sound or picture.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Picture.
+    Video,
+}
+
+/// What a producer shows or lets hear; decides permissions and limits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A microphone.
+    Mic,
+    /// A camera.
+    Camera,
+    /// A shared screen (or the sound that comes with it).
+    Screen,
+}
+
+/// A layer of a simulcast or SVC stream; 0 is the smallest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Layers {
+    /// Size.
+    pub spatial_layer: u8,
+    /// Frame rate; `None` where the stream has no temporal layers or all are wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temporal_layer: Option<u8>,
+}
+
+/// How a producer offers its quality levels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamType {
+    /// One stream, one quality.
+    Simple,
+    /// Several streams of the same picture.
+    Simulcast,
+    /// One stream with layers inside.
+    Svc,
+}
+
+/// An order to the media plane. Ids are made by the rules; commands for ids the plane does not know
+/// (because they closed a moment ago) change nothing.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MediaCommand {
+    /// Makes a router.
+    CreateRouter {
+        /// The new router's id.
+        router: RouterId,
+    },
+    /// Closes a router and all in it. Nothing is answered, no further event of it follows.
+    CloseRouter {
+        /// The router.
+        router: RouterId,
+    },
+    /// Makes a transport; answered by `TransportCreated` or `TransportFailed`.
+    CreateTransport {
+        /// Where it belongs.
+        router: RouterId,
+        /// The new transport's id.
+        transport: TransportId,
+        /// Which way it carries media, seen from the client.
+        direction: Direction,
+    },
+    /// Gives the client's DTLS parameters; answered by `TransportConnected` or `TransportFailed`.
+    ConnectTransport {
+        /// The transport.
+        transport: TransportId,
+        /// What the client said.
+        dtls: DtlsParameters,
+    },
+    /// New ICE credentials; answered by `IceRestarted`.
+    RestartIce {
+        /// The transport.
+        transport: TransportId,
+    },
+    /// Closes a transport with its producers and consumers. Nothing is answered.
+    CloseTransport {
+        /// The transport.
+        transport: TransportId,
+    },
+    /// Starts to take a track; answered by `Produced` or `ProduceFailed`.
+    Produce {
+        /// The send transport it arrives on.
+        transport: TransportId,
+        /// The new producer's id.
+        producer: ProducerId,
+        /// Sound or picture.
+        kind: MediaKind,
+        /// What it shows.
+        source: Source,
+        /// What the client says it will send; validated on its own, not yet against other producers.
+        rtp: Arc<RtpParameters>,
+        /// Begins paused.
+        paused: bool,
+        /// The bitrate the sender may use, in bit/s; enforced on what arrives.
+        max_bitrate: u32,
+    },
+    /// Stops or goes on forwarding what a producer sends.
+    SetProducerPaused {
+        /// The producer.
+        producer: ProducerId,
+        /// Whether it is to be silent.
+        paused: bool,
+    },
+    /// Closes a producer and every consumer of it. Nothing is answered.
+    CloseProducer {
+        /// The producer.
+        producer: ProducerId,
+    },
+    /// Starts to send a producer's track to somebody; answered by `Consumed` or `ConsumeFailed`.
+    Consume {
+        /// The receive transport to send on.
+        transport: TransportId,
+        /// The new consumer's id.
+        consumer: ConsumerId,
+        /// What to send.
+        producer: ProducerId,
+        /// What the receiver can decode.
+        capabilities: Arc<RtpCapabilities>,
+        /// Begins paused.
+        paused: bool,
+    },
+    /// Stops or goes on sending.
+    SetConsumerPaused {
+        /// The consumer.
+        consumer: ConsumerId,
+        /// Whether it is to be silent.
+        paused: bool,
+    },
+    /// Stops sending for good. Nothing is answered.
+    CloseConsumer {
+        /// The consumer.
+        consumer: ConsumerId,
+    },
+    /// The layers a receiver wants at the most. Nothing is answered; `LayersChanged` follows when they change.
+    SetPreferredLayers {
+        /// The consumer.
+        consumer: ConsumerId,
+        /// The highest layers to send.
+        layers: Layers,
+    },
+    /// Asks the producer's sender for a key frame (throttled).
+    RequestKeyFrame {
+        /// Who needs it.
+        consumer: ConsumerId,
+    },
+}
+
+/// What the media plane reports.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MediaEvent {
+    /// A transport is there.
+    TransportCreated {
+        /// Which.
+        transport: TransportId,
+        /// Its ICE credentials.
+        ice: IceParameters,
+        /// Its addresses.
+        candidates: Vec<IceCandidate>,
+        /// Its DTLS end.
+        dtls: DtlsParameters,
+    },
+    /// The client's DTLS parameters are in place; the handshake may begin.
+    TransportConnected {
+        /// Which.
+        transport: TransportId,
+    },
+    /// Creating or connecting a transport did not work.
+    TransportFailed {
+        /// Which.
+        transport: TransportId,
+        /// Why.
+        error: Error,
+    },
+    /// The transport has new ICE credentials.
+    IceRestarted {
+        /// Which.
+        transport: TransportId,
+        /// The new ones.
+        ice: IceParameters,
+    },
+    /// ICE or DTLS of a transport moved on.
+    TransportState {
+        /// Which.
+        transport: TransportId,
+        /// Where it is now.
+        state: TransportState,
+    },
+    /// A producer is there.
+    Produced {
+        /// Which.
+        producer: ProducerId,
+    },
+    /// A producer could not be made.
+    ProduceFailed {
+        /// Which.
+        producer: ProducerId,
+        /// Why.
+        error: Error,
+    },
+    /// A consumer is there.
+    Consumed {
+        /// Which.
+        consumer: ConsumerId,
+        /// What its receiver will get.
+        rtp: Box<RtpParameters>,
+        /// How its quality can be chosen.
+        stream_type: StreamType,
+    },
+    /// A consumer could not be made.
+    ConsumeFailed {
+        /// Which.
+        consumer: ConsumerId,
+        /// Why.
+        error: Error,
+    },
+    /// Other layers are sent from now on; `None` while nothing is.
+    LayersChanged {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// What it gets now.
+        layers: Option<Layers>,
+    },
+    /// Who is heard, loudest first; at most a few times a second, and once more, empty, when all are silent.
+    Speakers {
+        /// The router.
+        router: RouterId,
+        /// The audio producers heard, with their level in dBov (-127 to 0).
+        levels: Vec<(ProducerId, i8)>,
+    },
+    /// The media thread of a router died; all in it is gone.
+    RouterLost {
+        /// The router.
+        router: RouterId,
+    },
+}

@@ -1,0 +1,119 @@
+//! What a client can ask for, whatever dialect it speaks.
+
+use std::sync::Arc;
+
+use crate::ids::{ChannelId, ConsumerId, ProducerId, TransportId};
+use crate::media::{Layers, MediaKind, Source};
+use crate::rtp::{RtpCapabilities, RtpParameters};
+use crate::transport::{Direction, DtlsParameters};
+
+/// A request, well-formed but not yet allowed: every id in it is a claim.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Request {
+    /// Enter a channel.
+    Join {
+        /// Which.
+        channel: ChannelId,
+        /// What the client can decode, if it knows already; `Consume` may bring it later.
+        capabilities: Option<Arc<RtpCapabilities>>,
+    },
+    /// Leave the channel.
+    Leave {
+        /// Which, if the client names it; it must be the one the session is in.
+        channel: Option<ChannelId>,
+    },
+    /// Ask what the SFU can forward.
+    GetRouterRtpCapabilities,
+    /// Make a transport.
+    CreateTransport {
+        /// Which way; one of each at most.
+        direction: Direction,
+    },
+    /// Give a transport the client's DTLS parameters.
+    ConnectTransport {
+        /// Which.
+        transport: TransportId,
+        /// The client's end.
+        dtls: DtlsParameters,
+    },
+    /// Get new ICE credentials for a transport, after the client's network changed.
+    RestartIce {
+        /// Which.
+        transport: TransportId,
+    },
+    /// Start to send a track.
+    Produce {
+        /// On which transport.
+        transport: TransportId,
+        /// Sound or picture.
+        kind: MediaKind,
+        /// What it shows.
+        source: Source,
+        /// How it will be sent.
+        rtp: Arc<RtpParameters>,
+        /// Begins paused.
+        paused: bool,
+    },
+    /// Stop sending a track for now.
+    PauseProducer {
+        /// Which.
+        producer: ProducerId,
+    },
+    /// Send it again.
+    ResumeProducer {
+        /// Which.
+        producer: ProducerId,
+    },
+    /// Stop sending it for good.
+    CloseProducer {
+        /// Which.
+        producer: ProducerId,
+    },
+    /// Start to receive somebody's track.
+    Consume {
+        /// Whose.
+        producer: ProducerId,
+        /// On which transport; the session's receive transport if not said.
+        transport: Option<TransportId>,
+        /// What the client can decode; what it said at join if not said.
+        capabilities: Option<Arc<RtpCapabilities>>,
+        /// Begins paused.
+        paused: bool,
+    },
+    /// Stop receiving a track for now.
+    PauseConsumer {
+        /// Which.
+        consumer: ConsumerId,
+    },
+    /// Receive it again.
+    ResumeConsumer {
+        /// Which.
+        consumer: ConsumerId,
+    },
+    /// Stop receiving it for good.
+    CloseConsumer {
+        /// Which.
+        consumer: ConsumerId,
+    },
+    /// Say which layers of a track are wanted at the most.
+    SetPreferredLayers {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// The highest wanted.
+        layers: Layers,
+    },
+    /// Ask for a key frame, after a decoder lost its way.
+    RequestKeyFrame {
+        /// Which consumer.
+        consumer: ConsumerId,
+    },
+    /// Tell the room how one is. What is left out stays as it is.
+    UpdateState {
+        /// Nothing of the microphone is to be heard.
+        muted: Option<bool>,
+        /// Nothing of the others is heard here.
+        deafened: Option<bool>,
+        /// The client hears its user speak.
+        speaking: Option<bool>,
+    },
+}

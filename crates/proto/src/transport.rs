@@ -1,0 +1,205 @@
+//! ICE and DTLS parameters of a transport, in the field names that `mediasoup-client` reads.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::limits;
+
+/// Which way media flows on a transport, seen from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The client sends: it carries producers.
+    Send,
+    /// The client receives: it carries consumers.
+    Recv,
+}
+
+/// The server's ICE credentials for one transport.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceParameters {
+    /// The ufrag a client's STUN requests begin with.
+    pub username_fragment: String,
+    /// The key of the STUN message integrity.
+    pub password: String,
+    /// Always true: the server answers checks and makes none (RFC 8445, section 2.5).
+    pub ice_lite: bool,
+}
+
+/// The password never reaches a log.
+impl std::fmt::Debug for IceParameters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceParameters").field("username_fragment", &self.username_fragment).finish_non_exhaustive()
+    }
+}
+
+/// Below ICE: what carries the packets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Datagrams.
+    Udp,
+    /// A stream with RFC 4571 framing, opened by the client.
+    Tcp,
+}
+
+/// One address at which the SFU can be reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceCandidate {
+    /// Equal for candidates of the same kind and base (RFC 8445, section 5.1.1.3).
+    pub foundation: String,
+    /// Higher is tried first.
+    pub priority: u32,
+    /// The announced address.
+    pub ip: IpAddr,
+    /// The same again under the name newer clients read.
+    pub address: IpAddr,
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// The announced port.
+    pub port: u16,
+    /// Always `host`.
+    #[serde(rename = "type")]
+    pub kind: CandidateKind,
+    /// Always `passive`, on TCP only: clients connect, the server listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_type: Option<TcpType>,
+}
+
+/// The kinds of candidate an ICE-lite server has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CandidateKind {
+    /// An address of the server itself.
+    Host,
+}
+
+/// Who opens a TCP connection (RFC 6544).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TcpType {
+    /// The other side does.
+    Passive,
+}
+
+/// Which side begins the DTLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DtlsRole {
+    /// Leaves it to the other side.
+    Auto,
+    /// Begins.
+    Client,
+    /// Waits.
+    Server,
+}
+
+/// A hash of the certificate that will be shown in the handshake.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DtlsFingerprint {
+    /// The hash function: `sha-256`, `sha-384`, `sha-512`…
+    pub algorithm: String,
+    /// Upper or lower case hexadecimal bytes, separated by colons.
+    pub value: String,
+}
+
+/// What one side says of its DTLS end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DtlsParameters {
+    /// The role of the side that says it.
+    #[serde(default = "auto")]
+    pub role: DtlsRole,
+    /// At least one, or nothing could be verified.
+    pub fingerprints: Vec<DtlsFingerprint>,
+}
+
+fn auto() -> DtlsRole {
+    DtlsRole::Auto
+}
+
+/// Hash functions a fingerprint may use, with their length in bytes. SHA-1 and MD5 are refused: a second
+/// preimage of the certificate would be a man in the middle.
+const HASHES: [(&str, usize); 3] = [("sha-256", 32), ("sha-384", 48), ("sha-512", 64)];
+
+impl DtlsParameters {
+    /// The strongest usable fingerprint, or what is wrong with the list.
+    pub fn strongest_fingerprint(&self) -> Result<(&'static str, Vec<u8>), Error> {
+        let field = "dtlsParameters.fingerprints";
+        if self.fingerprints.is_empty() {
+            return Err(Error::invalid(field, "must not be empty"));
+        }
+        if self.fingerprints.len() > limits::MAX_FINGERPRINTS {
+            return Err(Error::invalid(field, format!("has more than {} entries", limits::MAX_FINGERPRINTS)));
+        }
+        for (name, length) in HASHES.iter().rev() {
+            let mut named = self.fingerprints.iter().filter(|f| f.algorithm.eq_ignore_ascii_case(name));
+            if let Some(fingerprint) = named.next() {
+                return match parse_hex(&fingerprint.value) {
+                    Some(bytes) if bytes.len() == *length => Ok((name, bytes)),
+                    _ => Err(Error::invalid(field, format!("the {name} value is not {length} hexadecimal bytes separated by colons"))),
+                };
+            }
+        }
+        Err(Error::invalid(field, "has none of sha-256, sha-384, sha-512"))
+    }
+}
+
+/// Reads `AB:CD:…`.
+fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    text.split(':').map(|pair| (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten()).collect()
+}
+
+/// How far a transport has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportState {
+    /// Made, no valid check has arrived.
+    New,
+    /// ICE works, DTLS is under way.
+    Connecting,
+    /// Media can flow.
+    Connected,
+    /// No consent for some time; it may come back, or ICE be restarted.
+    Disconnected,
+    /// Given up.
+    Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(list: &[(&str, &str)]) -> DtlsParameters {
+        let fingerprints = list.iter().map(|(a, v)| DtlsFingerprint { algorithm: (*a).into(), value: (*v).into() }).collect();
+        DtlsParameters { role: DtlsRole::Client, fingerprints }
+    }
+
+    #[test]
+    fn an_empty_fingerprint_list_is_refused() {
+        assert!(parameters(&[]).strongest_fingerprint().is_err());
+    }
+
+    #[test]
+    fn sha1_alone_is_refused() {
+        let value = ["AB"; 20].join(":");
+        assert!(parameters(&[("sha-1", &value)]).strongest_fingerprint().is_err());
+    }
+
+    #[test]
+    fn the_strongest_hash_is_the_one_verified() {
+        let (short, long) = (["AB"; 32].join(":"), ["cd"; 48].join(":"));
+        let (name, bytes) = parameters(&[("sha-256", &short), ("SHA-384", &long)]).strongest_fingerprint().expect("usable");
+        assert_eq!((name, bytes), ("sha-384", vec![0xcd; 48]));
+    }
+
+    #[test]
+    fn a_fingerprint_of_the_wrong_length_is_refused() {
+        assert!(parameters(&[("sha-256", "AB:CD")]).strongest_fingerprint().is_err());
+        assert!(parameters(&[("sha-256", "zz")]).strongest_fingerprint().is_err());
+        assert!(parameters(&[("sha-256", "é:é")]).strongest_fingerprint().is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! The rules of a room, sans-IO: input and now in, outputs out.

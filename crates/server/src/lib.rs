@@ -1,0 +1,1 @@
+//! The Parlor server as a library, so that its integration tests can start it.
