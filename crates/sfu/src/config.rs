@@ -1,0 +1,53 @@
+//! What an `Sfu` is set up with, and the limits that keep one client from taking too much of it.
+
+use std::net::SocketAddr;
+
+use parlor_proto::transport::Protocol;
+
+/// An address at which clients reach this `Sfu`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalCandidate {
+    /// UDP or TCP.
+    pub protocol: Protocol,
+    /// The announced address: what clients are told, and what datagrams and transmits name as `local`.
+    pub address: SocketAddr,
+}
+
+/// What an `Sfu` is set up with.
+#[derive(Clone, Debug)]
+pub struct SfuConfig {
+    /// Every address clients may use, the preferred ones first.
+    pub candidates: Vec<LocalCandidate>,
+}
+
+impl SfuConfig {
+    /// A configuration with these candidates and every limit at its default.
+    #[must_use]
+    pub fn new(candidates: Vec<LocalCandidate>) -> Self {
+        Self { candidates }
+    }
+}
+
+/// Why an `Sfu` could not be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SfuError {
+    /// No candidate was given: nobody could reach it.
+    NoCandidates,
+    /// A candidate's address cannot be announced (unspecified, or port 0).
+    BadCandidate(SocketAddr),
+    /// The DTLS certificate could not be made.
+    Certificate,
+}
+
+impl std::fmt::Display for SfuError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoCandidates => f.write_str("no media address is configured; set media.announced_ip"),
+            Self::BadCandidate(address) => write!(f, "{address} cannot be announced to clients; set media.announced_ip to a real address"),
+            Self::Certificate => f.write_str("the DTLS certificate could not be made"),
+        }
+    }
+}
+
+impl std::error::Error for SfuError {}

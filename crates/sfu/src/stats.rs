@@ -1,0 +1,53 @@
+//! Counters of an `Sfu`: what went through it, and what was dropped for which reason.
+
+/// Datagrams and packets that were dropped, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Drops {
+    /// From an address no transport knows, and not a STUN binding request.
+    pub unknown_address: u64,
+    /// A STUN request for a transport that does not exist.
+    pub unknown_ufrag: u64,
+    /// A STUN request whose message integrity does not verify.
+    pub bad_integrity: u64,
+    /// Not STUN, DTLS, RTP or RTCP, or truncated.
+    pub malformed: u64,
+    /// Refused by DTLS or SRTP.
+    pub transport: u64,
+    /// RTP of no producer of its transport.
+    pub unknown_stream: u64,
+    /// RTP over the producer's bitrate.
+    pub over_bitrate: u64,
+    /// An address more than a transport may use at once.
+    pub too_many_addresses: u64,
+    /// Packets a consumer's transport could not take.
+    pub send: u64,
+}
+
+/// Counters and sizes of an `Sfu`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SfuStats {
+    /// Datagrams that arrived.
+    pub datagrams_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Datagrams to send.
+    pub datagrams_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// RTP packets received of producers.
+    pub rtp_in: u64,
+    /// RTP packets forwarded to consumers.
+    pub rtp_forwarded: u64,
+    /// Key frames asked of senders.
+    pub key_frame_requests: u64,
+    /// What was dropped.
+    pub drops: Drops,
+    /// Routers there are.
+    pub routers: usize,
+    /// Transports there are.
+    pub transports: usize,
+    /// Producers there are.
+    pub producers: usize,
+    /// Consumers there are.
+    pub consumers: usize,
+}
