@@ -1,1 +1,15 @@
 //! The rules of a room, sans-IO: input and now in, outputs out.
+//!
+//! A [`Room`] is told what happens (`handle_*`) and asked what is to be done ([`Room::poll_output`]) and when
+//! it wants to be woken ([`Room::poll_timeout`]). It does no I/O and reads no clock, so every rule is a test
+//! that runs in no time.
+
+pub mod limit;
+mod output;
+pub mod policy;
+mod room;
+
+pub use limit::JoinLimiter;
+pub use output::{Join, Output, RequestId};
+pub use policy::Policy;
+pub use room::{Room, RoomConfig};
