@@ -1,0 +1,27 @@
+# Two commands matter: `make run` and `make test`. Everything here is thin: it calls cargo, npm and scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help run test bench fuzz fmt check clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Set up what is missing, build, and start Parlor on http://localhost:7400 (ARGS= for more flags)
+	@scripts/run.sh $(ARGS)
+
+test: ## Set up what is missing, and run every test (scripts/test.sh NAME... runs single parts)
+	@scripts/test.sh
+
+check: ## The quick part of the tests: format, lints, types, unit tests; no browsers
+	@scripts/test.sh licences format web lint unit
+
+bench: ## Measure the release server under load, and print a table
+	@scripts/bench.sh $(ARGS)
+
+fuzz: ## Fuzz every target for FUZZ_SECONDS (default 3600) each; needs a nightly toolchain and cargo-fuzz
+	@scripts/fuzz.sh
+
+fmt: ## Format Rust and web sources in place
+	@scripts/fmt.sh
+
+clean: ## Remove what was built, and the npm packages
+	rm -rf target web/node_modules web/*/dist fuzz/target

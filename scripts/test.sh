@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Every test, from the quickest to the slowest; stops at the first part that fails.
+# With arguments, only the parts named: scripts/test.sh lint unit
+. "$(dirname "$0")/lib.sh"
+
+PARTS=(licences format web lint unit doc fuzz bench e2e)
+
+part_setup() {
+    need_rust
+    need_node
+    need_packages cc:build-essential git:git
+    web_packages
+}
+
+part_licences() { node --test --test-reporter=spec scripts/licences.test.mjs; }
+
+part_format() {
+    cargo fmt --all --check
+    npm --prefix web run --silent format:check
+}
+
+part_web() {
+    web_build
+    npm --prefix web run --silent check
+    npm --prefix web run --silent test
+}
+
+part_lint() {
+    web_build
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+}
+
+part_unit() {
+    web_build
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --workspace --locked --no-fail-fast
+    else
+        cargo test --workspace --all-targets --locked --no-fail-fast
+    fi
+}
+
+part_doc() { cargo test --workspace --doc --locked; }
+
+# The fuzz targets' bodies over their seed inputs, on the stable toolchain; `make fuzz` goes on from there.
+part_fuzz() { cargo test --manifest-path fuzz/Cargo.toml --locked; }
+
+part_bench() {
+    build_server
+    bench/run.sh --short
+}
+
+part_e2e() {
+    need_packages chromium:chromium firefox-esr:firefox-esr espeak-ng:espeak-ng sox:sox \
+        ip:iproute2 nft:nftables pulseaudio:pulseaudio
+    build_server
+    npm --prefix web run --silent test -w @parlor/e2e
+}
+
+build_server() {
+    web_build
+    cargo build --workspace --bins --locked
+}
+
+known() { local part; for part in "${PARTS[@]}"; do [ "$part" = "$1" ] && return; done; return 1; }
+
+[ $# -gt 0 ] || set -- "${PARTS[@]}"
+for part in "$@"; do
+    known "$part" || fail "there is no part '$part'; the parts are: ${PARTS[*]}"
+done
+
+started=$SECONDS
+for part in setup "$@"; do
+    say "$part ($(minutes $((SECONDS - started))) so far)"
+    # A subshell, and not `||`: bash would ignore `set -e` inside a function called there.
+    set +e
+    (set -e; "part_$part")
+    status=$?
+    set -e
+    if [ $status -ne 0 ]; then
+        printf '\n' >&2
+        fail "the part '$part' failed (see above), after $(minutes $((SECONDS - started))). Alone: scripts/test.sh $part"
+    fi
+done
