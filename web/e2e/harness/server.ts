@@ -1,0 +1,156 @@
+// The server under test: started on free ports in a directory of its own, stopped by its process id.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHmac, randomBytes } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { ARTEFACTS, SERVER, temporaryDirectory } from "./paths.js";
+import { until, within } from "./until.js";
+
+/** How a server is started. */
+export interface ServerOptions {
+  /** Names the log. */
+  name: string;
+  /** More of parlor.toml, in TOML; its tables must not be `http` or `media`. */
+  toml?: string;
+  /** More lines of the `[media]` table. */
+  media?: string;
+  /** Development mode, with guest tokens and channels made on first join; true unless said otherwise. */
+  dev?: boolean;
+  /** More environment. */
+  env?: Record<string, string>;
+  /** The HTTP address to listen on; loopback unless said otherwise. */
+  listen?: string;
+}
+
+/** A running server. */
+export class Server {
+  private constructor(
+    private readonly child: ChildProcess,
+    /** Its HTTP port. */
+    readonly port: number,
+    /** The first of its media ports, UDP and TCP. */
+    readonly mediaPort: number,
+    private readonly log: string,
+    private readonly secret: string,
+  ) {}
+
+  /** Starts it, and waits until it says it is healthy. */
+  static async start(options: ServerOptions): Promise<Server> {
+    const { name, toml = "", media = "", dev = true, env = {}, listen = "127.0.0.1" } = options;
+    const [port, mediaPort] = [await freeHttpPort(), await freeMediaPort()];
+    const secret = randomBytes(32).toString("hex");
+    const directory = temporaryDirectory();
+    writeFileSync(
+      join(directory, "parlor.toml"),
+      `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` +
+        `[auth]\nsecret = "${secret}"\n\n${toml}\n`,
+    );
+    const log = join(ARTEFACTS, `server-${name}.log`);
+    const out = openSync(log, "w");
+    const child = spawn(SERVER, dev ? ["serve", "--dev"] : ["serve"], {
+      cwd: directory,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", out, out],
+    });
+    closeSync(out);
+    const kill = (): void => void child.kill("SIGKILL");
+    process.on("exit", kill);
+    child.once("exit", () => process.off("exit", kill));
+    const server = new Server(child, port, mediaPort, log, secret);
+    await server.ready();
+    return server;
+  }
+
+  /** Where the web app is, on this machine. `localhost` makes it a secure context. */
+  get url(): string {
+    return `http://localhost:${this.port}`;
+  }
+
+  /** What it has logged so far. */
+  logged(): string {
+    return readFileSync(this.log, "utf8");
+  }
+
+  /** A guest token, as the app gets it in development mode. */
+  async guestToken(user: string, { name = user, pro = true } = {}): Promise<string> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/api/dev/token`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ user, name, pro }),
+    });
+    if (!response.ok) throw new Error(`no guest token: ${response.status} ${await response.text()}`);
+    return ((await response.json()) as { token: string }).token;
+  }
+
+  /** A token signed as a host application would sign it. */
+  signedToken(claims: Record<string, unknown>, secret = this.secret): string {
+    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const exp = Math.floor(Date.now() / 1000) + 3600;
+    const body = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp, ...claims })}`;
+    return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+  }
+
+  /** Stops it as an operator would, and answers its exit code. */
+  async stop(): Promise<number | null> {
+    if (this.child.exitCode !== null) return this.child.exitCode;
+    const exited = new Promise<number | null>((resolve) => this.child.once("exit", resolve));
+    this.child.kill("SIGTERM");
+    try {
+      return await within("stopping the server", 15_000, exited);
+    } catch (error) {
+      this.child.kill("SIGKILL");
+      throw error;
+    }
+  }
+
+  private async ready(): Promise<void> {
+    await until(
+      "the server is healthy",
+      async () => {
+        if (this.child.exitCode !== null) return { dead: true };
+        return (await fetch(`http://127.0.0.1:${this.port}/healthz`)).ok ? { dead: false } : null;
+      },
+      20_000,
+    ).then(({ dead }) => {
+      if (dead) throw new Error(`the server ended at once:\n${this.logged()}`);
+    });
+  }
+}
+
+async function freeHttpPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+/** As many ports in a row as workers could be, below the range that outgoing connections use. */
+async function freeMediaPort(): Promise<number> {
+  const workers = 8;
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const first = 20_000 + Math.floor(Math.random() * 1_000) * workers;
+    const ports = Array.from({ length: workers }, (_, i) => first + i);
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return first;
+  }
+  throw new Error("no free media ports");
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const tcp = createServer();
+  const udp = createSocket("udp4");
+  try {
+    await new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(port, "0.0.0.0", resolve));
+    await new Promise<void>((resolve, reject) => udp.once("error", reject).bind(port, "0.0.0.0", resolve));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    tcp.close();
+    udp.close();
+  }
+}
