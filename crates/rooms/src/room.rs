@@ -1,14 +1,19 @@
-//! One room: who is in it and what they send and receive.
+//! One room: the inputs it takes, the outputs it gives, and what all its rules share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parlor_proto::event::LeftReason;
+use parlor_proto::event::{Event, LeftReason, Reply};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Channel, Error, ErrorCode, MediaCommand, MediaEvent, Request, RouterId, SessionId};
+use parlor_proto::{
+    Channel, ConsumerId, Error, ErrorCode, MediaCommand, MediaEvent, ProducerId, Request, RouterId, SessionId, TransportId,
+};
 
+use crate::ids::Ids;
 use crate::output::{Join, Output, RequestId};
+use crate::participant::{Participant, invalid_state};
+use crate::pending::{Operation, Pending};
 use crate::policy::Policy;
 
 /// What a room is made from.
@@ -28,41 +33,130 @@ pub struct RoomConfig {
     pub seed: [u8; 32],
 }
 
-/// One room.
+/// One room. Feed it inputs, and after each drain [`Room::poll_output`].
 #[derive(Debug)]
 pub struct Room {
+    pub(crate) config: RoomConfig,
+    pub(crate) ids: Ids,
+    pub(crate) participants: BTreeMap<SessionId, Participant>,
+    pub(crate) owners: Owners,
+    pub(crate) pending: Pending,
+    pub(crate) joins: u64,
+    pub(crate) speakers_shown: bool,
+    pub(crate) closed: bool,
     outputs: VecDeque<Output>,
 }
+
+/// Whose an object is: the way from a report of the media plane to the participant that holds the object.
+/// Requests never go this way.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    pub(crate) transports: HashMap<TransportId, SessionId>,
+    pub(crate) producers: HashMap<ProducerId, SessionId>,
+    pub(crate) consumers: HashMap<ConsumerId, SessionId>,
+}
+
+/// How many objects a room holds; all zero when nobody is in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RoomSize {
+    /// People.
+    pub participants: usize,
+    /// Transports, those being made among them.
+    pub transports: usize,
+    /// Producers, those being made among them.
+    pub producers: usize,
+    /// Consumers, those being made among them.
+    pub consumers: usize,
+    /// Requests that wait for the media plane.
+    pub pending: usize,
+}
+
+/// The answer of a rule: now, or (`None`) given by the rule itself or once the media plane has answered.
+pub(crate) type Answer = Result<Option<Reply>, Error>;
 
 impl Room {
     /// A room with nobody in it. Its first output makes the router.
     #[must_use]
     pub fn new(config: RoomConfig, _now: Instant) -> Self {
-        Self { outputs: VecDeque::from([Output::Media(MediaCommand::CreateRouter { router: config.router })]) }
+        let outputs = VecDeque::from([Output::Media(MediaCommand::CreateRouter { router: config.router })]);
+        Self {
+            ids: Ids::new(config.seed),
+            config,
+            participants: BTreeMap::new(),
+            owners: Owners::default(),
+            pending: Pending::default(),
+            joins: 0,
+            speakers_shown: false,
+            closed: false,
+            outputs,
+        }
     }
 
-    /// Somebody wants to enter.
+    /// Somebody wants to enter. A refused join leaves an empty room closed.
     pub fn handle_join(&mut self, join: Join, _now: Instant) {
-        let result = Err(Error::new(ErrorCode::ServerError));
-        self.outputs.push_back(Output::Reply { session: join.session, request: join.request, result });
+        self.join(join);
+        self.close_if_empty();
     }
 
-    /// A session asks for something.
-    pub fn handle_request(&mut self, session: SessionId, request: RequestId, _body: Request, _now: Instant) {
-        self.outputs.push_back(Output::Reply { session, request, result: Err(Error::new(ErrorCode::ServerError)) });
+    /// A session asks for something. It gets exactly one reply, now or later.
+    pub fn handle_request(&mut self, session: SessionId, request: RequestId, body: Request, now: Instant) {
+        let answer = if self.participants.contains_key(&session) {
+            self.dispatch(session, request, body, now)
+        } else {
+            Err(Error::new(ErrorCode::NotInChannel))
+        };
+        match answer {
+            Ok(Some(reply)) => self.reply(session, request, Ok(reply)),
+            Ok(None) => {}
+            Err(error) => self.reply(session, request, Err(error)),
+        }
     }
 
     /// A session's connection is gone.
-    pub fn handle_disconnect(&mut self, _session: SessionId, _now: Instant) {}
+    pub fn handle_disconnect(&mut self, session: SessionId, _now: Instant) {
+        self.remove(session, None);
+        self.close_if_empty();
+    }
 
-    /// The media plane reports.
-    pub fn handle_media(&mut self, _event: MediaEvent, _now: Instant) {}
+    /// The media plane reports. What it says of objects that were closed meanwhile is ignored: the order to
+    /// close follows the order to make, so nothing stays behind.
+    pub fn handle_media(&mut self, event: MediaEvent, _now: Instant) {
+        match event {
+            MediaEvent::TransportCreated { transport, ice, candidates, dtls } => self.transport_created(transport, ice, candidates, dtls),
+            MediaEvent::TransportConnected { transport } => self.transport_connected(transport),
+            MediaEvent::TransportFailed { transport, error } => self.transport_failed(transport, &error),
+            MediaEvent::IceRestarted { transport, ice } => self.ice_restarted(transport, ice),
+            MediaEvent::TransportState { transport, state } => self.transport_state(transport, state),
+            MediaEvent::Produced { producer } => self.produced(producer),
+            MediaEvent::ProduceFailed { producer, error } => self.produce_failed(producer, error),
+            MediaEvent::Consumed { consumer, rtp, stream_type } => self.consumed(consumer, rtp, stream_type),
+            MediaEvent::ConsumeFailed { consumer, error } => self.consume_failed(consumer, error),
+            MediaEvent::LayersChanged { consumer, layers } => self.layers_changed(consumer, layers),
+            MediaEvent::Speakers { router, levels } => self.speakers(router, &levels),
+            MediaEvent::RouterLost { router } => self.router_lost(router),
+        }
+    }
 
     /// The time of [`Room::poll_timeout`] has come.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(operation) = self.pending.expired(now) {
+            let error = operation.timed_out();
+            match operation {
+                Operation::CreateTransport(transport) | Operation::ConnectTransport(transport) => self.transport_failed(transport, &error),
+                Operation::RestartIce(_) => self.settle(operation, Err(error)),
+                Operation::Produce(producer) => self.give_up_producer(producer, error),
+                Operation::Consume(consumer) => self.give_up_consumer(consumer, error),
+            }
+            // Whatever the rules above did, an expired deadline must not come back.
+            self.pending.end(operation);
+        }
+    }
 
     /// Puts everybody out and finishes the room.
-    pub fn shut_down(&mut self, _reason: LeftReason, _now: Instant) {}
+    pub fn shut_down(&mut self, reason: LeftReason, _now: Instant) {
+        self.evict(reason, ErrorCode::ShuttingDown);
+        self.close_if_empty();
+    }
 
     /// What is to be done next. Drain it after every input.
     pub fn poll_output(&mut self) -> Option<Output> {
@@ -72,12 +166,96 @@ impl Room {
     /// When [`Room::handle_timeout`] is to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.pending.next_deadline()
     }
 
     /// Nobody is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        true
+        self.participants.is_empty()
+    }
+
+    /// Who is in it, in the order in which they came, with what they send: what `join` would show.
+    #[must_use]
+    pub fn participants(&self) -> Vec<parlor_proto::Participant> {
+        let mut all: Vec<&Participant> = self.participants.values().collect();
+        all.sort_by_key(|p| p.number);
+        all.into_iter().map(Participant::show).collect()
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub fn size(&self) -> RoomSize {
+        RoomSize {
+            participants: self.participants.len(),
+            transports: self.owners.transports.len(),
+            producers: self.owners.producers.len(),
+            consumers: self.owners.consumers.len(),
+            pending: self.pending.len(),
+        }
+    }
+
+    fn dispatch(&mut self, session: SessionId, request: RequestId, body: Request, now: Instant) -> Answer {
+        match body {
+            Request::Join { .. } => Err(invalid_state("in a channel already")),
+            Request::Leave { channel } => self.leave(session, request, channel.as_ref()),
+            Request::GetRouterRtpCapabilities => {
+                Ok(Some(Reply::RouterRtpCapabilities { rtp_capabilities: Arc::clone(&self.config.capabilities) }))
+            }
+            Request::CreateTransport { direction } => self.create_transport(session, request, direction, now),
+            Request::ConnectTransport { transport, dtls } => self.connect_transport(session, request, transport, dtls, now),
+            Request::RestartIce { transport } => self.restart_ice(session, request, transport, now),
+            Request::Produce { transport, kind, source, rtp, paused } => {
+                self.produce(session, request, crate::producers::Wanted { transport, kind, source, rtp, paused }, now)
+            }
+            Request::PauseProducer { producer } => self.set_producer_paused(session, producer, true),
+            Request::ResumeProducer { producer } => self.set_producer_paused(session, producer, false),
+            Request::CloseProducer { producer } => self.close_producer(session, producer),
+            Request::Consume { producer, transport, capabilities, paused } => {
+                self.consume(session, request, crate::consumers::Wanted { producer, transport, capabilities, paused }, now)
+            }
+            Request::PauseConsumer { consumer } => self.set_consumer_paused(session, consumer, true),
+            Request::ResumeConsumer { consumer } => self.set_consumer_paused(session, consumer, false),
+            Request::CloseConsumer { consumer } => self.close_consumer(session, consumer),
+            Request::SetPreferredLayers { consumer, layers } => self.set_preferred_layers(session, consumer, layers),
+            Request::RequestKeyFrame { consumer } => self.request_key_frame(session, consumer),
+            Request::UpdateState { muted, deafened, speaking } => self.update_state(session, muted, deafened, speaking),
+        }
+    }
+
+    /// The participant of a session: the only place where a request's ids are looked up.
+    pub(crate) fn participant(&mut self, session: SessionId) -> Result<&mut Participant, Error> {
+        self.participants.get_mut(&session).ok_or_else(|| Error::new(ErrorCode::NotInChannel))
+    }
+
+    pub(crate) fn reply(&mut self, session: SessionId, request: RequestId, result: Result<Reply, Error>) {
+        self.outputs.push_back(Output::Reply { session, request, result });
+    }
+
+    /// Answers the request that waits for an operation, if one does.
+    pub(crate) fn settle(&mut self, operation: Operation, result: Result<Reply, Error>) {
+        if let Some(waiting) = self.pending.end(operation) {
+            self.reply(waiting.session, waiting.request, result);
+        }
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn media(&mut self, command: MediaCommand) {
+        self.outputs.push_back(Output::Media(command));
+    }
+
+    pub(crate) fn tell(&mut self, session: SessionId, event: Event) {
+        self.outputs.push_back(Output::Event { to: vec![session], event });
+    }
+
+    /// Tells everybody but one.
+    pub(crate) fn tell_others(&mut self, session: SessionId, event: Event) {
+        let to: Vec<_> = self.participants.keys().copied().filter(|s| *s != session).collect();
+        if !to.is_empty() {
+            self.outputs.push_back(Output::Event { to, event });
+        }
     }
 }

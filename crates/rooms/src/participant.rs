@@ -1,0 +1,193 @@
+//! A participant and everything that is theirs.
+//!
+//! Transports, producers and consumers live inside their owner. A request is looked up in the participant of
+//! its own session and nowhere else, so somebody else's id is not found, exactly like one that never was
+//! (features 3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parlor_proto::event::{AppData, Participant as Shown, ParticipantState, ProducerInfo};
+use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::transport::Direction;
+use parlor_proto::{ConsumerId, Error, ErrorCode, Identity, MediaKind, Permissions, ProducerId, Source, TransportId};
+
+/// Somebody in the room.
+#[derive(Debug)]
+pub(crate) struct Participant {
+    pub(crate) identity: Identity,
+    /// Counts the joins of the room: who came first is listed first.
+    pub(crate) number: u64,
+    pub(crate) permissions: Permissions,
+    pub(crate) capabilities: Option<Arc<RtpCapabilities>>,
+    pub(crate) state: ParticipantState,
+    pub(crate) send: Option<Transport>,
+    pub(crate) recv: Option<Transport>,
+    /// At most one of each source and kind.
+    pub(crate) producers: Vec<Producer>,
+    pub(crate) consumers: Consumers,
+}
+
+/// How far a transport's set-up has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// The media plane makes it; the client does not know its id.
+    Creating,
+    /// There, without the client's DTLS parameters.
+    Created,
+    /// The DTLS parameters were given; that is done once.
+    Connected,
+}
+
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) id: TransportId,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug)]
+pub(crate) struct Producer {
+    pub(crate) id: ProducerId,
+    pub(crate) kind: MediaKind,
+    pub(crate) source: Source,
+    /// Paused by its owner. What is sent depends on the owner's mute as well.
+    pub(crate) paused: bool,
+    /// The media plane has made it: it is announced and can be consumed.
+    pub(crate) live: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) producer: ProducerId,
+    pub(crate) kind: MediaKind,
+    /// Paused by its owner. What is sent depends on the owner's deafness as well.
+    pub(crate) paused: bool,
+    /// The media plane has made it: the client knows its id.
+    pub(crate) live: bool,
+}
+
+impl Producer {
+    /// A muted microphone is silent, whatever the client sends and whatever its own pause says.
+    pub(crate) fn silent(&self, state: ParticipantState) -> bool {
+        self.paused || (self.source == Source::Mic && state.muted)
+    }
+}
+
+impl Consumer {
+    /// Who is deafened is sent no sound.
+    pub(crate) fn silent(&self, state: ParticipantState) -> bool {
+        self.paused || (self.kind == MediaKind::Audio && state.deafened)
+    }
+}
+
+/// The consumers of one participant, found by their id or by what they consume.
+#[derive(Debug, Default)]
+pub(crate) struct Consumers {
+    by_id: BTreeMap<ConsumerId, Consumer>,
+    by_producer: BTreeMap<ProducerId, ConsumerId>,
+}
+
+impl Consumers {
+    pub(crate) fn insert(&mut self, id: ConsumerId, consumer: Consumer) {
+        self.by_producer.insert(consumer.producer, id);
+        self.by_id.insert(id, consumer);
+    }
+
+    pub(crate) fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let consumer = self.by_id.remove(&id)?;
+        self.by_producer.remove(&consumer.producer);
+        Some(consumer)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(crate) fn of(&self, producer: ProducerId) -> Option<ConsumerId> {
+        self.by_producer.get(&producer).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Consumer)> {
+        self.by_id.iter().map(|(id, consumer)| (*id, consumer))
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ConsumerId> {
+        self.by_id.keys().copied().collect()
+    }
+}
+
+/// What is not there, was closed, or is somebody else's: one answer for all, so that it tells nothing.
+pub(crate) fn not_found() -> Error {
+    Error::new(ErrorCode::NotFound)
+}
+
+/// A refusal because of the order of requests; the reason is for the developer of a client.
+pub(crate) fn invalid_state(reason: &str) -> Error {
+    Error::new(ErrorCode::InvalidState).with("reason", reason)
+}
+
+impl Participant {
+    pub(crate) fn new(
+        identity: Identity,
+        number: u64,
+        permissions: Permissions,
+        capabilities: Option<Arc<RtpCapabilities>>,
+    ) -> Participant {
+        Self {
+            identity,
+            number,
+            permissions,
+            capabilities,
+            state: ParticipantState::default(),
+            send: None,
+            recv: None,
+            producers: Vec::new(),
+            consumers: Consumers::default(),
+        }
+    }
+
+    pub(crate) fn transport(&mut self, direction: Direction) -> &mut Option<Transport> {
+        match direction {
+            Direction::Send => &mut self.send,
+            Direction::Recv => &mut self.recv,
+        }
+    }
+
+    /// One's own transport whose id the client can know.
+    pub(crate) fn own_transport(&mut self, id: TransportId) -> Result<(Direction, &mut Transport), Error> {
+        let send = self.send.as_mut().map(|t| (Direction::Send, t));
+        let recv = self.recv.as_mut().map(|t| (Direction::Recv, t));
+        send.into_iter().chain(recv).find(|(_, t)| t.id == id && t.stage != Stage::Creating).ok_or_else(not_found)
+    }
+
+    /// One's own producer whose id the client can know.
+    pub(crate) fn own_producer(&mut self, id: ProducerId) -> Result<&mut Producer, Error> {
+        self.producers.iter_mut().find(|p| p.id == id && p.live).ok_or_else(not_found)
+    }
+
+    /// One's own consumer whose id the client can know.
+    pub(crate) fn own_consumer(&mut self, id: ConsumerId) -> Result<&mut Consumer, Error> {
+        self.consumers.get_mut(id).filter(|c| c.live).ok_or_else(not_found)
+    }
+
+    /// How others see a producer.
+    pub(crate) fn show_producer(&self, producer: &Producer) -> ProducerInfo {
+        ProducerInfo {
+            producer_id: producer.id,
+            user_id: self.identity.user.clone(),
+            kind: producer.kind,
+            app_data: AppData { source: producer.source },
+            paused: producer.silent(self.state),
+        }
+    }
+
+    /// How others see the participant.
+    pub(crate) fn show(&self) -> Shown {
+        Shown {
+            user_id: self.identity.user.clone(),
+            name: self.identity.name.clone(),
+            state: self.state,
+            producers: self.producers.iter().filter(|p| p.live).map(|p| self.show_producer(p)).collect(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Transports: one to send and one to receive for each participant.
+
+use parlor_proto::event::{Event, Reply};
+use parlor_proto::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
+use parlor_proto::{Error, ErrorCode, MediaCommand, SessionId, TransportId};
+use std::time::Instant;
+
+use crate::output::RequestId;
+use crate::participant::{Stage, Transport, invalid_state};
+use crate::pending::{Operation, Waiting};
+use crate::room::{Answer, Room};
+
+impl Room {
+    pub(crate) fn create_transport(&mut self, session: SessionId, request: RequestId, direction: Direction, now: Instant) -> Answer {
+        let id = self.ids.transport();
+        let slot = self.participant(session)?.transport(direction);
+        if slot.is_some() {
+            return Err(invalid_state("a transport of this direction exists"));
+        }
+        *slot = Some(Transport { id, stage: Stage::Creating });
+        self.owners.transports.insert(id, session);
+        let timeout = self.config.policy.create_transport_timeout;
+        self.pending.begin(Operation::CreateTransport(id), Waiting { session, request }, timeout, now);
+        let router = self.config.router;
+        self.media(MediaCommand::CreateTransport { router, transport: id, direction });
+        Ok(None)
+    }
+
+    pub(crate) fn transport_created(&mut self, id: TransportId, ice: IceParameters, candidates: Vec<IceCandidate>, dtls: DtlsParameters) {
+        let Some((direction, transport)) = self.transport_mut(id) else { return };
+        if transport.stage != Stage::Creating {
+            return;
+        }
+        transport.stage = Stage::Created;
+        let reply =
+            Reply::TransportCreated { transport_id: id, direction, ice_parameters: ice, ice_candidates: candidates, dtls_parameters: dtls };
+        self.settle(Operation::CreateTransport(id), Ok(reply));
+    }
+
+    pub(crate) fn connect_transport(
+        &mut self,
+        session: SessionId,
+        request: RequestId,
+        id: TransportId,
+        dtls: DtlsParameters,
+        now: Instant,
+    ) -> Answer {
+        let (_, transport) = self.participant(session)?.own_transport(id)?;
+        if transport.stage == Stage::Connected {
+            return Err(invalid_state("the transport was connected before"));
+        }
+        transport.stage = Stage::Connected;
+        let timeout = self.config.policy.connect_transport_timeout;
+        self.pending.begin(Operation::ConnectTransport(id), Waiting { session, request }, timeout, now);
+        self.media(MediaCommand::ConnectTransport { transport: id, dtls });
+        Ok(None)
+    }
+
+    pub(crate) fn transport_connected(&mut self, id: TransportId) {
+        self.settle(Operation::ConnectTransport(id), Ok(Reply::TransportConnected { transport_id: id }));
+    }
+
+    pub(crate) fn restart_ice(&mut self, session: SessionId, request: RequestId, id: TransportId, now: Instant) -> Answer {
+        self.participant(session)?.own_transport(id)?;
+        let operation = Operation::RestartIce(id);
+        if self.pending.contains(operation) {
+            return Err(invalid_state("ICE is being restarted"));
+        }
+        self.pending.begin(operation, Waiting { session, request }, self.config.policy.restart_ice_timeout, now);
+        self.media(MediaCommand::RestartIce { transport: id });
+        Ok(None)
+    }
+
+    pub(crate) fn ice_restarted(&mut self, id: TransportId, ice: IceParameters) {
+        self.settle(Operation::RestartIce(id), Ok(Reply::IceRestarted { transport_id: id, ice_parameters: ice }));
+    }
+
+    /// A transport moved on by itself. One that failed is closed: its owner may make another.
+    pub(crate) fn transport_state(&mut self, id: TransportId, state: TransportState) {
+        let Some(session) = self.owners.transports.get(&id).copied() else { return };
+        if self.transport_mut(id).is_none_or(|(_, t)| t.stage == Stage::Creating) {
+            return; // Nobody knows its id yet.
+        }
+        if state == TransportState::Failed {
+            self.transport_failed(id, &Error::new(ErrorCode::TransportFailed));
+        } else {
+            self.tell(session, Event::TransportState { transport_id: id, state });
+        }
+    }
+
+    /// A transport could not be made or connected, or failed later: it goes, with all that is on it. A client
+    /// that knows it is told.
+    pub(crate) fn transport_failed(&mut self, id: TransportId, error: &Error) {
+        let Some(session) = self.owners.transports.get(&id).copied() else { return };
+        let Some((direction, known)) = self.transport_mut(id).map(|(d, t)| (d, t.stage != Stage::Creating)) else { return };
+        self.close_transport(session, direction, error);
+        if known {
+            self.tell(session, Event::TransportState { transport_id: id, state: TransportState::Failed });
+        }
+    }
+
+    /// Closes a transport with its producers or consumers. Whatever waits on them is answered with `error`.
+    pub(crate) fn close_transport(&mut self, session: SessionId, direction: Direction, error: &Error) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        let Some(transport) = participant.transport(direction).take() else { return };
+        let id = transport.id;
+        self.owners.transports.remove(&id);
+        for operation in [Operation::CreateTransport(id), Operation::ConnectTransport(id), Operation::RestartIce(id)] {
+            self.settle(operation, Err(error.clone()));
+        }
+        match direction {
+            Direction::Send => self.close_all_producers(session, error),
+            Direction::Recv => self.forget_all_consumers(session, error),
+        }
+        self.media(MediaCommand::CloseTransport { transport: id });
+    }
+
+    fn transport_mut(&mut self, id: TransportId) -> Option<(Direction, &mut Transport)> {
+        let session = self.owners.transports.get(&id)?;
+        let participant = self.participants.get_mut(session)?;
+        let send = participant.send.as_mut().map(|t| (Direction::Send, t));
+        let recv = participant.recv.as_mut().map(|t| (Direction::Recv, t));
+        send.into_iter().chain(recv).find(|(_, t)| t.id == id)
+    }
+}
