@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, JSHandle, Page } from "playwright-core";
-import type { BareClient, Joined, ProduceOptions } from "../page/bare.js";
+import type { BareClient, Joined, ProduceOptions, ProducerInfo } from "../page/bare.js";
 import { newPerson, type Person } from "./chromium.js";
 import { PAGE_SCRIPTS } from "./paths.js";
 import type { Server } from "./server.js";
@@ -38,8 +38,8 @@ export class Bare {
   }
 
   /** Joins a channel, ready to send and receive. */
-  join(channel: string): Promise<Joined> {
-    return this.client.evaluate((client, channel) => client.join(channel), channel);
+  join(channel: string, protocol?: "udp" | "tcp"): Promise<Joined> {
+    return this.client.evaluate((client, { channel, protocol }) => client.join(channel, protocol), { channel, protocol });
   }
 
   /** Sends a device; answers the producer's id. */
@@ -84,6 +84,12 @@ export class Bare {
       },
       patience,
     );
+  }
+
+  /** Waits for the announcement of somebody's new producer. */
+  async announced(source: string, after = 0): Promise<ProducerInfo> {
+    const payload = await this.pushed("voice:newProducer", (info) => (info as unknown as ProducerInfo).appData.source === source, after);
+    return payload as unknown as ProducerInfo;
   }
 
   /** How many events have been pushed so far: the `after` of `pushed`. */

@@ -123,14 +123,20 @@ export class BareClient {
     return { code: "NONE", message: "", details: {} };
   }
 
-  /** Joins with both transports in one burst of requests: no answer is waited for in between. */
-  async join(channelId: string): Promise<Joined> {
+  /**
+   * Joins with both transports in one burst of requests: no answer is waited for in between. With `protocol`,
+   * only the server's candidates of that protocol are used.
+   */
+  async join(channelId: string, protocol?: "udp" | "tcp"): Promise<Joined> {
     const [joined, send, recv] = await Promise.all([
       this.request<Joined>("voice:join", { channelId }),
       this.request<TransportCreated>("voice:rtc:createTransport", { direction: "send" }),
       this.request<TransportCreated>("voice:rtc:createTransport", { direction: "recv" }),
     ]);
     await this.device.load({ routerRtpCapabilities: joined.routerRtpCapabilities });
+    for (const transport of [send, recv]) {
+      transport.iceCandidates = transport.iceCandidates.filter((candidate) => protocol === undefined || candidate.protocol === protocol);
+    }
     this.send = this.device.createSendTransport({ ...send, ...joined.rtcConfig });
     this.recv = this.device.createRecvTransport({ ...recv, ...joined.rtcConfig });
     for (const transport of [this.send, this.recv]) {

@@ -15,6 +15,7 @@ export interface Inbound {
   energy: number;
   /** Pictures only. */
   framesDecoded: number;
+  keyFramesDecoded: number;
   frameWidth: number;
   retransmitted: number;
 }
@@ -54,6 +55,7 @@ class Probe {
         nacks: number(stat["nackCount"]),
         energy: number(stat["totalAudioEnergy"]),
         framesDecoded: number(stat["framesDecoded"]),
+        keyFramesDecoded: number(stat["keyFramesDecoded"]),
         frameWidth: number(stat["frameWidth"]),
         retransmitted: number(stat["retransmittedPacketsReceived"]),
       });
