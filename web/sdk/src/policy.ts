@@ -1,0 +1,65 @@
+// Every number of waiting and retrying, in one place (milliseconds).
+
+import type { RequestName } from './protocol.js';
+
+/** How long a request may take before it counts as failed. */
+export function timeoutOf(request: RequestName): number {
+  switch (request) {
+    case 'voice:join':
+    case 'voice:rtc:connectTransport':
+      return 10_000;
+    default:
+      return 5_000;
+  }
+}
+
+/** Waits before the 1st, 2nd… retry of a join that timed out. */
+export const JOIN_RETRIES: readonly number[] = [1_000, 2_000, 4_000];
+/** Waits before the retries of a transport that could not be made. */
+export const TRANSPORT_RETRIES: readonly number[] = [1_000, 1_000];
+/** Waits before the retries of a connection (DTLS, or a new round of ICE) that failed. */
+export const CONNECT_RETRIES: readonly number[] = [1_000, 1_000];
+/** Waits before the attempts to come back after the connection broke. */
+export const RECONNECT_DELAYS: readonly number[] = [1_000, 2_000, 4_000, 8_000, 16_000];
+/** After this long coming back is given up. */
+export const RECONNECT_TOTAL = 30_000;
+/** One attempt to open the socket. The last wait is cut short so that one such attempt still fits. */
+export const SOCKET_TIMEOUT = 5_000;
+/** `disconnected` often heals by itself within a second: only then ICE is restarted. */
+export const ICE_GRACE = 1_000;
+/** How long a restarted ICE may take to connect before it is restarted again. */
+export const ICE_RESTART_TIMEOUT = 8_000;
+
+/** Waits; rejects with the signal's reason when that aborts first. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+}
+
+/** Tries, and tries again after each of the waits as long as `again` says that the error is worth it. */
+export async function withRetries<T>(
+  attempt: (n: number) => Promise<T>,
+  waits: readonly number[],
+  again: (error: unknown) => boolean,
+  signal?: AbortSignal,
+): Promise<T> {
+  for (let n = 0; ; n++) {
+    try {
+      return await attempt(n);
+    } catch (error) {
+      const wait = waits[n];
+      if (wait === undefined || !again(error)) throw error;
+      await sleep(wait, signal);
+    }
+  }
+}
