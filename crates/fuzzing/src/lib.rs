@@ -1,0 +1,14 @@
+//! Bodies of the fuzz targets: each turns arbitrary bytes into inputs of one part and checks what must always hold.
+//!
+//! They are plain functions, so that the same code runs under libFuzzer (`fuzz/`, nightly) and, for a short while, under
+//! `cargo test` on stable (`tests/smoke.rs`). A body that finds something panics: that is its only way to report.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a fuzz target reports by a panic")]
+
+mod bytes;
+pub mod datagrams;
+mod plane;
+mod requests;
+pub mod rooms;
+pub mod socketio;
+mod stun;
