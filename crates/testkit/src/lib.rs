@@ -1,1 +1,8 @@
-//! Virtual clock, lossy link and fake media plane for the tests of the other crates.
+//! Virtual clock, lossy link, fake media plane and watched rooms, for the tests of the other crates.
+
+pub mod client_model;
+pub mod clock;
+pub mod fake_media;
+pub mod room_ops;
+pub mod rtp;
+pub mod test_room;
