@@ -1,28 +1,28 @@
 // Checks that every locked package, Rust or npm, has a licence that deny.toml allows, and that the lock files
 // name no place to download from but the two public registries.
 
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
-export const root = fileURLToPath(new URL("..", import.meta.url));
-const require = createRequire(new URL("../web/package.json", import.meta.url));
-const satisfies = require("spdx-satisfies");
-const { parse: parseToml } = await import(require.resolve("smol-toml"));
+export const root = fileURLToPath(new URL('..', import.meta.url));
+const require = createRequire(new URL('../web/package.json', import.meta.url));
+const satisfies = require('spdx-satisfies');
+const { parse: parseToml } = await import(require.resolve('smol-toml'));
 
-const CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index";
-const NPM = "https://registry.npmjs.org/";
+const CRATES_IO = 'registry+https://github.com/rust-lang/crates.io-index';
+const NPM = 'https://registry.npmjs.org/';
 
 // Data tables of the licence check itself, under CC-BY: used on developers' machines, in nothing we ship.
 const CHECKED_BY_HAND = new Map([
-  ["spdx-exceptions", "CC-BY-3.0"],
-  ["spdx-ranges", "(MIT AND CC-BY-3.0)"],
+  ['spdx-exceptions', 'CC-BY-3.0'],
+  ['spdx-ranges', '(MIT AND CC-BY-3.0)'],
 ]);
 
 /** The licences that deny.toml allows. */
 export function allowedLicences() {
-  return parseToml(readFileSync(`${root}/deny.toml`, "utf8")).licenses.allow;
+  return parseToml(readFileSync(`${root}/deny.toml`, 'utf8')).licenses.allow;
 }
 
 /** Whether an SPDX expression can be fulfilled with allowed licences alone. */
@@ -30,7 +30,7 @@ export function isAllowed(expression, allowed) {
   if (!expression) return false;
   try {
     // crates.io has packages from before SPDX expressions: a slash meant "or".
-    return satisfies(expression.replaceAll("/", " OR "), allowed);
+    return satisfies(expression.replaceAll('/', ' OR '), allowed);
   } catch {
     return false;
   }
@@ -38,9 +38,13 @@ export function isAllowed(expression, allowed) {
 
 /** Every Rust package of the lock file, on every platform, as {name, version, licence}. */
 export function rustPackages() {
-  const options = { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 };
-  const metadata = JSON.parse(execFileSync("cargo", ["metadata", "--format-version=1", "--locked", "--quiet"], options));
-  return metadata.packages.map((p) => ({ name: p.name, version: p.version, licence: p.license }));
+  const options = { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 };
+  const metadata = JSON.parse(execFileSync('cargo', ['metadata', '--format-version=1', '--locked', '--quiet'], options));
+  return metadata.packages.map((p) => ({
+    name: p.name,
+    version: p.version,
+    licence: p.license,
+  }));
 }
 
 /** Every npm package of the lock file, as {name, version, licence}. */
@@ -48,8 +52,8 @@ export function npmPackages(lock = readNpmLock()) {
   return Object.entries(lock.packages)
     .filter(([, entry]) => !entry.link)
     .map(([path, entry]) => ({
-      name: entry.name ?? path.replace(/^.*node_modules\//, ""),
-      version: entry.version ?? "",
+      name: entry.name ?? path.replace(/^.*node_modules\//, ''),
+      version: entry.version ?? '',
       licence: entry.license ?? installedLicence(path),
     }))
     .filter(({ name, licence }) => CHECKED_BY_HAND.get(name) !== licence);
@@ -69,11 +73,11 @@ export function foreignNpmSources(lock) {
 
 /** The npm lock file. */
 export function readNpmLock() {
-  return JSON.parse(readFileSync(`${root}/web/package-lock.json`, "utf8"));
+  return JSON.parse(readFileSync(`${root}/web/package-lock.json`, 'utf8'));
 }
 
 // Some packages' lock entries have no licence, though the package itself does.
 function installedLicence(path) {
   const file = `${root}/web/${path}/package.json`;
-  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).license : undefined;
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).license : undefined;
 }

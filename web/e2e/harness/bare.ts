@@ -1,15 +1,15 @@
 // Pages that hold bare clients, and what is asked of them.
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import type { Browser, JSHandle, Page } from "playwright-core";
-import type { BareClient, Joined, ProduceOptions, ProducerInfo } from "../page/bare.js";
-import { newPerson, type Person } from "./chromium.js";
-import { PAGE_SCRIPTS } from "./paths.js";
-import type { Server } from "./server.js";
-import { until } from "./until.js";
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, JSHandle, Page } from 'playwright-core';
+import type { BareClient, Joined, ProduceOptions, ProducerInfo } from '../page/bare.js';
+import { newPerson, type Person } from './chromium.js';
+import { PAGE_SCRIPTS } from './paths.js';
+import type { Server } from './server.js';
+import { until } from './until.js';
 
-const SCRIPT = readFileSync(join(PAGE_SCRIPTS, "bare.iife.js"), "utf8");
+const SCRIPT = readFileSync(join(PAGE_SCRIPTS, 'bare.iife.js'), 'utf8');
 
 /** An empty page of the server's own origin, with the bare client in it. */
 export async function barePage(browser: Browser, url: string): Promise<Person> {
@@ -38,7 +38,7 @@ export class Bare {
   }
 
   /** Joins a channel, ready to send and receive. */
-  join(channel: string, protocol?: "udp" | "tcp"): Promise<Joined> {
+  join(channel: string, protocol?: 'udp' | 'tcp'): Promise<Joined> {
     return this.client.evaluate((client, { channel, protocol }) => client.join(channel, protocol), { channel, protocol });
   }
 
@@ -88,7 +88,7 @@ export class Bare {
 
   /** Waits for the announcement of somebody's new producer. */
   async announced(source: string, after = 0): Promise<ProducerInfo> {
-    const payload = await this.pushed("voice:newProducer", (info) => (info as unknown as ProducerInfo).appData.source === source, after);
+    const payload = await this.pushed('voice:newProducer', (info) => (info as unknown as ProducerInfo).appData.source === source, after);
     return payload as unknown as ProducerInfo;
   }
 

@@ -1,28 +1,28 @@
 // Chromium with a fake camera and microphone, driven by playwright-core.
 
-import { chmodSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { ARTEFACTS, PAGE_SCRIPTS, temporaryDirectory } from "./paths.js";
-import type { NetworkNamespace } from "./netns.js";
-import { speech } from "./speech.js";
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { ARTEFACTS, PAGE_SCRIPTS, temporaryDirectory } from './paths.js';
+import type { NetworkNamespace } from './netns.js';
+import { speech } from './speech.js';
 
-const EXECUTABLE = "/usr/bin/chromium";
+const EXECUTABLE = '/usr/bin/chromium';
 
 const FLAGS = [
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--use-fake-device-for-media-stream",
-  "--use-fake-ui-for-media-stream",
-  "--autoplay-policy=no-user-gesture-required",
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required',
   // Several pages take part at once, and all but one are in the background.
-  "--disable-background-timer-throttling",
-  "--disable-backgrounding-occluded-windows",
-  "--disable-renderer-backgrounding",
+  '--disable-background-timer-throttling',
+  '--disable-backgrounding-occluded-windows',
+  '--disable-renderer-backgrounding',
 ];
 
 /** What a Chromium is started with. */
@@ -37,19 +37,19 @@ export interface ChromiumOptions {
 export async function startChromium({ namespace, secureOrigin }: ChromiumOptions = {}): Promise<Browser> {
   const args = [...FLAGS, `--use-file-for-fake-audio-capture=${speech()}`];
   // Chromium's own sandbox does not run as root.
-  if (process.getuid?.() === 0) args.push("--no-sandbox");
+  if (process.getuid?.() === 0) args.push('--no-sandbox');
   if (secureOrigin !== undefined) args.push(`--unsafely-treat-insecure-origin-as-secure=${secureOrigin}`);
   const executablePath = namespace === undefined ? EXECUTABLE : wrapper(namespace);
   return await chromium.launch({ executablePath, args, headless: true });
 }
 
 /** A page of a person of its own: no cookies or storage are shared. Errors in the page fail the test by `errors`. */
-export async function newPerson(browser: Browser, options: Parameters<Browser["newContext"]>[0] = {}): Promise<Person> {
+export async function newPerson(browser: Browser, options: Parameters<Browser['newContext']>[0] = {}): Promise<Person> {
   const context = await browser.newContext(options);
-  await context.addInitScript({ path: join(PAGE_SCRIPTS, "probe.iife.js") });
+  await context.addInitScript({ path: join(PAGE_SCRIPTS, 'probe.iife.js') });
   const page = await context.newPage();
   const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(error.message));
+  page.on('pageerror', (error) => errors.push(error.message));
   return { context, page, errors };
 }
 
@@ -66,8 +66,8 @@ export async function screenshot(page: Page, name: string): Promise<void> {
 }
 
 function wrapper(namespace: NetworkNamespace): string {
-  const path = join(temporaryDirectory(), "chromium");
-  writeFileSync(path, `#!/bin/sh\nexec ${namespace.command(EXECUTABLE).join(" ")} "$@"\n`);
+  const path = join(temporaryDirectory(), 'chromium');
+  writeFileSync(path, `#!/bin/sh\nexec ${namespace.command(EXECUTABLE).join(' ')} "$@"\n`);
   chmodSync(path, 0o755);
   return path;
 }

@@ -1,20 +1,20 @@
 // Firefox with a fake camera and microphone, driven by puppeteer-core over WebDriver BiDi.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import puppeteer, { type Browser, type Page } from "puppeteer-core";
-import { PAGE_SCRIPTS, temporaryDirectory } from "./paths.js";
-import { until } from "./until.js";
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+import { PAGE_SCRIPTS, temporaryDirectory } from './paths.js';
+import { until } from './until.js';
 
 const PREFERENCES = {
-  "media.navigator.streams.fake": true,
-  "media.navigator.permission.disabled": true,
-  "media.peerconnection.ice.loopback": true,
-  "media.peerconnection.ice.obfuscate_host_addresses": false,
-  "media.autoplay.default": 0,
-  "media.autoplay.blocking_policy": 0,
-  "media.autoplay.block-webaudio": false,
+  'media.navigator.streams.fake': true,
+  'media.navigator.permission.disabled': true,
+  'media.peerconnection.ice.loopback': true,
+  'media.peerconnection.ice.obfuscate_host_addresses': false,
+  'media.autoplay.default': 0,
+  'media.autoplay.blocking_policy': 0,
+  'media.autoplay.block-webaudio': false,
 };
 
 /** A Firefox with the sound server it needs. */
@@ -29,15 +29,15 @@ export class Firefox {
     const { sound, address } = await startSoundServer();
     try {
       const browser = await puppeteer.launch({
-        browser: "firefox",
-        executablePath: "/usr/bin/firefox-esr",
+        browser: 'firefox',
+        executablePath: '/usr/bin/firefox-esr',
         headless: true,
         extraPrefsFirefox: PREFERENCES,
         env: { ...process.env, PULSE_SERVER: address, HOME: temporaryDirectory() },
       });
       return new Firefox(browser, sound);
     } catch (error) {
-      sound.kill("SIGKILL");
+      sound.kill('SIGKILL');
       throw error;
     }
   }
@@ -45,7 +45,7 @@ export class Firefox {
   /** A page with the probe in it. */
   async newPage(): Promise<Page> {
     const page = await this.browser.newPage();
-    await page.evaluateOnNewDocument(readFileSync(join(PAGE_SCRIPTS, "probe.iife.js"), "utf8"));
+    await page.evaluateOnNewDocument(readFileSync(join(PAGE_SCRIPTS, 'probe.iife.js'), 'utf8'));
     return page;
   }
 
@@ -54,7 +54,7 @@ export class Firefox {
     try {
       await this.browser.close();
     } finally {
-      this.sound.kill("SIGTERM");
+      this.sound.kill('SIGTERM');
     }
   }
 }
@@ -62,20 +62,20 @@ export class Firefox {
 /** Without a sound server, Firefox leaves every AudioContext suspended. This one plays into nothing. */
 async function startSoundServer(): Promise<{ sound: ChildProcess; address: string }> {
   const home = temporaryDirectory();
-  const socket = join(home, "native");
-  const load = (module: string): string[] => ["-L", module];
+  const socket = join(home, 'native');
+  const load = (module: string): string[] => ['-L', module];
   const sound = spawn(
-    "pulseaudio",
+    'pulseaudio',
     [
-      ...["-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no"],
-      ...load("module-null-sink sink_name=null"),
+      ...['-n', '--daemonize=no', '--exit-idle-time=-1', '--use-pid-file=no'],
+      ...load('module-null-sink sink_name=null'),
       ...load(`module-native-protocol-unix auth-anonymous=1 socket=${socket}`),
     ],
-    { env: { ...process.env, HOME: home, XDG_RUNTIME_DIR: home, PULSE_RUNTIME_PATH: home }, stdio: "ignore" },
+    { env: { ...process.env, HOME: home, XDG_RUNTIME_DIR: home, PULSE_RUNTIME_PATH: home }, stdio: 'ignore' },
   );
-  const kill = (): void => void sound.kill("SIGKILL");
-  process.on("exit", kill);
-  sound.once("exit", () => process.off("exit", kill));
-  await until("the sound server listens", () => existsSync(socket), 10_000);
+  const kill = (): void => void sound.kill('SIGKILL');
+  process.on('exit', kill);
+  sound.once('exit', () => process.off('exit', kill));
+  await until('the sound server listens', () => existsSync(socket), 10_000);
   return { sound, address: `unix:${socket}` };
 }

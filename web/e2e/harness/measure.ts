@@ -1,7 +1,7 @@
 // What a page hears and sees, by the probe that was put into it.
 
-import type { Inbound, Outbound } from "../page/probe.js";
-import { until } from "./until.js";
+import type { Inbound, Outbound } from '../page/probe.js';
+import { until } from './until.js';
 
 /** What both drivers' pages can do. */
 export interface Evaluates {
@@ -26,8 +26,8 @@ export async function track(page: Evaluates, id: string): Promise<Inbound | unde
 
 /** Waits until a page hears somebody: decoded energy rises, and WebAudio measures sound. Answers the track. */
 export async function hears(page: Evaluates, trackId?: string): Promise<string> {
-  const heard = await until("sound is decoded", async () => {
-    const streams = (await inbound(page)).filter((stream) => stream.kind === "audio");
+  const heard = await until('sound is decoded', async () => {
+    const streams = (await inbound(page)).filter((stream) => stream.kind === 'audio');
     return streams.find((stream) => (trackId === undefined || stream.track === trackId) && stream.energy > 0);
   });
   await energyRises(page, heard.track);
@@ -43,12 +43,12 @@ export function loudness(page: Evaluates, trackId: string): Promise<number> {
 /** Waits until a page sees somebody: frames are decoded, and go on being. Answers the stream. */
 export async function sees(page: Evaluates, fits: (stream: Inbound) => boolean = () => true, patience?: number): Promise<Inbound> {
   const first = await until(
-    "pictures are decoded",
-    async () => (await inbound(page)).find((stream) => stream.kind === "video" && stream.framesDecoded > 0 && fits(stream)),
+    'pictures are decoded',
+    async () => (await inbound(page)).find((stream) => stream.kind === 'video' && stream.framesDecoded > 0 && fits(stream)),
     patience,
   );
   return await until(
-    "more pictures are decoded",
+    'more pictures are decoded',
     async () => {
       const now = await track(page, first.track);
       return now !== undefined && now.framesDecoded >= first.framesDecoded + 5 && fits(now) ? now : null;

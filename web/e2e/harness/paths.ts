@@ -1,28 +1,28 @@
 // Where things are: the server under test, and the place for screenshots and logs.
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** The root of the repository. This file runs from web/e2e/dist/harness. */
-export const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
+export const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
-const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(ROOT, "target");
+const TARGET = process.env['CARGO_TARGET_DIR'] ?? join(ROOT, 'target');
 
 /** The built server. */
-export const SERVER = process.env["PARLOR_BIN"] ?? join(TARGET, "debug", "parlor");
+export const SERVER = process.env['PARLOR_BIN'] ?? join(TARGET, 'debug', 'parlor');
 
 /** What the tests leave for people to look at. */
-export const ARTEFACTS = join(TARGET, "e2e");
+export const ARTEFACTS = join(TARGET, 'e2e');
 mkdirSync(ARTEFACTS, { recursive: true });
 
 /** A scripts bundled for pages: `bare` or `probe`. */
-export const PAGE_SCRIPTS = fileURLToPath(new URL("../page", import.meta.url));
+export const PAGE_SCRIPTS = fileURLToPath(new URL('../page', import.meta.url));
 
 /** A fresh directory that is removed when the process ends. */
 export function temporaryDirectory(): string {
-  const path = mkdtempSync(join(tmpdir(), "parlor-e2e-"));
-  process.on("exit", () => rmSync(path, { recursive: true, force: true }));
+  const path = mkdtempSync(join(tmpdir(), 'parlor-e2e-'));
+  process.on('exit', () => rmSync(path, { recursive: true, force: true }));
   return path;
 }

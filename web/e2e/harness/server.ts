@@ -1,13 +1,13 @@
 // The server under test: started on free ports in a directory of its own, stopped by its process id.
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { createHmac, randomBytes } from "node:crypto";
-import { createSocket } from "node:dgram";
-import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { join } from "node:path";
-import { ARTEFACTS, SERVER, temporaryDirectory } from "./paths.js";
-import { until, within } from "./until.js";
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHmac, randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { ARTEFACTS, SERVER, temporaryDirectory } from './paths.js';
+import { until, within } from './until.js';
 
 /** How a server is started. */
 export interface ServerOptions {
@@ -39,26 +39,25 @@ export class Server {
 
   /** Starts it, and waits until it says it is healthy. */
   static async start(options: ServerOptions): Promise<Server> {
-    const { name, toml = "", media = "", dev = true, env = {}, listen = "127.0.0.1" } = options;
+    const { name, toml = '', media = '', dev = true, env = {}, listen = '127.0.0.1' } = options;
     const [port, mediaPort] = [await freeHttpPort(), await freeMediaPort()];
-    const secret = randomBytes(32).toString("hex");
+    const secret = randomBytes(32).toString('hex');
     const directory = temporaryDirectory();
     writeFileSync(
-      join(directory, "parlor.toml"),
-      `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` +
-        `[auth]\nsecret = "${secret}"\n\n${toml}\n`,
+      join(directory, 'parlor.toml'),
+      `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` + `[auth]\nsecret = "${secret}"\n\n${toml}\n`,
     );
     const log = join(ARTEFACTS, `server-${name}.log`);
-    const out = openSync(log, "w");
-    const child = spawn(SERVER, dev ? ["serve", "--dev"] : ["serve"], {
+    const out = openSync(log, 'w');
+    const child = spawn(SERVER, dev ? ['serve', '--dev'] : ['serve'], {
       cwd: directory,
       env: { ...process.env, ...env },
-      stdio: ["ignore", out, out],
+      stdio: ['ignore', out, out],
     });
     closeSync(out);
-    const kill = (): void => void child.kill("SIGKILL");
-    process.on("exit", kill);
-    child.once("exit", () => process.off("exit", kill));
+    const kill = (): void => void child.kill('SIGKILL');
+    process.on('exit', kill);
+    child.once('exit', () => process.off('exit', kill));
     const server = new Server(child, port, mediaPort, log, secret);
     await server.ready();
     return server;
@@ -71,14 +70,14 @@ export class Server {
 
   /** What it has logged so far. */
   logged(): string {
-    return readFileSync(this.log, "utf8");
+    return readFileSync(this.log, 'utf8');
   }
 
   /** A guest token, as the app gets it in development mode. */
   async guestToken(user: string, { name = user, pro = true } = {}): Promise<string> {
     const response = await fetch(`http://127.0.0.1:${this.port}/api/dev/token`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ user, name, pro }),
     });
     if (!response.ok) throw new Error(`no guest token: ${response.status} ${await response.text()}`);
@@ -87,28 +86,28 @@ export class Server {
 
   /** A token signed as a host application would sign it. */
   signedToken(claims: Record<string, unknown>, secret = this.secret): string {
-    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
     const exp = Math.floor(Date.now() / 1000) + 3600;
-    const body = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp, ...claims })}`;
-    return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+    const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ exp, ...claims })}`;
+    return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
   }
 
   /** Stops it as an operator would, and answers its exit code. */
   async stop(): Promise<number | null> {
     if (this.child.exitCode !== null) return this.child.exitCode;
-    const exited = new Promise<number | null>((resolve) => this.child.once("exit", resolve));
-    this.child.kill("SIGTERM");
+    const exited = new Promise<number | null>((resolve) => this.child.once('exit', resolve));
+    this.child.kill('SIGTERM');
     try {
-      return await within("stopping the server", 15_000, exited);
+      return await within('stopping the server', 15_000, exited);
     } catch (error) {
-      this.child.kill("SIGKILL");
+      this.child.kill('SIGKILL');
       throw error;
     }
   }
 
   private async ready(): Promise<void> {
     await until(
-      "the server is healthy",
+      'the server is healthy',
       async () => {
         if (this.child.exitCode !== null) return { dead: true };
         return (await fetch(`http://127.0.0.1:${this.port}/healthz`)).ok ? { dead: false } : null;
@@ -122,10 +121,10 @@ export class Server {
 
 async function freeHttpPort(): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
+  if (address === null || typeof address === 'string') throw new Error('no port');
   return address.port;
 }
 
@@ -137,15 +136,15 @@ async function freeMediaPort(): Promise<number> {
     const ports = Array.from({ length: workers }, (_, i) => first + i);
     if ((await Promise.all(ports.map(isFree))).every(Boolean)) return first;
   }
-  throw new Error("no free media ports");
+  throw new Error('no free media ports');
 }
 
 async function isFree(port: number): Promise<boolean> {
   const tcp = createServer();
-  const udp = createSocket("udp4");
+  const udp = createSocket('udp4');
   try {
-    await new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(port, "0.0.0.0", resolve));
-    await new Promise<void>((resolve, reject) => udp.once("error", reject).bind(port, "0.0.0.0", resolve));
+    await new Promise<void>((resolve, reject) => tcp.once('error', reject).listen(port, '0.0.0.0', resolve));
+    await new Promise<void>((resolve, reject) => udp.once('error', reject).bind(port, '0.0.0.0', resolve));
     return true;
   } catch {
     return false;

@@ -1,8 +1,8 @@
 // A client written from docs/protocol/socketio.md with nothing but `socket.io-client` and `mediasoup-client`, both
 // as they come from npm: it proves the dialect without our SDK.
 
-import { Device, type types } from "mediasoup-client";
-import { io, type Socket } from "socket.io-client";
+import { Device, type types } from 'mediasoup-client';
+import { io, type Socket } from 'socket.io-client';
 
 /** What a refused request rejects with. */
 export class Refusal extends Error {
@@ -19,7 +19,7 @@ export class Refusal extends Error {
 export interface ProducerInfo {
   producerId: string;
   userId: string;
-  kind: "audio" | "video";
+  kind: 'audio' | 'video';
   appData: { source: string };
   paused: boolean;
 }
@@ -47,18 +47,18 @@ export interface Joined {
 interface Consumed {
   id: string;
   producerId: string;
-  kind: "audio" | "video";
+  kind: 'audio' | 'video';
   rtpParameters: types.RtpParameters;
   type: string;
   paused: boolean;
   producerPaused: boolean;
 }
 
-type TransportCreated = Omit<types.TransportOptions, "iceServers">;
+type TransportCreated = Omit<types.TransportOptions, 'iceServers'>;
 
 /** How a track is to be sent. */
 export interface ProduceOptions {
-  source: "mic" | "camera" | "screen";
+  source: 'mic' | 'camera' | 'screen';
   /** `video/VP8`, `video/H264`…; the browser's first choice unless given. */
   codec?: string;
   /** Three sizes at once. */
@@ -85,13 +85,13 @@ export class BareClient {
 
   /** Connects a socket with this token; rejects with the refusal of the server. */
   static connect(url: string, token: unknown): Promise<BareClient> {
-    const socket = io(url, { auth: { token }, forceNew: true, reconnection: false, transports: ["websocket"] });
+    const socket = io(url, { auth: { token }, forceNew: true, reconnection: false, transports: ['websocket'] });
     const client = new BareClient(socket);
     return new Promise((resolve, reject) => {
-      socket.once("connect", () => resolve(client));
-      socket.once("connect_error", (error: Error & { data?: { code?: string; details?: Record<string, unknown> } }) => {
+      socket.once('connect', () => resolve(client));
+      socket.once('connect_error', (error: Error & { data?: { code?: string; details?: Record<string, unknown> } }) => {
         socket.close();
-        reject(new Refusal(error.data?.code ?? "NO_CODE", error.message, error.data?.details ?? {}));
+        reject(new Refusal(error.data?.code ?? 'NO_CODE', error.message, error.data?.details ?? {}));
       });
     });
   }
@@ -103,7 +103,7 @@ export class BareClient {
       code?: string;
       details?: Record<string, unknown>;
     };
-    if (answer.code !== undefined) throw new Refusal(answer.code, answer.error ?? "", answer.details ?? {});
+    if (answer.code !== undefined) throw new Refusal(answer.code, answer.error ?? '', answer.details ?? {});
     return answer;
   }
 
@@ -120,18 +120,18 @@ export class BareClient {
       if (error instanceof Refusal) return { code: error.code, message: error.message, details: error.details };
       throw error;
     }
-    return { code: "NONE", message: "", details: {} };
+    return { code: 'NONE', message: '', details: {} };
   }
 
   /**
    * Joins with both transports in one burst of requests: no answer is waited for in between. With `protocol`,
    * only the server's candidates of that protocol are used.
    */
-  async join(channelId: string, protocol?: "udp" | "tcp"): Promise<Joined> {
+  async join(channelId: string, protocol?: 'udp' | 'tcp'): Promise<Joined> {
     const [joined, send, recv] = await Promise.all([
-      this.request<Joined>("voice:join", { channelId }),
-      this.request<TransportCreated>("voice:rtc:createTransport", { direction: "send" }),
-      this.request<TransportCreated>("voice:rtc:createTransport", { direction: "recv" }),
+      this.request<Joined>('voice:join', { channelId }),
+      this.request<TransportCreated>('voice:rtc:createTransport', { direction: 'send' }),
+      this.request<TransportCreated>('voice:rtc:createTransport', { direction: 'recv' }),
     ]);
     await this.device.load({ routerRtpCapabilities: joined.routerRtpCapabilities });
     for (const transport of [send, recv]) {
@@ -140,13 +140,13 @@ export class BareClient {
     this.send = this.device.createSendTransport({ ...send, ...joined.rtcConfig });
     this.recv = this.device.createRecvTransport({ ...recv, ...joined.rtcConfig });
     for (const transport of [this.send, this.recv]) {
-      transport.on("connect", ({ dtlsParameters }, done, failed) => {
-        this.request("voice:rtc:connectTransport", { transportId: transport.id, dtlsParameters }).then(done, failed);
+      transport.on('connect', ({ dtlsParameters }, done, failed) => {
+        this.request('voice:rtc:connectTransport', { transportId: transport.id, dtlsParameters }).then(done, failed);
       });
     }
-    this.send.on("produce", ({ kind, rtpParameters, appData }, done, failed) => {
+    this.send.on('produce', ({ kind, rtpParameters, appData }, done, failed) => {
       const transportId = this.send?.id;
-      this.request<{ producerId: string }>("voice:rtc:produce", { transportId, kind, rtpParameters, appData }).then(
+      this.request<{ producerId: string }>('voice:rtc:produce', { transportId, kind, rtpParameters, appData }).then(
         ({ producerId }) => done({ id: producerId }),
         failed,
       );
@@ -159,12 +159,12 @@ export class BareClient {
     const track = await capture(options);
     const codec = this.device.sendRtpCapabilities.codecs?.find((c) => c.mimeType.toLowerCase() === options.codec?.toLowerCase());
     if (options.codec !== undefined && codec === undefined) throw new Error(`this browser cannot send ${options.codec}`);
-    const producer = await must(this.send, "join first").produce({
+    const producer = await must(this.send, 'join first').produce({
       track,
       appData: { source: options.source },
       ...(codec === undefined ? {} : { codec }),
       ...(options.simulcast === true ? { encodings: THREE_SIZES, codecOptions: { videoGoogleStartBitrate: 1500 } } : {}),
-      ...(track.kind === "audio" ? { codecOptions: { opusFec: true, opusDtx: true, opusStereo: false } } : {}),
+      ...(track.kind === 'audio' ? { codecOptions: { opusFec: true, opusDtx: true, opusStereo: false } } : {}),
     });
     this.producers.set(producer.id, producer);
     return producer.id;
@@ -172,9 +172,9 @@ export class BareClient {
 
   /** Receives a producer; answers the consumer's id, the id of the track to measure, and the type of the stream. */
   async consume(producerId: string): Promise<{ consumerId: string; track: string; type: string }> {
-    const recv = must(this.recv, "join first");
+    const recv = must(this.recv, 'join first');
     const { rtpCapabilities } = this.device;
-    const { id, kind, rtpParameters, type } = await this.request<Consumed>("voice:rtc:consume", {
+    const { id, kind, rtpParameters, type } = await this.request<Consumed>('voice:rtc:consume', {
       producerId,
       transportId: recv.id,
       rtpCapabilities,
@@ -189,7 +189,7 @@ export class BareClient {
   async closeProducer(producerId: string): Promise<void> {
     this.producers.get(producerId)?.close();
     this.producers.delete(producerId);
-    await this.request("voice:rtc:closeProducer", { producerId });
+    await this.request('voice:rtc:closeProducer', { producerId });
   }
 
   /** Drops a consumer whose producer closed. */
@@ -201,8 +201,8 @@ export class BareClient {
   /** New ICE credentials for both transports, as after a change of network. */
   async restartIce(): Promise<void> {
     for (const transport of [this.send, this.recv]) {
-      const { id } = must(transport, "join first");
-      const { iceParameters } = await this.request<{ iceParameters: types.IceParameters }>("voice:rtc:restartIce", { transportId: id });
+      const { id } = must(transport, 'join first');
+      const { iceParameters } = await this.request<{ iceParameters: types.IceParameters }>('voice:rtc:restartIce', { transportId: id });
       await transport?.restartIce({ iceParameters });
     }
   }
@@ -210,8 +210,8 @@ export class BareClient {
   /** The ids a hostile session would like to know. */
   ids(): { send: string; recv: string; producers: string[]; consumers: string[] } {
     return {
-      send: must(this.send, "join first").id,
-      recv: must(this.recv, "join first").id,
+      send: must(this.send, 'join first').id,
+      recv: must(this.recv, 'join first').id,
       producers: [...this.producers.keys()],
       consumers: [...this.consumers.keys()],
     };
@@ -219,7 +219,7 @@ export class BareClient {
 
   /** The producers of the others that were announced after the join. */
   announced(): ProducerInfo[] {
-    return this.events.filter(({ name }) => name === "voice:newProducer").map(({ payload }) => payload as unknown as ProducerInfo);
+    return this.events.filter(({ name }) => name === 'voice:newProducer').map(({ payload }) => payload as unknown as ProducerInfo);
   }
 
   /** Ends everything. */
@@ -231,25 +231,25 @@ export class BareClient {
 }
 
 const THREE_SIZES = [
-  { rid: "r0", scaleResolutionDownBy: 4, maxBitrate: 150_000, scalabilityMode: "L1T1" },
-  { rid: "r1", scaleResolutionDownBy: 2, maxBitrate: 500_000, scalabilityMode: "L1T1" },
-  { rid: "r2", scaleResolutionDownBy: 1, maxBitrate: 1_500_000, scalabilityMode: "L1T1" },
+  { rid: 'r0', scaleResolutionDownBy: 4, maxBitrate: 150_000, scalabilityMode: 'L1T1' },
+  { rid: 'r1', scaleResolutionDownBy: 2, maxBitrate: 500_000, scalabilityMode: 'L1T1' },
+  { rid: 'r2', scaleResolutionDownBy: 1, maxBitrate: 1_500_000, scalabilityMode: 'L1T1' },
 ];
 
 async function capture({ source, width = 640, height = 360 }: ProduceOptions): Promise<MediaStreamTrack> {
   const frameRate = 15;
   const stream =
-    source === "mic"
+    source === 'mic'
       ? await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false, echoCancellation: false } })
-      : source === "camera"
+      : source === 'camera'
         ? await navigator.mediaDevices.getUserMedia({ video: { width, height, frameRate } })
         : await navigator.mediaDevices.getDisplayMedia({ video: { frameRate } });
-  return must(stream.getTracks()[0], "the device has no track");
+  return must(stream.getTracks()[0], 'the device has no track');
 }
 
 // Chromium decodes only what something plays.
 function play(track: MediaStreamTrack): void {
-  const element = document.createElement(track.kind === "audio" ? "audio" : "video");
+  const element = document.createElement(track.kind === 'audio' ? 'audio' : 'video');
   element.srcObject = new MediaStream([track]);
   element.autoplay = true;
   document.body.append(element);

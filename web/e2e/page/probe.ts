@@ -5,7 +5,7 @@
 export interface Inbound {
   /** The id of the receiver's track. */
   track: string;
-  kind: "audio" | "video";
+  kind: 'audio' | 'video';
   /** `audio/opus`, `video/VP8`… */
   codec: string;
   packets: number;
@@ -23,7 +23,7 @@ export interface Inbound {
 /** What one sent stream has carried so far. */
 export interface Outbound {
   track: string;
-  kind: "audio" | "video";
+  kind: 'audio' | 'video';
   codec: string;
   rid: string;
   packets: number;
@@ -45,19 +45,19 @@ class Probe {
   /** Everything that arrives, on every open connection. */
   async inbound(): Promise<Inbound[]> {
     const found: Inbound[] = [];
-    for (const { stats, stat } of await this.stats("inbound-rtp")) {
+    for (const { stats, stat } of await this.stats('inbound-rtp')) {
       found.push({
-        track: text(stat["trackIdentifier"]),
-        kind: stat["kind"] === "video" ? "video" : "audio",
+        track: text(stat['trackIdentifier']),
+        kind: stat['kind'] === 'video' ? 'video' : 'audio',
         codec: codecOf(stats, stat),
-        packets: number(stat["packetsReceived"]),
-        lost: number(stat["packetsLost"]),
-        nacks: number(stat["nackCount"]),
-        energy: number(stat["totalAudioEnergy"]),
-        framesDecoded: number(stat["framesDecoded"]),
-        keyFramesDecoded: number(stat["keyFramesDecoded"]),
-        frameWidth: number(stat["frameWidth"]),
-        retransmitted: number(stat["retransmittedPacketsReceived"]),
+        packets: number(stat['packetsReceived']),
+        lost: number(stat['packetsLost']),
+        nacks: number(stat['nackCount']),
+        energy: number(stat['totalAudioEnergy']),
+        framesDecoded: number(stat['framesDecoded']),
+        keyFramesDecoded: number(stat['keyFramesDecoded']),
+        frameWidth: number(stat['frameWidth']),
+        retransmitted: number(stat['retransmittedPacketsReceived']),
       });
     }
     return found;
@@ -66,15 +66,15 @@ class Probe {
   /** Everything that is sent, on every open connection. */
   async outbound(): Promise<Outbound[]> {
     const found: Outbound[] = [];
-    for (const { stats, stat } of await this.stats("outbound-rtp")) {
+    for (const { stats, stat } of await this.stats('outbound-rtp')) {
       found.push({
-        track: text(stats.get(text(stat["mediaSourceId"]))?.["trackIdentifier"]),
-        kind: stat["kind"] === "video" ? "video" : "audio",
+        track: text(stats.get(text(stat['mediaSourceId']))?.['trackIdentifier']),
+        kind: stat['kind'] === 'video' ? 'video' : 'audio',
         codec: codecOf(stats, stat),
-        rid: text(stat["rid"]),
-        packets: number(stat["packetsSent"]),
-        bytes: number(stat["bytesSent"]),
-        frameWidth: number(stat["frameWidth"]),
+        rid: text(stat['rid']),
+        packets: number(stat['packetsSent']),
+        bytes: number(stat['bytesSent']),
+        frameWidth: number(stat['frameWidth']),
       });
     }
     return found;
@@ -83,10 +83,10 @@ class Probe {
   /** How the selected candidate pairs run: `udp` or `tcp`, and to which address. */
   async routes(): Promise<{ protocol: string; address: string; port: number }[]> {
     const found = [];
-    for (const { stats, stat } of await this.stats("candidate-pair")) {
-      if (stat["nominated"] !== true || stat["state"] !== "succeeded") continue;
-      const remote = stats.get(text(stat["remoteCandidateId"]));
-      found.push({ protocol: text(remote?.["protocol"]), address: text(remote?.["address"]), port: number(remote?.["port"]) });
+    for (const { stats, stat } of await this.stats('candidate-pair')) {
+      if (stat['nominated'] !== true || stat['state'] !== 'succeeded') continue;
+      const remote = stats.get(text(stat['remoteCandidateId']));
+      found.push({ protocol: text(remote?.['protocol']), address: text(remote?.['address']), port: number(remote?.['port']) });
     }
     return found;
   }
@@ -94,7 +94,7 @@ class Probe {
   /** The loudest sample of a received track at this moment, by WebAudio: 0 is silence, 1 the loudest there is. */
   async loudness(track: string): Promise<number> {
     this.context ??= new AudioContext();
-    if (this.context.state !== "running") await this.context.resume();
+    if (this.context.state !== 'running') await this.context.resume();
     let analyser = this.audio.get(track);
     if (analyser === undefined) {
       const received = this.receivers().find((receiver) => receiver.track.id === track)?.track;
@@ -114,7 +114,7 @@ class Probe {
   }
 
   private open(): RTCPeerConnection[] {
-    return this.connections.filter((connection) => connection.connectionState !== "closed");
+    return this.connections.filter((connection) => connection.connectionState !== 'closed');
   }
 
   private receivers(): RTCRtpReceiver[] {
@@ -133,15 +133,15 @@ class Probe {
 }
 
 function codecOf(stats: Map<string, Stat>, stat: Stat): string {
-  return text(stats.get(text(stat["codecId"]))?.["mimeType"]);
+  return text(stats.get(text(stat['codecId']))?.['mimeType']);
 }
 
 function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
+  return typeof value === 'string' ? value : '';
 }
 
 function number(value: unknown): number {
-  return typeof value === "number" ? value : 0;
+  return typeof value === 'number' ? value : 0;
 }
 
 declare global {
