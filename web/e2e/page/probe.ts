@@ -108,6 +108,15 @@ class Probe {
     return samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
   }
 
+  /** The format parameters in use for what is sent with a codec. */
+  async fmtp(codec: string): Promise<string> {
+    for (const { stats, stat } of await this.stats('outbound-rtp')) {
+      const used = stats.get(text(stat['codecId']));
+      if (used?.['mimeType'] === codec) return text(used['sdpFmtpLine']);
+    }
+    return '';
+  }
+
   /** The states of the connections that are not closed. */
   states(): string[] {
     return this.open().map((connection) => connection.connectionState);

@@ -1,0 +1,132 @@
+// Two people and the web app, in real browsers: what the product is for.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { type AppPerson, joinApp } from '../harness/app.js';
+import { screenshot, startChromium } from '../harness/chromium.js';
+import { energyRises, fallsSilent, hears, inbound, outbound, sees, standsStill } from '../harness/measure.js';
+import { Server } from '../harness/server.js';
+import { until } from '../harness/until.js';
+
+const TIMEOUT = { timeout: 120_000 };
+
+describe('a call in the web app', () => {
+  let server: Server;
+  let browser: Browser;
+  let alice: AppPerson;
+  let bob: AppPerson;
+  let bobsEar: string;
+  const channel = 'Salon';
+
+  before(async () => {
+    server = await Server.start({ name: 'call' });
+    browser = await startChromium();
+    alice = await joinApp(browser, { url: server.url, name: 'Alice', channel });
+    bob = await joinApp(browser, { url: server.url, name: 'Bob', channel });
+  }, TIMEOUT);
+
+  after(async () => {
+    await browser?.close();
+    assert.equal(await server?.stop(), 0, 'the server stops cleanly');
+  });
+
+  it('shows each to the other, and lets them hear each other', TIMEOUT, async () => {
+    await Promise.all([alice.shows('Bob'), bob.shows('Alice')]);
+    await hears(alice.page);
+    bobsEar = await hears(bob.page);
+    await Promise.all([alice.says('Bob', 'speaking'), bob.says('Alice', 'speaking')]);
+  });
+
+  it('sends speech as mono Opus with error correction', TIMEOUT, async () => {
+    const [sent] = (await outbound(alice.page)).filter((stream) => stream.kind === 'audio');
+    assert.equal(sent?.codec, 'audio/opus');
+    const fmtp = await alice.page.evaluate(() => window.probe.fmtp('audio/opus'));
+    for (const parameter of ['useinbandfec=1', 'usedtx=1']) assert.ok(fmtp.includes(parameter), fmtp);
+    assert.ok(!/(^|;)stereo=1/.test(fmtp), fmtp);
+  });
+
+  it('silences a muted microphone, and says so to the others', TIMEOUT, async () => {
+    await alice.press('Mute');
+    await bob.says('Alice', 'muted');
+    await fallsSilent(bob.page, bobsEar);
+    await alice.press('Unmute');
+    await bob.says('Alice', 'muted', false);
+    await energyRises(bob.page, bobsEar);
+  });
+
+  it('silences everybody for one who is deafened, and says so to the others', TIMEOUT, async () => {
+    await bob.press('Deafen');
+    await alice.says('Bob', 'deafened');
+    await fallsSilent(bob.page, bobsEar);
+    await bob.press('Undeafen');
+    await alice.says('Bob', 'deafened', false);
+    await energyRises(bob.page, bobsEar);
+  });
+
+  it('shows cameras, both ways', TIMEOUT, async () => {
+    await alice.press('Camera');
+    await bob.press('Camera');
+    for (const person of [alice, bob]) {
+      const seen = await sees(person.page);
+      assert.equal(seen.codec, 'video/VP8');
+      await until('the picture is on the page', () =>
+        person.page.evaluate(() => [...document.querySelectorAll('video')].some((video) => video.videoWidth > 0 && !video.paused)),
+      );
+    }
+    await screenshot(alice.page, 'call-cameras');
+    await bob.press('Stop camera');
+  });
+
+  it('shows a shared screen', TIMEOUT, async () => {
+    const before = new Set((await inbound(bob.page)).filter((stream) => stream.kind === 'video').map((stream) => stream.track));
+    await alice.press('Share screen');
+    const seen = await sees(bob.page, (stream) => !before.has(stream.track));
+    await bob.page.getByText('Screen of Alice').first().waitFor();
+    await screenshot(bob.page, 'call-screen');
+    await alice.press('Stop sharing');
+    await standsStill(bob.page, seen.track);
+    await bob.page.getByText('Screen of Alice').first().waitFor({ state: 'detached' });
+  });
+
+  it('comes back after a reload in the middle of the call', TIMEOUT, async () => {
+    await alice.page.reload();
+    await until('Alice is back in, by herself or by her own click', async () => {
+      if (await alice.button('Leave').isVisible()) return true;
+      if (await alice.button('Join').isEnabled()) await alice.press('Join');
+      return false;
+    });
+    await alice.isIn();
+    await alice.shows('Bob');
+    await bob.shows('Alice');
+    await hears(alice.page);
+    await hears(bob.page);
+  });
+
+  it('tells the others at once when a tab crashes', TIMEOUT, async () => {
+    const carol = await joinApp(browser, { url: server.url, name: 'Carol', channel });
+    await bob.shows('Carol');
+    // Chromium answers this address by killing the page's process.
+    await carol.page.goto('chrome://crash').catch(() => undefined);
+    await bob.showsNoMore('Carol', 5_000);
+    await carol.close();
+  });
+
+  it('tells the others at once when a window is closed', TIMEOUT, async () => {
+    const dave = await joinApp(browser, { url: server.url, name: 'Dave', channel });
+    await bob.shows('Dave');
+    await dave.close();
+    await bob.showsNoMore('Dave', 5_000);
+  });
+
+  it('lets one leave: the others see it, and nothing arrives any more', TIMEOUT, async () => {
+    await alice.press('Leave');
+    await bob.showsNoMore('Alice', 5_000);
+    await until('every connection of Alice is closed', async () => (await inbound(alice.page)).length === 0);
+    await alice.button('Join').waitFor();
+  });
+
+  it('raises no uncaught error in either page', () => {
+    assert.deepEqual([...alice.errors, ...bob.errors], []);
+  });
+});
