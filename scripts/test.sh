@@ -3,7 +3,7 @@
 # With arguments, only the parts named: scripts/test.sh lint unit
 . "$(dirname "$0")/lib.sh"
 
-PARTS=(licences format web lint unit doc fuzz bench e2e)
+PARTS=(licences format web lint unit doc bench e2e)
 
 part_setup() {
     need_rust
@@ -30,6 +30,7 @@ part_lint() {
     cargo clippy --workspace --all-targets --locked -- -D warnings
 }
 
+# The short fuzz runs are among these: crates/fuzzing. `make fuzz` goes on from there.
 part_unit() {
     web_build
     if cargo nextest --version >/dev/null 2>&1; then
@@ -40,9 +41,6 @@ part_unit() {
 }
 
 part_doc() { cargo test --workspace --doc --locked; }
-
-# The fuzz targets' bodies over their seed inputs, on the stable toolchain; `make fuzz` goes on from there.
-part_fuzz() { cargo test --manifest-path fuzz/Cargo.toml --locked; }
 
 part_bench() {
     build_server
