@@ -1,0 +1,260 @@
+// What the page shows, kept in step with the voice service: the one place where the two meet.
+
+import {
+  initVoiceService,
+  VoiceError,
+  type ChannelInfo,
+  type ConnectionStatus,
+  type Participant,
+  type Self,
+  type VideoCodec,
+  type VoiceService,
+} from '@parlor/client';
+
+import { sentenceFor, t } from '../i18n/index.js';
+import { findIdentity, guestToken, readAddress, type Identity } from './identity.js';
+import { recall, remember } from './settings.js';
+
+/** A sentence that stays until it is dismissed or its time is over. */
+export interface Notice {
+  id: number;
+  text: string;
+  tone: 'info' | 'bad';
+}
+
+/** The tools of a call that can be refused. */
+export type Capability = 'VIDEO_CALLING' | 'SCREEN_SHARE';
+
+const NOBODY: Self = { userId: '', muted: false, deafened: false, speaking: false, microphone: 'off', media: {} };
+/** Long enough to read the longest sentence twice. */
+const NOTICE_MS = 12_000;
+
+export class Session {
+  identity = $state.raw<Identity | undefined>();
+  name = $state(recall('name', ''));
+  channelId = $state(recall('channel', 'lobby'));
+  pro = $state(recall('pro', 'yes') === 'yes');
+
+  connection = $state<ConnectionStatus>('disconnected');
+  channel = $state.raw<ChannelInfo | undefined>();
+  participants = $state.raw<readonly Participant[]>([]);
+  self = $state.raw<Self>(NOBODY);
+  audioBlocked = $state(false);
+
+  joining = $state(false);
+  /** Why the last join or stay ended, as a sentence. */
+  refusal = $state('');
+  /** A calm hint rather than a failure: nothing is wrong, one is there already. */
+  refusalIsHint = $state(false);
+  /** The stay ended by itself: the red dot. */
+  wasLost = $state(false);
+  retryAt = $state(0);
+  notices = $state.raw<readonly Notice[]>([]);
+  /** What a screen reader is told next. */
+  announcement = $state('');
+  upgrade = $state<Capability | undefined>();
+
+  #service: VoiceService | undefined;
+  #lastNotice = 0;
+  readonly #query = new URLSearchParams(location.search);
+  /** Each window of a guest is another person: two windows can talk to each other. */
+  readonly #guest = this.#query.get('user') ?? `guest-${crypto.getRandomValues(new Uint32Array(2)).join('')}`;
+
+  constructor() {
+    const { token, channel } = readAddress(location, history);
+    if (channel !== undefined) this.channelId = channel;
+    void findIdentity(token).then((identity) => {
+      this.identity = identity;
+      if (identity.kind === 'host') this.name = identity.name;
+    });
+    // Closing the page says goodbye at once instead of leaving it to time-outs.
+    addEventListener('pagehide', (event) => {
+      if (!event.persisted) void this.#service?.close();
+    });
+  }
+
+  /** Whether there is a call to show. It stays in view while the service reconnects. */
+  get inCall(): boolean {
+    return this.channel !== undefined;
+  }
+
+  get canCapture(): { camera: boolean; screen: boolean } {
+    const permissions = this.channel?.permissions;
+    return { camera: permissions?.video ?? false, screen: permissions?.screenshare ?? false };
+  }
+
+  async join(): Promise<void> {
+    const { identity } = this;
+    const [name, channelId] = [this.name.trim(), this.channelId.trim()];
+    if (this.joining || !identity || identity.kind === 'none') return;
+    this.joining = true;
+    this.#setRefusal('');
+    remember('channel', channelId);
+    if (identity.kind === 'guest') {
+      remember('name', name);
+      remember('pro', this.pro ? 'yes' : 'no');
+    }
+    const token = identity.kind === 'host' ? identity.token : () => guestToken(this.#guest, name, this.pro);
+    const service = this.#start(token);
+    try {
+      await service.joinChannel(channelId);
+    } catch (error) {
+      if (service === this.#service) this.#refused(error);
+    } finally {
+      if (service === this.#service) this.joining = false;
+    }
+  }
+
+  /** Leaves, or cancels a join that is under way. */
+  async leave(): Promise<void> {
+    await this.#service?.leaveChannel();
+  }
+
+  async toggleMute(): Promise<void> {
+    if (this.self.microphone === 'unavailable') return;
+    await this.#try(async (service) => this.announce(t((await service.toggleMute()) ? 'announce.muted' : 'announce.unmuted')));
+  }
+
+  async toggleDeafen(): Promise<void> {
+    await this.#try(async (service) => this.announce(t((await service.toggleDeafen()) ? 'announce.deafened' : 'announce.undeafened')));
+  }
+
+  async toggleCamera(): Promise<void> {
+    await this.#try((service) => service.toggleVideo());
+  }
+
+  async toggleScreen(): Promise<void> {
+    await this.#try((service) => service.toggleScreenShare());
+  }
+
+  setVolume(userId: string, volume: number): void {
+    this.#service?.setPerUserVolume(userId, volume);
+  }
+
+  /** Says how large a picture is shown, so that no more is sent than can be seen. */
+  wantLayer(userId: string, slot: 'camera' | 'screen', spatialLayer: number): void {
+    // A wish: if it gets lost, the picture is merely sharper or softer than needed.
+    this.#service?.setPreferredLayers(userId, slot, { spatialLayer }).catch(() => {});
+  }
+
+  async hear(): Promise<void> {
+    await this.#service?.resumeAudio();
+  }
+
+  notify(text: string, tone: Notice['tone'] = 'info'): void {
+    // The same sentence twice tells nobody more.
+    if (this.notices.some((notice) => notice.text === text)) return;
+    const id = ++this.#lastNotice;
+    this.notices = [...this.notices, { id, text, tone }];
+    setTimeout(() => this.dismiss(id), NOTICE_MS);
+  }
+
+  dismiss(id: number): void {
+    this.notices = this.notices.filter((notice) => notice.id !== id);
+  }
+
+  announce(text: string): void {
+    this.announcement = text;
+  }
+
+  #start(token: string | (() => Promise<string>)): VoiceService {
+    const wanted = this.#query.get('codec')?.toUpperCase();
+    const videoCodec = wanted === 'H264' || wanted === 'VP9' ? (wanted as VideoCodec) : 'VP8';
+    const service = initVoiceService({ token, videoCodec });
+    this.#service = service;
+    this.self = service.self;
+    this.#listen(service);
+    // For tests and for people who look for a fault: the service, from the console.
+    if (this.#query.has('debug') || import.meta.env.DEV || this.identity?.kind === 'guest') Object.assign(window, { parlor: service });
+    return service;
+  }
+
+  #listen(service: VoiceService): void {
+    const current =
+      <T>(handler: (payload: T) => void) =>
+      (payload: T) =>
+        service === this.#service && handler(payload);
+    service.on(
+      'connection',
+      current((connection) => (this.connection = connection)),
+    );
+    service.on(
+      'participants',
+      current((participants) => (this.participants = participants)),
+    );
+    service.on(
+      'self',
+      current((self) => (this.self = self)),
+    );
+    service.on(
+      'audio:blocked',
+      current((blocked) => (this.audioBlocked = blocked)),
+    );
+    service.on(
+      'participant:joined',
+      current(({ name }) => this.announce(t('announce.joined', { name }))),
+    );
+    service.on(
+      'participant:left',
+      current(({ name }) => this.announce(t('announce.left', { name }))),
+    );
+    service.on(
+      'capability:required',
+      current(({ capability }) => (this.upgrade = capability)),
+    );
+    service.on(
+      'error',
+      current((error) => this.notify(sentenceFor(error), 'bad')),
+    );
+    service.on(
+      'joined',
+      current(({ channel, again }) => {
+        this.channel = channel;
+        this.joining = false;
+        history.replaceState(null, '', `${location.pathname}${location.search}#channel=${encodeURIComponent(channel.id)}`);
+        this.announce(again ? t('announce.reconnected') : t('announce.youJoined', { channel: channel.name }));
+      }),
+    );
+    service.on(
+      'left',
+      current(({ error, rejoining }) => {
+        if (rejoining) return this.announce(t('announce.reconnecting'));
+        this.channel = undefined;
+        this.upgrade = undefined;
+        this.notices = [];
+        this.audioBlocked = false;
+        if (error) this.#refused(error, true);
+        else this.announce(t('announce.youLeft'));
+      }),
+    );
+  }
+
+  #refused(cause: unknown, wasIn = false): void {
+    const error = cause instanceof VoiceError ? cause : new VoiceError('SERVER_ERROR', String(cause));
+    if (error.code === 'CANCELLED') return;
+    this.channel = undefined;
+    this.wasLost = wasIn;
+    this.refusalIsHint = error.code === 'ALREADY_IN_CHANNEL';
+    this.refusal = sentenceFor(error);
+    this.retryAt = error.code === 'RATE_LIMITED' ? Date.now() + (error.retryAfterMs ?? 0) : 0;
+  }
+
+  #setRefusal(text: string): void {
+    this.refusal = text;
+    this.refusalIsHint = false;
+    this.wasLost = false;
+    this.retryAt = 0;
+  }
+
+  /** A tool that fails says so; who cancels the screen picker knows it already. */
+  async #try(action: (service: VoiceService) => Promise<unknown>): Promise<void> {
+    if (!this.#service) return;
+    try {
+      await action(this.#service);
+    } catch (error) {
+      if (!(error instanceof VoiceError) || error.code === 'CANCELLED') return;
+      if (error.code === 'DEVICE_DENIED' && error.details.device === 'screen') return;
+      this.notify(sentenceFor(error), 'bad');
+    }
+  }
+}
