@@ -1,0 +1,19 @@
+//! The rules of a room in virtual time: one test a rule, named after it.
+
+mod deadlines;
+mod entry;
+mod join_limit;
+mod media_loss;
+mod ownership;
+mod permission;
+mod presence;
+mod receiving;
+mod sending;
+mod transports;
+
+use parlor_proto::{Error, ErrorCode};
+
+/// The code of a refusal; a request that was granted fails the test.
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorCode {
+    result.expect_err("should have been refused").code
+}
