@@ -1,1 +1,39 @@
-//! Real WebRTC clients on str0m that join by the main dialect: integration tests, load and benchmarks.
+//! Real WebRTC clients that join Parlor by its main dialect: for integration tests, load and benchmarks.
+//!
+//! A [`Bot`] speaks socket.io by its own code and WebRTC by str0m (full ICE, DTLS, SRTP, RTCP), so it is an independent
+//! peer of the server. All media runs on the thread of an [`Engine`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use parlor_bots::{AudioOptions, Bot, BotOptions, Engine};
+//!
+//! let engine = Engine::start(None)?;
+//! let bot = Bot::join(&engine, BotOptions::new("http://localhost:7400", "test", "robby")).await?;
+//! bot.produce_audio(AudioOptions::default()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod affinity;
+pub mod clock;
+pub mod dialect;
+pub mod source;
+
+mod bot;
+mod engine;
+mod error;
+mod frames;
+mod marker;
+mod ortc;
+mod packet;
+mod sequence;
+mod socket;
+mod token;
+
+pub use bot::{AudioOptions, Bot, BotOptions, BotStats, Consumer, Producer, VideoOptions};
+pub use engine::{Delays, Engine, PeerState, StreamStats};
+pub use error::BotError;
+pub use frames::FrameCounts;
+pub use socket::{Pushed, Socket};
+pub use source::VideoCodec;
+pub use token::TokenSource;

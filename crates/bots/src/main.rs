@@ -1,0 +1,2 @@
+//! `parlor-bots`: people to fill a room with, and benchmarks.
+fn main() {}
