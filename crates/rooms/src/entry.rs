@@ -47,14 +47,14 @@ impl Room {
             return Err(Error::new(ErrorCode::PermissionDenied));
         }
         if self.participants.contains_key(&session) || self.participants.values().any(|p| p.identity.user == *user) {
-            return Err(Error::new(ErrorCode::AlreadyInChannel));
+            return Err(Error::new(ErrorCode::AlreadyInChannel).with("reason", "already_in_channel"));
         }
         let channel = &self.config.channel;
         let max = channel.max_participants.unwrap_or_else(|| self.config.policy.participants(channel.tier));
         if u32::try_from(self.participants.len()).is_ok_and(|n| n < max) {
             Ok(())
         } else {
-            Err(Error::new(ErrorCode::ChannelFull).with("max", max))
+            Err(Error::new(ErrorCode::ChannelFull).with("current", self.participants.len()).with("max", max))
         }
     }
 

@@ -81,7 +81,8 @@ fn the_same_user_is_refused_before_the_channel_counts_as_full() {
     let mut room = TestRoom::new(config);
     room.join("alice", Tier::Free);
     let session = room.connect();
-    assert_eq!(refused(room.try_join(session, "alice", Tier::Free)), ErrorCode::AlreadyInChannel);
+    let error = room.try_join(session, "alice", Tier::Free).expect_err("refused");
+    assert_eq!((error.code, &error.details["reason"]), (ErrorCode::AlreadyInChannel, &"already_in_channel".into()));
 }
 
 #[test]
@@ -110,7 +111,9 @@ fn fill(mut room: TestRoom, limit: usize) {
         room.join(&format!("user{n}"), Tier::Free);
     }
     let late = room.connect();
-    assert_eq!(refused(room.try_join(late, "late", Tier::Pro)), ErrorCode::ChannelFull);
+    let error = room.try_join(late, "late", Tier::Pro).expect_err("refused");
+    assert_eq!(error.code, ErrorCode::ChannelFull);
+    assert_eq!((&error.details["current"], &error.details["max"]), (&limit.into(), &limit.into()));
     let first = room.said.iter().find_map(|o| match o {
         Output::Reply { session, .. } => Some(*session),
         _ => None,

@@ -17,7 +17,8 @@ fn busy_room() -> (TestRoom, SessionId, SessionId, parlor_rooms::RequestId) {
     room.consume(bob, mic).expect("consumes");
     room.media.answer(Operation::CreateTransport, Answer::Never);
     let waiting = room.send(bob, Request::CreateTransport { direction: Direction::Send });
-    (room.events(alice), room.events(bob));
+    room.events(alice);
+    room.events(bob);
     (room, alice, bob, waiting)
 }
 

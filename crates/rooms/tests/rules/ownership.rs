@@ -86,7 +86,8 @@ fn in_the_same_room_every_request_with_another_s_id_is_not_found() {
     // With transports of one's own and without: the answer is the same.
     for equipped in [false, true] {
         if equipped {
-            (room.transport(mallory, Direction::Send), room.transport(mallory, Direction::Recv));
+            room.transport(mallory, Direction::Send);
+            room.transport(mallory, Direction::Recv);
         }
         room.events(victim);
         let (before, commands) = (picture(&room, victim), room.media.commands.len());
@@ -107,7 +108,8 @@ fn from_another_room_every_request_with_another_s_id_is_not_found() {
     let (mut room, mut elsewhere) = (TestRoom::pro(), TestRoom::new(config("attic", 2)));
     let (victim, of) = victim(&mut room);
     let mallory = elsewhere.join("mallory", Tier::Pro);
-    (elsewhere.transport(mallory, Direction::Send), elsewhere.transport(mallory, Direction::Recv));
+    elsewhere.transport(mallory, Direction::Send);
+    elsewhere.transport(mallory, Direction::Recv);
     let before = picture(&room, victim);
     let commands = elsewhere.media.commands.len();
     for body in attacks(of, of.producer) {

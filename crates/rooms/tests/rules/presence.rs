@@ -153,7 +153,8 @@ fn speakers(room: &mut TestRoom, levels: &[(ProducerId, i8)]) {
 fn active_speakers_are_shown_to_all_with_their_names() {
     let mut room = TestRoom::free();
     let (alice, bob, mic) = talk(&mut room);
-    (room.events(alice), room.events(bob));
+    room.events(alice);
+    room.events(bob);
     speakers(&mut room, &[(mic, -20)]);
     let shown = Event::ActiveSpeakers { speakers: vec![Speaker { user_id: user_id("alice"), producer_id: mic, level: -20 }] };
     assert_eq!(room.events(alice), std::slice::from_ref(&shown));

@@ -112,7 +112,8 @@ fn a_send_transport_that_fails_takes_its_producers_along() {
     let mic = room.produce(alice, MediaKind::Audio, Source::Mic).expect("produces");
     room.consume(bob, mic).expect("consumes");
     let transport = room.model(alice).send.expect("has one");
-    (room.events(alice), room.events(bob));
+    room.events(alice);
+    room.events(bob);
     room.report(MediaEvent::TransportState { transport, state: TransportState::Failed });
     assert_eq!(room.events(alice), [Event::TransportState { transport_id: transport, state: TransportState::Failed }]);
     assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: mic, user_id: user_id("alice") }]);
