@@ -1,0 +1,149 @@
+//! The command line.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use toml::Value;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config, Sources};
+use crate::{Options, Server};
+
+const ABOUT: &str = "Parlor: voice and video rooms on your own server. One binary: signaling, media and web app.";
+
+const EXAMPLES: &str = "\
+Examples:
+  parlor serve --dev           try it on this machine: open http://localhost:7400 in two windows
+  parlor serve                 serve, with parlor.toml of this directory if there is one
+  parlor config                print the configuration in effect, secrets masked
+
+Configuration, the later the stronger: defaults, parlor.toml, PARLOR_* environment variables, flags.
+  [media] port = 7401   is   PARLOR_MEDIA__PORT=7401   is   --media-port 7401";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  parlor serve --dev
+      Development: guest tokens for everybody, a channel for every name, on localhost only.
+  PARLOR_AUTH__SECRET=$(openssl rand -hex 32) parlor serve
+      Production: your application signs tokens (JWT, HS256) with the same secret.
+      Put TLS in front: browsers give microphones to https pages (and localhost) only.
+  parlor serve --announced-ip 203.0.113.9
+      Behind NAT (most clouds): tell clients the public address.
+
+Open in the firewall:
+  TCP 7400              HTTP and WebSocket
+  UDP and TCP 7401...   media: one port for each worker, one worker for each core by default
+                        (4 cores: 7401 to 7404). UDP is what calls use, TCP is the way out when UDP is blocked.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "parlor", version, about = ABOUT, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Print the configuration in effect as TOML, secrets masked
+    Config(Settings),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Development mode: POST /api/dev/token gives tokens to everybody, channels are made on first join
+    #[arg(long)]
+    dev: bool,
+    /// Adds POST /api/dev/crash to the development mode: it makes the media workers panic.
+    #[arg(long, hide = true, requires = "dev")]
+    dev_crash_route: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct Settings {
+    /// Configuration file [default: parlor.toml, if it is there]
+    #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to serve HTTP and WebSocket; may be given again [default: [::]:7400, with --dev 127.0.0.1:7400]
+    #[arg(long, value_name = "IP:PORT")]
+    http_listen: Vec<SocketAddr>,
+    /// UDP and TCP port of the first media worker [default: 7401]
+    #[arg(long, value_name = "PORT")]
+    media_port: Option<u16>,
+    /// Media threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    media_workers: Option<u16>,
+    /// Address to bind media to; may be given again [default: those of the network interfaces]
+    #[arg(long, value_name = "IP")]
+    listen_ip: Vec<IpAddr>,
+    /// Address clients are told for media; may be given again [default: the bound ones]
+    #[arg(long, value_name = "IP")]
+    announced_ip: Vec<IpAddr>,
+    /// error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Config(settings) => {
+                print!("{}", settings.load()?.to_toml()?);
+                Ok(())
+            }
+            Command::Serve(Serve { dev, dev_crash_route, settings }) => {
+                serve(&settings.load()?, Options { dev, crash_route: dev_crash_route })
+            }
+        }
+    }
+}
+
+impl Settings {
+    fn load(self) -> anyhow::Result<Config> {
+        let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let sources = Sources { file: config::read_file(self.config.clone())?, env: env.collect(), flags: self.flags() };
+        Ok(config::load(&sources)?)
+    }
+
+    fn flags(self) -> Vec<(&'static str, Value)> {
+        fn list<T: ToString>(values: &[T]) -> Option<Value> {
+            let texts = || values.iter().map(|v| Value::String(v.to_string())).collect();
+            (!values.is_empty()).then(|| Value::Array(texts()))
+        }
+        let flags = [
+            ("http.listen", list(&self.http_listen)),
+            ("media.port", self.media_port.map(|port| Value::Integer(port.into()))),
+            ("media.workers", self.media_workers.map(|count| Value::Integer(count.into()))),
+            ("media.listen_ip", list(&self.listen_ip)),
+            ("media.announced_ip", list(&self.announced_ip)),
+            ("log.level", self.log_level.map(Value::String)),
+        ];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.level)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before anything is started: a signal from now on ends the server in order.
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let server = Server::start(config, options).await?;
+        println!("Parlor is ready: {}", server.url());
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        server.shut_down().await;
+        Ok(())
+    })
+}

@@ -1,0 +1,280 @@
+//! What the server is configured with: every key with its default, from file, environment and flags.
+
+mod list;
+mod load;
+mod secret;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use parlor_proto::event::{IceServer, IceTransportPolicy, RtcConfig};
+use parlor_proto::{Channel, ChannelId, Tier, UserId};
+use parlor_rooms::Policy;
+use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
+pub use secret::Secret;
+
+/// The port of HTTP and WebSocket.
+pub const HTTP_PORT: u16 = 7400;
+/// The media port of the first worker; worker n has this plus n.
+pub const MEDIA_PORT: u16 = 7401;
+/// Media workers at the most: each has a thread and a port, and a machine with more cores is split better.
+pub const MAX_WORKERS: usize = 64;
+
+/// The whole configuration. An empty text or list means "not set": the comment says what then holds.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where HTTP, WebSocket and the web app are served.
+    pub http: Http,
+    /// How media is reached.
+    pub media: Media,
+    /// Who may connect.
+    pub auth: Auth,
+    /// What clients are told of STUN and TURN.
+    pub ice: Ice,
+    /// What is logged.
+    pub log: Log,
+    /// The numbers of the rules.
+    pub limits: Limits,
+    /// The channels there are. In development mode every other id is a channel too, made on first join.
+    pub channels: Vec<ChannelConfig>,
+}
+
+/// `[http]`
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Addresses to listen on. Not set: port 7400 on every address, in development mode on localhost only.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub listen: Vec<SocketAddr>,
+    /// Web origins besides our own whose pages may talk to this server, as `https://app.example.com`.
+    /// In development mode every localhost origin may.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub cors_origins: Vec<String>,
+}
+
+/// `[media]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    /// UDP and TCP port of the first worker; the next workers take the next ports. 0: any free ones.
+    pub port: u16,
+    /// Media threads. 0: one for each core.
+    pub workers: usize,
+    /// Addresses to bind. Not set: the addresses of the network interfaces, loopback included.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub listen_ip: Vec<IpAddr>,
+    /// Addresses clients are told, when they differ from the bound ones (behind NAT: the public one).
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub announced_ip: Vec<IpAddr>,
+    /// Size of each UDP socket's buffers in bytes: holds the bursts of a busy room. The kernel may grant less
+    /// (`net.core.rmem_max`, `net.core.wmem_max`).
+    pub socket_buffer: usize,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { port: MEDIA_PORT, workers: 0, listen_ip: Vec::new(), announced_ip: Vec::new(), socket_buffer: 4 << 20 }
+    }
+}
+
+/// `[auth]`
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// The key of the tokens (HMAC-SHA256), at least 32 bytes. Not set: the server does not start, except in
+    /// development mode, where it makes a new one at every start.
+    pub secret: Secret,
+    /// What a token's `iss` must be. Not set: not looked at.
+    pub issuer: String,
+    /// What a token's `aud` must be or contain. Not set: not looked at.
+    pub audience: String,
+}
+
+/// `[ice]`
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ice {
+    /// STUN and TURN servers for clients. None are needed to reach this server itself.
+    pub servers: Vec<IceServerConfig>,
+    /// `all`, or `relay`: clients use TURN only and do not show their addresses.
+    pub transport_policy: TransportPolicy,
+}
+
+/// One of `[[ice.servers]]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServerConfig {
+    /// `stun:`, `turn:` or `turns:` addresses.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub urls: Vec<String>,
+    /// TURN user name.
+    #[serde(default)]
+    pub username: String,
+    /// TURN password.
+    #[serde(default)]
+    pub credential: Secret,
+}
+
+/// Which candidates clients may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportPolicy {
+    /// Every candidate.
+    #[default]
+    All,
+    /// Relays only.
+    Relay,
+}
+
+/// `[log]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`; or directives such as `info,parlor=debug`.
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+/// `[limits]`: the policy's numbers, times in milliseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Participants of a free channel that has no limit of its own.
+    pub participants_free: u32,
+    /// Participants of a pro channel that has no limit of its own.
+    pub participants_pro: u32,
+    /// Cameras and shared screens at the same time in a free channel.
+    pub videos_free: u32,
+    /// Cameras and shared screens at the same time in a pro channel.
+    pub videos_pro: u32,
+    /// Audio bitrate of a free user, in bit/s.
+    pub audio_bitrate_free: u32,
+    /// Audio bitrate of a pro user, in bit/s.
+    pub audio_bitrate_pro: u32,
+    /// Bitrate of a camera, all layers together, in bit/s.
+    pub camera_bitrate: u32,
+    /// Bitrate of a shared screen, in bit/s.
+    pub screen_bitrate: u32,
+    /// Time to make a transport.
+    pub create_transport_timeout_ms: u64,
+    /// Time to accept a transport's DTLS parameters.
+    pub connect_transport_timeout_ms: u64,
+    /// Time to give a transport new ICE credentials.
+    pub restart_ice_timeout_ms: u64,
+    /// Time to make a producer.
+    pub produce_timeout_ms: u64,
+    /// Time to make a consumer.
+    pub consume_timeout_ms: u64,
+    /// Joins of one user in a minute.
+    pub joins_per_minute: u32,
+    /// Least time between two joins that each follow a lost connection.
+    pub reconnect_interval_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let policy = Policy::default();
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            participants_free: policy.participants_free,
+            participants_pro: policy.participants_pro,
+            videos_free: policy.videos_free,
+            videos_pro: policy.videos_pro,
+            audio_bitrate_free: policy.audio_bitrate_free,
+            audio_bitrate_pro: policy.audio_bitrate_pro,
+            camera_bitrate: policy.camera_bitrate,
+            screen_bitrate: policy.screen_bitrate,
+            create_transport_timeout_ms: ms(policy.create_transport_timeout),
+            connect_transport_timeout_ms: ms(policy.connect_transport_timeout),
+            restart_ice_timeout_ms: ms(policy.restart_ice_timeout),
+            produce_timeout_ms: ms(policy.produce_timeout),
+            consume_timeout_ms: ms(policy.consume_timeout),
+            joins_per_minute: policy.joins_per_minute,
+            reconnect_interval_ms: ms(policy.reconnect_interval),
+        }
+    }
+}
+
+impl Limits {
+    /// The same numbers as the rules take them.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            participants_free: self.participants_free,
+            participants_pro: self.participants_pro,
+            videos_free: self.videos_free,
+            videos_pro: self.videos_pro,
+            audio_bitrate_free: self.audio_bitrate_free,
+            audio_bitrate_pro: self.audio_bitrate_pro,
+            camera_bitrate: self.camera_bitrate,
+            screen_bitrate: self.screen_bitrate,
+            create_transport_timeout: Duration::from_millis(self.create_transport_timeout_ms),
+            connect_transport_timeout: Duration::from_millis(self.connect_transport_timeout_ms),
+            restart_ice_timeout: Duration::from_millis(self.restart_ice_timeout_ms),
+            produce_timeout: Duration::from_millis(self.produce_timeout_ms),
+            consume_timeout: Duration::from_millis(self.consume_timeout_ms),
+            joins_per_minute: self.joins_per_minute,
+            reconnect_interval: Duration::from_millis(self.reconnect_interval_ms),
+        }
+    }
+}
+
+/// One of `[[channels]]`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Its id, as clients name it.
+    pub id: ChannelId,
+    /// What people call it. Not set: the id.
+    #[serde(default)]
+    pub name: String,
+    /// `free` or `pro`.
+    #[serde(default)]
+    pub tier: Tier,
+    /// Participants at the most. 0: as many as the tier allows.
+    #[serde(default)]
+    pub max_participants: u32,
+    /// Users who may not join.
+    #[serde(default)]
+    pub banned: Vec<UserId>,
+}
+
+impl ChannelConfig {
+    /// The channel as the rules take it.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        let name = if self.name.is_empty() { self.id.as_str() } else { &self.name };
+        let max_participants = (self.max_participants > 0).then_some(self.max_participants);
+        Channel { id: self.id.clone(), name: name.to_owned(), tier: self.tier, max_participants }
+    }
+}
+
+impl Ice {
+    /// What clients make their peer connections with.
+    #[must_use]
+    pub fn rtc_config(&self) -> RtcConfig {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let server =
+            |s: &IceServerConfig| IceServer { urls: s.urls.clone(), username: some(&s.username), credential: some(s.credential.reveal()) };
+        let ice_transport_policy = match self.transport_policy {
+            TransportPolicy::All => IceTransportPolicy::All,
+            TransportPolicy::Relay => IceTransportPolicy::Relay,
+        };
+        RtcConfig { ice_servers: self.servers.iter().map(server).collect(), ice_transport_policy }
+    }
+}
+
+impl Config {
+    /// The effective configuration as TOML, secrets masked.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}

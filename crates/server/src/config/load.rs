@@ -1,0 +1,236 @@
+//! Merges file, environment and flags into one configuration, with errors that name key and origin.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use toml::{Table, Value};
+
+use super::{Config, MAX_WORKERS};
+
+/// The file that is read when none is named and it is there.
+pub const FILE_NAME: &str = "parlor.toml";
+/// What the environment variables of configuration keys begin with.
+const ENV_PREFIX: &str = "PARLOR_";
+/// Environment variables that are flags of the command line, not keys.
+const ENV_RESERVED: [&str; 1] = ["PARLOR_CONFIG"];
+/// Similar enough to be meant (Jaro-Winkler): a letter missing or swapped in a short word scores about 0.9.
+const SIMILAR: f64 = 0.8;
+
+/// Where keys come from, the weakest first.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A file: its name, and its content.
+    pub file: Option<(PathBuf, String)>,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+    /// Flags: the key they set, and the value.
+    pub flags: Vec<(&'static str, Value)>,
+}
+
+/// What is wrong with the configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConfigError {
+    /// The file is not TOML.
+    Syntax {
+        /// Where.
+        origin: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// There is no such key.
+    UnknownKey {
+        /// Where it stands.
+        origin: String,
+        /// Its full name.
+        key: String,
+        /// The key that was probably meant.
+        similar: Option<String>,
+    },
+    /// The value is of the wrong type or out of range.
+    BadValue {
+        /// Where it stands.
+        origin: String,
+        /// Its full name.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { origin, reason } => write!(f, "{origin}: {reason}"),
+            Self::UnknownKey { origin, key, similar: Some(similar) } => {
+                write!(f, "{origin}: there is no key \"{key}\". Did you mean \"{similar}\"?")
+            }
+            Self::UnknownKey { origin, key, similar: None } => {
+                write!(f, "{origin}: there is no key \"{key}\". `parlor config` prints every key there is.")
+            }
+            Self::BadValue { origin, key, reason } => write!(f, "{origin}: {key}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Merges the sources, flags over environment over file over defaults.
+pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    // The defaults, written out, are the list of keys and of their types.
+    let schema =
+        Table::try_from(Config::default()).map_err(|e| ConfigError::Syntax { origin: "the defaults".to_owned(), reason: e.to_string() })?;
+    let mut merged = Table::new();
+    if let Some((path, content)) = &sources.file {
+        let origin = path.display().to_string();
+        let syntax = |e: toml::de::Error| ConfigError::Syntax { origin: origin.clone(), reason: e.to_string().trim().to_owned() };
+        let table: Table = content.parse().map_err(syntax)?;
+        check_keys(&table, &schema, &origin, "")?;
+        add(&mut merged, table, &origin)?;
+    }
+    for (name, text) in &sources.env {
+        if !name.starts_with(ENV_PREFIX) || ENV_RESERVED.contains(&name.as_str()) {
+            continue;
+        }
+        let origin = format!("the environment variable {name}");
+        let key = name.trim_start_matches(ENV_PREFIX).to_ascii_lowercase().replace("__", ".");
+        let value = env_value(&schema, &key, text, &origin)?;
+        add(&mut merged, nest(&key, value), &origin)?;
+    }
+    for (key, value) in &sources.flags {
+        let origin = format!("the command line (--{})", key.replace(['.', '_'], "-"));
+        add(&mut merged, nest(key, value.clone()), &origin)?;
+    }
+    let config = read(merged, "the configuration")?;
+    check_values(&config)?;
+    Ok(config)
+}
+
+/// Checks a layer by itself, so that an error names where the value stands, and lays it over the others.
+fn add(merged: &mut Table, layer: Table, origin: &str) -> Result<(), ConfigError> {
+    read(layer.clone(), origin)?;
+    overlay(merged, layer);
+    Ok(())
+}
+
+fn read(table: Table, origin: &str) -> Result<Config, ConfigError> {
+    serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
+        let key = e.path().to_string();
+        ConfigError::BadValue { origin: origin.to_owned(), key, reason: e.inner().message().trim().to_owned() }
+    })
+}
+
+fn overlay(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => overlay(old, new),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Finds keys the schema does not have. Tables in lists are left to their types.
+fn check_keys(table: &Table, schema: &Table, origin: &str, prefix: &str) -> Result<(), ConfigError> {
+    for (key, value) in table {
+        match (schema.get(key), value) {
+            (None, _) => return Err(unknown(schema, origin, prefix, key)),
+            (Some(Value::Table(inner)), Value::Table(given)) => check_keys(given, inner, origin, &format!("{prefix}{key}."))?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn unknown(schema: &Table, origin: &str, prefix: &str, key: &str) -> ConfigError {
+    let scored = schema.keys().map(|known| (strsim::jaro_winkler(known, key), known));
+    let best = scored.filter(|(score, _)| *score >= SIMILAR).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let similar = best.map(|(_, known)| format!("{prefix}{known}"));
+    ConfigError::UnknownKey { origin: origin.to_owned(), key: format!("{prefix}{key}"), similar }
+}
+
+/// Reads a variable's text as the type its key has.
+fn env_value(schema: &Table, key: &str, text: &str, origin: &str) -> Result<Value, ConfigError> {
+    let mut table = schema;
+    let mut prefix = String::new();
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        match table.get(part) {
+            None => return Err(unknown(table, origin, &prefix, part)),
+            Some(Value::Table(inner)) if parts.peek().is_some() => {
+                table = inner;
+                prefix = format!("{prefix}{part}.");
+            }
+            Some(_) if parts.peek().is_some() => return Err(unknown(&Table::new(), origin, "", key)),
+            Some(default) => return typed(default, text).map_err(|reason| bad(origin, key, reason)),
+        }
+    }
+    Err(unknown(schema, origin, "", key))
+}
+
+fn typed(default: &Value, text: &str) -> Result<Value, String> {
+    match default {
+        Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "must be a whole number".to_owned()),
+        Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| "must be true or false".to_owned()),
+        Value::Array(_) if text.trim_start().starts_with('[') => {
+            let table: Table = format!("v = {text}").parse().map_err(|_| "is not a TOML list".to_owned())?;
+            table.get("v").cloned().ok_or_else(|| "is not a TOML list".to_owned())
+        }
+        Value::Array(_) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Ok(Value::Array(parts.map(|part| Value::String(part.to_owned())).collect()))
+        }
+        Value::Table(_) => Err("is a section; set one of its keys".to_owned()),
+        _ => Ok(Value::String(text.to_owned())),
+    }
+}
+
+fn nest(key: &str, value: Value) -> Table {
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    let value = rest.map_or(value.clone(), |rest| Value::Table(nest(rest, value)));
+    Table::from_iter([(first.to_owned(), value)])
+}
+
+fn bad(origin: &str, key: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::BadValue { origin: origin.to_owned(), key: key.to_owned(), reason: reason.into() }
+}
+
+/// What a type alone does not say.
+fn check_values(config: &Config) -> Result<(), ConfigError> {
+    let fail = |key: &str, reason: &str| Err(bad("the configuration", key, reason));
+    if config.media.workers > MAX_WORKERS {
+        return fail("media.workers", "must not be over 64");
+    }
+    if config.media.port.checked_add(u16::try_from(MAX_WORKERS).unwrap_or(u16::MAX)).is_none() {
+        return fail("media.port", "leaves no room for the ports of the other workers below 65535");
+    }
+    if config.media.announced_ip.iter().any(|ip| ip.is_unspecified() || ip.is_multicast()) {
+        return fail("media.announced_ip", "must be an address clients can connect to");
+    }
+    if config.limits.participants_free == 0 || config.limits.participants_pro == 0 {
+        return fail("limits.participants_free", "and participants_pro must be at least 1");
+    }
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = config.channels.iter().find(|c| !seen.insert(&c.id)) {
+        return fail("channels", &format!("the id \"{}\" is there twice", twice.id));
+    }
+    if tracing_subscriber::EnvFilter::try_new(&config.log.level).is_err() {
+        return fail("log.level", "must be error, warn, info, debug, trace, or directives such as info,parlor=debug");
+    }
+    let wrong = |origin: &&String| !origin.starts_with("http://") && !origin.starts_with("https://") || origin.ends_with('/');
+    if config.http.cors_origins.iter().find(wrong).is_some() {
+        return fail("http.cors_origins", "each must look like https://app.example.com, without a slash at the end");
+    }
+    Ok(())
+}
+
+/// Reads the file that was named, or the one in the working directory if it is there.
+pub fn read_file(named: Option<PathBuf>) -> anyhow::Result<Option<(PathBuf, String)>> {
+    let explicit = named.is_some();
+    let path = named.unwrap_or_else(|| PathBuf::from(FILE_NAME));
+    match std::fs::read_to_string(&path) {
+        Ok(content) => Ok(Some((path, content))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !explicit => Ok(None),
+        Err(e) => anyhow::bail!("cannot read {}: {e}", path.display()),
+    }
+}

@@ -1,0 +1,93 @@
+//! Routes of the development mode: guest tokens and counters. Outside it they do not exist.
+
+use std::sync::atomic::Ordering;
+
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use parlor_proto::Error;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::App;
+use crate::media::WorkerHandle;
+
+/// The routes; `crash` adds the one that makes media workers panic.
+pub fn routes(crash: bool) -> Router<App> {
+    let router = Router::new().route("/api/dev/token", post(token)).route("/api/dev/stats", get(stats));
+    if crash { router.route("/api/dev/crash", post(crash_workers)) } else { router }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    user: String,
+    name: Option<String>,
+    #[serde(default)]
+    pro: bool,
+}
+
+async fn token(State(app): State<App>, wish: Result<Json<Wish>, JsonRejection>) -> Response {
+    let issued = match wish {
+        Ok(Json(Wish { user, name, pro })) => app.authenticator.issue(&user, name.as_deref(), pro),
+        Err(rejection) => Err(Error::invalid("", rejection.body_text())),
+    };
+    match issued {
+        Ok(token) => Json(json!({ "token": token })).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, Json(error)).into_response(),
+    }
+}
+
+async fn stats(State(app): State<App>) -> Json<Value> {
+    let mut workers = Vec::new();
+    for worker in app.pool.workers() {
+        workers.push(worker_stats(worker).await);
+    }
+    Json(json!({ "sessions": app.socketio.sessions(), "rooms": app.registry.len(), "workers": workers }))
+}
+
+async fn worker_stats(worker: &WorkerHandle) -> Value {
+    let counters = worker.counters();
+    let sfu = worker.stats().await.unwrap_or_default();
+    json!({
+        "restarts": counters.restarts.load(Ordering::Relaxed),
+        "oversized": counters.oversized.load(Ordering::Relaxed),
+        "unsent": counters.unsent.load(Ordering::Relaxed),
+        "lostEvents": counters.lost_events.load(Ordering::Relaxed),
+        "tcpConnections": counters.connections.load(Ordering::Relaxed),
+        "sfu": {
+            "datagramsIn": sfu.datagrams_in,
+            "bytesIn": sfu.bytes_in,
+            "datagramsOut": sfu.datagrams_out,
+            "bytesOut": sfu.bytes_out,
+            "rtpIn": sfu.rtp_in,
+            "rtpForwarded": sfu.rtp_forwarded,
+            "keyFrameRequests": sfu.key_frame_requests,
+            "drops": {
+                "unknownAddress": sfu.drops.unknown_address,
+                "unknownUfrag": sfu.drops.unknown_ufrag,
+                "badIntegrity": sfu.drops.bad_integrity,
+                "malformed": sfu.drops.malformed,
+                "transport": sfu.drops.transport,
+                "unknownStream": sfu.drops.unknown_stream,
+                "overBitrate": sfu.drops.over_bitrate,
+                "tooManyAddresses": sfu.drops.too_many_addresses,
+                "send": sfu.drops.send,
+            },
+            "routers": sfu.routers,
+            "transports": sfu.transports,
+            "producers": sfu.producers,
+            "consumers": sfu.consumers,
+        },
+    })
+}
+
+async fn crash_workers(State(app): State<App>) -> StatusCode {
+    for worker in app.pool.workers() {
+        worker.crash().await;
+    }
+    StatusCode::NO_CONTENT
+}

@@ -1,0 +1,180 @@
+//! The media threads: one socket set and one `Sfu` each, and the pool that gives rooms a worker.
+
+mod addresses;
+mod batch;
+mod routes;
+mod sockets;
+mod tcp;
+mod worker;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use parlor_proto::{MediaCommand, MediaEvent, RouterId};
+use parlor_sfu::SfuStats;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config;
+use worker::{Command, Worker};
+
+/// The token of a worker's waker: above every socket's.
+const WAKER: mio::Token = mio::Token(usize::MAX);
+/// Commands that wait for a worker. It empties this within milliseconds; rooms wait when it is full.
+const COMMAND_QUEUE: usize = 1024;
+
+/// Every media thread.
+#[derive(Debug)]
+pub struct Pool {
+    workers: Vec<WorkerHandle>,
+    threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// One media thread, seen from outside.
+#[derive(Clone, Debug)]
+pub struct WorkerHandle {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<mio::Waker>,
+    counters: Arc<Counters>,
+    leases: Arc<AtomicUsize>,
+    announced: Arc<[SocketAddr]>,
+}
+
+/// What a worker counts itself, beside its `Sfu`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Panics survived.
+    pub restarts: AtomicU64,
+    /// Datagrams longer than any of WebRTC, dropped.
+    pub oversized: AtomicU64,
+    /// Datagrams and frames the network did not take.
+    pub unsent: AtomicU64,
+    /// Reports a room was too slow to take.
+    pub lost_events: AtomicU64,
+    /// TCP connections.
+    pub connections: AtomicUsize,
+    /// Routers.
+    pub routers: AtomicUsize,
+}
+
+/// A router's place on a worker. Dropping it tells the pool that the place is free.
+#[derive(Debug)]
+pub struct Lease {
+    worker: WorkerHandle,
+}
+
+impl Pool {
+    /// Binds the ports and starts the threads.
+    pub fn start(config: &config::Media) -> anyhow::Result<Self> {
+        let interfaces = addresses::interface_addresses().context("cannot list the network interfaces")?;
+        let bindings = addresses::plan(&interfaces, &config.listen_ip, &config.announced_ip);
+        let count = match config.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(config::MAX_WORKERS),
+            count => count,
+        };
+        let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..count {
+            let port = if config.port == 0 { 0 } else { config.port.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)) };
+            let (worker, handle) = prepare(index, &bindings, port, config.socket_buffer)?;
+            threads.push(std::thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run())?);
+            workers.push(handle);
+        }
+        Ok(Self { workers, threads: std::sync::Mutex::new(threads) })
+    }
+
+    /// The worker with the fewest routers.
+    pub fn lease(&self) -> Option<Lease> {
+        let worker = self.workers.iter().min_by_key(|w| w.leases.load(Ordering::Relaxed))?.clone();
+        worker.leases.fetch_add(1, Ordering::Relaxed);
+        Some(Lease { worker })
+    }
+
+    /// Every worker.
+    pub fn workers(&self) -> &[WorkerHandle] {
+        &self.workers
+    }
+
+    /// Ends the threads and waits for them.
+    pub fn stop(&self) {
+        for worker in &self.workers {
+            // A full queue: the worker is busy and finds its channel closed when the last handle is gone.
+            let _ = worker.commands.try_send(Command::Stop);
+            let _ = worker.waker.wake();
+        }
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl WorkerHandle {
+    /// The addresses clients are told, TCP and UDP alike.
+    pub fn announced(&self) -> &[SocketAddr] {
+        &self.announced
+    }
+
+    /// Its own counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The counters of its `Sfu`; nothing while it restarts.
+    pub async fn stats(&self) -> Option<SfuStats> {
+        let (answer, stats) = oneshot::channel();
+        self.send(Command::Stats(answer)).await;
+        stats.await.ok()
+    }
+
+    /// Makes it panic.
+    pub async fn crash(&self) {
+        self.send(Command::Crash).await;
+    }
+
+    async fn send(&self, command: Command) {
+        // Fails only when the server stops.
+        let _ = self.commands.send(command).await;
+        let _ = self.waker.wake();
+    }
+}
+
+impl Lease {
+    /// Where the router's events are to go.
+    pub async fn open(&self, router: RouterId, mailbox: mpsc::Sender<MediaEvent>) {
+        self.worker.send(Command::Open(router, mailbox)).await;
+    }
+
+    /// Passes an order on.
+    pub async fn command(&self, command: MediaCommand) {
+        self.worker.send(Command::Media(command)).await;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.worker.leases.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn prepare(index: usize, bindings: &[addresses::Binding], port: u16, buffer: usize) -> anyhow::Result<(Worker, WorkerHandle)> {
+    let (bound, port) = sockets::bind_all(bindings, port, buffer).map_err(|e| match e.kind() {
+        ErrorKind::AddrInUse => anyhow::anyhow!(
+            "media port {port} is in use by another program (or another Parlor). Stop it, or choose other ports: \
+             `parlor serve --media-port {}`",
+            port.saturating_add(100)
+        ),
+        _ => anyhow::Error::new(e).context(format!("cannot open media port {port}")),
+    })?;
+    // Made and thrown away: what is wrong with the addresses is said now, not by a thread that never starts.
+    Worker::plane(&bound).map_err(|e| anyhow::anyhow!("media on port {port}: {e}"))?;
+    let poll = mio::Poll::new()?;
+    let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+    let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
+    let counters = Arc::new(Counters::default());
+    let announced = bound.iter().flat_map(|b| b.announced.iter().copied()).collect();
+    let worker = Worker::new(index, poll, bound, receiver, Arc::clone(&counters))?;
+    Ok((worker, WorkerHandle { commands, waker, counters, leases: Arc::default(), announced }))
+}

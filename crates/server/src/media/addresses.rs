@@ -1,0 +1,150 @@
+//! Which addresses media sockets are bound to, and which of them clients are told.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Bound addresses at the most. A candidate costs every client a check; a machine with more interfaces is
+/// told which to use by `media.listen_ip`.
+const MAX_BINDINGS: usize = 16;
+
+/// One address to bind, and the addresses under which clients know it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Binding {
+    /// What the sockets are bound to.
+    pub bind: IpAddr,
+    /// What clients are told; never empty. What arrives at this binding is taken to have been sent to the first.
+    pub announced: Vec<IpAddr>,
+}
+
+/// Chooses bindings from the interface addresses and the configuration.
+#[must_use]
+pub fn plan(interfaces: &[IpAddr], listen: &[IpAddr], announced: &[IpAddr]) -> Vec<Binding> {
+    let mut bindings = match (listen, announced) {
+        ([], []) => each(preferred_first(interfaces)),
+        (_, []) => each(expand(listen, interfaces)),
+        ([], _) if announced.iter().all(|ip| interfaces.contains(ip)) => each(announced.to_vec()),
+        // Behind NAT the announced address is on no interface: take what arrives anywhere.
+        ([], _) => assign(&[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)], announced),
+        _ => assign(listen, announced),
+    };
+    bindings.truncate(MAX_BINDINGS);
+    bindings
+}
+
+/// The addresses of this machine that media can use.
+pub fn interface_addresses() -> std::io::Result<Vec<IpAddr>> {
+    let mut found = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs()? {
+        let Some(address) = interface.address else { continue };
+        let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => IpAddr::V4(v4.ip()),
+            (_, Some(v6)) => IpAddr::V6(v6.ip()),
+            _ => continue,
+        };
+        if interface.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP) && usable(ip) && !found.contains(&ip) {
+            found.push(ip);
+        }
+    }
+    Ok(found)
+}
+
+/// A link-local address needs a scope that a candidate cannot carry.
+const fn usable(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_unspecified(),
+    }
+}
+
+/// Interface addresses before loopback: a browser on another machine would waste its first checks on 127.0.0.1,
+/// and Firefox does not use it at all.
+fn preferred_first(interfaces: &[IpAddr]) -> Vec<IpAddr> {
+    let mut list = interfaces.to_vec();
+    list.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6()));
+    list
+}
+
+fn each(addresses: Vec<IpAddr>) -> Vec<Binding> {
+    addresses.into_iter().map(|ip| Binding { bind: ip, announced: vec![ip] }).collect()
+}
+
+/// `0.0.0.0` and `::` stand for every interface address of their family.
+fn expand(listen: &[IpAddr], interfaces: &[IpAddr]) -> Vec<IpAddr> {
+    let mut list = Vec::new();
+    for ip in listen {
+        let meant = if ip.is_unspecified() {
+            preferred_first(interfaces).into_iter().filter(|i| i.is_ipv4() == ip.is_ipv4()).collect()
+        } else {
+            vec![*ip]
+        };
+        for ip in meant {
+            if !list.contains(&ip) {
+                list.push(ip);
+            }
+        }
+    }
+    list
+}
+
+/// Gives each announced address a bound one of its family: the first to the first, and so on, the rest to the last.
+fn assign(listen: &[IpAddr], announced: &[IpAddr]) -> Vec<Binding> {
+    let mut bindings: Vec<Binding> = Vec::new();
+    for v4 in [true, false] {
+        let bound: Vec<IpAddr> = listen.iter().copied().filter(|ip| ip.is_ipv4() == v4).collect();
+        for (n, ip) in announced.iter().filter(|ip| ip.is_ipv4() == v4).enumerate() {
+            let Some(bind) = bound.get(n).or(bound.last()) else { continue };
+            match bindings.iter_mut().find(|b| b.bind == *bind) {
+                Some(binding) => binding.announced.push(*ip),
+                None => bindings.push(Binding { bind: *bind, announced: vec![*ip] }),
+            }
+        }
+    }
+    bindings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(list: &[&str]) -> Vec<IpAddr> {
+        list.iter().map(|ip| ip.parse().expect("address")).collect()
+    }
+
+    fn planned(interfaces: &[&str], listen: &[&str], announced: &[&str]) -> Vec<(String, Vec<String>)> {
+        plan(&ips(interfaces), &ips(listen), &ips(announced))
+            .into_iter()
+            .map(|b| (b.bind.to_string(), b.announced.iter().map(ToString::to_string).collect()))
+            .collect()
+    }
+
+    fn same(ip: &str) -> (String, Vec<String>) {
+        (ip.to_owned(), vec![ip.to_owned()])
+    }
+
+    #[test]
+    fn by_default_every_interface_is_used_and_loopback_comes_last() {
+        let plan = planned(&["127.0.0.1", "::1", "2001:db8::1", "192.0.2.1"], &[], &[]);
+        assert_eq!(plan, [same("192.0.2.1"), same("2001:db8::1"), same("127.0.0.1"), same("::1")]);
+    }
+
+    #[test]
+    fn a_wildcard_to_listen_on_stands_for_the_interfaces_of_its_family() {
+        assert_eq!(planned(&["127.0.0.1", "::1", "192.0.2.1"], &["0.0.0.0"], &[]), [same("192.0.2.1"), same("127.0.0.1")]);
+    }
+
+    #[test]
+    fn an_announced_address_of_an_interface_is_bound_itself() {
+        assert_eq!(planned(&["127.0.0.1", "192.0.2.1"], &[], &["192.0.2.1"]), [same("192.0.2.1")]);
+    }
+
+    #[test]
+    fn an_announced_address_of_no_interface_is_heard_everywhere() {
+        let plan = planned(&["10.0.0.5"], &[], &["203.0.113.9", "10.0.0.5"]);
+        assert_eq!(plan, [("0.0.0.0".to_owned(), vec!["203.0.113.9".to_owned(), "10.0.0.5".to_owned()])]);
+    }
+
+    #[test]
+    fn bound_and_announced_addresses_go_together_in_order() {
+        let plan = planned(&[], &["10.0.0.5", "10.0.0.6"], &["203.0.113.9", "203.0.113.10"]);
+        assert_eq!(plan, [("10.0.0.5".into(), vec!["203.0.113.9".into()]), ("10.0.0.6".into(), vec!["203.0.113.10".into()])]);
+    }
+}

@@ -1,0 +1,236 @@
+//! ICE over TCP: RFC 4571 framing, with a bound on everything a peer can make us hold.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+
+/// A frame, in bytes: media, STUN and DTLS keep below the MTU of a UDP path. Longer means not WebRTC.
+const MAX_FRAME: usize = 2048;
+/// Unsent bytes of a connection: a second of 4 Mbit/s. A peer that is further behind loses frames, as it would
+/// on UDP.
+const MAX_UNSENT: usize = 512 * 1024;
+/// Connections of one worker: TCP is the way out for the few whose UDP is blocked.
+const MAX_CONNECTIONS: usize = 1024;
+/// Connections from one address: an office behind NAT, two for each person.
+const MAX_PER_IP: usize = 128;
+/// Time for the first valid STUN request. A client sends it at once.
+const FIRST_STUN: Duration = Duration::from_secs(10);
+/// Silence after which a connection is given up; ICE consent checks come every few seconds (RFC 7675).
+const IDLE: Duration = Duration::from_secs(30);
+/// Read from one connection in a row, so that a fast sender does not keep the others waiting.
+const READ_CHUNKS: usize = 4;
+
+/// The TCP connections of one worker.
+#[derive(Debug, Default)]
+pub struct Connections {
+    by_token: HashMap<Token, Connection>,
+    by_remote: HashMap<SocketAddr, Token>,
+    next: usize,
+    /// Frames dropped because a peer did not take them.
+    pub dropped: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    local: SocketAddr,
+    remote: SocketAddr,
+    unread: Vec<u8>,
+    unsent: Vec<u8>,
+    /// The media plane has answered it, so its STUN was valid.
+    confirmed: bool,
+    heard: Instant,
+}
+
+/// Whether a connection may live on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Everything there was has been read.
+    Drained,
+    /// There may be more to read; go on later.
+    More,
+    /// It is over: closed, broken or out of order.
+    Over,
+}
+
+impl Connections {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
+    /// Accepts what waits at a listener; `first` is where tokens of connections begin.
+    pub fn accept(&mut self, listener: &TcpListener, local: SocketAddr, registry: &Registry, first: usize, now: Instant) {
+        loop {
+            match listener.accept() {
+                Ok((stream, remote)) => self.add(stream, local, remote, registry, first, now),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) => {
+                    tracing::warn!(error = %e, "cannot accept a media connection");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: TcpStream, local: SocketAddr, remote: SocketAddr, registry: &Registry, first: usize, now: Instant) {
+        let of_ip = |ip: IpAddr| self.by_remote.keys().filter(|r| r.ip() == ip).count();
+        if self.by_token.len() >= MAX_CONNECTIONS || self.by_remote.contains_key(&remote) || of_ip(remote.ip()) >= MAX_PER_IP {
+            return;
+        }
+        // Small packets must not wait for each other.
+        let _ = stream.set_nodelay(true);
+        let token = Token(first + self.next);
+        self.next += 1;
+        if registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).is_err() {
+            return;
+        }
+        let connection = Connection { stream, local, remote, unread: Vec::new(), unsent: Vec::new(), confirmed: false, heard: now };
+        self.by_token.insert(token, connection);
+        self.by_remote.insert(remote, token);
+    }
+
+    /// Reads frames and hands each to `take(local, remote, frame)`.
+    pub fn read(&mut self, token: Token, now: Instant, mut take: impl FnMut(SocketAddr, SocketAddr, &[u8])) -> Progress {
+        let Some(connection) = self.by_token.get_mut(&token) else { return Progress::Drained };
+        for _ in 0..READ_CHUNKS {
+            match connection.read(now) {
+                Progress::Over => return Progress::Over,
+                Progress::Drained => return Progress::Drained,
+                Progress::More => {}
+            }
+            let (local, remote) = (connection.local, connection.remote);
+            if !split_frames(&mut connection.unread, |frame| take(local, remote, frame)) {
+                return Progress::Over;
+            }
+        }
+        Progress::More
+    }
+
+    /// Sends a frame into the connection from `remote`, if there is one.
+    pub fn send(&mut self, remote: SocketAddr, bytes: &[u8]) {
+        let Some(connection) = self.by_remote.get(&remote).and_then(|token| self.by_token.get_mut(token)) else {
+            self.dropped += 1;
+            return;
+        };
+        connection.confirmed = true;
+        let Ok(length) = u16::try_from(bytes.len()) else { return };
+        if connection.unsent.len() + bytes.len() + 2 > MAX_UNSENT {
+            self.dropped += 1;
+            return;
+        }
+        connection.unsent.extend_from_slice(&length.to_be_bytes());
+        connection.unsent.extend_from_slice(bytes);
+    }
+
+    /// Writes what waits; says which connections broke.
+    pub fn flush(&mut self) -> Vec<Token> {
+        self.by_token.iter_mut().filter_map(|(token, c)| (!c.unsent.is_empty() && !c.write()).then_some(*token)).collect()
+    }
+
+    /// Closes a connection and says whose it was.
+    pub fn close(&mut self, token: Token, registry: &Registry) -> Option<SocketAddr> {
+        let mut connection = self.by_token.remove(&token)?;
+        self.by_remote.remove(&connection.remote);
+        let _ = registry.deregister(&mut connection.stream);
+        Some(connection.remote)
+    }
+
+    /// Connections that were silent for too long.
+    pub fn idle(&self, now: Instant) -> Vec<Token> {
+        let over = |c: &Connection| now.saturating_duration_since(c.heard) > if c.confirmed { IDLE } else { FIRST_STUN };
+        self.by_token.iter().filter_map(|(token, c)| over(c).then_some(*token)).collect()
+    }
+}
+
+impl Connection {
+    fn read(&mut self, now: Instant) -> Progress {
+        let mut chunk = [0; 4096];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Progress::Over,
+                Ok(count) => {
+                    // An unconfirmed peer that trickles bytes must not live for ever: only frames of one
+                    // the media plane knows count as life.
+                    if self.confirmed {
+                        self.heard = now;
+                    }
+                    self.unread.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                    return Progress::More;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Progress::Drained,
+                Err(_) => return Progress::Over,
+            }
+        }
+    }
+
+    fn write(&mut self) -> bool {
+        let mut written = 0;
+        let alive = loop {
+            let rest = self.unsent.get(written..).unwrap_or_default();
+            if rest.is_empty() {
+                break true;
+            }
+            match self.stream.write(rest) {
+                Ok(0) => break false,
+                Ok(count) => written += count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break true,
+                Err(_) => break false,
+            }
+        };
+        self.unsent.drain(..written);
+        alive
+    }
+}
+
+/// Takes whole frames off the front of a buffer; false if one is longer than any frame may be.
+fn split_frames(buffer: &mut Vec<u8>, mut take: impl FnMut(&[u8])) -> bool {
+    let mut rest = buffer.as_slice();
+    while let Some((head, tail)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*head));
+        if length > MAX_FRAME {
+            return false;
+        }
+        let Some((frame, after)) = tail.split_at_checked(length) else { break };
+        if !frame.is_empty() {
+            take(frame);
+        }
+        rest = after;
+    }
+    let done = buffer.len() - rest.len();
+    buffer.drain(..done);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_fragmentation(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..8), cut in 1usize..50) {
+            let stream: Vec<u8> = frames.iter().flat_map(|f| (f.len() as u16).to_be_bytes().into_iter().chain(f.iter().copied())).collect();
+            let (mut buffer, mut read) = (Vec::new(), Vec::new());
+            for piece in stream.chunks(cut) {
+                buffer.extend_from_slice(piece);
+                prop_assert!(split_frames(&mut buffer, |frame| read.push(frame.to_vec())));
+            }
+            prop_assert_eq!(read, frames);
+            prop_assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_frame_longer_than_any_ends_the_connection() {
+        assert!(!split_frames(&mut vec![0xff, 0xff, 0], |_| ()));
+    }
+}

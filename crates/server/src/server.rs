@@ -1,0 +1,118 @@
+//! The running server: every part started in order, and stopped in the reverse one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::http::{self, App, DevRoutes};
+use crate::media::Pool;
+use crate::rooms::Registry;
+use crate::signal::SocketIo;
+
+/// Time for rooms to say goodbye, and then for connections to end, when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What is not configuration: how this one run behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Development mode: guest tokens, channels made on first join, localhost only.
+    pub dev: bool,
+    /// Adds `POST /api/dev/crash`, which makes the media workers panic; in development mode only.
+    pub crash_route: bool,
+}
+
+/// A running server. Dropping it leaves it running; [`Server::shut_down`] ends it.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    app: App,
+    accepting: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// Checks the secret, opens media and HTTP ports, and serves.
+    pub async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
+        let authenticator = Arc::new(Authenticator::new(&config.auth, options.dev)?);
+        let listeners = http::bind(&config.http.listen, options.dev).await?;
+        let pool = Arc::new(Pool::start(&config.media)?);
+        let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool)));
+        let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
+        let app = App { authenticator, registry, pool, socketio, stopping: CancellationToken::new() };
+        let dev = DevRoutes { enabled: options.dev, crash: options.dev && options.crash_route };
+        let router = http::router(&app, &config.http, dev);
+        let (accepting, connections) = (CancellationToken::new(), TaskTracker::new());
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            addresses.push(listener.local_addr()?);
+            connections.spawn(http::serve(listener, router.clone(), connections.clone(), accepting.clone()));
+        }
+        for (index, worker) in app.pool.workers().iter().enumerate() {
+            tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");
+        }
+        Ok(Self { addresses, app, accepting, connections })
+    }
+
+    /// Where HTTP is served.
+    #[must_use]
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The addresses media is reached at, as clients are told; over UDP and TCP.
+    #[must_use]
+    pub fn media_addresses(&self) -> Vec<SocketAddr> {
+        self.app.pool.workers().iter().flat_map(|worker| worker.announced().iter().copied()).collect()
+    }
+
+    /// What to open in a browser.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let address = self.addresses.first().copied();
+        match address {
+            Some(address) if address.ip().is_unspecified() || address.ip().is_loopback() => format!("http://localhost:{}", address.port()),
+            Some(address) => format!("http://{address}"),
+            None => String::new(),
+        }
+    }
+
+    /// A token for a user, as the host application would make it.
+    pub fn issue_token(&self, user: &str, name: Option<&str>, pro: bool) -> Result<String, parlor_proto::Error> {
+        self.app.authenticator.issue(user, name, pro)
+    }
+
+    /// Makes the media workers panic: tests show with it what survives.
+    #[doc(hidden)]
+    pub async fn crash_media(&self) {
+        for worker in self.app.pool.workers() {
+            worker.crash().await;
+        }
+    }
+
+    /// How many panics of media workers were survived.
+    #[must_use]
+    pub fn media_restarts(&self) -> u64 {
+        let restarts = |worker: &crate::media::WorkerHandle| worker.counters().restarts.load(std::sync::atomic::Ordering::Relaxed);
+        self.app.pool.workers().iter().map(restarts).sum()
+    }
+
+    /// Tells everybody, closes everything, and returns within a few seconds whatever clients do.
+    pub async fn shut_down(self) {
+        self.app.stopping.cancel();
+        // Rooms first: their participants are told while their sockets are still open.
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.app.registry.shut_down()).await;
+        self.app.socketio.close_all();
+        self.accepting.cancel();
+        self.connections.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
+            tracing::debug!("some connections did not end in time");
+        }
+        let pool = self.app.pool;
+        let _ = tokio::task::spawn_blocking(move || pool.stop()).await;
+    }
+}
