@@ -86,11 +86,11 @@ export class AppPerson {
     await this.tile(name).first().waitFor({ state: 'detached', timeout: patience });
   }
 
-  /** Waits until a tile says this of somebody: `muted`, `deafened`, `speaking`. */
+  /** Waits until a tile says this of somebody, in words: `muted`, `deafened`, `speaking`. */
   async says(name: string, state: string, wanted = true): Promise<void> {
     await until(`${name} is ${wanted ? '' : 'not '}shown as ${state}`, async () => {
-      const shown = (await this.tile(name).first().ariaSnapshot()).includes(state);
-      return shown === wanted;
+      const text = await this.tile(name).first().textContent();
+      return text !== null && text.includes(state) === wanted;
     });
   }
 

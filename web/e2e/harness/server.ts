@@ -19,10 +19,19 @@ export interface ServerOptions {
   media?: string;
   /** Development mode, with guest tokens and channels made on first join; true unless said otherwise. */
   dev?: boolean;
+  /** More arguments of the command line. */
+  args?: string[];
   /** More environment. */
   env?: Record<string, string>;
   /** The HTTP address to listen on; loopback unless said otherwise. */
   listen?: string;
+}
+
+/** The part of the counters that is looked at here. */
+export interface Counters {
+  sessions: number;
+  rooms: number;
+  workers: { restarts: number; sfu: { routers: number; transports: number; producers: number; consumers: number } }[];
 }
 
 /** A running server. */
@@ -39,7 +48,7 @@ export class Server {
 
   /** Starts it, and waits until it says it is healthy. */
   static async start(options: ServerOptions): Promise<Server> {
-    const { name, toml = '', media = '', dev = true, env = {}, listen = '127.0.0.1' } = options;
+    const { name, toml = '', media = '', dev = true, args = [], env = {}, listen = '127.0.0.1' } = options;
     const [port, mediaPort] = [await freeHttpPort(), await freeMediaPort()];
     const secret = randomBytes(32).toString('hex');
     const directory = temporaryDirectory();
@@ -49,7 +58,7 @@ export class Server {
     );
     const log = join(ARTEFACTS, `server-${name}.log`);
     const out = openSync(log, 'w');
-    const child = spawn(SERVER, dev ? ['serve', '--dev'] : ['serve'], {
+    const child = spawn(SERVER, ['serve', ...(dev ? ['--dev'] : []), ...args], {
       cwd: directory,
       env: { ...process.env, ...env },
       stdio: ['ignore', out, out],
@@ -82,6 +91,28 @@ export class Server {
     });
     if (!response.ok) throw new Error(`no guest token: ${response.status} ${await response.text()}`);
     return ((await response.json()) as { token: string }).token;
+  }
+
+  /** What the server holds and has counted, in development mode. */
+  async counters(): Promise<Counters> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/api/dev/stats`);
+    if (!response.ok) throw new Error(`no counters: ${response.status}`);
+    return (await response.json()) as Counters;
+  }
+
+  /** Makes every media worker panic; needs the argument `--dev-crash-route`. */
+  async crashWorkers(): Promise<void> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/api/dev/crash`, { method: 'POST' });
+    if (!response.ok) throw new Error(`the workers live on: ${response.status}`);
+  }
+
+  /** Waits until nothing is left of any call. */
+  async holdsNothing(): Promise<void> {
+    await until('the server holds no room and no media any more', async () => {
+      const { sessions, rooms, workers } = await this.counters();
+      const held = workers.map(({ sfu }) => sfu.routers + sfu.transports + sfu.producers + sfu.consumers);
+      return sessions === 0 && rooms === 0 && held.every((count) => count === 0);
+    });
   }
 
   /** A token signed as a host application would sign it. */

@@ -28,6 +28,7 @@ describe('a call in the web app', () => {
 
   after(async () => {
     await browser?.close();
+    await server?.holdsNothing();
     assert.equal(await server?.stop(), 0, 'the server stops cleanly');
   });
 

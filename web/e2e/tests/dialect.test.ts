@@ -25,6 +25,7 @@ describe('socket.io-client and mediasoup-client from npm', () => {
 
   after(async () => {
     await browser?.close();
+    await server?.holdsNothing();
     assert.equal(await server?.stop(), 0, 'the server stops cleanly');
   });
 
