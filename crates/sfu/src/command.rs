@@ -1,0 +1,353 @@
+//! Orders of the rules, carried out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parlor_proto::error::{Error, ErrorCode};
+use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
+use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind};
+use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
+use parlor_proto::transport::{Direction, DtlsParameters, DtlsRole};
+
+use crate::audio_level::{Level, Speakers};
+use crate::bitrate::Limit;
+use crate::consumer::{Consumer, Fixed};
+use crate::ortc::{self, ConsumerStreams};
+use crate::producer::{Layer, Producer};
+use crate::rewrite::Rewriter;
+use crate::sfu::{Router, Sfu};
+use crate::transport::{Credentials, Transport};
+
+/// Far above what the rules allow one participant to send; a bug there shall not fill the memory here.
+const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
+/// Enough for the largest rooms, each participant with four tracks.
+const MAX_CONSUMERS_PER_TRANSPORT: usize = 1_024;
+
+/// What a producer is made of.
+struct NewProducer {
+    transport: TransportId,
+    producer: ProducerId,
+    kind: MediaKind,
+    rtp: Arc<RtpParameters>,
+    paused: bool,
+    max_bitrate: u32,
+}
+
+/// What a consumer is made of.
+struct NewConsumer {
+    transport: TransportId,
+    consumer: ConsumerId,
+    producer: ProducerId,
+    capabilities: Arc<RtpCapabilities>,
+    paused: bool,
+}
+
+impl Sfu {
+    /// Carries out an order of the rules.
+    pub fn handle_command(&mut self, command: MediaCommand, now: Instant) {
+        match command {
+            MediaCommand::CreateRouter { router } => self.create_router(router, now),
+            MediaCommand::CloseRouter { router } => self.close_router(router),
+            MediaCommand::CreateTransport { router, transport, direction } => self.create_transport(router, transport, direction),
+            MediaCommand::ConnectTransport { transport, dtls } => {
+                let event = match self.connect_transport(transport, &dtls, now) {
+                    Ok(()) => MediaEvent::TransportConnected { transport },
+                    Err(error) => MediaEvent::TransportFailed { transport, error },
+                };
+                self.events.push_back(event);
+            }
+            MediaCommand::RestartIce { transport } => self.restart_ice(transport),
+            MediaCommand::CloseTransport { transport } => {
+                if let Some(index) = self.transport_ids.get(&transport).copied() {
+                    self.close_transport(index);
+                }
+            }
+            MediaCommand::Produce { transport, producer, kind, source: _, rtp, paused, max_bitrate } => {
+                let event = match self.produce(NewProducer { transport, producer, kind, rtp, paused, max_bitrate }, now) {
+                    Ok(()) => MediaEvent::Produced { producer },
+                    Err(error) => MediaEvent::ProduceFailed { producer, error },
+                };
+                self.events.push_back(event);
+            }
+            MediaCommand::SetProducerPaused { producer, paused } => self.set_producer_paused(producer, paused, now),
+            MediaCommand::CloseProducer { producer } => {
+                if let Some(index) = self.producer_ids.get(&producer).copied() {
+                    self.close_producer(index);
+                }
+            }
+            MediaCommand::Consume { transport, consumer, producer, capabilities, paused } => {
+                let event = match self.consume(NewConsumer { transport, consumer, producer, capabilities, paused }, now) {
+                    Ok(consumed) => consumed,
+                    Err(error) => MediaEvent::ConsumeFailed { consumer, error },
+                };
+                self.events.push_back(event);
+            }
+            MediaCommand::SetConsumerPaused { consumer, paused } => self.set_consumer_paused(consumer, paused, now),
+            MediaCommand::CloseConsumer { consumer } => {
+                if let Some(index) = self.consumer_ids.get(&consumer).copied() {
+                    self.close_consumer(index);
+                }
+            }
+            MediaCommand::SetPreferredLayers { consumer, layers } => self.set_preferred_layers(consumer, layers, now),
+            MediaCommand::RequestKeyFrame { consumer } => {
+                if let Some(index) = self.consumer_ids.get(&consumer).copied() {
+                    self.ask_for_consumer(index, now);
+                }
+            }
+        }
+    }
+
+    fn create_router(&mut self, id: RouterId, now: Instant) {
+        if !self.router_ids.contains_key(&id) {
+            let index = self.routers.insert(Router { id, transports: Vec::new(), audio: Vec::new(), speakers: Speakers::new(now) });
+            self.router_ids.insert(id, index);
+        }
+    }
+
+    fn close_router(&mut self, id: RouterId) {
+        let Some(index) = self.router_ids.remove(&id) else { return };
+        let transports = self.routers.get(index).map(|router| router.transports.clone()).unwrap_or_default();
+        transports.into_iter().for_each(|transport| self.close_transport(transport));
+        self.routers.try_remove(index);
+    }
+
+    fn create_transport(&mut self, router: RouterId, id: TransportId, direction: Direction) {
+        if self.transport_ids.contains_key(&id) {
+            return;
+        }
+        let Some((router, entry)) = self.router_ids.get(&router).and_then(|index| Some((*index, self.routers.get_mut(*index)?))) else {
+            self.events.push_back(MediaEvent::TransportFailed { transport: id, error: ErrorCode::NotFound.into() });
+            return;
+        };
+        let transport = Transport::new(id, router, direction);
+        let ice = transport.ice.parameters();
+        let index = self.transports.insert(transport);
+        entry.transports.push(index);
+        self.transport_ids.insert(id, index);
+        self.demux.add_ufrag(ice.username_fragment.clone(), index);
+        self.events.push_back(MediaEvent::TransportCreated {
+            transport: id,
+            ice,
+            candidates: self.candidates.clone(),
+            dtls: DtlsParameters { role: DtlsRole::Auto, fingerprints: vec![self.identity.fingerprint.clone()] },
+        });
+    }
+
+    fn connect_transport(&mut self, id: TransportId, dtls: &DtlsParameters, now: Instant) -> Result<(), Error> {
+        let index = self.transport_ids.get(&id).copied().ok_or(ErrorCode::NotFound)?;
+        let transport = self.transports.get_mut(index).ok_or(ErrorCode::NotFound)?;
+        transport.connect(&self.identity, dtls, now)?;
+        self.mark_dirty(index);
+        Ok(())
+    }
+
+    fn restart_ice(&mut self, id: TransportId) {
+        let Some(index) = self.transport_ids.get(&id).copied() else { return };
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        if let Some(ufrag) = transport.ice.restart(Credentials::random()) {
+            self.demux.remove_ufrag(&ufrag);
+        }
+        let ice = transport.ice.parameters();
+        self.demux.add_ufrag(ice.username_fragment.clone(), index);
+        self.events.push_back(MediaEvent::IceRestarted { transport: id, ice });
+    }
+
+    pub(crate) fn close_transport(&mut self, index: usize) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let (producers, consumers) = (std::mem::take(&mut transport.producers), std::mem::take(&mut transport.consumers));
+        producers.into_iter().for_each(|producer| self.close_producer(producer));
+        consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
+        let Some(transport) = self.transports.try_remove(index) else { return };
+        transport.ice.ufrags().for_each(|ufrag| self.demux.remove_ufrag(ufrag));
+        transport.ice.paths().for_each(|path| self.demux.unbind(path, index));
+        self.transport_ids.remove(&transport.id);
+        if let Some(router) = self.routers.get_mut(transport.router) {
+            router.transports.retain(|other| *other != index);
+        }
+    }
+
+    fn produce(&mut self, new: NewProducer, now: Instant) -> Result<(), Error> {
+        let transport_index = self.transport_ids.get(&new.transport).copied().ok_or(ErrorCode::NotFound)?;
+        let transport = self.transports.get_mut(transport_index).ok_or(ErrorCode::NotFound)?;
+        if transport.direction != Direction::Send || self.producer_ids.contains_key(&new.producer) {
+            return Err(ErrorCode::InvalidState.into());
+        }
+        if transport.producers.len() >= MAX_PRODUCERS_PER_TRANSPORT {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        let format = ortc::check_producer(new.kind, &new.rtp)?;
+        if let Some(field) = transport.receive.conflict(&new.rtp) {
+            return Err(Error::invalid(field, "is used by another producer of the transport"));
+        }
+        transport.learn_extensions(&new.rtp)?;
+        let section = transport.open(&self.identity, None, now).add_section(new.kind, None);
+        let entry = self.producers.vacant_entry();
+        let index = entry.key();
+        let signaled = transport.receive.add(index, section, &new.rtp);
+        let is_video = new.kind == MediaKind::Video;
+        if let Some(peer) = transport.peer() {
+            for stream in signaled {
+                peer.expect_stream(stream.section, stream.of.layer, stream.ssrc, stream.rtx, is_video);
+            }
+        }
+        transport.producers.push(index);
+        transport.limit_sent = None;
+        entry.insert(Producer {
+            id: new.producer,
+            router: transport.router,
+            transport: transport_index,
+            format,
+            paused: new.paused,
+            max_bitrate: new.max_bitrate,
+            limit: Limit::new(new.max_bitrate, now),
+            layers: new.rtp.encodings.iter().map(|_| Layer::new(now)).collect(),
+            consumers: Vec::new(),
+            level: Level::default(),
+        });
+        self.producer_ids.insert(new.producer, index);
+        if let Some(router) = self.routers.get_mut(transport.router).filter(|_| !is_video) {
+            router.audio.push(index);
+        }
+        self.mark_dirty(transport_index);
+        Ok(())
+    }
+
+    fn set_producer_paused(&mut self, id: ProducerId, paused: bool, now: Instant) {
+        let Some(index) = self.producer_ids.get(&id).copied() else { return };
+        let Some(producer) = self.producers.get_mut(index).filter(|producer| producer.paused != paused) else { return };
+        producer.paused = paused;
+        producer.level = Level::default();
+        let consumers = producer.consumers.clone();
+        for consumer in consumers {
+            if paused {
+                if let Some(consumer) = self.consumers.get_mut(consumer) {
+                    consumer.interrupt();
+                }
+            } else {
+                self.ask_for_consumer(consumer, now);
+            }
+        }
+    }
+
+    pub(crate) fn close_producer(&mut self, index: usize) {
+        let Some(consumers) = self.producers.get_mut(index).map(|producer| std::mem::take(&mut producer.consumers)) else { return };
+        consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
+        let Some(producer) = self.producers.try_remove(index) else { return };
+        self.producer_ids.remove(&producer.id);
+        if let Some(router) = self.routers.get_mut(producer.router) {
+            router.audio.retain(|other| *other != index);
+        }
+        if let Some(transport) = self.transports.get_mut(producer.transport) {
+            transport.producers.retain(|other| *other != index);
+            let section = transport.receive.remove(index);
+            if let (Some(section), Some(peer)) = (section, transport.peer()) {
+                peer.remove_section(section);
+            }
+        }
+        self.mark_dirty(producer.transport);
+    }
+
+    fn consume(&mut self, new: NewConsumer, now: Instant) -> Result<MediaEvent, Error> {
+        let transport_index = self.transport_ids.get(&new.transport).copied().ok_or(ErrorCode::NotFound)?;
+        let producer_index = self.producer_ids.get(&new.producer).copied().ok_or(ErrorCode::NotFound)?;
+        let producer = self.producers.get(producer_index).ok_or(ErrorCode::NotFound)?;
+        let cname = self.transports.get(producer.transport).map(|sender| sender.cname.clone()).ok_or(ErrorCode::NotFound)?;
+        let transport = self.transports.get_mut(transport_index).ok_or(ErrorCode::NotFound)?;
+        // A router is the border of a room: what is produced in another does not exist here.
+        if producer.router != transport.router {
+            return Err(ErrorCode::NotFound.into());
+        }
+        if transport.direction != Direction::Recv || self.consumer_ids.contains_key(&new.consumer) {
+            return Err(ErrorCode::InvalidState.into());
+        }
+        if transport.consumers.len() >= MAX_CONSUMERS_PER_TRANSPORT {
+            return Err(ErrorCode::LimitExceeded.into());
+        }
+        new.capabilities.validate()?;
+        if !ortc::can_consume(&producer.format, &new.capabilities) {
+            return Err(Error::new(ErrorCode::Incompatible));
+        }
+        let (ssrc, rtx) = fresh_ssrcs(transport, &self.consumers);
+        let streams = ConsumerStreams { mid: transport.next_mid(), ssrc, rtx, cname };
+        let rtp = ortc::consumer_parameters(&producer.format, &new.capabilities, &streams).ok_or(ErrorCode::Incompatible)?;
+        let rtx = rtp.encodings.first().and_then(|encoding| encoding.rtx).map(|rtx| rtx.ssrc);
+        let peer = transport.open(&self.identity, Some(&new.capabilities), now);
+        let section = peer.add_section(producer.kind(), Some(&streams.mid));
+        peer.add_stream(section, ssrc, rtx);
+        let highest_layer = u8::try_from(producer.layers.len().saturating_sub(1)).unwrap_or(0);
+        let index = self.consumers.insert(Consumer::new(Fixed {
+            id: new.consumer,
+            transport: transport_index,
+            producer: producer_index,
+            section,
+            ssrc,
+            rtx,
+            payload_type: producer.format.router_payload_type(),
+            paused: new.paused,
+            rewriter: Rewriter::new(producer.format.codec.clock_rate(), rand::random(), rand::random()),
+            highest_layer,
+        }));
+        let stream_type = producer.format.stream_type;
+        self.consumer_ids.insert(new.consumer, index);
+        transport.consumers.push(index);
+        let flows = transport.is_connected();
+        if let Some(producer) = self.producers.get_mut(producer_index) {
+            producer.consumers.push(index);
+        }
+        self.choose_layers(transport_index, now);
+        if flows {
+            self.ask_for_consumer(index, now);
+        }
+        self.mark_dirty(transport_index);
+        Ok(MediaEvent::Consumed { consumer: new.consumer, rtp: Box::new(rtp), stream_type })
+    }
+
+    fn set_consumer_paused(&mut self, id: ConsumerId, paused: bool, now: Instant) {
+        let Some(index) = self.consumer_ids.get(&id).copied() else { return };
+        let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.paused != paused) else { return };
+        consumer.paused = paused;
+        consumer.interrupt();
+        if !paused {
+            let transport = consumer.transport;
+            self.choose_layers(transport, now);
+            self.ask_for_consumer(index, now);
+        }
+    }
+
+    pub(crate) fn close_consumer(&mut self, index: usize) {
+        let Some(consumer) = self.consumers.try_remove(index) else { return };
+        self.consumer_ids.remove(&consumer.id);
+        if let Some(producer) = self.producers.get_mut(consumer.producer) {
+            producer.consumers.retain(|other| *other != index);
+        }
+        if let Some(transport) = self.transports.get_mut(consumer.transport) {
+            transport.consumers.retain(|other| *other != index);
+            if let Some(peer) = transport.peer() {
+                peer.remove_section(consumer.section);
+            }
+        }
+        self.mark_dirty(consumer.transport);
+    }
+
+    fn set_preferred_layers(&mut self, id: ConsumerId, layers: Layers, now: Instant) {
+        let Some(index) = self.consumer_ids.get(&id).copied() else { return };
+        let Some(consumer) = self.consumers.get_mut(index) else { return };
+        let highest = self.producers.get(consumer.producer).map_or(0, |producer| producer.layers.len().saturating_sub(1));
+        consumer.preferred = layers.spatial_layer.min(u8::try_from(highest).unwrap_or(0));
+        let transport = consumer.transport;
+        self.choose_layers(transport, now);
+        self.repeat_requests(transport, now);
+    }
+}
+
+/// Two SSRCs no other consumer of the transport has. Zero is for probes.
+fn fresh_ssrcs(transport: &Transport, consumers: &slab::Slab<Consumer>) -> (u32, u32) {
+    let taken = |ssrc: u32| {
+        let uses = |index: &usize| consumers.get(*index).is_some_and(|consumer| consumer.ssrc == ssrc || consumer.rtx == Some(ssrc));
+        ssrc == 0 || transport.consumers.iter().any(uses)
+    };
+    let mut fresh = || std::iter::repeat_with(rand::random::<u32>).find(|ssrc| !taken(*ssrc)).unwrap_or(1);
+    let ssrc = fresh();
+    let rtx = std::iter::repeat_with(&mut fresh).find(|other| *other != ssrc).unwrap_or(2);
+    (ssrc, rtx)
+}

@@ -1,0 +1,157 @@
+//! The codecs a router forwards, and how a browser's description of one is recognized.
+
+use parlor_proto::media::MediaKind;
+use parlor_proto::rtp::{CodecParameters, ParameterValue};
+
+/// A codec the media plane knows how to forward: it can tell where its key frames begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Codec {
+    /// Sound (RFC 7587).
+    Opus,
+    /// RFC 7741.
+    Vp8,
+    /// RFC 9628.
+    Vp9,
+    /// RFC 6184.
+    H264,
+}
+
+impl Codec {
+    /// Sound or picture.
+    #[must_use]
+    pub const fn kind(self) -> MediaKind {
+        match self {
+            Self::Opus => MediaKind::Audio,
+            Self::Vp8 | Self::Vp9 | Self::H264 => MediaKind::Video,
+        }
+    }
+
+    /// As it is written in capabilities.
+    #[must_use]
+    pub const fn mime_type(self) -> &'static str {
+        match self {
+            Self::Opus => "audio/opus",
+            Self::Vp8 => "video/VP8",
+            Self::Vp9 => "video/VP9",
+            Self::H264 => "video/H264",
+        }
+    }
+
+    /// RTP ticks a second.
+    #[must_use]
+    pub const fn clock_rate(self) -> u32 {
+        match self.kind() {
+            MediaKind::Audio => 48_000,
+            MediaKind::Video => 90_000,
+        }
+    }
+
+    /// RFC 7587, section 7: Opus is declared with two channels whatever is sent.
+    pub(super) const fn channels(self) -> Option<u8> {
+        match self {
+            Self::Opus => Some(2),
+            Self::Vp8 | Self::Vp9 | Self::H264 => None,
+        }
+    }
+}
+
+/// A codec with the payload types consumers get it under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouterCodec {
+    pub(crate) codec: Codec,
+    pub(crate) payload_type: u8,
+    pub(crate) rtx: Option<u8>,
+    /// H264 only (RFC 6184, section 6.2); the two modes are two codecs to a browser.
+    pub(super) packetization_mode: u8,
+}
+
+/// In order of preference. The payload types are Chromium's where it has fixed ones.
+pub(crate) const ROUTER_CODECS: &[RouterCodec] = &[
+    RouterCodec { codec: Codec::Opus, payload_type: 111, rtx: None, packetization_mode: 0 },
+    RouterCodec { codec: Codec::Vp8, payload_type: 96, rtx: Some(97), packetization_mode: 0 },
+    RouterCodec { codec: Codec::Vp9, payload_type: 98, rtx: Some(99), packetization_mode: 0 },
+    RouterCodec { codec: Codec::H264, payload_type: 106, rtx: Some(107), packetization_mode: 1 },
+    RouterCodec { codec: Codec::H264, payload_type: 108, rtx: Some(109), packetization_mode: 0 },
+];
+
+/// Constrained baseline, level 3.1: what every browser can encode and decode.
+const H264_PROFILE: &str = "42e01f";
+
+pub(super) fn parameters(entry: &RouterCodec) -> CodecParameters {
+    let number = ParameterValue::Number;
+    match entry.codec {
+        // Mono: `stereo` tells the sender what we want, `sprop-stereo` the receiver what it gets.
+        Codec::Opus => [
+            ("useinbandfec".to_owned(), number(1)),
+            ("usedtx".to_owned(), number(1)),
+            ("stereo".to_owned(), number(0)),
+            ("sprop-stereo".to_owned(), number(0)),
+        ]
+        .into(),
+        Codec::Vp8 => CodecParameters::new(),
+        Codec::Vp9 => [("profile-id".to_owned(), number(0))].into(),
+        Codec::H264 => [
+            ("packetization-mode".to_owned(), number(entry.packetization_mode.into())),
+            ("profile-level-id".to_owned(), ParameterValue::Text(H264_PROFILE.to_owned())),
+            ("level-asymmetry-allowed".to_owned(), number(1)),
+        ]
+        .into(),
+    }
+}
+
+pub(super) fn rtx_parameters(apt: u8) -> CodecParameters {
+    [("apt".to_owned(), ParameterValue::Number(apt.into()))].into()
+}
+
+/// The router's codec that a browser's description means.
+pub(super) fn find(mime: &str, clock_rate: u32, channels: Option<u8>, parameters: &CodecParameters) -> Option<&'static RouterCodec> {
+    ROUTER_CODECS.iter().find(|entry| {
+        mime.eq_ignore_ascii_case(entry.codec.mime_type())
+            && clock_rate == entry.codec.clock_rate()
+            && (entry.codec.kind() == MediaKind::Video || channels == entry.codec.channels())
+            && variant_matches(entry, parameters)
+    })
+}
+
+fn variant_matches(entry: &RouterCodec, parameters: &CodecParameters) -> bool {
+    match entry.codec {
+        Codec::Opus | Codec::Vp8 => true,
+        Codec::Vp9 => number(parameters, "profile-id").unwrap_or(0) == 0,
+        Codec::H264 => {
+            number(parameters, "packetization-mode").unwrap_or(0) == i64::from(entry.packetization_mode)
+                && is_constrained_baseline(parameters)
+        }
+    }
+}
+
+/// RFC 6184, table 5: baseline with `constraint_set1` set (profile byte 0x42 and bit 0x40 of the next), or main
+/// or extended profile restricted to it. An absent `profile-level-id` means plain baseline, level 1.
+fn is_constrained_baseline(parameters: &CodecParameters) -> bool {
+    let Some(level_id) = text(parameters, "profile-level-id") else { return false };
+    let byte = |at: usize| level_id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    match (level_id.len(), byte(0), byte(2), byte(4)) {
+        (6, Some(profile), Some(constraints), Some(_)) => match profile {
+            0x42 => constraints & 0x40 != 0,
+            0x4d => constraints & 0x80 != 0,
+            0x58 => constraints & 0xc0 == 0xc0,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A parameter that is a number, or was written as a text that reads as one (SDP knows texts only).
+fn number(parameters: &CodecParameters, name: &str) -> Option<i64> {
+    match parameters.get(name)? {
+        ParameterValue::Number(n) => Some(*n),
+        ParameterValue::Text(text) => text.parse().ok(),
+    }
+}
+
+/// `42001` is six digits to a browser even when a parser took it for a number.
+fn text(parameters: &CodecParameters, name: &str) -> Option<String> {
+    match parameters.get(name)? {
+        ParameterValue::Number(n) => Some(format!("{n:06}")),
+        ParameterValue::Text(text) => Some(text.clone()),
+    }
+}

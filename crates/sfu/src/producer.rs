@@ -1,0 +1,67 @@
+//! A track somebody sends: its layers as they arrive, and who gets it.
+
+use std::time::{Duration, Instant};
+
+use parlor_proto::ids::ProducerId;
+use parlor_proto::media::{MediaKind, StreamType};
+
+use crate::audio_level::Level;
+use crate::bitrate::{Limit, Meter};
+use crate::keyframe::Requests;
+use crate::ortc::ProducerFormat;
+
+/// A layer that has sent nothing for this long is off: browsers stop the upper ones when bandwidth or CPU run short.
+const LAYER_SILENT_AFTER: Duration = Duration::from_millis(1_500);
+
+/// One producer.
+pub(crate) struct Producer {
+    pub(crate) id: ProducerId,
+    /// Index of its router.
+    pub(crate) router: usize,
+    /// Index of the transport it arrives on.
+    pub(crate) transport: usize,
+    pub(crate) format: ProducerFormat,
+    pub(crate) paused: bool,
+    pub(crate) max_bitrate: u32,
+    pub(crate) limit: Limit,
+    pub(crate) layers: Vec<Layer>,
+    /// Indexes of its consumers.
+    pub(crate) consumers: Vec<usize>,
+    pub(crate) level: Level,
+}
+
+/// One of its streams, from small to large.
+pub(crate) struct Layer {
+    pub(crate) meter: Meter,
+    pub(crate) requests: Requests,
+    pub(crate) last_packet: Option<Instant>,
+}
+
+impl Layer {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { meter: Meter::new(now), requests: Requests::default(), last_packet: None }
+    }
+
+    /// Its bitrate; 0 while it is off. A layer that has just begun has 1 until it is measured.
+    pub(crate) fn rate(&mut self, now: Instant) -> u64 {
+        match self.last_packet {
+            Some(last) if now.saturating_duration_since(last) < LAYER_SILENT_AFTER => self.meter.rate(now).max(1),
+            _ => 0,
+        }
+    }
+}
+
+impl Producer {
+    pub(crate) fn kind(&self) -> MediaKind {
+        self.format.codec.kind()
+    }
+
+    pub(crate) fn is_simulcast(&self) -> bool {
+        self.format.stream_type == StreamType::Simulcast
+    }
+
+    /// Whether packets with this payload type are its media, first sent or repeated.
+    pub(crate) fn carries(&self, payload_type: u8) -> bool {
+        payload_type == self.format.payload_type || Some(payload_type) == self.format.rtx_payload_type
+    }
+}
