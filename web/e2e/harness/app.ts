@@ -65,10 +65,7 @@ export class AppPerson {
   /** Waits until the call is shown as connected. */
   async isIn(): Promise<void> {
     await this.button('Leave').waitFor();
-    await this.page
-      .getByText(/^Connected to /)
-      .first()
-      .waitFor({ state: 'attached' });
+    await this.page.getByTitle(/^Connected to /).waitFor({ state: 'attached' });
   }
 
   /** The tile of somebody, by name. */

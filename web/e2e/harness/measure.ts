@@ -9,6 +9,9 @@ export interface Evaluates {
   evaluate<T, A>(script: (argument: A) => T | Promise<T>, argument: A): Promise<T>;
 }
 
+/** More energy than comfort noise has in the time a test waits, and less than one spoken word. */
+const ENERGY_OF_SOUND = 1e-4;
+
 /** Everything that arrives at a page. */
 export function inbound(page: Evaluates): Promise<Inbound[]> {
   return page.evaluate(() => window.probe.inbound());
@@ -26,11 +29,12 @@ export async function track(page: Evaluates, id: string): Promise<Inbound | unde
 
 /** Waits until a page hears somebody: decoded energy rises, and WebAudio measures sound. Answers the track. */
 export async function hears(page: Evaluates, trackId?: string): Promise<string> {
+  // What a connection that is being given up has brought earlier must not count.
+  const before = new Map((await inbound(page)).map((stream) => [stream.track, stream.energy]));
   const heard = await until('sound is decoded', async () => {
-    const streams = (await inbound(page)).filter((stream) => stream.kind === 'audio');
-    return streams.find((stream) => (trackId === undefined || stream.track === trackId) && stream.energy > 0);
+    const streams = (await inbound(page)).filter((stream) => stream.kind === 'audio' && (trackId ?? stream.track) === stream.track);
+    return streams.find((stream) => stream.energy > (before.get(stream.track) ?? 0) + ENERGY_OF_SOUND);
   });
-  await energyRises(page, heard.track);
   await until(`WebAudio measures sound on ${heard.track}`, async () => (await loudness(page, heard.track)) > 0.01);
   return heard.track;
 }
@@ -60,7 +64,7 @@ export async function sees(page: Evaluates, fits: (stream: Inbound) => boolean =
 /** Waits until the energy of a track goes up from where it is now. */
 export async function energyRises(page: Evaluates, trackId: string): Promise<void> {
   const before = (await track(page, trackId))?.energy ?? 0;
-  await until(`the energy of ${trackId} rises`, async () => ((await track(page, trackId))?.energy ?? 0) > before + 1e-4);
+  await until(`the energy of ${trackId} rises`, async () => ((await track(page, trackId))?.energy ?? 0) > before + ENERGY_OF_SOUND);
 }
 
 /** Longer than the pause between two sentences of the fake microphone, so that silence is not luck. */
