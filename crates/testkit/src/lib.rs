@@ -3,6 +3,7 @@
 pub mod client_model;
 pub mod clock;
 pub mod fake_media;
+pub mod link;
 pub mod room_ops;
 pub mod rtp;
 pub mod test_room;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parlor_proto::event::{Event, Joined, LeftReason, Reply, RtcConfig};
 use parlor_proto::media::Source;
+use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::transport::{Direction, DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
     Channel, ChannelId, ConsumerId, Error, Identity, MediaCommand, MediaEvent, MediaKind, ProducerId, Request, RouterId, SessionId, Tier,
@@ -77,6 +78,14 @@ pub fn channel_id(text: &str) -> ChannelId {
     ChannelId::new(text).unwrap_or_else(|wrong| panic!("{text}: {wrong}"))
 }
 
+/// Somebody whose name is the user id with a capital.
+#[must_use]
+pub fn identity(user: &str, tier: Tier) -> Identity {
+    let mut chars = user.chars();
+    let name = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
+    Identity { user: user_id(user), name, tier }
+}
+
 /// DTLS parameters as a browser sends them.
 #[must_use]
 pub fn client_dtls() -> DtlsParameters {
@@ -116,17 +125,20 @@ impl TestRoom {
         session
     }
 
-    /// Asks to enter, with everything given.
+    /// Asks to enter, with capabilities.
     pub fn send_join(&mut self, session: SessionId, user: &str, tier: Tier, banned: bool) -> RequestId {
+        self.enter(session, identity(user, tier), banned, Some(Arc::new(rtp::capabilities())))
+    }
+
+    /// Asks to enter, as the shell would pass it on.
+    pub fn enter(&mut self, session: SessionId, identity: Identity, banned: bool, capabilities: Option<Arc<RtpCapabilities>>) -> RequestId {
         let request = RequestId(self.count());
-        let body = Request::Join { channel: self.channel.clone(), capabilities: None };
+        let body = Request::Join { channel: self.channel.clone(), capabilities: capabilities.clone() };
         if let Some(client) = self.clients.get_mut(&session) {
             client.asked.insert(request, body);
         }
-        let identity = Identity { user: user_id(user), name: format!("{user} of test"), tier };
-        let capabilities = Some(Arc::new(rtp::capabilities()));
-        self.room
-            .handle_join(Join { session, request, identity, banned, rtc_config: RtcConfig::default(), capabilities }, self.clock.now());
+        let join = Join { session, request, identity, banned, rtc_config: RtcConfig::default(), capabilities };
+        self.room.handle_join(join, self.clock.now());
         self.pump();
         request
     }

@@ -19,7 +19,7 @@ fn joined_carries_everything_the_client_needs() {
     assert_eq!((joined.channel_name.as_str(), joined.sfu_endpoint.as_str()), ("The den", "sfu-1"));
     assert_eq!(joined.user_id, user_id("bob"));
     let [other] = joined.participants.as_slice() else { panic!("one other") };
-    assert_eq!((other.user_id.as_str(), other.name.as_str()), ("alice", "alice of test"));
+    assert_eq!((other.user_id.as_str(), other.name.as_str()), ("alice", "Alice"));
     assert_eq!(other.producers.iter().map(|p| p.producer_id).collect::<Vec<_>>(), [mic]);
     assert!(joined.permissions.audio && joined.permissions.video && joined.permissions.screenshare);
     assert!(!joined.router_rtp_capabilities.codecs.is_empty());
