@@ -32,6 +32,8 @@ pub struct StreamStats {
     pub bytes: u64,
     /// Sequence numbers missing.
     pub lost: u64,
+    /// Copies of packets that had come before.
+    pub duplicates: u64,
     /// When the first packet came, by [`crate::clock::now_ns`].
     pub first_packet_ns: Option<u64>,
     /// When the first packet came with which decoding can begin: for video, of a key frame.
@@ -91,6 +93,7 @@ impl Receiver {
         let mut stats = self.stats.clone();
         stats.packets = self.sequence.received();
         stats.lost = self.sequence.missing();
+        stats.duplicates = self.sequence.duplicates();
         stats.frames = self.frames.counts();
         stats
     }

@@ -1,0 +1,146 @@
+//! `parlor-bots join`: fills a room, and says every few seconds what the bots send and receive.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, Engine, TokenSource, VideoCodec, VideoOptions};
+
+/// Between two lines of output.
+const REPORT: Duration = Duration::from_secs(5);
+/// How long ICE and DTLS may take.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// The arguments of `join`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The server
+    #[arg(long, default_value = "http://localhost:7400")]
+    url: String,
+    /// The channel to join
+    #[arg(long, default_value = "test")]
+    channel: String,
+    /// How many
+    #[arg(long, default_value_t = 2)]
+    bots: usize,
+    /// Users are called NAME-1, NAME-2…
+    #[arg(long, default_value = "bot")]
+    name: String,
+    /// Send sound: 50 packets a second each
+    #[arg(long)]
+    audio: bool,
+    /// Bytes of an audio packet
+    #[arg(long, default_value_t = 100)]
+    audio_bytes: usize,
+    /// Send picture
+    #[arg(long)]
+    video: bool,
+    /// Bitrates of the simulcast layers in kbit/s, small to large; one value means no simulcast
+    #[arg(long, default_value = "150,500,1500", value_delimiter = ',')]
+    video_kbps: Vec<u32>,
+    /// Pack the picture as H264 instead of VP8
+    #[arg(long)]
+    h264: bool,
+    /// Media over TCP instead of UDP
+    #[arg(long)]
+    tcp: bool,
+    /// File with the server's secret, to sign tokens with; without it, the server must run with --dev
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// How long to stay; 0: until interrupted
+    #[arg(long, default_value_t = 0)]
+    seconds: u64,
+}
+
+/// Runs until the time is over or Ctrl-C.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let token = match &arguments.secret_file {
+        Some(path) => {
+            let secret = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            TokenSource::Secret(secret.trim().to_owned())
+        }
+        None => TokenSource::Development,
+    };
+    let engine = Engine::start(None)?;
+    let mut bots = Vec::new();
+    for number in 1..=arguments.bots {
+        let user = format!("{}-{number}", arguments.name);
+        let options = BotOptions { token: token.clone(), tcp: arguments.tcp, ..BotOptions::new(&arguments.url, &arguments.channel, &user) };
+        bots.push(start(&engine, options, &arguments).await.with_context(|| format!("{user} could not take part"))?);
+    }
+    println!("{} bots are in {:?} at {}", bots.len(), arguments.channel, arguments.url);
+    let end = (arguments.seconds > 0).then(|| Instant::now() + Duration::from_secs(arguments.seconds));
+    let mut before = total(&bots).await?;
+    while end.is_none_or(|end| Instant::now() < end) {
+        let pause = end.map_or(REPORT, |end| REPORT.min(end.saturating_duration_since(Instant::now())));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+        let now = total(&bots).await?;
+        now.print(&before, pause);
+        before = now;
+    }
+    for bot in bots {
+        bot.leave().await?;
+    }
+    Ok(())
+}
+
+async fn start(engine: &Engine, options: BotOptions, arguments: &Arguments) -> anyhow::Result<Bot> {
+    let bot = Bot::join(engine, options).await?;
+    bot.connected(CONNECT).await?;
+    if arguments.audio {
+        bot.produce_audio(AudioOptions { bytes: arguments.audio_bytes, ..AudioOptions::default() }).await?;
+    }
+    if arguments.video {
+        let codec = if arguments.h264 { VideoCodec::H264 } else { VideoCodec::Vp8 };
+        let bitrates = arguments.video_kbps.iter().map(|kbps| kbps.saturating_mul(1000)).collect();
+        bot.produce_video(VideoOptions { codec, bitrates, ..VideoOptions::default() }).await?;
+    }
+    Ok(bot)
+}
+
+/// The sums over all bots.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    streams: usize,
+    sent: u64,
+    received: u64,
+    bytes: u64,
+    lost: u64,
+    frames: u64,
+}
+
+impl Total {
+    fn print(&self, before: &Self, time: Duration) {
+        #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+        let per_second = |now: u64, then: u64| now.saturating_sub(then) as f64 / time.as_secs_f64().max(0.001);
+        println!(
+            "sent {:.0}/s, received {:.0}/s on {} streams ({:.0} kbit/s), {:.0} frames/s, lost {}",
+            per_second(self.sent, before.sent),
+            per_second(self.received, before.received),
+            self.streams,
+            per_second(self.bytes, before.bytes) * 8.0 / 1000.0,
+            per_second(self.frames, before.frames),
+            self.lost,
+        );
+    }
+}
+
+async fn total(bots: &[Bot]) -> anyhow::Result<Total> {
+    let mut total = Total::default();
+    for bot in bots {
+        let BotStats { sent, streams, .. } = bot.stats().await?;
+        total.sent += sent;
+        total.streams += streams.len();
+        for (_, stream) in streams {
+            total.received += stream.packets;
+            total.bytes += stream.bytes;
+            total.lost += stream.lost;
+            total.frames += stream.frames.decoded;
+        }
+    }
+    Ok(total)
+}

@@ -1,0 +1,60 @@
+//! `parlor-bots`: people to fill a room with, and benchmarks.
+
+mod bench;
+mod join;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use parlor_bots::affinity;
+use tracing_subscriber::EnvFilter;
+
+const EXAMPLES: &str = "\
+Examples:
+  parlor-bots join --channel test --bots 8 --audio --video --seconds 60
+      Eight people who talk and show themselves in the channel \"test\" of a server started with
+      `parlor serve --dev`. Join it in a browser to meet them (their sound and picture are no real ones).
+  parlor-bots join --url http://203.0.113.9:7400 --secret-file secret.txt --bots 2
+      Two listeners on a server in production, with tokens signed by its secret.
+  parlor-bots bench
+      Start a server of its own and measure it: packets, processor time, delay, memory.";
+
+#[derive(Debug, Parser)]
+#[command(name = "parlor-bots", version, about = "Bots that take part in Parlor calls", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Join a channel with bots and say what they receive
+    Join(join::Arguments),
+    /// Measure a server started for the purpose, and print a table
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let cli = Cli::parse();
+    let pinned = match &cli.command {
+        // Before any other thread starts, so that all of them stay away from the server's core.
+        Command::Bench(_) if affinity::cores() > 1 => affinity::pin_current_thread(bench::BOTS_CORE),
+        _ => Ok(()),
+    };
+    let result = pinned.map_err(anyhow::Error::from).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        match cli.command {
+            Command::Join(arguments) => runtime.block_on(join::run(arguments)),
+            Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("parlor-bots: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

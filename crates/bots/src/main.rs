@@ -1,2 +1,0 @@
-//! `parlor-bots`: people to fill a room with, and benchmarks.
-fn main() {}
