@@ -1,0 +1,45 @@
+// What the tiles show of oneself and the others.
+
+import type { Participant, Self } from '@parlor/client';
+import { expect, it } from 'vitest';
+
+import { peopleOf, screensOf } from '../src/components/people.js';
+import { hueOf, initials } from '../src/lib/person.js';
+
+const track = (id: string) => ({ id }) as MediaStreamTrack;
+const self: Self = { userId: 'me', muted: false, deafened: false, speaking: false, microphone: 'on', media: {} };
+const bob: Participant = { userId: 'bob', name: 'Bob', muted: true, deafened: false, speaking: false, media: {} };
+
+it('oneself comes first', () => {
+  expect(peopleOf(self, 'Ann', [bob]).map((p) => [p.name, p.isSelf])).toEqual([
+    ['Ann', true],
+    ['Bob', false],
+  ]);
+});
+
+it('a camera that is paused shows the initials, not a frozen picture', () => {
+  const paused = { ...bob, media: { camera: { track: track('c'), paused: true } } };
+  const running = { ...bob, media: { camera: { track: track('c'), paused: false } } };
+  expect(peopleOf(self, 'Ann', [paused])[1]?.camera).toBeUndefined();
+  expect(peopleOf(self, 'Ann', [running])[1]?.camera).toEqual({ id: 'c' });
+});
+
+it('the screens of the others come before one’s own', () => {
+  const others = [{ ...bob, media: { screen: { track: track('s'), paused: false } } }];
+  expect(screensOf({ ...self, media: { screen: track('mine') } }, 'Ann', others).map((s) => s.userId)).toEqual(['bob', 'me']);
+});
+
+it.each([
+  ['Ann', 'A'],
+  ['ann lee', 'AL'],
+  ['  Jean  Luc Picard ', 'JP'],
+  ['𝒵oe', '𝒵'],
+  ['', '?'],
+])('the initials of %j are %s', (name, letters) => {
+  expect(initials(name)).toBe(letters);
+});
+
+it('a colour is the same for the same user, and in the circle', () => {
+  expect(hueOf('bob')).toBe(hueOf('bob'));
+  for (const id of ['a', 'b', 'guest-1', 'ü'.repeat(128)]) expect(hueOf(id)).toSatisfy((hue: number) => hue >= 0 && hue < 360);
+});

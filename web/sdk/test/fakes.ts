@@ -1,0 +1,356 @@
+// A server, a browser and devices made of nothing, to test the rules of the service. Everything can be told to fail.
+
+import { VoiceError, type ErrorCode } from '../src/errors.js';
+import type { Consumed, Joined, ProducerInfo, Pushes, PushName, RequestName, Requests, RtpCapabilities } from '../src/protocol.js';
+import type { Capture } from '../src/rtc/capture.js';
+import type { AudioOutput } from '../src/rtc/playback.js';
+import type { ConnectionState, LocalProducer, ProduceOptions, Rtc, SendHandler, TransportHandler } from '../src/rtc/rtc.js';
+import { VoiceService, type VoiceServiceParts } from '../src/service.js';
+import type { Signal, SignalHandler } from '../src/signal/signal.js';
+
+type AnyReply = Requests[RequestName]['reply'];
+type Answer = (payload: never) => Promise<AnyReply> | AnyReply;
+
+export class FakeTrack extends EventTarget {
+  enabled = true;
+  readyState: 'live' | 'ended' = 'live';
+  constructor(readonly kind: 'audio' | 'video') {
+    super();
+  }
+  stop(): void {
+    this.readyState = 'ended';
+  }
+  /** The device was unplugged, or "stop sharing" was clicked. */
+  end(): void {
+    this.readyState = 'ended';
+    this.dispatchEvent(new Event('ended'));
+  }
+}
+
+export function joined(more: Partial<Joined> = {}): Joined {
+  return {
+    channelId: 'lobby',
+    channelName: 'Lobby',
+    sfuEndpoint: 'worker-0',
+    userId: 'me',
+    participants: [],
+    permissions: { audio: true, video: true, screenshare: true, maxBitrate: 64_000 },
+    rtcConfig: { iceServers: [], iceTransportPolicy: 'all' },
+    turnCredentialExpiresAt: null,
+    routerRtpCapabilities: { codecs: [], headerExtensions: [] },
+    e2ee: 'off',
+    recording: 'off',
+    ...more,
+  };
+}
+
+export function producer(producerId: string, userId: string, kind: 'audio' | 'video' = 'audio'): ProducerInfo {
+  return { producerId, userId, kind, appData: { source: kind === 'audio' ? 'mic' : 'camera' }, paused: false };
+}
+
+/** The server's side: answers like one that is well, unless told otherwise. */
+export class FakeServer implements Signal {
+  connected = false;
+  handler!: SignalHandler;
+  readonly requests: { event: RequestName; payload: unknown }[] = [];
+  connects = 0;
+  closes = 0;
+  /** Refuses the next connection attempts, one error each. */
+  readonly refuseConnects: ErrorCode[] = [];
+  join = joined();
+  #next = 0;
+  readonly #answers = new Map<RequestName, Answer[]>();
+
+  /** The next requests of this name get these answers, one each; then the normal one again. */
+  answer(event: RequestName, ...answers: Answer[]): void {
+    this.#answers.set(event, [...(this.#answers.get(event) ?? []), ...answers]);
+  }
+
+  refuse(event: RequestName, code: ErrorCode, details = {}, times = 1): void {
+    for (let i = 0; i < times; i++) this.answer(event, () => Promise.reject(new VoiceError(code, code, details)));
+  }
+
+  count(event: RequestName): number {
+    return this.requests.filter((request) => request.event === event).length;
+  }
+
+  payloads(event: RequestName): unknown[] {
+    return this.requests.filter((request) => request.event === event).map((request) => request.payload);
+  }
+
+  push<E extends PushName>(event: E, payload: Pushes[E]): void {
+    this.handler.onPush(event, payload);
+  }
+
+  /** The network goes away. */
+  drop(): void {
+    this.connected = false;
+    this.handler.onDisconnect('transport close');
+  }
+
+  connect(): Promise<void> {
+    this.connects++;
+    const code = this.refuseConnects.shift();
+    if (code) return Promise.reject(new VoiceError(code, code));
+    this.connected = true;
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.closes++;
+    this.connected = false;
+  }
+
+  request<E extends RequestName>(event: E, payload: Requests[E]['payload']): Promise<Requests[E]['reply']> {
+    if (!this.connected) return Promise.reject(new VoiceError('DISCONNECTED', 'gone'));
+    this.requests.push({ event, payload });
+    const answer = this.#answers.get(event)?.shift();
+    if (answer) return Promise.resolve(answer(payload as never)) as Promise<Requests[E]['reply']>;
+    return Promise.resolve(this.#normal(event, payload)) as Promise<Requests[E]['reply']>;
+  }
+
+  #normal(event: RequestName, payload: unknown): AnyReply {
+    const id = `id-${++this.#next}`;
+    const given = payload as Record<string, never>;
+    switch (event) {
+      case 'voice:join':
+        return this.join;
+      case 'voice:rtc:createTransport':
+        return {
+          id,
+          direction: given.direction ?? 'send',
+          iceParameters: { usernameFragment: 'u', password: 'p' },
+          iceCandidates: [],
+          dtlsParameters: { fingerprints: [] },
+        };
+      case 'voice:rtc:restartIce':
+        return { transportId: given.transportId ?? '', iceParameters: { usernameFragment: 'u2', password: 'p2' } };
+      case 'voice:rtc:produce':
+        return { producerId: id };
+      case 'voice:rtc:consume':
+        return consumed(id, given.producerId ?? '', this.#ownerOf(given.producerId ?? ''));
+      default:
+        return given as unknown as AnyReply;
+    }
+  }
+
+  #ownerOf(producerId: string): string {
+    return this.join.participants.find((p) => p.producers.some((info) => info.producerId === producerId))?.userId ?? 'somebody';
+  }
+}
+
+function consumed(id: string, producerId: string, userId: string): Consumed {
+  const kind = producerId.includes('video') ? 'video' : 'audio';
+  return {
+    id,
+    producerId,
+    userId,
+    kind,
+    rtpParameters: { codecs: [] },
+    type: 'simple',
+    appData: { source: kind === 'audio' ? 'mic' : 'camera' },
+    paused: false,
+    producerPaused: false,
+  };
+}
+
+export class FakeProducer implements LocalProducer {
+  paused: boolean;
+  closed = false;
+  constructor(
+    readonly id: string,
+    readonly options: ProduceOptions,
+  ) {
+    this.paused = options.paused ?? false;
+  }
+  get kind(): 'audio' | 'video' {
+    return this.options.track.kind as 'audio' | 'video';
+  }
+  get source() {
+    return this.options.source;
+  }
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
+  close(): void {
+    this.closed = true;
+  }
+  getStats(): Promise<RTCStatsReport> {
+    return Promise.resolve(new Map([['s', { id: 's', type: 'outbound-rtp', timestamp: 0 }]]) as unknown as RTCStatsReport);
+  }
+}
+
+/** The browser's side: like mediasoup-client, it connects a transport when it is first used. */
+export class FakeRtc implements Rtc {
+  static readonly all: FakeRtc[] = [];
+  readonly recvCapabilities: RtpCapabilities = { codecs: [], headerExtensions: [] };
+  readonly producers: FakeProducer[] = [];
+  readonly consumers: { id: string; producerId: string; track: FakeTrack; closed: boolean }[] = [];
+  readonly iceRestarts: string[] = [];
+  send: { handler: SendHandler; closed: boolean; connected: boolean } | undefined;
+  recv: { handler: TransportHandler; closed: boolean; connected: boolean } | undefined;
+
+  load(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  createSendTransport(created: { id: string }, _config: unknown, handler: SendHandler) {
+    const own = (this.send = { handler, closed: false, connected: false });
+    return {
+      ...this.#transport(created.id, own),
+      produce: async (options: ProduceOptions) => {
+        this.#connect(own);
+        const kind = options.track.kind as 'audio' | 'video';
+        const id = await handler.onProduce({ kind, rtpParameters: { codecs: [] }, source: options.source });
+        const producer = new FakeProducer(id, options);
+        this.producers.push(producer);
+        return producer;
+      },
+    };
+  }
+
+  createRecvTransport(created: { id: string }, _config: unknown, handler: TransportHandler) {
+    const own = (this.recv = { handler, closed: false, connected: false });
+    return {
+      ...this.#transport(created.id, own),
+      consume: (consumed: Consumed) => {
+        this.#connect(own);
+        const consumer = {
+          id: consumed.id,
+          producerId: consumed.producerId,
+          track: new FakeTrack(consumed.kind) as FakeTrack & MediaStreamTrack,
+          closed: false,
+          close: () => void (consumer.closed = true),
+          getStats: () => Promise.resolve(new Map() as unknown as RTCStatsReport),
+        };
+        this.consumers.push(consumer);
+        return Promise.resolve(consumer);
+      },
+    };
+  }
+
+  #connect(own: { handler: TransportHandler; connected: boolean }): void {
+    if (own.connected) return;
+    own.connected = true;
+    own.handler.onConnect({ fingerprints: [] });
+  }
+
+  #transport(id: string, own: { closed: boolean }) {
+    return {
+      id,
+      state: 'connected' as ConnectionState,
+      restartIce: () => {
+        this.iceRestarts.push(id);
+        return Promise.resolve();
+      },
+      getStats: () => Promise.resolve(new Map() as unknown as RTCStatsReport),
+      close: () => void (own.closed = true),
+    };
+  }
+}
+
+export class FakeCapture implements Capture {
+  readonly tracks: FakeTrack[] = [];
+  microphoneError: VoiceError | undefined;
+  /** While set, the person has not answered the question for the microphone yet. */
+  asking: Promise<void> | undefined;
+  withScreenAudio = false;
+
+  async microphone(): Promise<MediaStreamTrack> {
+    await this.asking;
+    if (this.microphoneError) throw this.microphoneError;
+    return this.#open('audio');
+  }
+
+  camera(): Promise<MediaStreamTrack> {
+    return Promise.resolve(this.#open('video'));
+  }
+
+  screen(): Promise<{ video: MediaStreamTrack; audio?: MediaStreamTrack }> {
+    const video = this.#open('video');
+    return Promise.resolve(this.withScreenAudio ? { video, audio: this.#open('audio') } : { video });
+  }
+
+  get live(): FakeTrack[] {
+    return this.tracks.filter((track) => track.readyState === 'live');
+  }
+
+  #open(kind: 'audio' | 'video'): MediaStreamTrack {
+    const track = new FakeTrack(kind);
+    this.tracks.push(track);
+    return track as unknown as MediaStreamTrack;
+  }
+}
+
+export class FakeAudio implements AudioOutput {
+  readonly playing = new Map<string, string>();
+  readonly volumes = new Map<string, number>();
+  deafened = false;
+  add(id: string, userId: string): void {
+    this.playing.set(id, userId);
+  }
+  remove(id: string): void {
+    this.playing.delete(id);
+  }
+  setVolume(userId: string, volume: number): void {
+    this.volumes.set(userId, volume);
+  }
+  setDeafened(deafened: boolean): void {
+    this.deafened = deafened;
+  }
+  resume(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+  clear(): void {
+    this.playing.clear();
+  }
+}
+
+/** A service in the midst of the fakes. */
+export function setup() {
+  const server = new FakeServer();
+  const capture = new FakeCapture();
+  const audio = new FakeAudio();
+  const rtcs: FakeRtc[] = [];
+  const parts: VoiceServiceParts = {
+    signal: (handler) => {
+      server.handler = handler;
+      return server;
+    },
+    rtc: () => {
+      const rtc = new FakeRtc();
+      rtcs.push(rtc);
+      return Promise.resolve(rtc);
+    },
+    capture,
+    audio: () => audio,
+  };
+  const service = new VoiceService({ token: 'token' }, parts);
+  const events: string[] = [];
+  service.on('joined', ({ again }) => events.push(again ? 'joined again' : 'joined'));
+  service.on('left', ({ error, rejoining }) => events.push(`left ${error?.code ?? 'by choice'}${rejoining ? ', rejoining' : ''}`));
+  service.on('error', (error) => events.push(`error ${error.code}`));
+  service.on('connection', (connection) => events.push(connection));
+  return {
+    server,
+    capture,
+    audio,
+    service,
+    events,
+    /** The WebRTC side of the latest stay. */
+    get rtc(): FakeRtc {
+      const latest = rtcs.at(-1);
+      if (!latest) throw new Error('nobody joined');
+      return latest;
+    },
+    rtcs,
+  };
+}
+
+/** Lets everything that is already decided happen. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 50; i++) await Promise.resolve();
+}

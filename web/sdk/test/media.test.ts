@@ -1,0 +1,251 @@
+// In a call: mute, deafen, camera, screen, what the others send, and what the tier lacks.
+
+import { describe, expect, it } from 'vitest';
+
+import { VoiceError } from '../src/errors.js';
+import { joined, producer, settle, setup } from './fakes.js';
+
+const alice = { userId: 'alice', name: 'Alice', muted: false, deafened: false, speaking: false, producers: [] };
+const listener = { audio: true, video: false, screenshare: false, maxBitrate: 32_000 };
+
+async function inCall() {
+  const test = setup();
+  test.server.join = joined({ participants: [alice] });
+  await test.service.joinChannel('lobby');
+  return test;
+}
+
+describe('mute', () => {
+  it('pauses the microphone and tells the server, which enforces it', async () => {
+    const test = await inCall();
+    expect(await test.service.toggleMute()).toBe(true);
+    expect(test.rtc.producers[0]?.paused).toBe(true);
+    expect(test.server.payloads('voice:state:update')).toEqual([{ muted: true }]);
+    expect(await test.service.toggleMute()).toBe(false);
+    expect(test.rtc.producers[0]?.paused).toBe(false);
+  });
+
+  it('holds at once, before the server has answered', async () => {
+    const test = await inCall();
+    test.server.answer('voice:state:update', () => new Promise(() => {}));
+    void test.service.toggleMute();
+    expect(test.rtc.producers[0]?.paused).toBe(true);
+    expect(test.service.self.muted).toBe(true);
+  });
+
+  it('stays when the server does not agree to unmute', async () => {
+    const test = await inCall();
+    await test.service.toggleMute();
+    test.server.refuse('voice:state:update', 'TIMEOUT');
+    await expect(test.service.toggleMute()).rejects.toMatchObject({ code: 'TIMEOUT' });
+    expect(test.rtc.producers[0]?.paused).toBe(true);
+    expect(test.service.self.muted).toBe(true);
+  });
+
+  it('before the join is told to the server before anything is sent', async () => {
+    const test = setup();
+    await test.service.toggleMute();
+    await test.service.joinChannel('lobby');
+    const order = test.server.requests.map(({ event }) => event);
+    expect(order.indexOf('voice:state:update')).toBeLessThan(order.indexOf('voice:rtc:produce'));
+    expect(test.rtc.producers[0]?.paused).toBe(true);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+  });
+});
+
+it('deafen silences the output and tells the server', async () => {
+  const test = await inCall();
+  expect(await test.service.toggleDeafen()).toBe(true);
+  expect(test.audio.deafened).toBe(true);
+  expect(test.server.payloads('voice:state:update')).toEqual([{ deafened: true }]);
+  expect(test.rtc.producers[0]?.paused).toBe(false);
+});
+
+describe('camera and screen', () => {
+  it('go on and off with their devices', async () => {
+    const test = await inCall();
+    expect(await test.service.toggleVideo()).toBe(true);
+    expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
+    expect(test.service.self.media.camera).toBeDefined();
+    expect(await test.service.toggleVideo()).toBe(true);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    expect(test.server.count('voice:rtc:closeProducer')).toBe(1);
+    expect(test.capture.live.length).toBe(1);
+  });
+
+  it('two clicks at once turn the camera on, once', async () => {
+    const test = await inCall();
+    await Promise.all([test.service.toggleVideo(), test.service.toggleVideo()]);
+    expect(test.server.count('voice:rtc:produce')).toBe(2);
+    expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
+  });
+
+  it('the sound of a screen is sent with it and ends with it', async () => {
+    const test = await inCall();
+    test.capture.withScreenAudio = true;
+    await test.service.toggleScreenShare();
+    expect(test.server.payloads('voice:rtc:produce').slice(1)).toMatchObject([
+      { kind: 'video', appData: { source: 'screen' } },
+      { kind: 'audio', appData: { source: 'screen' } },
+    ]);
+    // The browser's own "stop sharing".
+    test.capture.tracks.find((track) => track.kind === 'video')?.end();
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    expect(test.capture.live.length).toBe(1);
+    expect(test.server.count('voice:rtc:closeProducer')).toBe(2);
+  });
+
+  it('outside a call are refused', async () => {
+    const { service, capture } = setup();
+    await expect(service.toggleVideo()).rejects.toMatchObject({ code: 'INVALID_STATE' });
+    expect(capture.tracks).toEqual([]);
+  });
+
+  it('that the tier lacks answer false and open no device', async () => {
+    const test = setup();
+    test.server.join = joined({ permissions: listener });
+    await test.service.joinChannel('lobby');
+    const missing: string[] = [];
+    test.service.on('capability:required', ({ capability }) => missing.push(capability));
+    expect(await test.service.toggleVideo()).toBe(false);
+    expect(await test.service.toggleScreenShare()).toBe(false);
+    expect(missing).toEqual(['VIDEO_CALLING', 'SCREEN_SHARE']);
+    expect(test.capture.tracks.length).toBe(1);
+    expect(test.server.count('voice:rtc:produce')).toBe(1);
+  });
+
+  it('that the server refuses close their device again', async () => {
+    const test = await inCall();
+    test.server.refuse('voice:rtc:produce', 'VIDEO_LIMIT_REACHED', { current: 4, max: 4 });
+    await expect(test.service.toggleVideo()).rejects.toMatchObject({ code: 'VIDEO_LIMIT_REACHED', details: { current: 4, max: 4 } });
+    expect(test.capture.live.length).toBe(1);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    test.server.refuse('voice:rtc:produce', 'CAPABILITY_REQUIRED', { capability: 'VIDEO_CALLING' });
+    expect(await test.service.toggleVideo()).toBe(false);
+    expect(test.capture.live.length).toBe(1);
+  });
+
+  it('that the server closes in mid-call close their device, and sound goes on', async () => {
+    const test = await inCall();
+    await test.service.toggleVideo();
+    const id = test.rtc.producers[1]?.id ?? '';
+    test.server.push('voice:producerClosed', { producerId: id, userId: 'me' });
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    expect(test.capture.live.map((track) => track.kind)).toEqual(['audio']);
+    expect(test.server.count('voice:rtc:closeProducer')).toBe(0);
+  });
+});
+
+describe('what the others send', () => {
+  it('is received when it is announced, and dropped when it is closed', async () => {
+    const test = await inCall();
+    test.server.push('voice:newProducer', producer('voice', 'alice'));
+    test.server.push('voice:newProducer', producer('video', 'alice', 'video'));
+    await settle();
+    expect(Object.keys(test.service.participants[0]?.media ?? {}).sort()).toEqual(['camera', 'mic']);
+    expect(test.audio.playing.size).toBe(1);
+    test.server.push('voice:producerClosed', { producerId: 'voice', userId: 'alice' });
+    expect(Object.keys(test.service.participants[0]?.media ?? {})).toEqual(['camera']);
+    expect(test.audio.playing.size).toBe(0);
+    expect(test.rtc.consumers.map((c) => c.closed)).toEqual([true, false]);
+  });
+
+  it('is not kept when it is closed while it is asked for', async () => {
+    const test = await inCall();
+    test.server.push('voice:newProducer', producer('voice', 'alice'));
+    test.server.push('voice:producerClosed', { producerId: 'voice', userId: 'alice' });
+    await settle();
+    expect(test.rtc.consumers.every((c) => c.closed)).toBe(true);
+    expect(test.audio.playing.size).toBe(0);
+  });
+
+  it('is gone without a word when the server does not know it any more', async () => {
+    const test = await inCall();
+    test.server.refuse('voice:rtc:consume', 'NOT_FOUND');
+    test.server.push('voice:newProducer', producer('voice', 'alice'));
+    await settle();
+    expect(test.events.filter((event) => event.startsWith('error'))).toEqual([]);
+  });
+
+  it('is consumed once, however often it is announced', async () => {
+    const test = await inCall();
+    for (let i = 0; i < 3; i++) test.server.push('voice:newProducer', producer('voice', 'alice'));
+    await settle();
+    expect(test.server.count('voice:rtc:consume')).toBe(1);
+  });
+
+  it('goes with them', async () => {
+    const test = await inCall();
+    test.server.push('voice:newProducer', producer('voice', 'alice'));
+    await settle();
+    test.server.push('voice:participant:left', { userId: 'alice' });
+    expect(test.service.participants).toEqual([]);
+    expect(test.audio.playing.size).toBe(0);
+    expect(test.rtc.consumers.every((c) => c.closed)).toBe(true);
+  });
+
+  it('that cannot be played is reported, and the call goes on', async () => {
+    const test = await inCall();
+    test.server.refuse('voice:rtc:consume', 'INCOMPATIBLE');
+    test.server.push('voice:newProducer', producer('video', 'alice', 'video'));
+    await settle();
+    expect(test.events.at(-1)).toBe('error INCOMPATIBLE');
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+  });
+});
+
+describe('who speaks', () => {
+  it('is who the server hears, oneself included, and nobody who is muted', async () => {
+    const { server, service } = await inCall();
+    server.push('voice:activeSpeakers', {
+      speakers: [
+        { userId: 'alice', producerId: 'a', level: -20 },
+        { userId: 'me', producerId: 'b', level: -30 },
+      ],
+    });
+    expect(service.participants[0]?.speaking).toBe(true);
+    expect(service.self.speaking).toBe(true);
+    server.push('voice:participant:state', { userId: 'alice', muted: true, deafened: false, speaking: false });
+    expect(service.participants[0]).toMatchObject({ muted: true, speaking: false });
+  });
+});
+
+it('a volume is per person', async () => {
+  const { service, audio } = await inCall();
+  service.setPerUserVolume('alice', 0.4);
+  expect(audio.volumes.get('alice')).toBe(0.4);
+});
+
+it('preferred layers go to the consumer of that picture', async () => {
+  const test = await inCall();
+  test.server.push('voice:newProducer', producer('video', 'alice', 'video'));
+  await settle();
+  await test.service.setPreferredLayers('alice', 'camera', { spatialLayer: 1 });
+  expect(test.server.payloads('voice:rtc:setPreferredLayers')).toEqual([{ consumerId: test.rtc.consumers[0]?.id, spatialLayer: 1 }]);
+  await test.service.setPreferredLayers('nobody', 'camera', { spatialLayer: 1 });
+  expect(test.server.count('voice:rtc:setPreferredLayers')).toBe(1);
+});
+
+it('stats are plain objects, of every track', async () => {
+  const test = await inCall();
+  test.server.push('voice:newProducer', producer('voice', 'alice'));
+  await settle();
+  const stats = JSON.parse(JSON.stringify(await test.service.getStats())) as Awaited<ReturnType<typeof test.service.getStats>>;
+  expect(stats.state).toBe('PRODUCING_AUDIO');
+  expect(stats.producers).toMatchObject([{ slot: 'mic', kind: 'audio', stats: [{ type: 'outbound-rtp' }] }]);
+  expect(stats.consumers).toMatchObject([{ userId: 'alice', slot: 'mic', producerId: 'voice' }]);
+});
+
+it('a listener that throws keeps nobody else from hearing', async () => {
+  const { server, service } = await inCall();
+  const { error } = console;
+  console.error = () => {};
+  const heard: string[] = [];
+  service.on('participant:joined', () => {
+    throw new VoiceError('SERVER_ERROR', 'a bug of the page');
+  });
+  service.on('participant:joined', ({ name }) => heard.push(name));
+  server.push('voice:participant:joined', { ...alice, userId: 'bob', name: 'Bob' });
+  console.error = error;
+  expect(heard).toEqual(['Bob']);
+});
