@@ -25,11 +25,12 @@ macro_rules! object_id {
                 Self(Uuid::from_u128(bits))
             }
 
-            /// Reads the 32-digit form. Anything else is `None`.
+            /// Reads the form with 32 lower-case digits. Anything else is `None`.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
-                // `Uuid` also reads hyphens, braces and URNs; one object has one spelling here.
-                (text.len() == 32).then(|| Uuid::try_parse(text).ok()).flatten().map(Self)
+                // `Uuid` also reads hyphens, braces, URNs and capitals; one object has one spelling here.
+                let fine = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                fine.then(|| Uuid::try_parse(text).ok()).flatten().map(Self)
             }
 
             /// The 32 hexadecimal digits that go over the wire.
@@ -155,6 +156,7 @@ mod tests {
         let id = ProducerId::from_random(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         assert_eq!(ProducerId::parse(&id.to_wire()), Some(id));
         assert_eq!(ProducerId::parse("01234567-89ab-cdef-0123-456789abcdef"), None);
+        assert_eq!(ProducerId::parse("0123456789ABCDEF0123456789ABCDEF"), None);
         assert_eq!(ProducerId::parse(""), None);
     }
 

@@ -1,0 +1,210 @@
+//! Every reply, event and error as it is written: name and shape, compared with `tests/golden/*.json`.
+//!
+//! `PARLOR_BLESS=1 cargo test -p parlor-proto --test socketio` writes the files anew; clients depend on every word.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parlor_proto::codec::socketio::{event_name, reply_name};
+use parlor_proto::event::{
+    AppData, Event, IceServer, IceTransportPolicy, Joined, LeftReason, Participant, ParticipantState, Policy, ProducerInfo, Reply,
+    RtcConfig, Speaker,
+};
+use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, TransportId, UserId};
+use parlor_proto::media::{Layers, MediaKind, Source, StreamType};
+use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
+use parlor_proto::transport::{
+    CandidateKind, Direction, DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, Protocol, TcpType, TransportState,
+};
+use parlor_proto::{Error, ErrorCode, Permissions};
+use serde_json::{Value, json};
+
+use crate::examples;
+
+const CODEC: &str = include_str!("../../src/codec/socketio.rs");
+const TRANSPORT: TransportId = TransportId::from_random(1);
+const PRODUCER: ProducerId = ProducerId::from_random(2);
+const CONSUMER: ConsumerId = ConsumerId::from_random(3);
+
+fn user() -> UserId {
+    UserId::new("alice").expect("fine")
+}
+
+fn channel() -> ChannelId {
+    ChannelId::new("den").expect("fine")
+}
+
+fn capabilities() -> Arc<RtpCapabilities> {
+    serde_json::from_value(examples::capabilities()).expect("valid")
+}
+
+fn rtp() -> Box<RtpParameters> {
+    serde_json::from_value(examples::vp8()).expect("valid")
+}
+
+fn producer() -> ProducerInfo {
+    let app_data = AppData { source: Source::Camera };
+    ProducerInfo { producer_id: PRODUCER, user_id: user(), kind: MediaKind::Video, app_data, paused: false }
+}
+
+fn participant() -> Participant {
+    let state = ParticipantState { muted: true, deafened: false, speaking: false };
+    Participant { user_id: user(), name: "Alice".into(), state, producers: vec![producer()] }
+}
+
+fn joined() -> Reply {
+    let server = IceServer { urls: vec!["turn:turn.example.org".into()], username: Some("u".into()), credential: Some("c".into()) };
+    let stun = IceServer { urls: vec!["stun:stun.example.org".into()], username: None, credential: None };
+    Reply::Joined(Box::new(Joined {
+        channel_id: channel(),
+        channel_name: "The den".into(),
+        sfu_endpoint: "sfu-1".into(),
+        user_id: UserId::new("bob").expect("fine"),
+        participants: vec![participant()],
+        permissions: Permissions { audio: true, video: false, screenshare: false, max_bitrate: 32_000 },
+        rtc_config: RtcConfig { ice_servers: vec![stun, server], ice_transport_policy: IceTransportPolicy::Relay },
+        turn_credential_expires_at: None,
+        router_rtp_capabilities: capabilities(),
+        e2ee: Policy::Off,
+        recording: Policy::Off,
+    }))
+}
+
+fn transport_created() -> Reply {
+    let ip = "192.0.2.1".parse().expect("an address");
+    let udp = IceCandidate {
+        foundation: "1".into(),
+        priority: 2_130_706_431,
+        ip,
+        address: ip,
+        protocol: Protocol::Udp,
+        port: 7401,
+        kind: CandidateKind::Host,
+        tcp_type: None,
+    };
+    let tcp = IceCandidate { protocol: Protocol::Tcp, tcp_type: Some(TcpType::Passive), ..udp.clone() };
+    Reply::TransportCreated {
+        transport_id: TRANSPORT,
+        direction: Direction::Send,
+        ice_parameters: ice(),
+        ice_candidates: vec![udp, tcp],
+        dtls_parameters: DtlsParameters {
+            role: DtlsRole::Auto,
+            fingerprints: vec![DtlsFingerprint { algorithm: "sha-256".into(), value: "AB:CD".into() }],
+        },
+    }
+}
+
+fn ice() -> IceParameters {
+    IceParameters { username_fragment: "ufrag".into(), password: "password".into(), ice_lite: true }
+}
+
+fn replies() -> Vec<Reply> {
+    vec![
+        joined(),
+        Reply::Left { channel_id: channel() },
+        Reply::RouterRtpCapabilities { rtp_capabilities: capabilities() },
+        transport_created(),
+        Reply::TransportConnected { transport_id: TRANSPORT },
+        Reply::IceRestarted { transport_id: TRANSPORT, ice_parameters: ice() },
+        Reply::Produced { producer_id: PRODUCER },
+        Reply::ProducerPaused { producer_id: PRODUCER },
+        Reply::ProducerResumed { producer_id: PRODUCER },
+        Reply::ProducerClosed { producer_id: PRODUCER },
+        Reply::Consumed {
+            consumer_id: CONSUMER,
+            producer_id: PRODUCER,
+            user_id: user(),
+            kind: MediaKind::Video,
+            rtp_parameters: rtp(),
+            stream_type: StreamType::Simulcast,
+            app_data: AppData { source: Source::Camera },
+            paused: false,
+            producer_paused: true,
+        },
+        Reply::ConsumerPaused { consumer_id: CONSUMER },
+        Reply::ConsumerResumed { consumer_id: CONSUMER },
+        Reply::ConsumerClosed { consumer_id: CONSUMER },
+        Reply::PreferredLayersSet { consumer_id: CONSUMER, layers: Layers { spatial_layer: 1, temporal_layer: Some(0) } },
+        Reply::KeyFrameRequested { consumer_id: CONSUMER },
+        Reply::StateUpdated { state: ParticipantState { muted: true, deafened: true, speaking: false } },
+    ]
+}
+
+fn events() -> Vec<Event> {
+    vec![
+        Event::ParticipantJoined(participant()),
+        Event::ParticipantLeft { user_id: user() },
+        Event::ParticipantState { user_id: user(), state: ParticipantState::default() },
+        Event::NewProducer(producer()),
+        Event::ProducerClosed { producer_id: PRODUCER, user_id: user() },
+        Event::ProducerPaused { producer_id: PRODUCER, user_id: user() },
+        Event::ProducerResumed { producer_id: PRODUCER, user_id: user() },
+        Event::ActiveSpeakers { speakers: vec![Speaker { user_id: user(), producer_id: PRODUCER, level: -23 }] },
+        Event::ActiveSpeakers { speakers: Vec::new() },
+        Event::TransportState { transport_id: TRANSPORT, state: TransportState::Disconnected },
+        Event::LayersChanged { consumer_id: CONSUMER, layers: Some(Layers { spatial_layer: 2, temporal_layer: None }) },
+        Event::LayersChanged { consumer_id: CONSUMER, layers: None },
+        Event::Left { channel_id: channel(), reason: LeftReason::MediaLost, rejoin: true },
+        Event::Left { channel_id: channel(), reason: LeftReason::ShuttingDown, rejoin: true },
+    ]
+}
+
+/// Compares with a file of golden values, or writes it if `PARLOR_BLESS` is set.
+fn golden(name: &str, values: &[Value]) {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", name].iter().collect();
+    if std::env::var_os("PARLOR_BLESS").is_some() {
+        let lines: Vec<String> = values.iter().map(|value| format!("  {value}")).collect();
+        return std::fs::write(&path, format!("[\n{}\n]\n", lines.join(",\n"))).expect("the file can be written");
+    }
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}; PARLOR_BLESS=1 writes it", path.display()));
+    let expected: Vec<Value> = serde_json::from_str(&text).expect("a JSON array");
+    for (n, (is, wanted)) in values.iter().zip(&expected).enumerate() {
+        assert_eq!(is, wanted, "{}, line {}", path.display(), n + 2);
+    }
+    assert_eq!(values.len(), expected.len(), "{} has another number of entries", path.display());
+}
+
+/// The names a function of the codec knows, from its source: nothing can be added there and forgotten here.
+fn names_in(function: &str) -> BTreeSet<&'static str> {
+    let body = CODEC.split(&format!("fn {function}")).nth(1).and_then(|rest| rest.split("\n}").next()).expect("the function is there");
+    body.split('"').filter(|part| part.starts_with("voice:")).collect()
+}
+
+#[test]
+fn every_reply_has_its_documented_name_and_shape() {
+    let values: Vec<Value> = replies().iter().map(|r| json!({"event": reply_name(r), "payload": r})).collect();
+    assert_eq!(replies().iter().map(reply_name).collect::<BTreeSet<_>>(), names_in("reply_name"));
+    golden("replies.json", &values);
+}
+
+#[test]
+fn every_event_has_its_documented_name_and_shape() {
+    let values: Vec<Value> = events().iter().map(|e| json!({"event": event_name(e), "payload": e})).collect();
+    assert_eq!(events().iter().map(event_name).collect::<BTreeSet<_>>(), names_in("event_name"));
+    golden("events.json", &values);
+}
+
+#[test]
+fn every_error_has_its_documented_shape() {
+    let values: Vec<Value> = ErrorCode::ALL.into_iter().map(|code| json!(Error::new(code))).collect();
+    golden("errors.json", &values);
+}
+
+#[test]
+fn everything_written_is_one_json_object_and_only_errors_have_a_code() {
+    let written = replies().into_iter().map(|r| json!(r)).chain(events().into_iter().map(|e| json!(e)));
+    for value in written {
+        let object = value.as_object().expect("an object");
+        assert!(!object.contains_key("code") && !object.contains_key("error"), "{value}");
+    }
+}
+
+#[test]
+fn what_is_written_of_ortc_can_be_read_again() {
+    let again: RtpParameters = serde_json::from_value(json!(rtp())).expect("readable");
+    assert_eq!(again, *rtp());
+    let again: RtpCapabilities = serde_json::from_value(json!(capabilities())).expect("readable");
+    assert_eq!(again, *capabilities());
+}
