@@ -50,6 +50,7 @@ impl World {
             world.command(MediaCommand::CreateTransport { router, transport, direction });
             world.command(MediaCommand::ConnectTransport { transport, dtls: dtls() });
         }
+        assert_eq!(world.credentials.len(), 2, "both transports were made");
         world
     }
 

@@ -6,7 +6,9 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a fuzz target reports by a panic")]
 
 mod bytes;
+mod client;
 pub mod datagrams;
+pub mod media;
 mod plane;
 mod requests;
 pub mod rooms;

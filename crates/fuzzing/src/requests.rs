@@ -140,3 +140,20 @@ pub(crate) fn opus() -> RtpParameters {
         rtcp: RtcpParameters::default(),
     }
 }
+
+/// The router's codecs of these payload types, as a producer would use them.
+pub(crate) fn codecs(wanted: impl Fn(u8) -> bool) -> Vec<RtpCodecParameters> {
+    let all = ortc::router_capabilities().codecs.into_iter();
+    all.filter_map(|codec| {
+        let payload_type = codec.preferred_payload_type.filter(|pt| wanted(*pt))?;
+        Some(RtpCodecParameters {
+            mime_type: codec.mime_type,
+            payload_type,
+            clock_rate: codec.clock_rate,
+            channels: codec.channels,
+            parameters: codec.parameters,
+            rtcp_feedback: codec.rtcp_feedback,
+        })
+    })
+    .collect()
+}

@@ -1,9 +1,12 @@
 //! Arbitrary event names and payloads of the socket.io dialect.
 
 use parlor_proto::codec::socketio::{REQUEST_EVENTS, decode_request};
-use parlor_proto::{Error, ErrorCode, Request};
-use parlor_sfu::ortc;
+use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
+use parlor_proto::{Error, ErrorCode, MediaKind, Request};
+use parlor_sfu::ortc::{self, ConsumerStreams, ProducerFormat};
 use serde_json::Value;
+
+use crate::requests;
 
 /// Above every refusal the codec makes: a sentence, a field's path and a shortened reason. What a hostile payload
 /// contains must not come back, or reach a log, at length.
@@ -24,14 +27,13 @@ fn check_request(event: &str, payload: &Value, request: &Request) {
     let again = decode_request(event, payload).expect("what was read once can be read again");
     assert_eq!(&again, request, "two readings of the same payload differ");
     match request {
-        // What passes validation goes straight to the matching of capabilities: it must survive that, too.
         Request::Produce { kind, rtp, .. } => {
             rtp.validate(*kind).expect("a request holds valid parameters only");
-            exercise_matching(request);
+            check_produced(*kind, rtp);
         }
-        Request::Join { capabilities: Some(c), .. } | Request::Consume { capabilities: Some(c), .. } => {
-            c.validate().expect("a request holds valid capabilities only");
-            exercise_matching(request);
+        Request::Join { capabilities: Some(theirs), .. } | Request::Consume { capabilities: Some(theirs), .. } => {
+            theirs.validate().expect("a request holds valid capabilities only");
+            router_formats().iter().for_each(|(kind, format)| check_consumed(*kind, format, theirs));
         }
         Request::ConnectTransport { dtls, .. } => {
             dtls.strongest_fingerprint().expect("a request holds a usable fingerprint");
@@ -40,8 +42,38 @@ fn check_request(event: &str, payload: &Value, request: &Request) {
     }
 }
 
-fn exercise_matching(_request: &Request) {
-    let _ = ortc::router_capabilities();
+/// What the matching of capabilities accepts, everybody whose browser has all codecs can receive.
+fn check_produced(kind: MediaKind, rtp: &RtpParameters) {
+    let Ok(format) = ortc::check_producer(kind, rtp) else { return };
+    let all = ortc::router_capabilities();
+    assert!(ortc::can_consume(&format, &all), "the router forwards a codec it does not list: {format:?}");
+    check_consumed(kind, &format, &all);
+}
+
+/// A receiver gets parameters that we would take ourselves.
+fn check_consumed(kind: MediaKind, format: &ProducerFormat, theirs: &RtpCapabilities) {
+    let streams = ConsumerStreams { mid: "0".to_owned(), ssrc: 1, rtx: 2, cname: "cname".to_owned() };
+    let parameters = ortc::consumer_parameters(format, theirs, &streams);
+    assert_eq!(parameters.is_some(), ortc::can_consume(format, theirs), "the two answers differ for {format:?}");
+    if let Some(parameters) = parameters {
+        parameters.validate(kind).expect("parameters for a receiver are valid");
+    }
+}
+
+/// A producer of each codec the router has.
+fn router_formats() -> Vec<(MediaKind, ProducerFormat)> {
+    let codecs = ortc::router_capabilities().codecs.into_iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
+    let formats = codecs.filter_map(|codec| {
+        let mut rtp = requests::opus();
+        for used in &mut rtp.codecs {
+            used.mime_type.clone_from(&codec.mime_type);
+            used.clock_rate = codec.clock_rate;
+            used.channels = codec.channels;
+            used.parameters.clone_from(&codec.parameters);
+        }
+        Some((codec.kind, ortc::check_producer(codec.kind, &rtp).ok()?))
+    });
+    formats.collect()
 }
 
 fn check_error(event: &str, error: &Error) {

@@ -83,3 +83,8 @@ fn a_room_keeps_its_promises_whatever_happens_in_whatever_order() {
 fn arbitrary_datagrams_never_harm_the_media_plane() {
     smoke("datagrams", parlor_fuzzing::datagrams::run, 2_000);
 }
+
+#[test]
+fn arbitrary_media_of_a_client_with_keys_never_harms_a_call() {
+    smoke("media", parlor_fuzzing::media::run, 200);
+}
