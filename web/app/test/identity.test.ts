@@ -17,8 +17,9 @@ function fakeHistory() {
   };
 }
 
-function answering(status: number, body: unknown = {}): void {
-  vi.stubGlobal('fetch', () => Promise.resolve({ status, ok: status < 300, json: () => Promise.resolve(body) }));
+function answering(status: number, body: unknown = {}, type = 'application/json'): void {
+  const headers = new Headers({ 'content-type': type });
+  vi.stubGlobal('fetch', () => Promise.resolve({ status, ok: status < 300, headers, json: () => Promise.resolve(body) }));
 }
 
 describe('the address', () => {
@@ -36,12 +37,15 @@ describe('the address', () => {
 
 describe('without a token', () => {
   it('one is a guest where the server hands out guest tokens', async () => {
-    answering(405);
+    answering(200);
     expect(await findIdentity(undefined)).toEqual({ kind: 'guest' });
   });
 
-  it.each([404, 200])('one is nobody where it answers %i', async (status) => {
-    answering(status);
+  it.each([
+    [404, 'application/json'],
+    [200, 'text/html'],
+  ])('one is nobody where it answers %i with %s', async (status, type) => {
+    answering(status, {}, type);
     expect(await findIdentity(undefined)).toEqual({ kind: 'none' });
   });
 });

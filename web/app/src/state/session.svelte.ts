@@ -2,6 +2,7 @@
 
 import {
   initVoiceService,
+  isInCall,
   VoiceError,
   type ChannelInfo,
   type ConnectionStatus,
@@ -36,6 +37,8 @@ export class Session {
   pro = $state(recall('pro', 'yes') === 'yes');
 
   connection = $state<ConnectionStatus>('disconnected');
+  /** Media can be sent. */
+  ready = $state(false);
   channel = $state.raw<ChannelInfo | undefined>();
   participants = $state.raw<readonly Participant[]>([]);
   self = $state.raw<Self>(NOBODY);
@@ -177,6 +180,10 @@ export class Session {
     service.on(
       'connection',
       current((connection) => (this.connection = connection)),
+    );
+    service.on(
+      'state',
+      current(({ state }) => (this.ready = isInCall(state))),
     );
     service.on(
       'participants',
