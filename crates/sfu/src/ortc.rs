@@ -112,6 +112,3 @@ fn header_extensions() -> Vec<RtpHeaderExtension> {
     })
     .collect()
 }
-
-#[cfg(test)]
-mod tests;

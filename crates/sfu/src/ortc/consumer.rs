@@ -79,22 +79,18 @@ pub(crate) struct TransportNeeds {
 
 pub(crate) fn transport_needs(capabilities: &RtpCapabilities) -> TransportNeeds {
     let covers = |kind: MediaKind| {
-        let no_codec = !capabilities.codecs.iter().any(|codec| codec.kind == kind);
-        let extension =
-            capabilities.header_extensions.iter().any(|e| e.kind == kind && e.uri == uri::TRANSPORT_CC && receives(e.direction));
-        let feedback = capabilities
-            .codecs
-            .iter()
-            .filter(|codec| codec.kind == kind && !is_rtx(&codec.mime_type))
-            .all(|codec| codec.rtcp_feedback.iter().any(|entry| entry.kind == "transport-cc"));
-        no_codec || (extension && feedback)
+        let mut codecs = capabilities.codecs.iter().filter(|codec| codec.kind == kind && !is_rtx(&codec.mime_type));
+        codecs.all(|codec| codec.rtcp_feedback.iter().any(|entry| entry.kind == "transport-cc"))
     };
-    TransportNeeds { transport_cc: covers(MediaKind::Audio) && covers(MediaKind::Video) }
+    let extension = has_extension(capabilities, uri::TRANSPORT_CC);
+    TransportNeeds { transport_cc: extension && covers(MediaKind::Audio) && covers(MediaKind::Video) }
 }
 
-/// Capabilities are the receiver's: what it may use when it receives.
-fn receives(direction: ExtensionDirection) -> bool {
-    matches!(direction, ExtensionDirection::Sendrecv | ExtensionDirection::Recvonly)
+/// Whether the receiver understands an extension. For which kind it says so is no matter: `mediasoup-client`
+/// lists extensions by id, so that of one that sound and pictures share only the last kind is left.
+fn has_extension(capabilities: &RtpCapabilities, uri: &str) -> bool {
+    let receives = |direction| matches!(direction, ExtensionDirection::Sendrecv | ExtensionDirection::Recvonly);
+    capabilities.header_extensions.iter().any(|extension| extension.uri == uri && receives(extension.direction))
 }
 
 fn is_rtx(mime: &str) -> bool {
@@ -134,7 +130,7 @@ fn shared_extensions(kind: MediaKind, capabilities: &RtpCapabilities, transport_
     header_extensions()
         .into_iter()
         .filter(|ours| ours.kind == kind && ours.direction == ExtensionDirection::Sendrecv)
-        .filter(|ours| capabilities.header_extensions.iter().any(|e| e.kind == kind && e.uri == ours.uri && receives(e.direction)))
+        .filter(|ours| has_extension(capabilities, &ours.uri))
         .filter(|ours| match ours.uri.as_str() {
             uri::TRANSPORT_CC => transport_cc,
             uri::ABS_SEND_TIME => !transport_cc,

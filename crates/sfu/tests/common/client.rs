@@ -1,0 +1,251 @@
+//! A client on str0m: a full ICE agent that begins DTLS, with the numbers of Chromium.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use parlor_proto::ids::TransportId;
+use parlor_proto::media::MediaKind;
+use parlor_proto::rtp::RtpParameters;
+use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
+use parlor_sfu::ortc::uri;
+use parlor_testkit::link::{Conditions, Link};
+use str0m::config::Fingerprint;
+use str0m::format::{Codec, FormatParams};
+use str0m::ice::IceCreds;
+use str0m::media::{Frequency, MediaKind as StrKind, Mid, Pt, Rid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+use super::{Down, Up, sfu_address};
+
+pub struct Client {
+    pub transport: TransportId,
+    pub address: SocketAddr,
+    pub up: Up,
+    pub down: Down,
+    pub rtc: Rtc,
+    pub connected: bool,
+    /// Every packet, in order of arrival.
+    pub received: Vec<RtpPacket>,
+    /// Key-frame requests from the `Sfu`, by rid.
+    pub key_frames_wanted: HashMap<Option<String>, u32>,
+    /// Nothing goes in or out: the process was killed.
+    pub killed: bool,
+    timeout: Option<Instant>,
+    password: String,
+}
+
+/// How a stream is sent.
+pub struct Sending<'a> {
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub seq: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    pub audio_level: Option<i8>,
+    pub payload: &'a [u8],
+}
+
+impl Client {
+    pub fn new(
+        index: usize,
+        transport: TransportId,
+        ice: &IceParameters,
+        dtls: &DtlsParameters,
+        conditions: Conditions,
+        now: Instant,
+    ) -> Self {
+        let last = u8::try_from(index + 2).expect("few clients");
+        let address = SocketAddr::from(([10, 0, 1, last], 5_000));
+        let mut rtc = config().build(now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").expect("valid"));
+        rtc.add_remote_candidate(Candidate::host(sfu_address(), "udp").expect("valid"));
+        let (_, bytes) = dtls.strongest_fingerprint().expect("a fingerprint");
+        let mut api = rtc.direct_api();
+        api.set_ice_controlling(true);
+        api.set_remote_ice_credentials(credentials(ice));
+        api.set_remote_fingerprint(Fingerprint { hash_func: "sha-256".into(), bytes });
+        api.enable_twcc_feedback();
+        api.start_dtls(true).expect("starts");
+        rtc.handle_input(Input::Timeout(now)).expect("alive");
+        let (up, down) = (Link::new(conditions, 2 * index as u64), Link::new(conditions, 2 * index as u64 + 1));
+        Self {
+            transport,
+            address,
+            up,
+            down,
+            rtc,
+            connected: false,
+            received: Vec::new(),
+            key_frames_wanted: HashMap::new(),
+            killed: false,
+            timeout: None,
+            password: ice.password.clone(),
+        }
+    }
+
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    pub fn dtls_parameters(&mut self) -> DtlsParameters {
+        let api = self.rtc.direct_api();
+        let ours = api.local_dtls_fingerprint();
+        let value = ours.bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
+        DtlsParameters { role: DtlsRole::Client, fingerprints: vec![DtlsFingerprint { algorithm: ours.hash_func.clone(), value }] }
+    }
+
+    /// Follows an ICE restart, from another address.
+    pub fn restart_ice(&mut self, ice: &IceParameters) {
+        let mut api = self.rtc.direct_api();
+        api.set_remote_ice_credentials(credentials(ice));
+        self.password.clone_from(&ice.password);
+    }
+
+    pub fn start_sending(&mut self, kind: MediaKind, rtp: &RtpParameters) {
+        let mid = Mid::from(rtp.mid.as_deref().expect("a mid"));
+        let mut api = self.rtc.direct_api();
+        api.declare_media(mid, str0m_kind(kind));
+        for (layer, encoding) in rtp.encodings.iter().enumerate() {
+            let ssrc = encoding.ssrc.unwrap_or_else(|| Self::unsignaled_ssrc(layer));
+            let has_rtx = rtp.codecs.iter().any(|codec| codec.is_rtx());
+            let rtx = encoding.rtx.map(|rtx| rtx.ssrc).or_else(|| has_rtx.then_some(ssrc + 1));
+            let stream = api.declare_stream_tx(ssrc.into(), rtx.map(Ssrc::from), mid, encoding.rid.as_deref().map(Rid::from));
+            stream.set_rtx_cache(1_000, std::time::Duration::from_secs(2), None);
+        }
+    }
+
+    /// The SSRC of a layer that is announced by its rid only.
+    pub fn unsignaled_ssrc(layer: usize) -> u32 {
+        7_000 + 10 * u32::try_from(layer).expect("few layers")
+    }
+
+    pub fn stop_sending(&mut self, mid: &str) {
+        self.rtc.direct_api().remove_media(Mid::from(mid));
+    }
+
+    pub fn start_receiving(&mut self, rtp: &RtpParameters) {
+        let is_video = rtp.codecs[0].mime_type.starts_with("video/");
+        let kind = if is_video { StrKind::Video } else { StrKind::Audio };
+        let mid = Mid::from(rtp.mid.as_deref().expect("a mid"));
+        let encoding = &rtp.encodings[0];
+        let mut api = self.rtc.direct_api();
+        api.declare_media(mid, kind);
+        let ssrc = encoding.ssrc.expect("an ssrc");
+        let rtx = encoding.rtx.map(|rtx| Ssrc::from(rtx.ssrc));
+        api.expect_stream_rx(ssrc.into(), rtx, mid, None).suppress_nack(!is_video);
+    }
+
+    pub fn request_key_frame(&mut self, rtp: &RtpParameters) {
+        let ssrc = Ssrc::from(rtp.encodings[0].ssrc.expect("an ssrc"));
+        let mut api = self.rtc.direct_api();
+        api.stream_rx(&ssrc).expect("receives").request_keyframe(str0m::media::KeyframeRequestKind::Pli);
+    }
+
+    pub fn send(&mut self, sending: &Sending<'_>, now: Instant) {
+        let values = ExtensionValues {
+            audio_level: sending.audio_level,
+            voice_activity: sending.audio_level.map(|level| level > -50),
+            ..ExtensionValues::default()
+        };
+        let pt = Pt::new_with_value(sending.payload_type);
+        let write = RtpWrite::new(pt, sending.seq.into(), sending.timestamp, now, sending.payload)
+            .marker(sending.marker)
+            .ext_vals(values)
+            .nackable(true);
+        let mut api = self.rtc.direct_api();
+        api.stream_tx(&sending.ssrc.into()).expect("a stream").write_rtp(write);
+        let _ = self.rtc.handle_input(Input::Timeout(now));
+        self.drain(now);
+    }
+
+    /// What arrived for one consumer.
+    pub fn received_of<'a>(&'a self, rtp: &RtpParameters) -> impl Iterator<Item = &'a RtpPacket> + use<'a> {
+        let ssrc = rtp.encodings[0].ssrc.expect("an ssrc");
+        self.received.iter().filter(move |packet| *packet.header.ssrc == ssrc)
+    }
+
+    pub fn key_frames_wanted(&self) -> u32 {
+        self.key_frames_wanted.values().sum()
+    }
+
+    pub fn step(&mut self, now: Instant) {
+        while let Some(bytes) = self.down.receive(now) {
+            if self.killed {
+                continue;
+            }
+            if let Ok(receive) = Receive::new(Protocol::Udp, sfu_address(), self.address, &bytes) {
+                let _ = self.rtc.handle_input(Input::Receive(now, receive));
+                self.drain(now);
+            }
+        }
+        if !self.killed && self.timeout.is_none_or(|at| at <= now) {
+            let _ = self.rtc.handle_input(Input::Timeout(now));
+            self.drain(now);
+        }
+    }
+
+    pub fn next_time(&self) -> Option<Instant> {
+        let own = if self.killed { None } else { self.timeout };
+        own.into_iter().chain(self.up.poll_timeout()).chain(self.down.poll_timeout()).min()
+    }
+
+    fn drain(&mut self, now: Instant) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = Some(at);
+                    return;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    let bytes: Vec<u8> = transmit.contents.into();
+                    let size = bytes.len();
+                    self.up.send((self.address, bytes), size, now);
+                }
+                Ok(Output::Event(event)) => self.handle(event),
+                Err(error) => panic!("the client broke: {error}"),
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Connected => self.connected = true,
+            Event::RtpPacket(packet) => self.received.push(packet),
+            Event::KeyframeRequest(request) => {
+                *self.key_frames_wanted.entry(request.rid.map(|rid| rid.to_string())).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn credentials(ice: &IceParameters) -> IceCreds {
+    IceCreds { ufrag: ice.username_fragment.clone(), pass: ice.password.clone() }
+}
+
+fn str0m_kind(kind: MediaKind) -> StrKind {
+    if kind == MediaKind::Audio { StrKind::Audio } else { StrKind::Video }
+}
+
+/// What Chromium sends, and what the router sends: the extension ids are the same, the payload types do not clash.
+fn config() -> RtcConfig {
+    let mut map = ExtensionMap::empty();
+    map.set(1, Extension::AudioLevel);
+    map.set(3, Extension::TransportSequenceNumber);
+    map.set(4, Extension::RtpMid);
+    map.set(10, Extension::RtpStreamId);
+    map.set(11, Extension::RepairedRtpStreamId);
+    map.set(13, Extension::VideoOrientation);
+    assert_eq!(Extension::RtpMid.as_uri(), uri::MID);
+    let mut config = RtcConfig::new().set_rtp_mode(true).clear_codecs().set_extension_map(map);
+    let codecs = config.codec_config();
+    let pt = Pt::new_with_value;
+    codecs.add_config(pt(111), None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
+    for (codec, main, rtx) in [(Codec::Vp8, 96, 97), (Codec::Vp9, 98, 99), (Codec::H264, 106, 107), (Codec::Vp8, 120, 124)] {
+        codecs.add_config(pt(main), Some(pt(rtx)), codec, Frequency::NINETY_KHZ, None, FormatParams::default());
+    }
+    config
+}

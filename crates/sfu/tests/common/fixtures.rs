@@ -1,0 +1,51 @@
+//! What real browsers say through `mediasoup-client`: Chromium 156 and Firefox 153.
+
+use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
+use serde_json::Value;
+
+fn part(browser: &str, name: &str) -> Value {
+    let text = match browser {
+        "chrome" => include_str!("../fixtures/chrome.json"),
+        "firefox" => include_str!("../fixtures/firefox.json"),
+        _ => panic!("no fixture of {browser}"),
+    };
+    let all: Value = serde_json::from_str(text).expect("JSON");
+    all[name].clone()
+}
+
+pub fn capabilities(browser: &str) -> RtpCapabilities {
+    serde_json::from_value(part(browser, "capabilities")).expect("capabilities")
+}
+
+pub fn chrome_capabilities() -> RtpCapabilities {
+    capabilities("chrome")
+}
+
+/// `audio`, `vp8`, `vp9`, `h264` or `simulcast`.
+pub fn parameters(browser: &str, name: &str) -> RtpParameters {
+    serde_json::from_value(part(browser, name)).expect("parameters")
+}
+
+/// The same for another media section and other SSRCs.
+pub fn with(mut rtp: RtpParameters, mid: &str, ssrc: u32) -> RtpParameters {
+    rtp.mid = Some(mid.to_owned());
+    for encoding in &mut rtp.encodings {
+        encoding.ssrc = encoding.ssrc.map(|_| ssrc);
+        if let Some(rtx) = &mut encoding.rtx {
+            rtx.ssrc = ssrc + 1;
+        }
+    }
+    rtp
+}
+
+pub fn audio(mid: &str, ssrc: u32) -> RtpParameters {
+    with(parameters("chrome", "audio"), mid, ssrc)
+}
+
+pub fn video(mid: &str, ssrc: u32) -> RtpParameters {
+    with(parameters("chrome", "vp8"), mid, ssrc)
+}
+
+pub fn simulcast(mid: &str) -> RtpParameters {
+    with(parameters("chrome", "simulcast"), mid, 0)
+}

@@ -1,0 +1,181 @@
+//! Capability matching with what real browsers say.
+
+#[allow(unused, reason = "only the fixtures are needed")]
+mod common;
+
+use common::fixtures::{capabilities, parameters};
+use parlor_proto::error::ErrorCode;
+use parlor_proto::media::{MediaKind, StreamType};
+use parlor_proto::rtp::{ExtensionDirection, ParameterValue, RtpCapabilities, RtpEncoding, RtpHeaderExtensionParameters, RtpParameters};
+use parlor_sfu::ortc::{self, Codec, ConsumerStreams, uri};
+
+const BROWSERS: [&str; 2] = ["chrome", "firefox"];
+
+fn streams() -> ConsumerStreams {
+    ConsumerStreams { mid: "3".into(), ssrc: 10, rtx: 11, cname: "someone".into() }
+}
+
+fn consumer(kind: MediaKind, rtp: &RtpParameters, caps: &RtpCapabilities) -> Option<RtpParameters> {
+    ortc::consumer_parameters(&ortc::check_producer(kind, rtp).expect("produced"), caps, &streams())
+}
+
+fn extension(rtp: &RtpParameters, uri: &str) -> Option<u8> {
+    rtp.header_extensions.iter().find(|e| e.uri == uri).map(|e| e.id)
+}
+
+#[test]
+fn router_capabilities_are_valid_and_name_no_id_twice() {
+    let router = ortc::router_capabilities();
+    router.validate().expect("valid");
+    let mut types: Vec<_> = router.codecs.iter().map(|codec| codec.preferred_payload_type.expect("given")).collect();
+    let all = types.len();
+    types.sort_unstable();
+    types.dedup();
+    assert_eq!(types.len(), all);
+    for one in &router.header_extensions {
+        assert!(router.header_extensions.iter().all(|other| (other.uri == one.uri) == (other.preferred_id == one.preferred_id)));
+    }
+}
+
+#[test]
+fn opus_is_mono_with_fec_and_dtx_and_without_nack() {
+    let router = ortc::router_capabilities();
+    let opus = &router.codecs[0];
+    assert_eq!((opus.mime_type.as_str(), opus.clock_rate, opus.channels), ("audio/opus", 48_000, Some(2)));
+    for (name, value) in [("useinbandfec", 1), ("usedtx", 1), ("stereo", 0), ("sprop-stereo", 0)] {
+        assert_eq!(opus.parameters[name], ParameterValue::Number(value), "{name}");
+    }
+    assert!(opus.rtcp_feedback.iter().all(|feedback| feedback.kind != "nack"));
+}
+
+#[test]
+fn both_browsers_can_produce_what_they_offer() {
+    for browser in BROWSERS {
+        let audio = ortc::check_producer(MediaKind::Audio, &parameters(browser, "audio")).expect("audio");
+        assert_eq!((audio.codec, audio.stream_type), (Codec::Opus, StreamType::Simple));
+        let vp8 = ortc::check_producer(MediaKind::Video, &parameters(browser, "vp8")).expect("vp8");
+        assert_eq!((vp8.codec, vp8.stream_type), (Codec::Vp8, StreamType::Simple));
+        assert!(vp8.rtx_payload_type.is_some());
+        let simulcast = ortc::check_producer(MediaKind::Video, &parameters(browser, "simulcast")).expect("simulcast");
+        assert_eq!(simulcast.stream_type, StreamType::Simulcast);
+        let vp9 = ortc::check_producer(MediaKind::Video, &parameters(browser, "vp9")).expect("vp9");
+        assert_eq!((vp9.codec, vp9.stream_type), (Codec::Vp9, StreamType::Svc));
+    }
+    let h264 = ortc::check_producer(MediaKind::Video, &parameters("chrome", "h264")).expect("h264");
+    assert_eq!(h264.codec, Codec::H264);
+}
+
+#[test]
+fn a_consumer_gets_the_routers_numbers_whatever_the_producers_are() {
+    for (sender, receiver) in [("chrome", "firefox"), ("firefox", "chrome"), ("chrome", "chrome"), ("firefox", "firefox")] {
+        let caps = capabilities(receiver);
+        let audio = consumer(MediaKind::Audio, &parameters(sender, "audio"), &caps).expect("compatible");
+        assert_eq!(audio.codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>(), [111]);
+        let video = consumer(MediaKind::Video, &parameters(sender, "vp8"), &caps).expect("compatible");
+        assert_eq!(video.codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>(), [96, 97]);
+        assert_eq!(video.codecs[1].apt(), Some(96));
+        assert_eq!((extension(&video, uri::MID), extension(&video, uri::TRANSPORT_CC)), (Some(4), Some(3)));
+        video.validate(MediaKind::Video).expect("valid");
+        audio.validate(MediaKind::Audio).expect("valid");
+        assert_eq!((video.mid.as_deref(), video.rtcp.cname.as_deref()), (Some("3"), Some("someone")));
+    }
+}
+
+#[test]
+fn a_simulcast_producer_is_one_stream_to_its_consumer() {
+    let rtp = consumer(MediaKind::Video, &parameters("chrome", "simulcast"), &capabilities("chrome")).expect("compatible");
+    assert_eq!(rtp.encodings.len(), 1);
+    assert_eq!((rtp.encodings[0].ssrc, rtp.encodings[0].rtx.map(|rtx| rtx.ssrc)), (Some(10), Some(11)));
+    assert_eq!((extension(&rtp, uri::RID), extension(&rtp, uri::REPAIRED_RID)), (None, None));
+}
+
+#[test]
+fn sound_and_picture_are_both_numbered_for_transport_feedback() {
+    for browser in BROWSERS {
+        let caps = capabilities(browser);
+        for (kind, name) in [(MediaKind::Audio, "audio"), (MediaKind::Video, "vp8")] {
+            let rtp = consumer(kind, &parameters(browser, name), &caps).expect("compatible");
+            assert!(extension(&rtp, uri::TRANSPORT_CC).is_some(), "{browser} {name}");
+            assert!(rtp.codecs[0].rtcp_feedback.iter().any(|feedback| feedback.kind == "transport-cc"), "{browser} {name}");
+            assert!(rtp.codecs[0].rtcp_feedback.iter().all(|feedback| feedback.kind != "goog-remb"), "one estimate is enough");
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_numbers_pictures_only_estimates_by_itself() {
+    let mut caps = capabilities("chrome");
+    for codec in caps.codecs.iter_mut().filter(|codec| codec.kind == MediaKind::Audio) {
+        codec.rtcp_feedback.clear();
+    }
+    let rtp = consumer(MediaKind::Video, &parameters("chrome", "vp8"), &caps).expect("compatible");
+    assert_eq!(extension(&rtp, uri::TRANSPORT_CC), None);
+    assert!(extension(&rtp, uri::ABS_SEND_TIME).is_some());
+    assert!(rtp.codecs[0].rtcp_feedback.iter().any(|feedback| feedback.kind == "goog-remb"));
+}
+
+#[test]
+fn a_receiver_without_the_codec_cannot_consume() {
+    let h264 = ortc::check_producer(MediaKind::Video, &parameters("chrome", "h264")).expect("produced");
+    assert!(ortc::can_consume(&h264, &capabilities("chrome")));
+    assert!(!ortc::can_consume(&h264, &capabilities("firefox")), "Firefox came without H264");
+    assert!(!ortc::can_consume(&h264, &RtpCapabilities::default()));
+    assert_eq!(ortc::consumer_parameters(&h264, &capabilities("firefox"), &streams()), None);
+}
+
+#[test]
+fn a_receiver_without_rtx_gets_none() {
+    let mut caps = capabilities("chrome");
+    caps.codecs.retain(|codec| codec.mime_type != "video/rtx");
+    let rtp = consumer(MediaKind::Video, &parameters("chrome", "vp8"), &caps).expect("compatible");
+    assert_eq!(rtp.codecs.len(), 1);
+    assert_eq!(rtp.encodings[0].rtx, None);
+}
+
+#[test]
+fn an_extension_the_receiver_may_not_receive_is_left_out() {
+    let mut caps = capabilities("chrome");
+    for extension in caps.header_extensions.iter_mut().filter(|e| e.uri == uri::VIDEO_ORIENTATION) {
+        extension.direction = ExtensionDirection::Sendonly;
+    }
+    let rtp = consumer(MediaKind::Video, &parameters("chrome", "vp8"), &caps).expect("compatible");
+    assert_eq!(extension(&rtp, uri::VIDEO_ORIENTATION), None);
+}
+
+#[test]
+fn h264_profiles_are_told_apart() {
+    let with = |profile: &str, mode: i64| {
+        let mut rtp = parameters("chrome", "h264");
+        rtp.codecs[0].parameters.insert("profile-level-id".into(), ParameterValue::Text(profile.into()));
+        rtp.codecs[0].parameters.insert("packetization-mode".into(), ParameterValue::Number(mode));
+        ortc::check_producer(MediaKind::Video, &rtp)
+    };
+    assert!(with("42e01f", 1).is_ok());
+    assert!(with("42e034", 0).is_ok(), "the level may differ");
+    assert!(with("4d801f", 1).is_ok(), "main, restricted to constrained baseline");
+    for (profile, mode) in [("64001f", 1), ("42001f", 1), ("4d001f", 1), ("42e01f", 2), ("nonsense", 1), ("é2e01f", 1), ("", 1)] {
+        assert_eq!(with(profile, mode).expect_err("refused").code, ErrorCode::Incompatible, "{profile} {mode}");
+    }
+}
+
+#[test]
+fn a_producer_that_lies_is_refused() {
+    let refused = |change: &dyn Fn(&mut RtpParameters)| {
+        let mut rtp = parameters("chrome", "vp8");
+        change(&mut rtp);
+        ortc::check_producer(MediaKind::Video, &rtp).expect_err("refused").code
+    };
+    assert_eq!(refused(&|rtp| rtp.codecs[0].payload_type = 72), ErrorCode::InvalidRequest, "an RTCP packet type");
+    assert_eq!(refused(&|rtp| rtp.codecs[0].mime_type = "video/AV2".into()), ErrorCode::Incompatible);
+    assert_eq!(refused(&|rtp| rtp.codecs[0].clock_rate = 8_000), ErrorCode::Incompatible);
+    assert_eq!(refused(&|rtp| rtp.codecs.truncate(0)), ErrorCode::InvalidRequest);
+    assert_eq!(refused(&|rtp| rtp.encodings = vec![RtpEncoding::default(); 10_000]), ErrorCode::InvalidRequest);
+    let twice = RtpHeaderExtensionParameters { uri: "x".into(), id: 4, encrypt: false };
+    assert_eq!(refused(&|rtp| rtp.header_extensions.push(twice.clone())), ErrorCode::InvalidRequest);
+    let mut nameless = parameters("chrome", "simulcast");
+    nameless.mid = None;
+    assert_eq!(ortc::check_producer(MediaKind::Video, &nameless).expect_err("refused").code, ErrorCode::InvalidRequest);
+    let mut two = parameters("chrome", "audio");
+    two.encodings.push(RtpEncoding { ssrc: Some(5), ..RtpEncoding::default() });
+    assert_eq!(ortc::check_producer(MediaKind::Audio, &two).expect_err("refused").code, ErrorCode::InvalidRequest);
+}
