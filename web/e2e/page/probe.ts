@@ -91,6 +91,13 @@ class Probe {
     return found;
   }
 
+  /** The server's current ICE user names, one for each connection that media has flowed on. */
+  serverUfrags(): string[] {
+    return this.open()
+      .filter((connection) => connection.connectionState !== 'new')
+      .map((connection) => /^a=ice-ufrag:(.*)$/m.exec(connection.currentRemoteDescription?.sdp ?? '')?.[1]?.trim() ?? '');
+  }
+
   /** The loudest sample of a received track at this moment, by WebAudio: 0 is silence, 1 the loudest there is. */
   async loudness(track: string): Promise<number> {
     this.context ??= new AudioContext();

@@ -133,13 +133,15 @@ describe('socket.io-client and mediasoup-client from npm', () => {
       await alice.produce({ source: 'mic' });
       const { track: id } = await bob.consume((await bob.announced('mic')).producerId);
       await hears(bob.page, id);
+      const before = await bob.page.evaluate(() => window.probe.serverUfrags());
       for (const person of [alice, bob]) await person.client.evaluate((client) => client.restartIce());
-      await energyRises(bob.page, id);
-      await until('every connection is up', async () => {
-        const states = await bob.page.evaluate(() => window.probe.states());
-        return states.length > 0 && states.every((state) => state === 'connected');
+      await until('media runs on the new credentials', async () => {
+        const [ufrags, states] = await bob.page.evaluate(() => [window.probe.serverUfrags(), window.probe.states()]);
+        return ufrags.length > 0 && ufrags.every((ufrag) => !before.includes(ufrag)) && states.includes('connected');
       });
       await energyRises(bob.page, id);
+      const lost = (await bob.page.evaluate(() => window.probe.states())).filter((state) => state === 'disconnected' || state === 'failed');
+      assert.deepEqual(lost, []);
     });
   });
 
