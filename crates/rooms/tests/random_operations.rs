@@ -4,7 +4,7 @@ use parlor_testkit::room_ops;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_sequence_of_operations_breaks_an_invariant(data in prop::collection::vec(any::<u8>(), 0..2_000)) {

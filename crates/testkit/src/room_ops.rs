@@ -333,8 +333,8 @@ impl World<'_> {
                 MediaEvent::Speakers { router, levels: vec![(producer, -30)] }
             }
             (3, _, _, Some(consumer)) => MediaEvent::LayersChanged { consumer, layers: None },
-            // A producer that closed while its answer was on the way.
-            (_, _, Some(producer), _) if !seat.room.media.producers.contains_key(&producer) => MediaEvent::Produced { producer },
+            // An answer for a second time, or after its producer was closed.
+            (_, _, Some(producer), _) => MediaEvent::Produced { producer },
             _ => return Some(()),
         };
         seat.room.report(event);

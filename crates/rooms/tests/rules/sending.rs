@@ -144,6 +144,15 @@ fn a_producer_whose_owner_left_before_it_came_about_is_closed_and_never_announce
 }
 
 #[test]
+fn an_answer_of_the_media_plane_that_comes_twice_is_announced_once() {
+    let mut room = TestRoom::free();
+    let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
+    let producer = room.produce(alice, MediaKind::Audio, Source::Mic).expect("produces");
+    room.report(MediaEvent::Produced { producer });
+    assert_eq!(announcements(&room.events(bob), producer), 1);
+}
+
+#[test]
 fn a_producer_may_begin_paused() {
     let mut room = TestRoom::free();
     let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
