@@ -6,12 +6,15 @@ export interface Grid {
   height: number;
 }
 
-/** Pictures are shown between upright (phones) and wide (cameras). */
-const NARROWEST = 0.8;
+/** As wide as cameras are. */
 const WIDEST = 16 / 9;
+/** In a wide box little may be cut off a picture's sides; in a tall one, a phone's, upright tiles use the space. */
+const NARROWEST_WIDE = 4 / 3;
+const NARROWEST_TALL = 0.8;
 
 /** Fits `count` equal tiles into a box; sizes in CSS pixels. */
 export function fitGrid(count: number, boxWidth: number, boxHeight: number, gap: number): Grid {
+  const narrowest = boxWidth > boxHeight ? NARROWEST_WIDE : NARROWEST_TALL;
   let best: Grid = { columns: 1, width: 0, height: 0 };
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
@@ -19,7 +22,7 @@ export function fitGrid(count: number, boxWidth: number, boxHeight: number, gap:
     const cellHeight = (boxHeight - gap * (rows - 1)) / rows;
     if (cellWidth <= 0 || cellHeight <= 0) continue;
     const width = Math.min(cellWidth, cellHeight * WIDEST);
-    const height = Math.min(cellHeight, width / NARROWEST);
+    const height = Math.min(cellHeight, width / narrowest);
     if (width * height > best.width * best.height) best = { columns, width: Math.floor(width), height: Math.floor(height) };
   }
   return best;
