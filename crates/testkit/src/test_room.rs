@@ -396,6 +396,11 @@ impl Drop for TestRoom {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.check();
+            // Everybody goes: whatever a rule forgot to free shows now.
+            for session in self.clients.keys().copied().collect::<Vec<_>>() {
+                self.disconnect(session);
+            }
+            self.check();
             assert!(self.problems.is_empty(), "{:#?}", self.problems);
         }
     }
