@@ -45,6 +45,8 @@ pub struct BotOptions {
     pub tcp: bool,
     /// Consume whatever is announced.
     pub consume: bool,
+    /// Share of the media packets lost, both ways, in percent.
+    pub loss_percent: u8,
     /// How many streams are decrypted and looked into. The others are counted by their clear headers, which
     /// costs a fraction; their feedback is not sent.
     pub open_streams: usize,
@@ -62,6 +64,7 @@ impl BotOptions {
             token: TokenSource::Development,
             tcp: false,
             consume: true,
+            loss_percent: 0,
             open_streams: usize::MAX,
         }
     }
@@ -196,6 +199,8 @@ impl Bot {
         *config.codec_config() = codecs;
         let mut recv_peer = Peer::new(config, protocol, &recv)?;
 
+        send_peer.set_loss(options.loss_percent);
+        recv_peer.set_loss(options.loss_percent);
         let dtls = [(send.id.clone(), send_peer.dtls_parameters()), (recv.id.clone(), recv_peer.dtls_parameters())];
         let inner = Arc::new(Inner {
             capabilities: serde_json::to_value(&capabilities).unwrap_or_default(),

@@ -14,6 +14,7 @@ use str0m::{Candidate, RtcConfig};
 
 use super::batch::Batch;
 use super::link::Link;
+use super::rtp;
 use super::session::{PeerState, Session};
 use super::track::Track;
 use crate::dialect::TransportCreated;
@@ -27,6 +28,7 @@ pub(crate) struct Peer {
     token: Token,
     tracks: Vec<Track>,
     frozen: bool,
+    loss_percent: u8,
 }
 
 impl Peer {
@@ -48,7 +50,7 @@ impl Peer {
         direct.set_remote_fingerprint(Fingerprint { hash_func: hash_func.to_owned(), bytes });
         direct.start_dtls(true).map_err(media)?;
         let session = Session::new(rtc, protocol, now);
-        Ok(Self { session, link, remotes, token: Token(usize::MAX), tracks: Vec::new(), frozen: false })
+        Ok(Self { session, link, remotes, token: Token(usize::MAX), tracks: Vec::new(), frozen: false, loss_percent: 0 })
     }
 
     /// What `connectTransport` takes.
@@ -57,6 +59,11 @@ impl Peer {
         let (algorithm, value) = fingerprint.split_once(' ').unwrap_or_default();
         let fingerprints = vec![DtlsFingerprint { algorithm: algorithm.to_owned(), value: value.to_owned() }];
         DtlsParameters { role: DtlsRole::Client, fingerprints }
+    }
+
+    /// Loses this share of the media packets, both ways.
+    pub(crate) const fn set_loss(&mut self, percent: u8) {
+        self.loss_percent = percent;
     }
 
     pub(crate) const fn session(&mut self) -> &mut Session {
@@ -166,7 +173,12 @@ impl Peer {
         self.link.flush();
         let local = self.link.local();
         let session = &mut self.session;
-        let result = self.link.receive(batch, |bytes, from, received_ns| session.handle_datagram(bytes, from, local, received_ns, now));
+        let loss = self.loss_percent;
+        let result = self.link.receive(batch, |bytes, from, received_ns| {
+            if !is_lost(loss, bytes) {
+                session.handle_datagram(bytes, from, local, received_ns, now);
+            }
+        });
         if result.is_err() {
             session.set_state(PeerState { connected: false, lost: true });
         }
@@ -186,9 +198,15 @@ impl Peer {
 
     fn send(&mut self) {
         for transmit in self.session.take_outbox() {
-            self.link.send(transmit.destination, &transmit.contents);
+            if !is_lost(self.loss_percent, &transmit.contents) {
+                self.link.send(transmit.destination, &transmit.contents);
+            }
         }
     }
+}
+
+fn is_lost(percent: u8, datagram: &[u8]) -> bool {
+    percent > 0 && rtp::ssrc(datagram).is_some() && rand::random_range(0..100) < percent
 }
 
 fn media(error: impl std::fmt::Display) -> BotError {

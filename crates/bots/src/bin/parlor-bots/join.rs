@@ -45,6 +45,9 @@ pub struct Arguments {
     /// Media over TCP instead of UDP
     #[arg(long)]
     tcp: bool,
+    /// Lose this share of the media packets, both ways, in percent
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    loss: u8,
     /// File with the server's secret, to sign tokens with; without it, the server must run with --dev
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,

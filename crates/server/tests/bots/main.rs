@@ -1,0 +1,102 @@
+//! Whole calls with bots: real sockets, real ICE, DTLS and SRTP, by an independent WebRTC implementation.
+
+mod audio;
+mod leaving;
+mod network;
+mod video;
+
+use std::time::Duration;
+
+use parlor::config::Config;
+use parlor::{Options, Server};
+use parlor_bots::{AudioOptions, Bot, BotError, BotOptions, BotStats, Engine, Producer, StreamStats};
+
+/// How long anything may take that usually takes milliseconds: the machine may be busy.
+const SOON: Duration = Duration::from_secs(15);
+
+/// A server with a media thread for bots.
+struct World {
+    server: Server,
+    engine: Engine,
+}
+
+impl World {
+    /// A server in development mode on free ports of this machine.
+    async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same, with changes to its configuration.
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.http.listen = vec!["127.0.0.1:0".parse().expect("address")];
+        config.media.port = 0;
+        config.media.workers = 1;
+        config.media.listen_ip = vec!["127.0.0.1".parse().expect("address")];
+        change(&mut config);
+        let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
+        Self { server, engine: Engine::start(None).expect("starts") }
+    }
+
+    fn options(&self, channel: &str, user: &str) -> BotOptions {
+        BotOptions::new(&format!("http://{}", self.server.http_addresses()[0]), channel, user)
+    }
+
+    async fn try_join(&self, options: BotOptions) -> Result<Bot, BotError> {
+        let bot = Bot::join(&self.engine, options).await?;
+        bot.connected(SOON).await?;
+        Ok(bot)
+    }
+
+    /// A participant of the channel "room", connected.
+    async fn join(&self, user: &str) -> Bot {
+        self.try_join(self.options("room", user)).await.expect("joins")
+    }
+
+    /// A participant who talks.
+    async fn talker(&self, user: &str) -> (Bot, Producer) {
+        let bot = self.join(user).await;
+        let producer = bot.produce_audio(AudioOptions::default()).await.expect("talks");
+        (bot, producer)
+    }
+}
+
+/// What a bot received of a user, sound or picture.
+fn stream_of<'a>(stats: &'a BotStats, user: &str, video: bool) -> Option<&'a StreamStats> {
+    stats.streams.iter().find(|(consumer, _)| consumer.user == user && consumer.video == video).map(|(_, stream)| stream)
+}
+
+/// Packets received of a user.
+fn packets_of(stats: &BotStats, user: &str, video: bool) -> u64 {
+    stream_of(stats, user, video).map_or(0, |stream| stream.packets)
+}
+
+/// Waits until so many more packets of a user have come.
+async fn hears_more(bot: &Bot, user: &str, video: bool, packets: u64) -> BotStats {
+    let before = packets_of(&bot.stats().await.expect("is there"), user, video);
+    let more = |stats: &BotStats| packets_of(stats, user, video) >= before + packets;
+    bot.received(SOON, &format!("{packets} more packets of {user}"), more).await.expect("is heard")
+}
+
+/// Waits until no packet of a user has come for some time: far longer than the 20 ms between two of them.
+async fn hears_silence(bot: &Bot, user: &str) {
+    const SILENCE: Duration = Duration::from_millis(500);
+    let begin = std::time::Instant::now();
+    let mut last = packets_of(&bot.stats().await.expect("is there"), user, false);
+    loop {
+        tokio::time::sleep(SILENCE).await;
+        let now = packets_of(&bot.stats().await.expect("is there"), user, false);
+        if now == last {
+            return;
+        }
+        assert!(begin.elapsed() < SOON, "{user} is still heard by {}", bot.user());
+        last = now;
+    }
+}
+
+/// The stream had no gap and no leap of time or picture number, whatever was done to it.
+fn assert_smooth(stream: &StreamStats) {
+    let faults = (stream.lost, stream.duplicates, stream.time_leaps, stream.picture_leaps);
+    assert_eq!(faults, (0, 0, 0, 0), "lost, duplicates, leaps of time, leaps of picture number in {stream:?}");
+    assert_eq!(stream.payload_types.len(), 1, "one payload type in {stream:?}");
+}

@@ -1,0 +1,41 @@
+//! Ways through the network: TCP only, and a network that changes in the middle of a call.
+
+use parlor_bots::{AudioOptions, BotOptions, BotStats, VideoOptions};
+use parlor_proto::transport::Direction;
+
+use crate::{SOON, World, assert_smooth, hears_more, packets_of, stream_of};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tcp_alone_carries_sound_and_picture_to_udp_and_back() {
+    let world = World::start().await;
+    let tcp = BotOptions { tcp: true, ..world.options("room", "ann") };
+    let ann = world.try_join(tcp).await.expect("joins over TCP");
+    let ben = world.join("ben").await;
+    for bot in [&ann, &ben] {
+        bot.produce_audio(AudioOptions::default()).await.expect("talks");
+        bot.produce_video(VideoOptions { bitrates: vec![400_000], ..VideoOptions::default() }).await.expect("shows");
+    }
+    for (bot, other) in [(&ann, "ben"), (&ben, "ann")] {
+        let both = |stats: &BotStats| {
+            packets_of(stats, other, false) >= 50 && stream_of(stats, other, true).is_some_and(|s| s.frames.decoded >= 30)
+        };
+        let stats = bot.received(SOON, "sound and picture", both).await.expect("arrives");
+        stats.streams.iter().for_each(|(_, stream)| assert_smooth(stream));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_goes_on_after_the_network_changed() {
+    let world = World::start().await;
+    let ((ann, _), (ben, _)) = (world.talker("ann").await, world.talker("ben").await);
+    hears_more(&ben, "ann", false, 20).await;
+    hears_more(&ann, "ben", false, 20).await;
+    // Twice, from a new socket each time.
+    for _ in 0..2 {
+        ann.restart_ice(Direction::Send).await.expect("restarts");
+        ann.restart_ice(Direction::Recv).await.expect("restarts");
+        ann.connected(SOON).await.expect("finds the new way");
+        hears_more(&ben, "ann", false, 50).await;
+        hears_more(&ann, "ben", false, 50).await;
+    }
+}
