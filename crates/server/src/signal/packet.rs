@@ -171,7 +171,7 @@ mod tests {
         fn no_text_makes_the_decoder_panic(text in "\\PC{0,40}", head in "[0-9/,\\-]{0,6}") {
             let text = head + &text;
             if let Some(Packet::Event { arguments, .. }) = decode(&text) {
-                decode_arguments(arguments);
+                let _ = decode_arguments(arguments);
             }
         }
     }

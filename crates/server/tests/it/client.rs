@@ -1,0 +1,173 @@
+//! A socket.io client that can also misbehave: it sends any text, and sees every packet.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use parlor::Server;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// The longest a test waits for something that should happen at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One connection.
+pub struct Client {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    events: VecDeque<(String, Value)>,
+    acks: Vec<(u64, Value)>,
+    next_ack: u64,
+}
+
+impl Client {
+    /// Opens the engine.io connection and no more.
+    pub async fn open(server: &Server) -> Self {
+        let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", server.http_addresses()[0]);
+        let (stream, _) = connect_async(url).await.expect("connects");
+        let mut client = Self { stream, events: VecDeque::new(), acks: Vec::new(), next_ack: 0 };
+        assert!(client.text().await.expect("open").starts_with('0'));
+        client
+    }
+
+    /// A connected session of this user.
+    pub async fn connect(server: &Server, user: &str, pro: bool) -> Self {
+        let token = server.issue_token(user, None, pro).expect("token");
+        let mut client = Self::open(server).await;
+        let answer = client.authenticate(&token).await;
+        assert!(answer.starts_with("40{\"sid\""), "{answer}");
+        client
+    }
+
+    /// A session that has joined a channel; also what it was told.
+    pub async fn joined(server: &Server, user: &str, channel: &str) -> (Self, Value) {
+        let mut client = Self::connect(server, user, true).await;
+        let joined = client.request("voice:join", json!({ "channelId": channel })).await;
+        assert_eq!(joined["channelId"], channel, "{joined}");
+        (client, joined)
+    }
+
+    /// Shows a token; answers the raw packet that comes back.
+    pub async fn authenticate(&mut self, token: &str) -> String {
+        self.send(&format!("40{}", json!({ "token": token }))).await;
+        self.text().await.expect("an answer")
+    }
+
+    /// Sends any text.
+    pub async fn send(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.expect("sends");
+    }
+
+    /// Sends any text; false if the connection is over.
+    pub async fn try_send(&mut self, text: &str) -> bool {
+        self.stream.send(Message::text(text)).await.is_ok()
+    }
+
+    /// The next packet as it comes.
+    pub async fn packet(&mut self) -> Option<String> {
+        self.text().await
+    }
+
+    /// Sends any bytes.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        self.stream.send(Message::binary(bytes.to_vec())).await.expect("sends");
+    }
+
+    /// Sends a request with any payload, and waits for its acknowledgement.
+    pub async fn request(&mut self, event: &str, payload: Value) -> Value {
+        self.request_raw(event, &payload.to_string()).await
+    }
+
+    /// The same with the payload (or payloads) as written.
+    pub async fn request_raw(&mut self, event: &str, payload: &str) -> Value {
+        let ack = self.begin(event, payload).await;
+        self.acknowledged(ack).await
+    }
+
+    /// Sends a request and does not wait for its acknowledgement.
+    pub async fn begin(&mut self, event: &str, payload: &str) -> u64 {
+        let ack = self.next_ack;
+        self.next_ack += 1;
+        let comma = if payload.is_empty() { "" } else { "," };
+        self.send(&format!("42{ack}[{}{comma}{payload}]", json!(event))).await;
+        ack
+    }
+
+    /// The acknowledgement of a request.
+    pub async fn acknowledged(&mut self, ack: u64) -> Value {
+        loop {
+            if let Some(n) = self.acks.iter().position(|(number, _)| *number == ack) {
+                return self.acks.remove(n).1;
+            }
+            self.step().await.expect("the connection lives");
+        }
+    }
+
+    /// The next event of this name; others before it are dropped.
+    pub async fn event(&mut self, name: &str) -> Value {
+        loop {
+            while let Some((event, payload)) = self.events.pop_front() {
+                if event == name {
+                    return payload;
+                }
+            }
+            self.step().await.expect("the connection lives");
+        }
+    }
+
+    /// Events that came so far.
+    pub fn events_so_far(&mut self) -> Vec<(String, Value)> {
+        self.events.drain(..).collect()
+    }
+
+    /// Waits until the server closes the connection.
+    pub async fn closed(&mut self) {
+        while self.text().await.is_some() {}
+    }
+
+    /// Closes the connection without a word, and waits until it is.
+    pub async fn cut(mut self) {
+        let _ = self.stream.close(None).await;
+        self.closed().await;
+    }
+
+    /// Says goodbye in socket.io.
+    pub async fn leave_namespace(&mut self) {
+        self.send("41").await;
+    }
+
+    async fn step(&mut self) -> Option<()> {
+        let text = self.text().await?;
+        if let Some(rest) = text.strip_prefix("42") {
+            let (name, payload): (String, Value) = serde_json::from_str(rest).expect("an event");
+            self.events.push_back((name, payload));
+        } else if let Some(rest) = text.strip_prefix("43") {
+            let digits = rest.find('[').expect("an array");
+            let [payload]: [Value; 1] = serde_json::from_str(&rest[digits..]).expect("one argument");
+            self.acks.push((rest[..digits].parse().expect("a number"), payload));
+        }
+        Some(())
+    }
+
+    /// The next engine.io packet, pings answered; `None` when the connection is over.
+    async fn text(&mut self) -> Option<String> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("something happens in time") {
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
+                    self.try_send("3").await;
+                }
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+}
+
+/// Asserts that an answer is a refusal with this code and all it must have.
+#[track_caller]
+pub fn assert_refused(answer: &Value, code: &str) {
+    assert_eq!(answer["code"], code, "{answer}");
+    assert!(answer["error"].is_string() && answer["details"].is_object(), "{answer}");
+}

@@ -1,0 +1,129 @@
+//! Configuration: precedence, unknown keys, wrong types, masked secrets, and the example file.
+
+use std::path::PathBuf;
+
+use parlor::config::{Config, ConfigError, Secret, Sources, load};
+use parlor::{Options, Server};
+use toml::Value;
+
+use super::test_config;
+
+fn sources(file: &str, env: &[(&str, &str)], flags: &[(&'static str, Value)]) -> Sources {
+    let file = (!file.is_empty()).then(|| (PathBuf::from("parlor.toml"), file.to_owned()));
+    Sources { file, env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(), flags: flags.to_vec() }
+}
+
+fn error(file: &str, env: &[(&str, &str)]) -> String {
+    load(&sources(file, env, &[])).expect_err("refused").to_string()
+}
+
+#[test]
+fn flags_beat_environment_beats_file_beats_defaults() {
+    let file = "[media]\nport = 1000\nworkers = 3\nsocket_buffer = 5\n";
+    let env = [("PARLOR_MEDIA__PORT", "2000"), ("PARLOR_MEDIA__WORKERS", "4"), ("PATH", "/bin")];
+    let config = load(&sources(file, &env, &[("media.port", Value::Integer(3000))])).expect("valid");
+    assert_eq!((config.media.port, config.media.workers, config.media.socket_buffer), (3000, 4, 5));
+    assert_eq!(config.limits, Config::default().limits);
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_it_and_what_was_meant() {
+    let said = error("[http]\nlisen = \"127.0.0.1:1\"\n", &[]);
+    assert_eq!(said, "parlor.toml: there is no key \"http.lisen\". Did you mean \"http.listen\"?");
+    let said = error("", &[("PARLOR_MEDIA__PROT", "1")]);
+    assert_eq!(said, "the environment variable PARLOR_MEDIA__PROT: there is no key \"media.prot\". Did you mean \"media.port\"?");
+    assert!(error("", &[("PARLOR_ZZZ", "1")]).contains("there is no key \"zzz\""));
+    assert!(error("", &[("PARLOR_LOG__LEVEL__X", "1")]).contains("log.level.x"));
+    let said = error("[[channels]]\nid = \"a\"\ncolour = \"red\"\n", &[]);
+    assert!(said.contains("parlor.toml") && said.contains("channels[0]") && said.contains("colour"), "{said}");
+}
+
+#[test]
+fn a_wrong_type_is_an_error_that_names_key_and_origin() {
+    let said = error("[media]\nport = \"many\"\n", &[]);
+    assert!(said.starts_with("parlor.toml: media.port: "), "{said}");
+    let said = error("", &[("PARLOR_MEDIA__PORT", "many")]);
+    assert_eq!(said, "the environment variable PARLOR_MEDIA__PORT: media.port: must be a whole number");
+    let said = error("", &[("PARLOR_MEDIA__ANNOUNCED_IP", "example.com")]);
+    assert!(said.contains("PARLOR_MEDIA__ANNOUNCED_IP") && said.contains("media.announced_ip") && said.contains("example.com"), "{said}");
+    assert!(error("", &[("PARLOR_MEDIA__PORT", "70000")]).contains("media.port"));
+    assert!(error("", &[("PARLOR_MEDIA", "x")]).contains("is a section"));
+    assert!(error("media = 1\n", &[]).contains("media"));
+    assert!(error("[media\n", &[]).starts_with("parlor.toml: "));
+    assert!(error("[log]\nlevel = \"loud!!=\"\n", &[]).contains("log.level"));
+}
+
+#[test]
+fn a_list_may_be_one_value_in_the_file_and_comma_separated_in_the_environment() {
+    let config = load(&sources("[media]\nannounced_ip = \"192.0.2.1\"\n", &[], &[])).expect("valid");
+    assert_eq!(config.media.announced_ip, ["192.0.2.1".parse::<std::net::IpAddr>().expect("ip")]);
+    let env = [("PARLOR_MEDIA__ANNOUNCED_IP", "192.0.2.1, 2001:db8::1"), ("PARLOR_CHANNELS", "[{id = \"lobby\", banned = [\"mallory\"]}]")];
+    let config = load(&sources("", &env, &[])).expect("valid");
+    assert_eq!(config.media.announced_ip.len(), 2);
+    assert_eq!(config.channels[0].banned[0].as_str(), "mallory");
+}
+
+#[test]
+fn a_printed_configuration_shows_no_secret_and_can_be_read_again() {
+    let mut config = Config::default();
+    config.auth.secret = Secret::new("very-secret".into());
+    let ice = "[[ice.servers]]\nurls = \"turn:x\"\ncredential = \"also-secret\"\n";
+    config.ice = load(&sources(ice, &[], &[])).expect("valid").ice;
+    for shown in [config.to_toml().expect("prints"), format!("{config:?}")] {
+        assert!(!shown.contains("very-secret") && !shown.contains("also-secret"), "{shown}");
+        assert!(shown.contains("********"));
+    }
+    let printed = Config::default().to_toml().expect("prints");
+    assert_eq!(load(&sources(&printed, &[], &[])), Ok(Config::default()));
+}
+
+#[test]
+fn the_example_file_has_every_key_at_its_default() {
+    let text = include_str!("../../../../deploy/parlor.example.toml");
+    assert_eq!(load(&sources(text, &[], &[])), Ok(Config::default()));
+    let example: toml::Table = text.parse().expect("toml");
+    let mut defaults: toml::Table = Config::default().to_toml().expect("prints").parse().expect("toml");
+    defaults.remove("channels");
+    assert_eq!(example, defaults, "a key is missing in the example, or not at its default");
+    // The parts that are commented out hold as well.
+    let uncommented: String = text.lines().skip_while(|l| !l.starts_with("# [[channels]]")).map(|l| format!("{}\n", l.trim_start_matches("# "))).collect();
+    let config = load(&sources(&uncommented, &[], &[])).expect("valid");
+    assert_eq!((config.channels[0].id.as_str(), config.channels[0].banned.len()), ("lobby", 1));
+}
+
+#[test]
+fn values_that_cannot_work_are_refused() {
+    let bad = |file: &str| matches!(load(&sources(file, &[], &[])), Err(ConfigError::BadValue { .. }));
+    assert!(bad("[media]\nworkers = 65\n"));
+    assert!(bad("[media]\nport = 65530\n"));
+    assert!(bad("[media]\nannounced_ip = \"0.0.0.0\"\n"));
+    assert!(bad("[limits]\nparticipants_free = 0\n"));
+    assert!(bad("[http]\ncors_origins = [\"example.com\"]\n"));
+    assert!(bad("[[channels]]\nid = \"a\"\n[[channels]]\nid = \"a\"\n"));
+}
+
+#[tokio::test]
+async fn a_missing_or_weak_secret_stops_the_start_with_the_way_out() {
+    for secret in ["", "short", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        let mut config = test_config();
+        config.auth.secret = Secret::new(secret.into());
+        let error = Server::start(&config, Options::default()).await.expect_err("refused").to_string();
+        assert!(error.contains("auth.secret") && error.contains("openssl rand -hex 32"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_explained() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let mut config = test_config();
+    config.http.listen = vec![taken.local_addr().expect("address")];
+    let error = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect_err("refused").to_string();
+    assert!(error.contains("is in use") && error.contains("--http-listen"), "{error}");
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
+    let mut config = test_config();
+    config.media.port = taken.local_addr().expect("address").port().min(60_000);
+    if config.media.port == taken.local_addr().expect("address").port() {
+        let error = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect_err("refused").to_string();
+        assert!(error.contains("is in use") && error.contains("--media-port"), "{error}");
+    }
+}

@@ -1,0 +1,40 @@
+//! The server from outside: over real sockets, started in-process on ports of its own.
+
+mod bad_input;
+mod client;
+mod config;
+mod http;
+mod media;
+mod ownership;
+mod rooms;
+
+use parlor::config::Config;
+use parlor::{Options, Server};
+
+/// A configuration for tests: any free ports, one media worker, on this machine only.
+fn test_config() -> Config {
+    let mut config = Config::default();
+    config.http.listen = vec!["127.0.0.1:0".parse().expect("address")];
+    config.media.port = 0;
+    config.media.workers = 1;
+    config.media.listen_ip = vec!["127.0.0.1".parse().expect("address")];
+    config
+}
+
+/// A server in development mode.
+async fn dev_server() -> Server {
+    Server::start(&test_config(), Options { dev: true, ..Options::default() }).await.expect("starts")
+}
+
+/// Joins are limited for each user: tests that join often have a limit that is not in their way.
+async fn server_without_join_limit() -> Server {
+    let mut config = test_config();
+    config.limits.joins_per_minute = 1000;
+    config.limits.reconnect_interval_ms = 0;
+    Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
+}
+
+/// The address of a server in URLs.
+fn base(server: &Server) -> String {
+    format!("http://{}", server.http_addresses()[0])
+}

@@ -1,0 +1,208 @@
+//! Rooms over real sockets: joining, leaving, meeting, and the ways a join is refused.
+
+use std::time::{Duration, Instant};
+
+use parlor::config::{Secret, Sources, load};
+use parlor::{Options, Server};
+use serde_json::{Value, json};
+
+use super::client::{Client, assert_refused};
+use super::{base, dev_server, server_without_join_limit, test_config};
+
+async fn stats(server: &Server) -> Value {
+    reqwest::get(base(server) + "/api/dev/stats").await.expect("answers").json().await.expect("json")
+}
+
+/// Waits until the counters satisfy a condition.
+async fn eventually(server: &Server, what: &str, condition: impl Fn(&Value) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let stats = stats(server).await;
+        if condition(&stats) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {stats}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn two_sessions_see_each_other_come_and_go() {
+    let server = dev_server().await;
+    let (mut alice, joined) = Client::joined(&server, "alice", "lobby").await;
+    assert_eq!(joined["participants"], json!([]));
+    let (mut bob, joined) = Client::joined(&server, "bob", "lobby").await;
+    assert_eq!(joined["participants"][0]["userId"], "alice");
+    assert_eq!(alice.event("voice:participant:joined").await["userId"], "bob");
+    assert_eq!(bob.request("voice:state:update", json!({"muted": true})).await["muted"], true);
+    let state = alice.event("voice:participant:state").await;
+    assert_eq!((state["userId"].as_str(), state["muted"].as_bool()), (Some("bob"), Some(true)));
+    assert_eq!(bob.request("voice:leave", json!({})).await["channelId"], "lobby");
+    assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
+    assert_refused(&bob.request("voice:leave", json!({})).await, "NOT_IN_CHANNEL");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_closed_socket_leaves_at_once() {
+    let server = dev_server().await;
+    let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
+    let (bob, _) = Client::joined(&server, "bob", "lobby").await;
+    alice.event("voice:participant:joined").await;
+    let began = Instant::now();
+    bob.cut().await;
+    assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let (mut carol, _) = Client::joined(&server, "carol", "lobby").await;
+    carol.leave_namespace().await;
+    assert_eq!(alice.event("voice:participant:left").await["userId"], "carol");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn an_empty_room_leaves_nothing_behind() {
+    let server = dev_server().await;
+    let (alice, _) = Client::joined(&server, "alice", "lobby").await;
+    let (bob, _) = Client::joined(&server, "bob", "other").await;
+    eventually(&server, "two rooms", |s| s["rooms"] == 2 && s["sessions"] == 2 && s["workers"][0]["sfu"]["routers"] == 2).await;
+    alice.cut().await;
+    bob.cut().await;
+    eventually(&server, "nothing", |s| s["rooms"] == 0 && s["sessions"] == 0 && s["workers"][0]["sfu"]["routers"] == 0).await;
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn joining_another_channel_leaves_the_first_one_before() {
+    let server = dev_server().await;
+    let (mut alice, _) = Client::joined(&server, "alice", "first").await;
+    let (mut bob, _) = Client::joined(&server, "bob", "first").await;
+    alice.event("voice:participant:joined").await;
+    assert_eq!(bob.request("voice:join", json!({"channelId": "second"})).await["channelId"], "second");
+    assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
+    // Back again, and the other way round: a second join of the channel one is in.
+    assert_eq!(bob.request("voice:join", json!({"channelId": "first"})).await["channelId"], "first");
+    assert_refused(&bob.request("voice:join", json!({"channelId": "first"})).await, "ALREADY_IN_CHANNEL");
+    assert_eq!(bob.request("voice:state:update", json!({"muted": true})).await["muted"], true, "the refused join changed nothing");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_second_join_of_the_same_user_is_refused_until_the_first_is_gone() {
+    let server = dev_server().await;
+    let (first, _) = Client::joined(&server, "alice", "lobby").await;
+    let mut second = Client::connect(&server, "alice", false).await;
+    assert_refused(&second.request("voice:join", json!({"channelId": "lobby"})).await, "ALREADY_IN_CHANNEL");
+    first.cut().await;
+    eventually(&server, "the first is gone", |s| s["rooms"] == 0).await;
+    assert_eq!(second.request("voice:join", json!({"channelId": "lobby"})).await["channelId"], "lobby");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn requests_can_be_pipelined_and_are_handled_in_order() {
+    let server = dev_server().await;
+    let mut alice = Client::connect(&server, "alice", false).await;
+    let join = alice.begin("voice:join", "{\"channelId\":\"lobby\"}").await;
+    let send = alice.begin("voice:rtc:createTransport", "{\"direction\":\"send\"}").await;
+    let recv = alice.begin("voice:rtc:createTransport", "{\"direction\":\"recv\"}").await;
+    let leave = alice.begin("voice:leave", "{}").await;
+    let after = alice.begin("voice:state:update", "{}").await;
+    assert_eq!(alice.acknowledged(join).await["channelId"], "lobby");
+    assert_eq!(alice.acknowledged(leave).await["channelId"], "lobby");
+    assert_refused(&alice.acknowledged(after).await, "NOT_IN_CHANNEL");
+    for ack in [send, recv] {
+        // The leave may overtake the media plane; either way there is one answer.
+        let answer = alice.acknowledged(ack).await;
+        assert!(answer["id"].is_string() || answer["code"].is_string(), "{answer}");
+    }
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_request_without_acknowledgement_is_answered_by_its_event() {
+    let server = dev_server().await;
+    let mut alice = Client::connect(&server, "alice", false).await;
+    alice.send("42[\"voice:state:update\",{\"muted\":true}]").await;
+    let error = alice.event("voice:rtc:error").await;
+    assert_refused(&error, "NOT_IN_CHANNEL");
+    assert_eq!(error["event"], "voice:state:update");
+    alice.send("42[\"voice:join\",{\"channelId\":\"lobby\"}]").await;
+    assert_eq!(alice.event("voice:joined").await["userId"], "alice");
+    alice.send("42[\"voice:rtc:getRouterRtpCapabilities\",{}]").await;
+    assert!(alice.event("voice:routerRtpCapabilities").await["rtpCapabilities"]["codecs"].is_array());
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn configured_channels_have_their_rules() {
+    let file = "[[channels]]\nid = \"small\"\nname = \"Small\"\nmax_participants = 1\nbanned = [\"mallory\"]\n";
+    let mut config = load(&Sources { file: Some(("x".into(), file.into())), ..Sources::default() }).expect("valid");
+    let base = test_config();
+    (config.http, config.media) = (base.http, base.media);
+    config.auth.secret = Secret::new("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c".into());
+    let server = Server::start(&config, Options::default()).await.expect("starts");
+    let mut mallory = Client::connect(&server, "mallory", true).await;
+    assert_refused(&mallory.request("voice:join", json!({"channelId": "small"})).await, "PERMISSION_DENIED");
+    assert_refused(&mallory.request("voice:join", json!({"channelId": "unknown"})).await, "CHANNEL_NOT_FOUND");
+    let (_alice, joined) = Client::joined(&server, "alice", "small").await;
+    assert_eq!(joined["channelName"], "Small");
+    let mut bob = Client::connect(&server, "bob", true).await;
+    assert_refused(&bob.request("voice:join", json!({"channelId": "small"})).await, "CHANNEL_FULL");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn too_many_joins_are_refused_with_the_time_to_wait() {
+    let server = dev_server().await;
+    let mut alice = Client::connect(&server, "alice", false).await;
+    for n in 0..10 {
+        let answer = alice.request("voice:join", json!({"channelId": format!("room-{n}")})).await;
+        assert_eq!(answer["channelId"], format!("room-{n}"), "{answer}");
+    }
+    let answer = alice.request("voice:join", json!({"channelId": "room-10"})).await;
+    assert_refused(&answer, "RATE_LIMITED");
+    assert!(answer["details"]["retryAfterMs"].as_u64().is_some_and(|ms| ms > 0 && ms <= 60_000), "{answer}");
+    assert_eq!(alice.request("voice:state:update", json!({})).await["muted"], false, "the refused join left the room alone");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn joins_that_meet_a_closing_room_get_a_fresh_one() {
+    let server = server_without_join_limit().await;
+    let mut everybody = Vec::new();
+    for n in 0..6 {
+        let mut client = Client::connect(&server, &format!("user-{n}"), false).await;
+        everybody.push(tokio::spawn(async move {
+            for round in 0..40 {
+                let joined = client.request("voice:join", json!({"channelId": "busy"})).await;
+                assert_eq!(joined["channelId"], "busy", "round {round}: {joined}");
+                let left = client.request("voice:leave", json!({})).await;
+                assert_eq!(left["channelId"], "busy", "round {round}: {left}");
+            }
+        }));
+    }
+    for one in everybody {
+        one.await.expect("no join failed");
+    }
+    eventually(&server, "nothing", |s| s["rooms"] == 0 && s["workers"][0]["sfu"]["routers"] == 0).await;
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let server = server_without_join_limit().await;
+    let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
+    let (mut bob, _) = Client::joined(&server, "bob", "lobby").await;
+    alice.event("voice:participant:joined").await;
+    // Bob asks and asks for something long, and never reads an answer.
+    let ask = format!("42[{}]", "\"voice:rtc:getRouterRtpCapabilities\",{}");
+    let unread = tokio::spawn(async move {
+        while bob.try_send(&ask).await {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    });
+    assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
+    assert_eq!(alice.request("voice:state:update", json!({})).await["muted"], false);
+    unread.abort();
+    server.shut_down().await;
+}
