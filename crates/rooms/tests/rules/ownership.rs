@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parlor_proto::media::{Layers, Source};
 use parlor_proto::transport::Direction;
 use parlor_proto::{ConsumerId, ErrorCode, MediaKind, ProducerId, Request, SessionId, Tier, TransportId};
+use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::rtp;
 use parlor_testkit::test_room::{TestRoom, client_dtls, config};
 
@@ -158,4 +159,25 @@ fn the_ids_of_one_s_last_stay_in_the_channel_are_worthless() {
     for body in attacks(of, of.producer) {
         assert_eq!(refused(room.ask(victim, body.clone())), ErrorCode::NotFound, "{body:?}");
     }
+}
+
+#[test]
+fn what_is_still_being_made_is_not_found_even_by_its_owner() {
+    let mut room = TestRoom::pro();
+    let (alice, bob) = (room.join("alice", Tier::Pro), room.join("bob", Tier::Pro));
+    let camera = room.produce(bob, MediaKind::Video, Source::Camera).expect("produces");
+    let (produce, consume) = (room.produce_request(alice, MediaKind::Audio, Source::Mic), room.consume_request(alice, camera));
+    for operation in [Operation::CreateTransport, Operation::Produce, Operation::Consume] {
+        room.media.answer(operation, Answer::Never);
+    }
+    let known: Vec<TransportId> = room.media.transports.keys().copied().collect();
+    room.send(alice, produce);
+    room.send(alice, consume);
+    room.send(bob, Request::CreateTransport { direction: Direction::Recv });
+    let transport = *room.media.transports.keys().find(|id| !known.contains(id)).expect("being made");
+    let producer = *room.media.producers.keys().find(|id| **id != camera).expect("being made");
+    let consumer = *room.media.consumers.keys().next().expect("being made");
+    assert_eq!(refused(room.ask(bob, Request::RestartIce { transport })), ErrorCode::NotFound);
+    assert_eq!(refused(room.ask(alice, Request::CloseProducer { producer })), ErrorCode::NotFound);
+    assert_eq!(refused(room.ask(alice, Request::CloseConsumer { consumer })), ErrorCode::NotFound);
 }
