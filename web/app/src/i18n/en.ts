@@ -104,7 +104,7 @@ export const en = {
   'error.UNAUTHENTICATED': 'You are not signed in, or your sign-in has expired. Sign in again and open the link anew.',
   'error.CHANNEL_NOT_FOUND': 'This channel does not exist. Check its name.',
   'error.CHANNEL_FULL': 'This channel is full. Try again when somebody has left.',
-  'error.CHANNEL_FULL.max': 'This channel is full ({max} people). Try again when somebody has left.',
+  'error.CHANNEL_FULL.max': 'This channel is full: all {max} places are taken. Try again when somebody has left.',
   'error.PERMISSION_DENIED': 'You may not join this channel. Ask a moderator if you think that is a mistake.',
   'error.CAPABILITY_REQUIRED': 'This needs a Pro account.',
   'error.VIDEO_LIMIT_REACHED': 'All video slots of this channel are taken. Try again when somebody has turned their video off.',
