@@ -28,8 +28,8 @@ describe('Firefox and Chromium', () => {
     alice = await joinApp(chromium, { url: server.url, name: 'Alice', channel });
     fiona = await firefox.newPage();
     await fiona.goto(server.url);
-    await fiona.locator('::-p-aria([name="Your name"])').fill('Fiona');
-    await fiona.locator('::-p-aria([name="Channel"])').fill(channel);
+    await fill('Your name', 'Fiona');
+    await fill('Channel', channel);
     await press('Join');
   }, TIMEOUT);
 
@@ -38,6 +38,14 @@ describe('Firefox and Chromium', () => {
     await chromium?.close();
     assert.equal(await server?.stop(), 0, 'the server stops cleanly');
   });
+
+  /** Types into the field of Firefox's page that has this label. */
+  async function fill(label: string, text: string): Promise<void> {
+    const id = await until(`Firefox shows the field ${label}`, () =>
+      fiona.evaluate((label) => [...document.querySelectorAll('label')].find((one) => one.textContent?.trim() === label)?.htmlFor, label),
+    );
+    await fiona.locator(`#${id}`).fill(text);
+  }
 
   /** Presses a button of Firefox's page by the beginning of its name. */
   async function press(label: string): Promise<void> {
@@ -58,9 +66,9 @@ describe('Firefox and Chromium', () => {
     await alice.shows('Fiona');
     await hears(alice.page);
     await hears(fiona);
+    // Statistics name the codec some time after the first packets.
     for (const page of [alice.page, fiona]) {
-      const [sound] = (await inbound(page)).filter((stream) => stream.kind === 'audio');
-      assert.equal(sound?.codec, 'audio/opus');
+      await until('the sound is Opus', async () => (await inbound(page)).some((stream) => stream.codec === 'audio/opus'));
     }
   });
 
