@@ -96,3 +96,13 @@ fn a_limit_of_zero_refuses_and_does_not_panic() {
     let mut limiter = JoinLimiter::new(&Policy { joins_per_minute: 0, ..Policy::default() });
     assert_eq!(wait(&mut limiter, "alice", Clock::new().now()), Duration::from_secs(60));
 }
+
+#[test]
+fn the_time_to_wait_is_rounded_up() {
+    let (mut limiter, start) = limiter();
+    for _ in 0..10 {
+        limiter.check_join(&user_id("alice"), start).expect("within the limit");
+    }
+    let now = start + Duration::from_micros(100);
+    assert_eq!(wait(&mut limiter, "alice", now), Duration::from_secs(60), "59,999.9 ms would be refused once more");
+}
