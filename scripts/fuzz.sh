@@ -13,6 +13,6 @@ for target in "${@:-${targets[@]}}"; do
     # New inputs go into the first folder; the seeds are only read.
     mkdir -p "fuzz/corpus/$target"
     cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="${FUZZ_SECONDS:-3600}" -max_len=8192 -timeout=10 -print_final_stats=1 ||
+        -max_total_time="${FUZZ_SECONDS:-3600}" -max_len=8192 -timeout=30 -print_final_stats=1 ||
         fail "$target found something: see above and fuzz/artifacts/$target"
 done

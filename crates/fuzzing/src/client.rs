@@ -82,10 +82,12 @@ impl Client {
     }
 
     /// Seals a packet and puts it into the outbox.
-    pub(crate) fn write(&mut self, ssrc: u32, packet: RtpWrite) {
+    pub(crate) fn write(&mut self, ssrc: u32, packet: RtpWrite, now: Instant) {
         if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc.into()) {
             stream.write_rtp(packet);
         }
+        // Until it is given the time, str0m keeps the packet.
+        let _ = self.rtc.handle_input(Input::Timeout(now));
         self.drain();
     }
 

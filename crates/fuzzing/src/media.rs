@@ -20,7 +20,7 @@ use crate::client::{self, Client};
 use crate::requests;
 use crate::rooms::origin;
 
-const MAX_STEPS: usize = 200;
+const MAX_STEPS: usize = 120;
 /// A handshake without loss takes about ten.
 const MAX_HANDSHAKE_ROUNDS: usize = 500;
 const ROUND: Duration = Duration::from_millis(10);
@@ -153,7 +153,7 @@ impl World {
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         match bytes.below(16) {
             0..=9 => self.send(bytes),
-            10 => self.pass(Duration::from_millis(u64::from(bytes.byte()) * 8)),
+            10 => self.pass(Duration::from_millis(u64::from(bytes.byte()) * 4)),
             11 => self.pause(bytes),
             12 => {
                 let layers = Layers { spatial_layer: bytes.byte(), temporal_layer: bytes.flag().then(|| bytes.byte()) };
@@ -191,7 +191,7 @@ impl World {
             .marker(level & 1 == 1)
             .ext_vals(extensions)
             .nackable(true);
-        self.sender.write(*ssrc, packet);
+        self.sender.write(*ssrc, packet, self.now);
     }
 
     fn pause(&mut self, bytes: &mut Bytes<'_>) {
