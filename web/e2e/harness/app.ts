@@ -91,6 +91,13 @@ export class AppPerson {
     });
   }
 
+  /** A second window of the same browser, with the same storage. */
+  async secondWindow(url: string): Promise<AppPerson> {
+    const page = await this.page.context().newPage();
+    await page.goto(url);
+    return new AppPerson({ ...this.person, page });
+  }
+
   /** Ends it, as one closes a window. */
   async close(): Promise<void> {
     await this.person.context.close();

@@ -127,6 +127,17 @@ describe('a call in the web app', () => {
     await alice.button('Join').waitFor();
   });
 
+  it('takes two windows of one browser for two people', TIMEOUT, async () => {
+    const left = await joinApp(browser, { url: server.url, name: 'Left', channel: 'windows' });
+    const right = await left.secondWindow(server.url);
+    await right.fillIn({ name: 'Right', channel: 'windows' });
+    await right.press('Join');
+    await right.isIn();
+    await Promise.all([left.shows('Right'), right.shows('Left')]);
+    for (const person of [left, right]) await hears(person.page);
+    await left.close();
+  });
+
   it('raises no uncaught error in either page', () => {
     assert.deepEqual([...alice.errors, ...bob.errors], []);
   });

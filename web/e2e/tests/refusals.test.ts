@@ -81,6 +81,26 @@ describe('refusals in the web app', () => {
     await answerTo('mallory', 'club', /You may not join this channel/);
   });
 
+  it('the same person a second time, who may come in when the first has gone', TIMEOUT, async () => {
+    const url = `${dev.url}/?user=twin`;
+    const first = await joinApp(browser, { url, name: 'Twin', channel: 'mirror' });
+    const second = await openApp(browser, url);
+    await second.fillIn({ name: 'Twin', channel: 'mirror' });
+    await second.press('Join');
+    await second.page
+      .getByText(/You are in this channel already/)
+      .first()
+      .waitFor();
+    await first.isIn();
+    await first.close();
+    await until('the second is in', async () => {
+      const join = second.button('Join');
+      if ((await join.isVisible()) && (await join.isEnabled())) await join.click();
+      return await second.button('Leave').isVisible();
+    });
+    await second.close();
+  });
+
   it('a sign-in that has expired', TIMEOUT, async () => {
     const exp = Math.floor(Date.now() / 1000) - 3600;
     await answerTo('alice', 'club', /You are not signed in|sign-in has expired/, closed.signedToken({ sub: 'alice', name: 'Alice', exp }));
