@@ -51,7 +51,10 @@ export class Session {
   refusalIsHint = $state(false);
   /** The stay ended by itself: the red dot. */
   wasLost = $state(false);
+  /** Before this time a join would be refused again. */
   retryAt = $state(0);
+  /** There was a call before: the way in is where one comes back to. */
+  returning = false;
   notices = $state.raw<readonly Notice[]>([]);
   /** What a screen reader is told next. */
   announcement = $state('');
@@ -108,8 +111,9 @@ export class Session {
     }
   }
 
-  /** Leaves, or cancels a join that is under way. */
+  /** Leaves, or cancels a join that is under way. What the server says to it is not waited for. */
   async leave(): Promise<void> {
+    this.channel = undefined;
     await this.#service?.leaveChannel();
   }
 
@@ -218,6 +222,7 @@ export class Session {
       current(({ channel, again }) => {
         this.channel = channel;
         this.joining = false;
+        this.returning = true;
         history.replaceState(null, '', `${location.pathname}${location.search}#channel=${encodeURIComponent(channel.id)}`);
         this.announce(again ? t('announce.reconnected') : t('announce.youJoined', { channel: channel.name }));
       }),
