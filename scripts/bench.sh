@@ -6,5 +6,4 @@ need_rust
 need_packages cc:build-essential
 web_build
 cargo build --workspace --bins --release --locked
-export PARLOR_BIN="$TARGET_DIR/release/parlor"
-exec bench/run.sh "$@"
+PARLOR_BIN="$TARGET_DIR/release/parlor" exec bench/run.sh "$@"

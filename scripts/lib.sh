@@ -9,7 +9,6 @@ PATH="$PATH:/usr/sbin:/sbin"
 export DEBIAN_FRONTEND=noninteractive
 TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export CARGO_TARGET_DIR="$TARGET_DIR"
-export PARLOR_BIN="${PARLOR_BIN:-$TARGET_DIR/debug/parlor}"
 
 say() { printf '==> %s\n' "$*"; }
 

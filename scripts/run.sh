@@ -6,4 +6,4 @@ need_rust
 need_packages cc:build-essential
 web_build
 cargo build --workspace --bin parlor
-exec "$PARLOR_BIN" serve --dev "$@"
+exec "$TARGET_DIR/debug/parlor" serve --dev "$@"

@@ -44,7 +44,7 @@ part_doc() { cargo test --workspace --doc --locked; }
 
 part_bench() {
     build_server
-    bench/run.sh --short
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh --short
 }
 
 part_e2e() {

@@ -60,7 +60,7 @@ export class Server {
     const out = openSync(log, 'w');
     const child = spawn(SERVER, ['serve', ...(dev ? ['--dev'] : []), ...args], {
       cwd: directory,
-      env: { ...process.env, ...env },
+      env: { ...ownEnvironment(), ...env },
       stdio: ['ignore', out, out],
     });
     closeSync(out);
@@ -148,6 +148,11 @@ export class Server {
       if (dead) throw new Error(`the server ended at once:\n${this.logged()}`);
     });
   }
+}
+
+/** This process's environment without what would configure a server: tests must not depend on who runs them. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')));
 }
 
 async function freeHttpPort(): Promise<number> {
