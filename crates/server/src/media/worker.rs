@@ -157,7 +157,7 @@ impl Worker {
         }
         let first = 2 * self.bound.len();
         match self.bound.get(token.0 / 2) {
-            Some(_) if token.0 % 2 == 0 => {
+            Some(_) if token.0.is_multiple_of(2) => {
                 if let Some(flag) = plane.readable.get_mut(token.0 / 2) {
                     *flag = true;
                 }

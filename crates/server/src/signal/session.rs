@@ -32,6 +32,8 @@ const MESSAGES_AT_ONCE: NonZeroU32 = NonZeroU32::new(400).unwrap();
 /// Messages over that limit which are still answered; who goes on is not listening and is cut off.
 const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+/// Characters of an unknown event's name in its refusal: every name there is has less.
+const MAX_ECHOED_CHARS: usize = 64;
 /// A join takes no longer (features 4).
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -117,7 +119,9 @@ impl Session {
         };
         let event = known_name(&name);
         if event.is_empty() {
-            return self.refuse(&name, ack, ErrorCode::UnknownEvent.into());
+            // As much of it as is needed to recognize it: what is echoed is memory when the client does not read.
+            let echoed: String = name.chars().take(MAX_ECHOED_CHARS).collect();
+            return self.refuse(&echoed, ack, ErrorCode::UnknownEvent.into());
         }
         let request = match arguments.as_slice() {
             _ if binary => Err(Error::invalid("", "binary attachments are not taken")),
@@ -212,7 +216,7 @@ impl Peer for Session {
     }
 
     fn push(&self, broadcast: &Broadcast) {
-        self.send(broadcast.socketio(|name, event| packet::event(name, event)));
+        self.send(broadcast.socketio(packet::event));
     }
 }
 

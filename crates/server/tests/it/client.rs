@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use parlor::Server;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// The longest a test waits for something that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Client {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<TcpStream>,
     events: VecDeque<(String, Value)>,
     acks: Vec<(u64, Value)>,
     next_ack: u64,
@@ -24,8 +24,15 @@ pub struct Client {
 impl Client {
     /// Opens the engine.io connection and no more.
     pub async fn open(server: &Server) -> Self {
-        let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", server.http_addresses()[0]);
-        let (stream, _) = connect_async(url).await.expect("connects");
+        Self::open_on(TcpSocket::new_v4().expect("socket"), server).await
+    }
+
+    /// The same on a socket with settings of its own.
+    pub async fn open_on(socket: TcpSocket, server: &Server) -> Self {
+        let address = server.http_addresses()[0];
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let stream = socket.connect(address).await.expect("connects");
+        let (stream, _) = client_async(url, stream).await.expect("connects");
         let mut client = Self { stream, events: VecDeque::new(), acks: Vec::new(), next_ack: 0 };
         assert!(client.text().await.expect("open").starts_with('0'));
         client

@@ -38,7 +38,9 @@ async fn in_development_guests_get_tokens_that_work() {
     let token = answer.json::<Value>().await.expect("json")["token"].as_str().expect("a token").to_owned();
     let mut client = Client::open(&server).await;
     assert!(client.authenticate(&token).await.starts_with("40"));
-    for bad in [json!({}), json!({"user": ""}), json!({"user": "a", "name": "\u{202e}"}), json!({"user": 1}), json!({"user": "a", "admin": true})] {
+    for bad in
+        [json!({}), json!({"user": ""}), json!({"user": "a", "name": "\u{202e}"}), json!({"user": 1}), json!({"user": "a", "admin": true})]
+    {
         let answer = http.post(base(&server) + "/api/dev/token").json(&bad).send().await.expect("answers");
         assert_eq!(answer.status(), 400, "{bad}");
         assert_eq!(answer.json::<Value>().await.expect("json")["code"], "INVALID_REQUEST");

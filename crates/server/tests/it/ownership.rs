@@ -22,7 +22,8 @@ struct Ids {
 }
 
 fn opus(transport: &str, ssrc: u32) -> Value {
-    let codec = json!({"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2, "parameters": {}, "rtcpFeedback": []});
+    let codec =
+        json!({"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2, "parameters": {}, "rtcpFeedback": []});
     let rtp = json!({"mid": "0", "codecs": [codec], "headerExtensions": [], "encodings": [{"ssrc": ssrc}], "rtcp": {"cname": "c"}});
     json!({"transportId": transport, "kind": "audio", "rtpParameters": rtp, "appData": {"source": "mic"}})
 }
@@ -47,7 +48,8 @@ async fn microphone(client: &mut Client, transport: &str, ssrc: u32) -> String {
 
 /// Every request that names an object, with these ids; whose they are is the question.
 fn attacks(ids: &Ids, foreign_producer: &str) -> Vec<(&'static str, Value)> {
-    let (transport, producer, consumer) = (json!({"transportId": ids.send}), json!({"producerId": ids.producer}), json!({"consumerId": ids.consumer}));
+    let (transport, producer, consumer) =
+        (json!({"transportId": ids.send}), json!({"producerId": ids.producer}), json!({"consumerId": ids.consumer}));
     vec![
         ("voice:rtc:connectTransport", json!({"transportId": ids.recv, "dtlsParameters": dtls()})),
         ("voice:rtc:restartIce", transport),
@@ -55,7 +57,10 @@ fn attacks(ids: &Ids, foreign_producer: &str) -> Vec<(&'static str, Value)> {
         ("voice:rtc:pauseProducer", producer.clone()),
         ("voice:rtc:resumeProducer", producer.clone()),
         ("voice:rtc:closeProducer", producer),
-        ("voice:rtc:consume", json!({"producerId": foreign_producer, "transportId": ids.recv, "rtpCapabilities": {"codecs": [], "headerExtensions": []}})),
+        (
+            "voice:rtc:consume",
+            json!({"producerId": foreign_producer, "transportId": ids.recv, "rtpCapabilities": {"codecs": [], "headerExtensions": []}}),
+        ),
         ("voice:rtc:pauseConsumer", consumer.clone()),
         ("voice:rtc:resumeConsumer", consumer.clone()),
         ("voice:rtc:closeConsumer", consumer.clone()),
@@ -94,7 +99,11 @@ async fn nobody_can_touch_what_belongs_to_another_session() {
         for ((event, payload), (_, guess)) in attacks(&ids, &bobs_producer).into_iter().zip(guesses) {
             let answer = eve.request(event, payload).await;
             assert_refused(&answer, "NOT_FOUND");
-            assert_eq!(answer, eve.request(event, guess).await, "{event} in {room}: an id that is there must not be told from one that is not");
+            assert_eq!(
+                answer,
+                eve.request(event, guess).await,
+                "{event} in {room}: an id that is there must not be told from one that is not"
+            );
         }
         if room == "elsewhere" {
             let wish = json!({"producerId": ids.producer, "rtpCapabilities": capabilities});
