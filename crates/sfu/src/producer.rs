@@ -10,8 +10,12 @@ use crate::bitrate::{Limit, Meter};
 use crate::keyframe::Requests;
 use crate::ortc::ProducerFormat;
 
-/// A layer that has sent nothing for this long is off: browsers stop the upper ones when bandwidth or CPU run short.
-const LAYER_SILENT_AFTER: Duration = Duration::from_millis(1_500);
+/// A layer that has sent nothing for this long is off: browsers stop the upper ones when bandwidth or CPU run
+/// short. Whoever watches it has a frozen picture until then; at five frames a second it is three frames.
+const LAYER_SILENT_AFTER: Duration = Duration::from_millis(600);
+/// What the smallest layer is taken to need before it was measured, if nothing was announced. Each further
+/// one has twice the width and height, and is taken to need four times as much.
+const SMALLEST_LAYER_BITRATE: u64 = 150_000;
 
 /// One producer.
 pub(crate) struct Producer {
@@ -35,18 +39,23 @@ pub(crate) struct Layer {
     pub(crate) meter: Meter,
     pub(crate) requests: Requests,
     pub(crate) last_packet: Option<Instant>,
+    expected: u64,
 }
 
 impl Layer {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { meter: Meter::new(now), requests: Requests::default(), last_packet: None }
+    /// `position` counts from the smallest; `announced` is what the client said it would use at the most.
+    pub(crate) fn new(position: u32, announced: Option<u64>, now: Instant) -> Self {
+        let expected = announced.unwrap_or(SMALLEST_LAYER_BITRATE << (2 * position.min(8)));
+        Self { meter: Meter::new(now), requests: Requests::default(), last_packet: None, expected }
     }
 
-    /// Its bitrate; 0 while it is off. A layer that has just begun has 1 until it is measured.
+    /// Its bitrate; 0 while it is off. What is expected of it, until it is measured.
     pub(crate) fn rate(&mut self, now: Instant) -> u64 {
-        match self.last_packet {
-            Some(last) if now.saturating_duration_since(last) < LAYER_SILENT_AFTER => self.meter.rate(now).max(1),
-            _ => 0,
+        let on = self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT_AFTER);
+        match self.meter.rate(now) {
+            _ if !on => 0,
+            0 => self.expected.max(1),
+            measured => measured,
         }
     }
 }

@@ -64,7 +64,9 @@ impl Sfu {
             let Some(consumer) = self.consumers.get(*consumer_index).filter(|consumer| !consumer.paused) else { continue };
             let Some(producer) = self.producers.get_mut(consumer.producer).filter(|producer| !producer.paused) else { continue };
             let rates: Vec<u64> = producer.layers.iter_mut().map(|layer| layer.rate(now)).collect();
-            if producer.is_simulcast() {
+            let is_simulcast = producer.is_simulcast();
+            // While nothing arrives at all (a still screen), what is sent next is decided when it does.
+            if is_simulcast && rates.iter().any(|rate| *rate > 0) {
                 simulcast.push(*consumer_index);
                 candidates.push(Candidate { rates, preferred: consumer.preferred, current: consumer.current() });
             } else {

@@ -1,36 +1,21 @@
 //! Calls from end to end: real DTLS, SRTP and RTCP between str0m clients and the `Sfu`, in virtual time.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod common;
 
 use std::time::Duration;
 
-use common::{Camera, Client, Consumed, Sending, World, fixtures};
+use common::{Browser, Camera, World, assert_contiguous, fixtures, speak};
 use parlor_proto::media::MediaKind;
 use parlor_proto::transport::{Direction, TransportState};
-
-const PACKET: Duration = Duration::from_millis(20);
-
-/// Speaks for a number of packets; the payload tells the packet.
-fn speak(world: &mut World, client: usize, ssrc: u32, from: u64, count: u64, level: i8) {
-    for seq in from..from + count {
-        let payload = [0xf8, 0xff, 0xfe, seq as u8];
-        let timestamp = (seq as u32).wrapping_mul(960);
-        let now = world.now();
-        let sending = Sending { ssrc, payload_type: 111, seq, timestamp, marker: seq == from, audio_level: Some(level), payload: &payload };
-        world.clients[client].send(&sending, now);
-        world.run(PACKET);
-    }
-}
-
-/// The extended sequence numbers of what a consumer received, sorted, must have no hole.
-fn assert_contiguous(client: &Client, consumed: &Consumed) {
-    let mut numbers: Vec<u64> = client.received_of(&consumed.rtp).map(|packet| *packet.seq_no).collect();
-    assert!(!numbers.is_empty(), "nothing received");
-    numbers.sort_unstable();
-    for pair in numbers.windows(2) {
-        assert_eq!(pair[1], pair[0] + 1, "a gap or a repetition");
-    }
-}
+use parlor_testkit::link::Conditions;
 
 #[test]
 fn a_client_connects_with_ice_and_dtls() {
@@ -80,4 +65,87 @@ fn a_picture_arrives_from_its_first_key_frame_on() {
     let received = world.clients[bob].received_of(&consumed.rtp).count();
     assert!(received > 20, "{received} of 30 frames");
     assert_eq!(camera.key_frames(0), 2, "the first one, and the one that was asked for");
+}
+
+#[test]
+fn the_numbers_of_firefox_are_understood() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected_behind(router, Direction::Send, Conditions::GOOD, Browser::Firefox);
+    let bob = world.connected(router, Direction::Recv);
+    let rtp = fixtures::with(fixtures::parameters("firefox", "simulcast"), "1", 0);
+    assert_eq!(rtp.codecs[0].payload_type, 120);
+    let producer = world.produce(alice, MediaKind::Video, &rtp);
+    let consumed = world.consume(bob, producer);
+    let mut camera = Camera::simulcast(alice).with_payload_type(120);
+    camera.film(&mut world, Duration::from_secs(2));
+
+    assert_contiguous(&world.clients[bob], &consumed);
+    let received: Vec<_> = world.clients[bob].received_of(&consumed.rtp).collect();
+    assert!(received.len() > 50, "{}", received.len());
+    assert!(received.iter().all(|packet| *packet.header.payload_type == 96), "under the router's payload type");
+    assert_eq!(world.sfu.stats().drops.unknown_stream, 0, "{:?}", world.sfu.stats());
+}
+
+#[test]
+fn loss_both_ways_is_repaired() {
+    let mut world = World::new();
+    let router = world.router();
+    let lossy = Conditions { loss: 0.05, delay: Duration::from_millis(20), ..Conditions::GOOD };
+    let alice = world.connected_behind(router, Direction::Send, lossy, Browser::Chrome);
+    let bob = world.connected_behind(router, Direction::Recv, lossy, Browser::Chrome);
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::video("1", 2_222));
+    let consumed = world.consume(bob, producer);
+    let mut camera = Camera::simple(alice, 2_222);
+    camera.film(&mut world, Duration::from_secs(20));
+    world.run(Duration::from_millis(500));
+
+    let mut sent: Vec<u64> = world.clients[bob].received_of(&consumed.rtp).map(|packet| common::origin(&packet.payload).1).collect();
+    sent.sort_unstable();
+    sent.dedup();
+    let span = sent[sent.len() - 1] - sent[0] + 1;
+    assert!(span > 500, "{span} of 600 frames");
+    let missing = span - sent.len() as u64;
+    assert!(missing * 500 <= span, "{missing} of {span} were not repaired");
+    let (up, down) = (world.clients[alice].up.lost(), world.clients[bob].down.lost());
+    assert!(up > 20 && down > 20, "the links lost {up} and {down}");
+}
+
+#[test]
+fn a_bad_network_breaks_nothing() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected_behind(router, Direction::Send, Conditions::BAD, Browser::Chrome);
+    let bob = world.connected_behind(router, Direction::Recv, Conditions::BAD, Browser::Chrome);
+    let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
+    let consumed = world.consume(bob, producer);
+    speak(&mut world, alice, 1_111, 0, 500, -30);
+    world.run(Duration::from_millis(300));
+
+    let mut numbers: Vec<u64> = world.clients[bob].received_of(&consumed.rtp).map(|packet| *packet.seq_no).collect();
+    numbers.sort_unstable();
+    let all = numbers.len();
+    numbers.dedup();
+    assert_eq!(numbers.len(), all, "no packet arrives twice");
+    assert!((430..=480).contains(&all), "{all} of 500 through twice 5 % loss");
+}
+
+#[test]
+fn a_consumer_made_before_its_transport_is_connected_flows_when_it_is() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected(router, Direction::Send);
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::video("1", 2_222));
+    let mut camera = Camera::simple(alice, 2_222);
+    camera.film(&mut world, Duration::from_secs(2));
+    let bob = world.client(router, Direction::Recv);
+    let consumed = world.consume(bob, producer);
+    let before = camera.key_frames(0);
+    world.connect(bob);
+    camera.film(&mut world, Duration::from_secs(1));
+
+    let received: Vec<_> = world.clients[bob].received_of(&consumed.rtp).collect();
+    assert!(received.len() > 15, "{}", received.len());
+    assert!(common::origin(&received[0].payload).2, "the first packet begins a key frame");
+    assert_eq!(camera.key_frames(0), before + 1, "asked for when the transport was connected");
 }

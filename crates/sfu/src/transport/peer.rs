@@ -350,6 +350,9 @@ impl Peer {
         let mut api = self.rtc.direct_api();
         let stream = api.declare_stream_tx(Ssrc::from(ssrc), rtx.map(Ssrc::from), section.0, None);
         stream.set_rtx_cache(RTX_CACHE_PACKETS, RTX_CACHE_AGE, Some(RTX_RATIO));
+        // The sender has paced its packets already. Pacing them again would only queue them here, without a
+        // bound when the estimate is below what is sent.
+        stream.set_unpaced(true);
     }
 
     /// Queues a packet; it leaves with the next outputs after a timeout at the same time. False if it cannot.

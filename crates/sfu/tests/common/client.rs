@@ -8,7 +8,6 @@ use parlor_proto::ids::TransportId;
 use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
-use parlor_sfu::ortc::uri;
 use parlor_testkit::link::{Conditions, Link};
 use str0m::config::Fingerprint;
 use str0m::format::{Codec, FormatParams};
@@ -37,6 +36,13 @@ pub struct Client {
     password: String,
 }
 
+/// Whose header extension ids a client sends with. It receives with the router's, which are Chromium's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Browser {
+    Chrome,
+    Firefox,
+}
+
 /// How a stream is sent.
 pub struct Sending<'a> {
     pub ssrc: u32,
@@ -55,11 +61,12 @@ impl Client {
         ice: &IceParameters,
         dtls: &DtlsParameters,
         conditions: Conditions,
+        browser: Browser,
         now: Instant,
     ) -> Self {
         let last = u8::try_from(index + 2).expect("few clients");
         let address = SocketAddr::from(([10, 0, 1, last], 5_000));
-        let mut rtc = config().build(now);
+        let mut rtc = config(browser).build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("valid"));
         rtc.add_remote_candidate(Candidate::host(sfu_address(), "udp").expect("valid"));
         let (_, bytes) = dtls.strongest_fingerprint().expect("a fingerprint");
@@ -230,16 +237,21 @@ fn str0m_kind(kind: MediaKind) -> StrKind {
     if kind == MediaKind::Audio { StrKind::Audio } else { StrKind::Video }
 }
 
-/// What Chromium sends, and what the router sends: the extension ids are the same, the payload types do not clash.
-fn config() -> RtcConfig {
+fn config(browser: Browser) -> RtcConfig {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
-    map.set(3, Extension::TransportSequenceNumber);
-    map.set(4, Extension::RtpMid);
-    map.set(10, Extension::RtpStreamId);
-    map.set(11, Extension::RepairedRtpStreamId);
-    map.set(13, Extension::VideoOrientation);
-    assert_eq!(Extension::RtpMid.as_uri(), uri::MID);
+    let rest = match browser {
+        Browser::Chrome => [3, 4, 10, 11, 13],
+        Browser::Firefox => [7, 3, 9, 10, 13],
+    };
+    let extensions = [
+        Extension::TransportSequenceNumber,
+        Extension::RtpMid,
+        Extension::RtpStreamId,
+        Extension::RepairedRtpStreamId,
+        Extension::VideoOrientation,
+    ];
+    rest.into_iter().zip(extensions).for_each(|(id, extension)| map.set(id, extension));
     let mut config = RtcConfig::new().set_rtp_mode(true).clear_codecs().set_extension_map(map);
     let codecs = config.codec_config();
     let pt = Pt::new_with_value;

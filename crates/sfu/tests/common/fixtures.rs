@@ -1,6 +1,7 @@
 //! What real browsers say through `mediasoup-client`: Chromium 156 and Firefox 153.
 
-use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
+pub use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::rtp::RtpParameters;
 use serde_json::Value;
 
 fn part(browser: &str, name: &str) -> Value {

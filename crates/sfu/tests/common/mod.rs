@@ -1,5 +1,13 @@
 //! A world in virtual time: one `Sfu`, and clients on str0m behind lossy links.
-#![allow(dead_code, reason = "every test file uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "every test file uses its own part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod camera;
 mod client;
@@ -19,7 +27,7 @@ use parlor_testkit::clock::Clock;
 use parlor_testkit::link::{Conditions, Link};
 
 pub use camera::{Camera, origin};
-pub use client::{Client, Sending};
+pub use client::{Browser, Client, Sending};
 
 /// Where the `Sfu` is.
 pub fn sfu_address() -> SocketAddr {
@@ -76,15 +84,15 @@ impl World {
 
     /// A client with its transport, not connected yet. The result is its index.
     pub fn client(&mut self, router: RouterId, direction: Direction) -> usize {
-        self.client_behind(router, direction, Conditions::GOOD)
+        self.client_behind(router, direction, Conditions::GOOD, Browser::Chrome)
     }
 
-    pub fn client_behind(&mut self, router: RouterId, direction: Direction, conditions: Conditions) -> usize {
+    pub fn client_behind(&mut self, router: RouterId, direction: Direction, conditions: Conditions, browser: Browser) -> usize {
         let transport = TransportId::from_random(self.id());
         self.command(MediaCommand::CreateTransport { router, transport, direction });
         let Some(MediaEvent::TransportCreated { ice, dtls, .. }) = self.events.pop() else { panic!("no transport") };
         let index = self.clients.len();
-        self.clients.push(Client::new(index, transport, &ice, &dtls, conditions, self.now()));
+        self.clients.push(Client::new(index, transport, &ice, &dtls, conditions, browser, self.now()));
         index
     }
 
@@ -96,7 +104,11 @@ impl World {
 
     /// A client whose transport is connected.
     pub fn connected(&mut self, router: RouterId, direction: Direction) -> usize {
-        let client = self.client(router, direction);
+        self.connected_behind(router, direction, Conditions::GOOD, Browser::Chrome)
+    }
+
+    pub fn connected_behind(&mut self, router: RouterId, direction: Direction, conditions: Conditions, browser: Browser) -> usize {
+        let client = self.client_behind(router, direction, conditions, browser);
         self.connect(client);
         self.until("a connected transport", |world| world.clients[client].connected);
         client
@@ -238,3 +250,27 @@ impl World {
 
 pub type Up = Link<(SocketAddr, Vec<u8>)>;
 pub type Down = Link<Vec<u8>>;
+
+const PACKET: Duration = Duration::from_millis(20);
+
+/// Speaks for a number of packets; the payload tells the packet.
+pub fn speak(world: &mut World, client: usize, ssrc: u32, from: u64, count: u64, level: i8) {
+    for seq in from..from + count {
+        let payload = [0xf8, 0xff, 0xfe, seq as u8];
+        let timestamp = (seq as u32).wrapping_mul(960);
+        let now = world.now();
+        let sending = Sending { ssrc, payload_type: 111, seq, timestamp, marker: seq == from, audio_level: Some(level), payload: &payload };
+        world.clients[client].send(&sending, now);
+        world.run(PACKET);
+    }
+}
+
+/// The extended sequence numbers of what a consumer received, sorted, must have no hole.
+pub fn assert_contiguous(client: &Client, consumed: &Consumed) {
+    let mut numbers: Vec<u64> = client.received_of(&consumed.rtp).map(|packet| *packet.seq_no).collect();
+    assert!(!numbers.is_empty(), "nothing received");
+    numbers.sort_unstable();
+    for pair in numbers.windows(2) {
+        assert_eq!(pair[1], pair[0] + 1, "a gap or a repetition");
+    }
+}
