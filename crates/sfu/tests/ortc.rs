@@ -1,5 +1,7 @@
 //! Capability matching with what real browsers say.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
 #[allow(unused, reason = "only the fixtures are needed")]
 mod common;
 

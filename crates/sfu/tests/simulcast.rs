@@ -47,11 +47,11 @@ impl Call {
     }
 
     fn reported(&self) -> Option<Layers> {
-        let changes = self.world.events.iter().filter_map(|event| match event {
+        let mut changes = self.world.events.iter().filter_map(|event| match event {
             MediaEvent::LayersChanged { consumer, layers } if *consumer == self.consumed.consumer => Some(*layers),
             _ => None,
         });
-        changes.last().flatten()
+        changes.next_back().flatten()
     }
 
     /// Whatever was switched: numbers, times and pictures go on, and another layer begins with a key frame.

@@ -171,11 +171,11 @@ impl World {
     /// The last reported state of a client's transport.
     pub fn state(&self, client: usize) -> TransportState {
         let wanted = self.clients[client].transport;
-        let states = self.events.iter().filter_map(|event| match event {
+        let mut states = self.events.iter().filter_map(|event| match event {
             MediaEvent::TransportState { transport, state } if *transport == wanted => Some(*state),
             _ => None,
         });
-        states.last().unwrap_or(TransportState::New)
+        states.next_back().unwrap_or(TransportState::New)
     }
 
     /// Hands the `Sfu` a datagram out of nowhere.
