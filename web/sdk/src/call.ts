@@ -1,10 +1,10 @@
 // One stay in a channel: joins, makes the transports, sends and receives. A reconnect makes a new one.
 
-import { VoiceError, toVoiceError } from './errors.js';
+import { toVoiceError, VoiceError, type ErrorCode } from './errors.js';
 import type { LocalMedia } from './local-media.js';
 import type { MachineEvent } from './machine.js';
 import { CONNECT_RETRIES, JOIN_RETRIES, TRANSPORT_RETRIES, withRetries } from './policy.js';
-import type { Direction, Joined, Layers, ProducerInfo, Pushes, PushName, Source, TransportCreated } from './protocol.js';
+import type { Consumed, Direction, Joined, Layers, ProducerInfo, Pushes, PushName, Source, TransportCreated } from './protocol.js';
 import { slotOf, type MediaSlot, type Roster } from './roster.js';
 import { IceGuard } from './rtc/ice-guard.js';
 import type { AudioOutput } from './rtc/playback.js';
@@ -253,8 +253,15 @@ export class Call {
     this.#guards.push(guard);
     return {
       onConnect: (dtlsParameters) => {
-        const ask = () => signal.request('voice:rtc:connectTransport', { transportId, dtlsParameters });
-        const connected = withRetries(ask, CONNECT_RETRIES, isTransportTrouble, this.#abort.signal).then(() => {
+        const attempt = async (n: number): Promise<void> => {
+          try {
+            await signal.request('voice:rtc:connectTransport', { transportId, dtlsParameters });
+          } catch (error) {
+            // The try that timed out had got through: it is connected.
+            if (n === 0 || !hasCode(error, 'INVALID_STATE')) throw error;
+          }
+        };
+        const connected = withRetries(attempt, CONNECT_RETRIES, isTransportTrouble, this.#abort.signal).then(() => {
           this.#check();
           // The second transport finds the machine past this already.
           this.context.dispatch('transportConnected');
@@ -368,16 +375,26 @@ export class Call {
       const ask = () => this.context.signal.request('voice:rtc:consume', payload);
       const consumed = await withRetries(ask, TRANSPORT_RETRIES, isTimeout, this.#abort.signal);
       this.#check();
-      const consumer = await recv.consume(consumed);
+      const consumer = await this.#receive(recv, consumed);
       if (this.#abort.signal.aborted || !this.context.roster.producer(producerId)) return consumer.close();
       this.#consumers.set(producerId, { info, consumer });
       this.context.roster.setTrack(producerId, consumer.track);
       if (info.kind === 'audio') this.context.audio.add(consumer.id, info.userId, consumer.track);
     } catch (error) {
       // NOT_FOUND: it was closed while we asked.
-      if (!(error instanceof VoiceError && error.code === 'NOT_FOUND')) this.#problem(error);
+      if (!hasCode(error, 'NOT_FOUND')) this.#problem(error);
     } finally {
       if (!this.#consumers.has(producerId)) this.#consuming.delete(producerId);
+    }
+  }
+
+  /** What the browser cannot take, the server need not send. */
+  async #receive(recv: RecvTransport, consumed: Consumed): Promise<RemoteConsumer> {
+    try {
+      return await recv.consume(consumed);
+    } catch (cause) {
+      if (!this.#abort.signal.aborted) this.context.signal.request('voice:rtc:closeConsumer', { consumerId: consumed.id }).catch(() => {});
+      throw new VoiceError('INCOMPATIBLE', 'The browser cannot receive this track.', {}, { cause });
     }
   }
 
@@ -407,10 +424,14 @@ interface FirstRound {
 
 type PushOf = { [E in PushName]: { event: E; payload: Pushes[E] } }[PushName];
 
+function hasCode(error: unknown, ...codes: ErrorCode[]): boolean {
+  return error instanceof VoiceError && codes.includes(error.code);
+}
+
 function isTimeout(error: unknown): boolean {
-  return error instanceof VoiceError && error.code === 'TIMEOUT';
+  return hasCode(error, 'TIMEOUT');
 }
 
 function isTransportTrouble(error: unknown): boolean {
-  return error instanceof VoiceError && (error.code === 'TIMEOUT' || error.code === 'TRANSPORT_FAILED' || error.code === 'SERVER_ERROR');
+  return hasCode(error, 'TIMEOUT', 'TRANSPORT_FAILED', 'SERVER_ERROR');
 }

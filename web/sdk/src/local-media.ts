@@ -56,8 +56,9 @@ export class LocalMedia {
     this.#tracks.delete(slot);
     track.stop();
     if (slot === 'mic') {
+      // The next join asks anew: there may be another one by then.
       this.#microphone = undefined;
-      this.#status = 'off';
+      this.#status = 'unavailable';
     }
     this.onChange();
   }

@@ -54,6 +54,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
   #audioBlocked = false;
   /** Aborted by leaving: ends a join or a rejoin that is under way. */
   #stay: AbortController | undefined;
+  #leaving: Promise<void> | undefined;
 
   constructor(options: VoiceServiceOptions, parts: VoiceServiceParts = {}) {
     super();
@@ -63,7 +64,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
     });
     this.#local = new LocalMedia(
       parts.capture ?? browserCapture,
-      (slot) => this.#dropLocal(slot),
+      (slot) => this.#deviceEnded(slot),
       () => this.#selfChanged(),
     );
     this.#audio = (parts.audio ?? pageAudio)((blocked) => {
@@ -114,7 +115,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
    * ALREADY_IN_CHANNEL, UNREACHABLE, TIMEOUT, CANCELLED…
    */
   async joinChannel(channelId: string): Promise<void> {
-    if (this.#stay) await this.leaveChannel();
+    while (this.#stay || this.#leaving) await this.leaveChannel();
     const stay = (this.#stay = new AbortController());
     this.#setConnection('connecting');
     // Asked for while the server is asked, so that neither waits for the other.
@@ -133,22 +134,10 @@ export class VoiceService extends Emitter<VoiceEvents> {
   }
 
   /** Leaves the channel, or stops trying to get into it. Does nothing when there is none. */
-  async leaveChannel(): Promise<void> {
-    const stay = this.#stay;
-    if (!stay) return;
-    const channelId = this.#channel?.id;
-    const wasIn = isJoined(this.state);
-    stay.abort(new VoiceError('CANCELLED', 'The channel was left.'));
-    this.#stay = undefined;
-    this.#machine.dispatch('leave');
-    this.#closeCall();
-    this.#local.clear();
-    // The server closes a stay with its socket too; asking first lets the others know at once.
-    if (wasIn && this.#signal.connected) await this.#signal.request('voice:leave', {}).catch(() => {});
-    // Somebody joined again while the server was asked: the connection is theirs now.
-    if (this.#stay) return;
-    this.#end();
-    if (channelId !== undefined) this.emit('left', { channelId, rejoining: false });
+  leaveChannel(): Promise<void> {
+    if (!this.#stay) return this.#leaving ?? Promise.resolve();
+    this.#leaving = this.#leave(this.#stay).finally(() => (this.#leaving = undefined));
+    return this.#leaving;
   }
 
   /** Mutes or unmutes, and answers whether one is muted now. Enforced by the server: nothing of the microphone passes it. */
@@ -222,6 +211,20 @@ export class VoiceService extends Emitter<VoiceEvents> {
   async close(): Promise<void> {
     await this.leaveChannel();
     this.#signal.close();
+  }
+
+  async #leave(stay: AbortController): Promise<void> {
+    const channel = this.#channel;
+    const wasIn = isJoined(this.state);
+    stay.abort(new VoiceError('CANCELLED', 'The channel was left.'));
+    this.#stay = undefined;
+    this.#machine.dispatch('leave');
+    this.#closeCall();
+    this.#local.clear();
+    // The server closes a stay with its socket too; asking first lets the others know at once.
+    if (wasIn && this.#signal.connected) await this.#signal.request('voice:leave', {}).catch(() => {});
+    this.#end();
+    if (channel) this.emit('left', { channelId: channel.id, rejoining: false });
   }
 
   async #enter(channelId: string, signal: AbortSignal, retries: readonly number[], again = false): Promise<void> {
@@ -306,6 +309,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
 
   /** Out, for whatever reason: nothing stays open. */
   #end(): void {
+    this.#stay?.abort(new VoiceError('CANCELLED', 'The channel was left.'));
     this.#stay = undefined;
     this.#closeCall();
     this.#machine.dispatch(this.state === 'LEAVING' ? 'left' : 'lost');
@@ -366,6 +370,12 @@ export class VoiceService extends Emitter<VoiceEvents> {
       this.#local.stop(each);
     }
     return true;
+  }
+
+  /** The browser's own "stop sharing" is a wish like any other; a microphone that goes away is worth a word. */
+  #deviceEnded(slot: MediaSlot): void {
+    this.#dropLocal(slot);
+    if (slot === 'mic') this.emit('error', new VoiceError('DEVICE_MISSING', 'The microphone went away.', { device: 'microphone' }));
   }
 
   #setMuted(muted: boolean): void {

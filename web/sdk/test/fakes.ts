@@ -185,11 +185,11 @@ export class FakeProducer implements LocalProducer {
 
 /** The browser's side: like mediasoup-client, it connects a transport when it is first used. */
 export class FakeRtc implements Rtc {
-  static readonly all: FakeRtc[] = [];
   readonly recvCapabilities: RtpCapabilities = { codecs: [], headerExtensions: [] };
   readonly producers: FakeProducer[] = [];
   readonly consumers: { id: string; producerId: string; track: FakeTrack; closed: boolean }[] = [];
   readonly iceRestarts: string[] = [];
+  refuseConsumers = false;
   send: { handler: SendHandler; closed: boolean; connected: boolean } | undefined;
   recv: { handler: TransportHandler; closed: boolean; connected: boolean } | undefined;
 
@@ -218,6 +218,7 @@ export class FakeRtc implements Rtc {
       ...this.#transport(created.id, own),
       consume: (consumed: Consumed) => {
         this.#connect(own);
+        if (this.refuseConsumers) return Promise.reject(new Error('no such codec'));
         const consumer = {
           id: consumed.id,
           producerId: consumed.producerId,

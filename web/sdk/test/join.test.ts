@@ -131,6 +131,17 @@ describe('a join that fails half-way', () => {
     expect(events.at(-1)).toBe('joined again');
   });
 
+  it('takes a transport as connected that says so at the second try', async () => {
+    const { server, service, events } = setup();
+    server.refuse('voice:rtc:connectTransport', 'TIMEOUT');
+    server.refuse('voice:rtc:connectTransport', 'INVALID_STATE');
+    const done = service.joinChannel('lobby');
+    await vi.advanceTimersByTimeAsync(1_000);
+    await done;
+    expect(service.state).toBe('PRODUCING_AUDIO');
+    expect(events).toEqual(['connecting', 'connected', 'joined']);
+  });
+
   it('says UNREACHABLE when the server is not there', async () => {
     const { server, service, capture } = setup();
     server.refuseConnects.push('UNREACHABLE');
@@ -222,6 +233,16 @@ describe('leaving', () => {
     expect(service.state).toBe('DISCONNECTED');
     await service.joinChannel('lobby');
     expect(service.state).toBe('PRODUCING_AUDIO');
+  });
+
+  it('and joining at once waits for the leave, and joins', async () => {
+    const { server, service } = setup();
+    await service.joinChannel('lobby');
+    void service.leaveChannel();
+    await Promise.all([service.joinChannel('garden').catch(() => {}), service.joinChannel('kitchen')]);
+    expect(service.state).toBe('PRODUCING_AUDIO');
+    expect(server.payloads('voice:join').at(-1)).toEqual({ channelId: 'kitchen' });
+    expect(server.count('voice:join') - server.count('voice:leave')).toBe(1);
   });
 
   it('does nothing when there is no channel', async () => {

@@ -184,6 +184,18 @@ describe('what the others send', () => {
     expect(test.rtc.consumers.every((c) => c.closed)).toBe(true);
   });
 
+  it('that the browser cannot take is not sent any longer', async () => {
+    const test = await inCall();
+    const { rtc } = test;
+    test.server.push('voice:newProducer', producer('voice', 'alice'));
+    await settle();
+    rtc.refuseConsumers = true;
+    test.server.push('voice:newProducer', producer('video', 'alice', 'video'));
+    await settle();
+    expect(test.events.at(-1)).toBe('error INCOMPATIBLE');
+    expect(test.server.count('voice:rtc:closeConsumer')).toBe(1);
+  });
+
   it('that cannot be played is reported, and the call goes on', async () => {
     const test = await inCall();
     test.server.refuse('voice:rtc:consume', 'INCOMPATIBLE');
@@ -192,6 +204,15 @@ describe('what the others send', () => {
     expect(test.events.at(-1)).toBe('error INCOMPATIBLE');
     expect(test.service.state).toBe('PRODUCING_AUDIO');
   });
+});
+
+it('a microphone that is unplugged is said, and one goes on listening', async () => {
+  const test = await inCall();
+  test.capture.tracks[0]?.end();
+  expect(test.service.state).toBe('READY');
+  expect(test.service.self.microphone).toBe('unavailable');
+  expect(test.events.at(-1)).toBe('error DEVICE_MISSING');
+  expect(test.server.count('voice:rtc:closeProducer')).toBe(1);
 });
 
 describe('who speaks', () => {

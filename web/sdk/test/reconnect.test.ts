@@ -69,6 +69,19 @@ describe('when the connection breaks', () => {
     expect(events.at(-1)).toBe('left TIMEOUT');
   });
 
+  it('an attempt that succeeds after it was given up changes nothing any more', async () => {
+    const { server, service, rtcs } = setup();
+    await service.joinChannel('lobby');
+    let open = () => {};
+    server.connect = () => new Promise((resolve) => (open = resolve));
+    server.drop();
+    await vi.advanceTimersByTimeAsync(31_000);
+    open();
+    await settle();
+    expect(service.state).toBe('DISCONNECTED');
+    expect(rtcs.length).toBe(1);
+  });
+
   it('the time the server asks to wait is waited', async () => {
     const { server, service } = setup();
     await service.joinChannel('lobby');
