@@ -91,9 +91,10 @@ impl Transport {
         }
     }
 
-    /// Media can flow.
+    /// Media can flow. To a client that is gone it must not: its address may be somebody else's by now
+    /// (RFC 7675, section 5.1).
     pub(crate) fn is_connected(&self) -> bool {
-        self.dtls_connected && !self.closed
+        self.dtls_connected && self.state != TransportState::Failed
     }
 
     pub(crate) fn peer(&mut self) -> Option<&mut Peer> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Camera, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::error::ErrorCode;
 use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind};
-use parlor_proto::transport::{Direction, TransportState};
+use parlor_proto::transport::{Direction, Protocol, TransportState};
 
 #[test]
 fn a_paused_producer_is_silent_and_leaves_no_gap() {
@@ -265,4 +265,42 @@ fn commands_for_what_is_gone_change_nothing() {
     assert!(world.events.is_empty(), "{:?}", world.events);
     let refused = world.try_consume(bob, producer, fixtures::chrome_capabilities()).expect_err("refused");
     assert_eq!(refused.code, ErrorCode::NotFound);
+}
+
+#[test]
+fn a_call_by_tcp_survives_a_new_connection() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected(router, Direction::Send);
+    let bob = world.client(router, Direction::Recv);
+    world.clients[bob].protocol = Protocol::Tcp;
+    world.connect(bob);
+    world.until("a connected transport", |world| world.clients[bob].connected);
+    let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
+    let consumed = world.consume(bob, producer);
+    speak(&mut world, alice, 1_111, 0, 50, -30);
+    assert_eq!(world.clients[bob].received_of(&consumed.rtp).count(), 50);
+
+    let now = world.now();
+    world.sfu.handle_tcp_closed(world.clients[bob].address, now);
+    speak(&mut world, alice, 1_111, 50, 10, -30);
+    assert!(world.clients[bob].received_of(&consumed.rtp).count() <= 50, "there is nowhere to send");
+    // The next connection, from the same address for simplicity; its first check makes it the path.
+    speak(&mut world, alice, 1_111, 60, 400, -30);
+    assert!(world.clients[bob].received_of(&consumed.rtp).count() > 200);
+    assert_eq!(world.state(bob), TransportState::Connected);
+}
+
+#[test]
+fn nothing_is_sent_to_a_client_that_is_gone() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
+    world.consume(bob, producer);
+    world.clients[bob].killed = true;
+    speak(&mut world, alice, 1_111, 0, 1_000, -30);
+    let forwarded = world.sfu.stats().rtp_forwarded;
+    speak(&mut world, alice, 1_111, 1_000, 100, -30);
+    assert_eq!(world.sfu.stats().rtp_forwarded, forwarded);
 }

@@ -166,6 +166,7 @@ fn a_sender_that_ignores_its_bitrate_is_limited() {
     let mut camera = Camera::simple(alice, 2_222);
     camera.film(&mut world, Duration::from_secs(10));
     let bytes: usize = world.clients[bob].received_of(&consumed.rtp).map(|packet| packet.payload.len()).sum();
+    assert_eq!(world.clients[alice].limit, Some(66_000), "it was told, with room for headers and repair");
     assert!(world.sfu.stats().drops.over_bitrate > 100);
     assert!(bytes * 8 / 10 < 60_000 * 2, "{} bit/s", bytes * 8 / 10);
     let quiet = world.try_produce_within(alice, MediaKind::Audio, &fixtures::audio("0", 1), 32_000);

@@ -7,8 +7,9 @@ use std::time::Instant;
 use parlor_proto::ids::TransportId;
 use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
-use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters};
+use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters, Protocol as Carrier};
 use parlor_testkit::link::{Conditions, Link};
+use str0m::bwe::BweKind;
 use str0m::config::Fingerprint;
 use str0m::format::{Codec, FormatParams};
 use str0m::ice::IceCreds;
@@ -30,6 +31,10 @@ pub struct Client {
     pub received: Vec<RtpPacket>,
     /// Key-frame requests from the `Sfu`, by rid.
     pub key_frames_wanted: HashMap<Option<String>, u32>,
+    /// The last REMB, in bit/s.
+    pub limit: Option<u64>,
+    /// What the `Sfu` is told carries its packets; str0m need not know.
+    pub protocol: Carrier,
     /// Nothing goes in or out: the process was killed.
     pub killed: bool,
     timeout: Option<Instant>,
@@ -87,6 +92,8 @@ impl Client {
             connected: false,
             received: Vec::new(),
             key_frames_wanted: HashMap::new(),
+            limit: None,
+            protocol: Carrier::Udp,
             killed: false,
             timeout: None,
             password: ice.password.clone(),
@@ -224,6 +231,7 @@ impl Client {
             Event::KeyframeRequest(request) => {
                 *self.key_frames_wanted.entry(request.rid.map(|rid| rid.to_string())).or_default() += 1;
             }
+            Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => self.limit = Some(estimate.as_u64()),
             _ => {}
         }
     }

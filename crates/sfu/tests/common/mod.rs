@@ -218,7 +218,8 @@ impl World {
         for index in 0..self.clients.len() {
             self.clients[index].step(now);
             while let Some((remote, bytes)) = self.clients[index].up.receive(now) {
-                let datagram = Datagram { protocol: Protocol::Udp, local: sfu_address(), remote, bytes: &bytes };
+                let protocol = self.clients[index].protocol;
+                let datagram = Datagram { protocol, local: sfu_address(), remote, bytes: &bytes };
                 self.sfu.handle_datagram(datagram, now);
                 self.collect();
             }
@@ -237,7 +238,9 @@ impl World {
         let now = self.clock.now();
         while let Some(transmit) = self.sfu.poll_transmit() {
             assert_eq!(transmit.local, sfu_address());
-            if let Some(client) = self.clients.iter_mut().find(|client| client.address == transmit.remote) {
+            if let Some(client) =
+                self.clients.iter_mut().find(|client| (client.protocol, client.address) == (transmit.protocol, transmit.remote))
+            {
                 let size = transmit.bytes.len();
                 client.down.send(transmit.bytes, size, now);
             }
