@@ -112,6 +112,10 @@ fn a_forger_at_a_clients_address_cannot_disturb_the_stream() {
         same_ssrc.resize(100, 0x22);
         world.inject(address, &same_ssrc);
         world.inject(address, &[20, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        // Alerts in plain text, "close notify" and "handshake failure", in the first epoch and in the keyed one.
+        for (epoch, level, what) in [(0, 1, 0), (0, 2, 40), (1, 1, 0), (1, 2, 40)] {
+            world.inject(address, &[21, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0x40, round as u8, 0, 2, level, what]);
+        }
         world.inject(address, &[0x80, 201, 0, 1, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         camera.film(&mut world, Duration::from_millis(50));
     }
