@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use parlor_proto::media::Source;
-use parlor_proto::transport::Direction;
+use parlor_proto::transport::{Direction, DtlsParameters};
 use serde_json::{Value, json};
 use str0m::RtcConfig;
 use str0m::media::Mid;
@@ -201,7 +201,7 @@ impl Bot {
 
         send_peer.set_loss(options.loss_percent);
         recv_peer.set_loss(options.loss_percent);
-        let dtls = [(send.id.clone(), send_peer.dtls_parameters()), (recv.id.clone(), recv_peer.dtls_parameters())];
+        let (send_dtls, recv_dtls) = (send_peer.dtls_parameters(), recv_peer.dtls_parameters());
         let inner = Arc::new(Inner {
             capabilities: serde_json::to_value(&capabilities).unwrap_or_default(),
             send: Transport::add(engine, send.id, send_peer),
@@ -219,16 +219,11 @@ impl Bot {
         });
         let bot = Self { inner: Arc::clone(&inner) };
         tokio::spawn(Arc::clone(&inner).follow(events));
-        let connect = |(id, dtls)| {
-            let inner = Arc::clone(&inner);
-            async move { inner.socket.request("voice:rtc:connectTransport", json!({ "transportId": id, "dtlsParameters": dtls })).await }
-        };
-        let [send, recv] = dtls;
         let present = inner.joined.participants.iter().flat_map(|p| p.producers.clone());
         for producer in present.filter(|_| inner.options.consume) {
             tokio::spawn(Arc::clone(&inner).consume_announced(producer));
         }
-        let (send, recv) = tokio::join!(connect(send), connect(recv));
+        let (send, recv) = tokio::join!(inner.connect(&inner.send, send_dtls), inner.connect(&inner.recv, recv_dtls));
         send.and(recv)?;
         Ok(bot)
     }
@@ -477,6 +472,13 @@ impl Transport {
 }
 
 impl Inner {
+    /// Gives the server our fingerprint, and begins when it has it.
+    async fn connect(&self, transport: &Transport, dtls: DtlsParameters) -> Result<(), BotError> {
+        let payload = json!({ "transportId": transport.id, "dtlsParameters": dtls });
+        self.socket.request("voice:rtc:connectTransport", payload).await?;
+        self.engine.with(transport.peer, |peer, _, _| peer.begin()).await
+    }
+
     /// Follows what the server pushes, until the connection ends.
     async fn follow(self: Arc<Self>, mut events: mpsc::Receiver<Pushed>) {
         while let Some(pushed) = events.recv().await {

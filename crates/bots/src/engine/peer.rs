@@ -27,7 +27,8 @@ pub(crate) struct Peer {
     remotes: Vec<SocketAddr>,
     token: Token,
     tracks: Vec<Track>,
-    frozen: bool,
+    /// Between [`Peer::begin`] and [`Peer::freeze`].
+    running: bool,
     loss_percent: u8,
 }
 
@@ -50,7 +51,7 @@ impl Peer {
         direct.set_remote_fingerprint(Fingerprint { hash_func: hash_func.to_owned(), bytes });
         direct.start_dtls(true).map_err(media)?;
         let session = Session::new(rtc, protocol, now);
-        Ok(Self { session, link, remotes, token: Token(usize::MAX), tracks: Vec::new(), frozen: false, loss_percent: 0 })
+        Ok(Self { session, link, remotes, token: Token(usize::MAX), tracks: Vec::new(), running: false, loss_percent: 0 })
     }
 
     /// What `connectTransport` takes.
@@ -126,21 +127,27 @@ impl Peer {
         Ok(())
     }
 
+    /// Begins with ICE and DTLS. Not before the server has our fingerprint: it could only throw the first
+    /// flight of the handshake away, and that is repeated after a whole second.
+    pub(crate) const fn begin(&mut self) {
+        self.running = true;
+    }
+
     /// Sends nothing and hears nothing any more, without a word to the server.
     pub(crate) const fn freeze(&mut self) {
-        self.frozen = true;
+        self.running = false;
     }
 
     /// When [`Peer::handle_timeout`] is to be called next.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let connected = self.session.is_connected();
         let tracks = self.tracks.iter().filter(|_| connected).map(Track::due);
-        (!self.frozen).then(|| tracks.chain([self.session.wake_at()]).min()).flatten()
+        self.running.then(|| tracks.chain([self.session.wake_at()]).min()).flatten()
     }
 
     /// Sends what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if self.frozen {
+        if !self.running {
             return;
         }
         if self.session.wake_at() <= now {
@@ -167,7 +174,7 @@ impl Peer {
 
     /// Takes what has arrived at the socket.
     pub(crate) fn handle_readable(&mut self, batch: &mut Batch, now: Instant) {
-        if self.frozen {
+        if !self.running {
             return;
         }
         self.link.flush();
@@ -192,8 +199,10 @@ impl Peer {
 
     /// Lets str0m do what a change made from outside calls for.
     pub(crate) fn settle(&mut self, now: Instant) {
-        self.session.drain(0, now);
-        self.send();
+        if self.running {
+            self.session.drain(0, now);
+            self.send();
+        }
     }
 
     fn send(&mut self) {

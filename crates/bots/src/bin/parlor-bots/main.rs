@@ -38,16 +38,17 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
-    let pinned = match &cli.command {
-        // Before any other thread starts, so that all of them stay away from the server's core.
-        Command::Bench(_) if affinity::cores() > 1 => affinity::pin_current_thread(bench::BOTS_CORE),
-        _ => Ok(()),
+    let cores = match &cli.command {
+        Command::Bench(arguments) => arguments.cores(),
+        Command::Join(_) => None,
     };
+    // Before any other thread starts, so that all of them stay away from the server's core.
+    let pinned = cores.map_or(Ok(()), |cores| affinity::pin_current_thread(cores.bots));
     let result = pinned.map_err(anyhow::Error::from).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         match cli.command {
             Command::Join(arguments) => runtime.block_on(join::run(arguments)),
-            Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
+            Command::Bench(arguments) => runtime.block_on(bench::run(arguments, cores)),
         }
     });
     match result {

@@ -17,7 +17,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, sendm
 use parlor_bots::affinity::{self, CpuTime};
 use serde::Serialize;
 
-use super::{BOTS_CORE, pinned_core};
+use super::Cores;
 
 /// RTP header with one-byte extensions for mid and transport-wide sequence number.
 const HEADER: usize = 24;
@@ -58,10 +58,10 @@ pub struct Limits {
 }
 
 /// Measures all three.
-pub async fn measure(payload: usize, destinations: usize, each: Duration) -> anyhow::Result<Limits> {
+pub async fn measure(payload: usize, destinations: usize, each: Duration, cores: Option<Cores>) -> anyhow::Result<Limits> {
     // On a thread of its own, which is then bound to the server's core.
     tokio::task::spawn_blocking(move || {
-        let run = |way: Way| way.measure(payload, destinations.max(1), each / 3);
+        let run = |way: Way| way.measure(payload, destinations.max(1), each / 3, cores);
         Ok(Limits { sendto: run(Way::One)?, sendmmsg: run(Way::Many)?, gso: run(Way::Segmented)? })
     })
     .await?
@@ -75,15 +75,15 @@ enum Way {
 }
 
 impl Way {
-    fn measure(self, payload: usize, destinations: usize, time: Duration) -> anyhow::Result<Cost> {
+    fn measure(self, payload: usize, destinations: usize, time: Duration, cores: Option<Cores>) -> anyhow::Result<Cost> {
         let readers = (0..destinations).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<io::Result<Vec<_>>>()?;
         let addresses = readers.iter().map(UdpSocket::local_addr).collect::<io::Result<Vec<_>>>()?;
         let (stop, read) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let reader = {
             let (stop, read) = (Arc::clone(&stop), Arc::clone(&read));
-            std::thread::spawn(move || read_all(&readers, &stop, &read))
+            std::thread::spawn(move || read_all(&readers, &stop, &read, cores))
         };
-        let sender = std::thread::spawn(move || self.send(payload, &addresses, time));
+        let sender = std::thread::spawn(move || self.send(payload, &addresses, time, cores));
         let (sent, used) = sender.join().map_err(|_| anyhow::anyhow!("the sending thread panicked"))??;
         stop.store(true, Ordering::Relaxed);
         reader.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))??;
@@ -96,9 +96,9 @@ impl Way {
         })
     }
 
-    fn send(self, payload: usize, to: &[SocketAddr], time: Duration) -> anyhow::Result<(u64, CpuTime)> {
-        if let Some(core) = pinned_core() {
-            affinity::pin_current_thread(core)?;
+    fn send(self, payload: usize, to: &[SocketAddr], time: Duration, cores: Option<Cores>) -> anyhow::Result<(u64, CpuTime)> {
+        if let Some(cores) = cores {
+            affinity::pin_current_thread(cores.server)?;
         }
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         let mut seal = Seal::new(payload)?;
@@ -197,9 +197,9 @@ fn sockaddr(address: SocketAddr) -> Option<SockaddrIn> {
     }
 }
 
-fn read_all(sockets: &[UdpSocket], stop: &AtomicBool, read: &AtomicU64) -> anyhow::Result<()> {
-    if pinned_core().is_some() {
-        affinity::pin_current_thread(BOTS_CORE)?;
+fn read_all(sockets: &[UdpSocket], stop: &AtomicBool, read: &AtomicU64, cores: Option<Cores>) -> anyhow::Result<()> {
+    if let Some(cores) = cores {
+        affinity::pin_current_thread(cores.bots)?;
     }
     for socket in sockets {
         socket.set_nonblocking(true)?;

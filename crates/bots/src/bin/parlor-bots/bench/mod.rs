@@ -19,10 +19,14 @@ use load::{Load, Media};
 use report::Report;
 use server::BenchServer;
 
-/// Where the server runs.
-pub const SERVER_CORE: usize = 0;
-/// Where the bots run.
-pub const BOTS_CORE: usize = 1;
+/// Who runs where.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores {
+    /// The server's.
+    pub server: usize,
+    /// The bots'.
+    pub bots: usize,
+}
 
 /// The arguments of `bench`.
 #[derive(Debug, Args)]
@@ -45,6 +49,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// The cores to bind to: none for a quick look (the machine may be busy with something else) and on a
+    /// machine with a single one. To be asked before anything is bound.
+    pub fn cores(&self) -> Option<Cores> {
+        (!self.short && affinity::cores() > 1).then_some(Cores { server: 0, bots: 1 })
+    }
+
     fn window(&self) -> Duration {
         if self.short { Duration::from_millis(1000) } else { Duration::from_secs(self.seconds.max(1)) }
     }
@@ -59,25 +69,24 @@ impl Arguments {
 }
 
 /// Measures everything and prints the table.
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let pinned = affinity::cores() > 1 || std::thread::available_parallelism().is_err();
+pub async fn run(arguments: Arguments, cores: Option<Cores>) -> anyhow::Result<()> {
     let mut report = Report::new(arguments.short, arguments.window());
     for load in arguments.loads() {
         eprintln!("{}…", load.name());
-        let limits = limit::measure(load.packet_bytes(), load.destinations(), arguments.window().min(Duration::from_secs(2)))
+        let limits = limit::measure(load.packet_bytes(), load.destinations(), arguments.window().min(Duration::from_secs(2)), cores)
             .await
             .context("the limit could not be measured")?;
-        let server = BenchServer::start(&arguments.server, pinned_core()).await?;
-        let engine = Engine::start(pinned.then_some(BOTS_CORE))?;
+        let server = BenchServer::start(&arguments.server, cores.map(|c| c.server)).await?;
+        let engine = Engine::start(cores.map(|c| c.bots))?;
         let row = load.measure(&server, &engine, arguments.window(), limits).await;
-        report.add_load(row.with_context(|| format!("{}: see the server's log in {}", load.name(), server.log().display()))?);
+        report.add_load(explained(row, &load.name(), &server).await?);
     }
     if "join latency".contains(&arguments.only) {
         eprintln!("join latency…");
-        let server = BenchServer::start(&arguments.server, pinned_core()).await?;
-        let engine = Engine::start(pinned.then_some(BOTS_CORE))?;
-        let joins = if arguments.short { 5 } else { 50 };
-        report.set_latency(latency::measure(&server, &engine, joins).await.context("join latency")?);
+        let server = BenchServer::start(&arguments.server, cores.map(|c| c.server)).await?;
+        let engine = Engine::start(cores.map(|c| c.bots))?;
+        let joins = if arguments.short { 5 } else { 40 };
+        report.set_latency(explained(latency::measure(&server, &engine, joins).await, "join latency", &server).await?);
     }
     print!("{report}");
     if let Some(path) = &arguments.json {
@@ -87,7 +96,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     report.verdict()
 }
 
-/// The bots are bound to one core already, so what is counted here is whether there is another.
-fn pinned_core() -> Option<usize> {
-    std::fs::metadata(format!("/sys/devices/system/cpu/cpu{BOTS_CORE}")).is_ok().then_some(SERVER_CORE)
+/// Adds to an error what the server knows of it.
+async fn explained<T>(result: anyhow::Result<T>, name: &str, server: &BenchServer) -> anyhow::Result<T> {
+    match result {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            let (log, counters) = (server.log().display(), server.counters().await);
+            Err(error.context(format!("{name} (the server's log: {log}; its counters: {counters})")))
+        }
+    }
 }

@@ -26,11 +26,17 @@ impl BenchServer {
         if !binary.is_file() {
             bail!("there is no server at {}; build it (cargo build --release) or name it with --server", binary.display());
         }
+        let binary = std::fs::canonicalize(binary)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let log = std::env::temp_dir().join(format!("parlor-bench-{}-{port}.log", std::process::id()));
         let output = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(binary);
+        // Nobody's configuration but ours: results are to be comparable.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARLOR_")) {
+            command.env_remove(name);
+        }
         command
+            .current_dir(std::env::temp_dir())
             .args(["serve", "--dev", "--media-port", "0", "--media-workers", "1", "--listen-ip", "127.0.0.1", "--log-level", "warn"])
             .arg("--http-listen")
             .arg(format!("127.0.0.1:{port}"))
@@ -65,6 +71,12 @@ impl BenchServer {
     /// Where it serves.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its counters, for whoever looks for the reason of a failure.
+    pub async fn counters(&self) -> String {
+        let counters = async { reqwest::get(format!("{}/api/dev/stats", self.url)).await?.text().await };
+        counters.await.unwrap_or_else(|error| error.to_string())
     }
 
     /// What it wrote.
