@@ -32,8 +32,9 @@ export class Bare {
   }
 
   /** Connects with any token. */
-  static async connectWith(page: Page, url: string, token: unknown): Promise<Bare> {
-    const client = await page.evaluateHandle(({ url, token }) => window.BareClient.connect(url, token), { url, token });
+  static async connectWith(page: Page, url: string, token: unknown, transports?: ('polling' | 'websocket')[]): Promise<Bare> {
+    const argument = { url, token, transports: transports ?? ['websocket' as const] };
+    const client = await page.evaluateHandle(({ url, token, transports }) => window.BareClient.connect(url, token, transports), argument);
     return new Bare(page, client);
   }
 
@@ -90,6 +91,11 @@ export class Bare {
   async announced(source: string, after = 0): Promise<ProducerInfo> {
     const payload = await this.pushed('voice:newProducer', (info) => (info as unknown as ProducerInfo).appData.source === source, after);
     return payload as unknown as ProducerInfo;
+  }
+
+  /** What carries the socket's messages: `polling`, `websocket`, or `none` when it is closed. */
+  carrier(): Promise<string> {
+    return this.client.evaluate((client) => client.carrier());
   }
 
   /** How many events have been pushed so far: the `after` of `pushed`. */

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { ARTEFACTS, SERVER, temporaryDirectory } from './paths.js';
@@ -36,15 +36,19 @@ export interface Counters {
 
 /** A running server. */
 export class Server {
+  private child: ChildProcess;
+
   private constructor(
-    private readonly child: ChildProcess,
+    private readonly spawn: () => ChildProcess,
     /** Its HTTP port. */
     readonly port: number,
     /** The first of its media ports, UDP and TCP. */
     readonly mediaPort: number,
     private readonly log: string,
     private readonly secret: string,
-  ) {}
+  ) {
+    this.child = spawn();
+  }
 
   /** Starts it, and waits until it says it is healthy. */
   static async start(options: ServerOptions): Promise<Server> {
@@ -57,17 +61,21 @@ export class Server {
       `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` + `[auth]\nsecret = "${secret}"\n\n${toml}\n`,
     );
     const log = join(ARTEFACTS, `server-${name}.log`);
-    const out = openSync(log, 'w');
-    const child = spawn(SERVER, ['serve', ...(dev ? ['--dev'] : []), ...args], {
-      cwd: directory,
-      env: { ...ownEnvironment(), ...env },
-      stdio: ['ignore', out, out],
-    });
-    closeSync(out);
-    const kill = (): void => void child.kill('SIGKILL');
-    process.on('exit', kill);
-    child.once('exit', () => process.off('exit', kill));
-    const server = new Server(child, port, mediaPort, log, secret);
+    rmSync(log, { force: true });
+    const start = (): ChildProcess => {
+      const out = openSync(log, 'a');
+      const child = spawn(SERVER, ['serve', ...(dev ? ['--dev'] : []), ...args], {
+        cwd: directory,
+        env: { ...ownEnvironment(), ...env },
+        stdio: ['ignore', out, out],
+      });
+      closeSync(out);
+      const kill = (): void => void child.kill('SIGKILL');
+      process.on('exit', kill);
+      child.once('exit', () => process.off('exit', kill));
+      return child;
+    };
+    const server = new Server(start, port, mediaPort, log, secret);
     await server.ready();
     return server;
   }
@@ -121,6 +129,13 @@ export class Server {
     const exp = Math.floor(Date.now() / 1000) + 3600;
     const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ exp, ...claims })}`;
     return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
+  }
+
+  /** Stops it and starts it again, as an update does. */
+  async restart(): Promise<void> {
+    await this.stop();
+    this.child = this.spawn();
+    await this.ready();
   }
 
   /** Stops it as an operator would, and answers its exit code. */

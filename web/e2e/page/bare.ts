@@ -83,9 +83,12 @@ export class BareClient {
     socket.onAny((name: string, payload: Record<string, unknown>) => this.events.push({ name, payload }));
   }
 
-  /** Connects a socket with this token; rejects with the refusal of the server. */
-  static connect(url: string, token: unknown): Promise<BareClient> {
-    const socket = io(url, { auth: { token }, forceNew: true, reconnection: false, transports: ['websocket'] });
+  /**
+   * Connects a socket with this token; rejects with the refusal of the server. Without `transports`, as socket.io-client
+   * does it unless told otherwise: long polling first, then WebSocket.
+   */
+  static connect(url: string, token: unknown, transports?: ('polling' | 'websocket')[]): Promise<BareClient> {
+    const socket = io(url, { auth: { token }, forceNew: true, reconnection: false, ...(transports && { transports }) });
     const client = new BareClient(socket);
     return new Promise((resolve, reject) => {
       socket.once('connect', () => resolve(client));
@@ -220,6 +223,11 @@ export class BareClient {
   /** The producers of the others that were announced after the join. */
   announced(): ProducerInfo[] {
     return this.events.filter(({ name }) => name === 'voice:newProducer').map(({ payload }) => payload as unknown as ProducerInfo);
+  }
+
+  /** What carries the socket's messages at this moment. */
+  carrier(): string {
+    return this.socket.connected ? this.socket.io.engine.transport.name : 'none';
   }
 
   /** Ends everything. */

@@ -203,6 +203,29 @@ describe('socket.io-client and mediasoup-client from npm', () => {
     }
   });
 
+  it('speaks long polling as well, and changes to WebSocket where the client wishes', TIMEOUT, async () => {
+    assert.ok(here !== undefined);
+    for (const [transports, carrier] of [
+      [['polling'], 'polling'],
+      [['polling', 'websocket'], 'websocket'],
+    ] as const) {
+      const alice = await Bare.connectWith(here.page, server.url, await server.guestToken(`alice-${carrier}`), [...transports]);
+      await alice.join(`carried by ${carrier}`);
+      await until(`the socket is carried by ${carrier}`, async () => (await alice.carrier()) === carrier);
+      await alice.exchange('voice:state:update', { muted: true }, 'voice:stateUpdated');
+      await alice.close();
+    }
+  });
+
+  it('cuts off whoever sends more than 64 KiB at once, and nobody else', TIMEOUT, async () => {
+    await couple(async (alice, bob) => {
+      await alice.client.evaluate((client) => client.emit('voice:state:update', { muted: true, padding: 'x'.repeat(70_000) }));
+      await until('the socket is cut off', async () => (await alice.carrier()) === 'none');
+      await bob.pushed('voice:participant:left');
+      await bob.exchange('voice:state:update', { muted: true }, 'voice:stateUpdated');
+    });
+  });
+
   it('refuses what a client lies about, and the call goes on', TIMEOUT, async () => {
     await couple(async (alice, bob, channel) => {
       await alice.produce({ source: 'mic' });

@@ -83,6 +83,24 @@ describe('on a bad network', () => {
     await bob.close();
   });
 
+  it('goes over TCP where a firewall drops every datagram', TIMEOUT, async () => {
+    cable.loseDatagrams(100);
+    const { alice, bob } = await join('firewall');
+    for (const [person, other] of [
+      [alice, bob],
+      [bob, alice],
+    ] as const) {
+      await person.produce({ source: 'mic' });
+      const { track: id } = await other.consume((await other.announced('mic')).producerId);
+      await hears(other.page, id);
+    }
+    const routes = await alice.page.evaluate(() => window.probe.routes());
+    assert.deepEqual([...new Set(routes.map((route) => route.protocol))], ['tcp']);
+    cable.clear();
+    await alice.close();
+    await bob.close();
+  });
+
   it("tells the others within 20 s that somebody's network is gone", TIMEOUT, async () => {
     cable.clear();
     const { alice, bob } = await join('plug');

@@ -1,4 +1,4 @@
-// A media thread that dies takes nobody's evening with it: the clients are told, come back, and hear each other.
+// A media thread that dies, or a server that restarts, takes nobody's evening with it: the clients come back by themselves.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -12,7 +12,7 @@ import { until } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 120_000 };
 
-describe('when the media threads die', () => {
+describe('when the media threads die, or the server restarts', () => {
   let server: Server;
   let browser: Browser;
   const people: AppPerson[] = [];
@@ -41,6 +41,15 @@ describe('when the media threads die', () => {
     }
     assert.match(server.logged(), /panic/i);
     for (const person of people) assert.deepEqual(person.errors, []);
+  });
+
+  it('the web app comes back after the server was restarted', TIMEOUT, async () => {
+    await server.restart();
+    for (const person of people) {
+      await hears(person.page);
+      await person.isIn();
+      assert.deepEqual(person.errors, []);
+    }
   });
 
   it('a client of the dialect is told to join again, and can', TIMEOUT, async () => {
