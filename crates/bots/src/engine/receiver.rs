@@ -58,7 +58,8 @@ pub(crate) struct Receiver {
     sequence: SequenceTracker,
     frames: FrameModel,
     last_picture: Option<u16>,
-    last_time: Option<(u64, Instant)>,
+    /// RTP time of the last packet, and when it came.
+    last_time: Option<(u64, u64)>,
     last_packet: Option<Instant>,
     last_frame: Option<Instant>,
     stats: StreamStats,
@@ -118,7 +119,7 @@ impl Receiver {
         self.stats.bytes += packet.payload.len() as u64;
         self.arrived(received_ns);
         self.last_packet = Some(now);
-        self.check_time(packet.time.numer(), now);
+        self.check_time(packet.time.numer(), received_ns);
         let number = *packet.header.payload_type;
         if !self.stats.payload_types.contains(&number) {
             self.stats.payload_types.push(number);
@@ -159,15 +160,17 @@ impl Receiver {
         self.last_picture = Some(picture);
     }
 
-    fn check_time(&mut self, time: u64, now: Instant) {
+    /// Compared with the kernel's time of arrival: that the bots' thread was away is no leap.
+    fn check_time(&mut self, time: u64, received_ns: u64) {
         if let Some((last, at)) = self.last_time {
             #[expect(clippy::cast_precision_loss, reason = "differences are far below 2^52")]
-            let media = time.abs_diff(last) as f64 / self.clock_rate * if time < last { -1.0 } else { 1.0 };
-            if (media - now.saturating_duration_since(at).as_secs_f64()).abs() > MAX_TIME_LEAP {
+            let (media, wall) = (time.abs_diff(last) as f64 / self.clock_rate, received_ns.abs_diff(at) as f64 / 1e9);
+            let backwards = |from, to| if to < from { -1.0 } else { 1.0 };
+            if (media * backwards(last, time) - wall * backwards(at, received_ns)).abs() > MAX_TIME_LEAP {
                 self.stats.time_leaps += 1;
             }
         }
-        self.last_time = Some((time, now));
+        self.last_time = Some((time, received_ns));
     }
 }
 
@@ -222,5 +225,44 @@ impl Delays {
 impl Default for Delays {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receiver() -> Receiver {
+        let codec = serde_json::json!({ "mimeType": "video/VP8", "payloadType": 96, "clockRate": 90_000 });
+        let parameters = serde_json::from_value(serde_json::json!({ "codecs": [codec] })).expect("parameters");
+        Receiver::new("c", MediaKind::Video, &parameters, true)
+    }
+
+    fn vp8(picture: u16) -> [u8; 4] {
+        let [high, low] = (picture | 0x8000).to_be_bytes();
+        [0x90, 0x80, high, low]
+    }
+
+    #[test]
+    fn picture_numbers_may_wrap_and_be_late_but_not_leap() {
+        let mut receiver = receiver();
+        for picture in [32_766, 32_767, 0, 32_767, 1, 2] {
+            receiver.check_picture(&vp8(picture));
+        }
+        assert_eq!(receiver.stats.picture_leaps, 0);
+        receiver.check_picture(&vp8(9_000));
+        assert_eq!(receiver.stats.picture_leaps, 1);
+    }
+
+    #[test]
+    fn rtp_time_must_keep_up_with_the_wall_clock() {
+        let mut receiver = receiver();
+        let second = 1_000_000_000;
+        receiver.check_time(0, 0);
+        receiver.check_time(3_000, second / 30);
+        receiver.check_time(3_000 + 10 * 90_000, second / 30 + 10 * second);
+        assert_eq!(receiver.stats.time_leaps, 0, "a pause is no leap");
+        receiver.check_time(3_000 + 15 * 90_000, second / 30 + 10 * second);
+        assert_eq!(receiver.stats.time_leaps, 1);
     }
 }
