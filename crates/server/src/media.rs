@@ -56,8 +56,6 @@ pub struct Counters {
     pub lost_events: AtomicU64,
     /// TCP connections.
     pub connections: AtomicUsize,
-    /// Routers.
-    pub routers: AtomicUsize,
 }
 
 /// A router's place on a worker. Dropping it tells the pool that the place is free.

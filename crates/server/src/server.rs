@@ -106,13 +106,16 @@ impl Server {
         self.app.stopping.cancel();
         // Rooms first: their participants are told while their sockets are still open.
         let _ = tokio::time::timeout(STOP_TIMEOUT, self.app.registry.shut_down()).await;
+        tracing::debug!("rooms are closed");
         self.app.socketio.close_all();
         self.accepting.cancel();
         self.connections.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
             tracing::debug!("some connections did not end in time");
         }
+        tracing::debug!("connections are closed");
         let pool = self.app.pool;
         let _ = tokio::task::spawn_blocking(move || pool.stop()).await;
+        tracing::debug!("media is closed");
     }
 }

@@ -97,8 +97,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         add(&mut merged, nest(&key, value), &origin)?;
     }
     for (key, value) in &sources.flags {
-        let origin = format!("the command line (--{})", key.replace(['.', '_'], "-"));
-        add(&mut merged, nest(key, value.clone()), &origin)?;
+        add(&mut merged, nest(key, value.clone()), "the command line")?;
     }
     let config = read(merged, "the configuration")?;
     check_values(&config)?;

@@ -51,12 +51,6 @@ impl<M> Routes<M> {
         self.routers.insert(router, Router { mailbox, transports: HashSet::new() });
     }
 
-    /// How many routers there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.routers.len()
-    }
-
     /// Learns from a command what will belong where.
     pub fn note_command(&mut self, command: &MediaCommand) {
         match *command {

@@ -27,6 +27,8 @@ const EVENTS: usize = 256;
 const COMMANDS: usize = 256;
 /// How often idle TCP connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often dropped datagrams are mentioned in the log.
+const MENTION: Duration = Duration::from_secs(10);
 /// A panic within this time of the last start doubles the pause before the next one.
 const STABLE: Duration = Duration::from_secs(60);
 /// The first pause after a panic, and the longest.
@@ -67,6 +69,7 @@ struct Plane {
     outgoing: Vec<Vec<Transmit>>,
     batch: RecvBatch,
     swept: Instant,
+    mentioned: (Instant, u64),
 }
 
 impl Worker {
@@ -310,7 +313,20 @@ impl Worker {
             self.close_tcp(plane, token, now);
         }
         self.counters.connections.store(plane.tcp.len(), Ordering::Relaxed);
-        self.counters.routers.store(plane.routes.len(), Ordering::Relaxed);
+        self.mention_drops(plane, now);
+    }
+
+    fn mention_drops(&self, plane: &mut Plane, now: Instant) {
+        let dropped = self.counters.unsent.load(Ordering::Relaxed) + self.counters.oversized.load(Ordering::Relaxed);
+        let (last, before) = plane.mentioned;
+        if dropped > before && now.saturating_duration_since(last) >= MENTION {
+            tracing::info!(
+                worker = self.index,
+                dropped = dropped - before,
+                "datagrams were dropped: the network did not take them, or they were too long"
+            );
+            plane.mentioned = (now, dropped);
+        }
     }
 }
 
@@ -326,6 +342,7 @@ impl Plane {
             outgoing: (0..sockets).map(|_| Vec::with_capacity(BATCH)).collect(),
             batch: RecvBatch::default(),
             swept: Instant::now(),
+            mentioned: (Instant::now(), 0),
         }
     }
 }

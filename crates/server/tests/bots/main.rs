@@ -1,5 +1,7 @@
 //! Whole calls with bots: real sockets, real ICE, DTLS and SRTP, by an independent WebRTC implementation.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod audio;
 mod leaving;
 mod network;

@@ -1,5 +1,7 @@
-//! Media through the real server: bots hear each other over UDP, and a dying media thread is survived.
+//! The media ports: what strangers send is borne, and a dying media thread is survived.
 
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use parlor::Server;
@@ -57,5 +59,36 @@ async fn the_restarted_worker_has_the_same_addresses() {
     assert!(ports.iter().all(|port| *port == u64::from(announced[0].port())), "{transport}");
     let protocols: Vec<&str> = candidates.iter().filter_map(|c| c["protocol"].as_str()).collect();
     assert_eq!(protocols, ["udp", "tcp"]);
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_strangers_send_is_borne_in_silence() {
+    let server = server_without_join_limit().await;
+    let media = server.media_addresses()[0];
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    // Every first byte, so that each kind of packet is tried: STUN, DTLS, RTP and RTCP, whole and cut short.
+    for first in 0..=255u8 {
+        for length in [0, 1, 3, 20, 100, 1200, 3000] {
+            let mut datagram: Vec<u8> = (0..length).map(|n| (n as u8).wrapping_mul(first)).collect();
+            if let Some(byte) = datagram.first_mut() {
+                *byte = first;
+            }
+            socket.send_to(&datagram, media).expect("sent");
+        }
+    }
+    // A frame longer than any ends its connection; one cut short is waited for.
+    let mut long = TcpStream::connect(media).expect("connects");
+    long.write_all(&[0xff, 0xff, 0, 1]).expect("sent");
+    long.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+    assert!(matches!(long.read(&mut [0; 10]), Ok(0) | Err(_)), "no answer, only the end");
+    let mut short = TcpStream::connect(media).expect("connects");
+    short.write_all(&[0, 20, 0, 1]).expect("sent");
+    socket.set_nonblocking(true).expect("set");
+    let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
+    let transport = alice.request("voice:rtc:createTransport", json!({"direction": "send"})).await;
+    assert!(transport["id"].is_string(), "{transport}");
+    assert!(socket.recv(&mut [0; 10]).is_err(), "strangers get no answer");
+    assert_eq!(server.media_restarts(), 0);
     server.shut_down().await;
 }

@@ -1,0 +1,64 @@
+//! The binary as an operator sees it: help, configuration, the one line at the start, and the end by a signal.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+/// The binary, in a directory without a `parlor.toml` and with no `PARLOR_` variable of whoever runs the tests.
+fn parlor(arguments: &[&str], env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(env.iter().copied()).current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command
+}
+
+fn run(arguments: &[&str], env: &[(&str, &str)]) -> (Output, String, String) {
+    let output = parlor(arguments, env).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    (output, out, err)
+}
+
+#[test]
+fn help_teaches() {
+    let (output, out, _) = run(&["--help"], &[]);
+    assert!(output.status.success() && out.contains("parlor serve --dev") && out.contains("PARLOR_MEDIA__PORT"), "{out}");
+    let (output, out, _) = run(&["serve", "--help"], &[]);
+    assert!(output.status.success() && out.contains("firewall") && out.contains("UDP and TCP 7401"), "{out}");
+    assert!(!out.contains("crash"), "what only tests need is not shown");
+}
+
+#[test]
+fn config_prints_what_is_in_effect_without_secrets() {
+    let env = [("PARLOR_AUTH__SECRET", "do-not-show-me-0123456789-0123456789"), ("PARLOR_MEDIA__PORT", "9000")];
+    let (output, out, _) = run(&["config", "--media-port", "9100"], &env);
+    assert!(output.status.success());
+    assert!(out.contains("port = 9100") && out.contains("secret = \"********\"") && !out.contains("do-not-show-me"), "{out}");
+}
+
+#[test]
+fn what_is_wrong_is_said_and_the_exit_code_is_not_zero() {
+    for (arguments, env, said) in [
+        (vec!["serve"], vec![], "openssl rand -hex 32"),
+        (vec!["serve", "--dev"], vec![("PARLOR_HTTP__LISEN", "x")], "Did you mean \"http.listen\"?"),
+        (vec!["config", "--config", "missing.toml"], vec![], "missing.toml"),
+        (vec!["serve", "--dev-crash-route"], vec![], "--dev"),
+    ] {
+        let (output, _, err) = run(&arguments, &env);
+        assert!(!output.status.success() && err.contains(said), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn it_says_one_line_when_it_is_ready_and_ends_with_zero_on_sigterm() {
+    let arguments = ["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
+    let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    assert!(line.starts_with("Parlor is ready: http://localhost:"), "{line}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
+    assert!(child.wait().expect("ends").success());
+    assert!(lines.next().is_none(), "one line, no more");
+}
