@@ -45,7 +45,9 @@ export class NetworkNamespace {
   /** Drops this many of a hundred datagrams, in each direction. */
   loseDatagrams(percent: number): void {
     this.clear();
-    const rule = `meta l4proto udp numgen random mod 1000 < ${percent * 10} counter drop`;
+    // Over 999 of 1000 the syntax does not go; all is said without a number.
+    const chance = percent < 100 ? `numgen random mod 1000 < ${percent * 10} ` : '';
+    const rule = `meta l4proto udp ${chance}counter drop`;
     for (const hook of ['input', 'output']) this.addRule(hook, rule);
   }
 
