@@ -33,12 +33,4 @@ impl<'a> Bytes<'a> {
         self.0 = rest;
         taken
     }
-
-    /// One of `items`, if there are any.
-    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> Option<T> {
-        if items.is_empty() {
-            return None;
-        }
-        items.get(self.below(items.len())).copied()
-    }
 }

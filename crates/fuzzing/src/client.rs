@@ -14,8 +14,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
+use crate::common;
+
 /// Payload types as the router prefers them, each with that of its repair stream.
-pub(crate) const OPUS: u8 = 111;
 pub(crate) const VP8: (u8, u8) = (96, 97);
 pub(crate) const VP9: (u8, u8) = (98, 99);
 pub(crate) const H264: (u8, u8) = (106, 107);
@@ -108,7 +109,7 @@ impl Client {
 fn codecs() -> CodecConfig {
     let pt = Pt::from;
     let mut codecs = CodecConfig::empty();
-    codecs.add_config(pt(OPUS), None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
+    codecs.add_config(pt(common::OPUS), None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
     codecs.add_config(pt(VP8.0), Some(pt(VP8.1)), Codec::Vp8, Frequency::NINETY_KHZ, None, FormatParams::default());
     codecs.add_config(pt(VP9.0), Some(pt(VP9.1)), Codec::Vp9, Frequency::NINETY_KHZ, None, FormatParams::default());
     codecs.add_h264(pt(H264.0), Some(pt(H264.1)), true, H264_PROFILE);

@@ -10,7 +10,7 @@ use parlor_proto::transport::{Direction, IceParameters, Protocol};
 use parlor_sfu::{Datagram, LocalCandidate, Sfu, SfuConfig};
 
 use crate::bytes::Bytes;
-use crate::rooms::{dtls, origin};
+use crate::common::{dtls, origin};
 use crate::stun;
 
 const MAX_STEPS: usize = 128;

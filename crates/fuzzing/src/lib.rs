@@ -7,10 +7,9 @@
 
 mod bytes;
 mod client;
+mod common;
 pub mod datagrams;
 pub mod media;
-mod plane;
-mod requests;
 pub mod rooms;
 pub mod socketio;
 mod stun;

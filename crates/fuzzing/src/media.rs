@@ -2,6 +2,7 @@
 //!
 //! What `datagrams` cannot reach lies behind DTLS and SRTP; here a sender and a receiver have real keys.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +18,7 @@ use str0m::rtp::{ExtensionValues, RtpWrite};
 
 use crate::bytes::Bytes;
 use crate::client::{self, Client};
-use crate::requests;
-use crate::rooms::origin;
+use crate::common::{self, origin};
 
 const MAX_STEPS: usize = 120;
 /// A handshake without loss takes about ten.
@@ -28,7 +28,7 @@ const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1
 
 /// The streams the sender declares: producer, SSRC, payload type, and whether the payload is passed on unchanged.
 const STREAMS: [(usize, u32, u8, bool); 6] = [
-    (0, 1000, client::OPUS, true),
+    (0, 1000, common::OPUS, true),
     (1, 2000, client::VP8.0, false),
     (1, 2001, client::VP8.0, false),
     (1, 2002, client::VP8.0, false),
@@ -68,8 +68,20 @@ struct World {
     sent: Vec<Vec<u8>>,
     /// The SSRCs of consumers whose payloads are passed on unchanged.
     unchanged: Vec<u32>,
-    /// The consumer of the microphone: its SSRC, whether its producer is paused, whether it is.
-    microphone: (u32, bool, bool),
+    microphone: Microphone,
+}
+
+/// The stream of sound, whose every packet ends with its number.
+#[derive(Default)]
+struct Microphone {
+    /// Of the consumer.
+    ssrc: u32,
+    producer_paused: bool,
+    consumer_paused: bool,
+    /// Packets sent so far.
+    count: u32,
+    /// The numbers of those that were sent during a pause.
+    silenced: HashSet<u32>,
 }
 
 impl World {
@@ -82,7 +94,7 @@ impl World {
         let receiver = connect(&mut sfu, 2, Direction::Recv, now);
         let positions = [(1, 0); STREAMS.len()];
         let mut world =
-            Self { sfu, now, sender, receiver, positions, sent: Vec::new(), unchanged: Vec::new(), microphone: (0, false, false) };
+            Self { sfu, now, sender, receiver, positions, sent: Vec::new(), unchanged: Vec::new(), microphone: Microphone::default() };
         for producer in 0..PRODUCERS {
             world.produce(producer);
             world.consume(producer);
@@ -140,7 +152,7 @@ impl World {
             self.unchanged.push(ssrc);
         }
         if n == 0 {
-            self.microphone.0 = ssrc;
+            self.microphone.ssrc = ssrc;
         }
         let mid = Mid::from(format!("c{n}").as_str());
         let declared = if n == 0 { str0m::media::MediaKind::Audio } else { str0m::media::MediaKind::Video };
@@ -177,14 +189,21 @@ impl World {
         let jump = bytes.byte();
         position.0 += if jump < 32 { u64::from(jump) * 100 } else { 1 };
         position.1 = position.1.wrapping_add(u32::from(jump) * 97);
-        let payload = bytes.take(usize::from(jump) % 48 + 1).to_vec();
+        let mut payload = bytes.take(usize::from(jump) % 48 + 1).to_vec();
+        if *pt == common::OPUS {
+            self.microphone.count += 1;
+            payload.extend(self.microphone.count.to_be_bytes());
+            if self.microphone.producer_paused || self.microphone.consumer_paused {
+                self.microphone.silenced.insert(self.microphone.count);
+            }
+        }
         if *unchanged {
             self.sent.push(payload.clone());
         }
         let level = bytes.byte();
         let extensions = ExtensionValues {
-            audio_level: (pt == &client::OPUS).then(|| -i8::try_from(level & 0x7f).unwrap_or(0)),
-            voice_activity: (pt == &client::OPUS).then_some(level & 0x80 != 0),
+            audio_level: (pt == &common::OPUS).then(|| -i8::try_from(level & 0x7f).unwrap_or(0)),
+            voice_activity: (pt == &common::OPUS).then_some(level & 0x80 != 0),
             ..ExtensionValues::default()
         };
         let packet = RtpWrite::new((*pt).into(), position.0.into(), position.1, self.now, payload)
@@ -200,8 +219,8 @@ impl World {
         let paused = bytes.flag();
         let of_producer = bytes.flag();
         match (n, of_producer) {
-            (0, true) => self.microphone.1 = paused,
-            (0, false) => self.microphone.2 = paused,
+            (0, true) => self.microphone.producer_paused = paused,
+            (0, false) => self.microphone.consumer_paused = paused,
             _ => {}
         }
         let command = if of_producer {
@@ -245,19 +264,6 @@ impl World {
 
     /// Carries what both clients have sent to the server, and its answers back.
     fn exchange(&mut self) {
-        let heard = self.heard();
-        self.carry();
-        // Sound is never repaired, so nothing of it may come late.
-        let (_, producer_paused, consumer_paused) = self.microphone;
-        assert!(self.heard() == heard || !(producer_paused || consumer_paused), "a paused microphone is heard");
-    }
-
-    /// How many packets of the microphone have arrived.
-    fn heard(&self) -> usize {
-        self.receiver.received.iter().filter(|packet| *packet.header.ssrc == self.microphone.0).count()
-    }
-
-    fn carry(&mut self) {
         for client in [&mut self.sender, &mut self.receiver] {
             for bytes in std::mem::take(&mut client.outbox) {
                 let datagram = Datagram { protocol: Protocol::Udp, local: SERVER, remote: client.address, bytes: &bytes };
@@ -276,12 +282,19 @@ impl World {
         }
     }
 
-    /// Where nothing is to be rewritten, what arrives is what was sent.
+    /// The numbers of the packets of sound that arrived.
+    fn heard(&self) -> impl Iterator<Item = u32> {
+        let sound = self.receiver.received.iter().filter(|packet| *packet.header.ssrc == self.microphone.ssrc);
+        sound.filter_map(|packet| packet.payload.last_chunk().copied().map(u32::from_be_bytes))
+    }
+
     fn check_received(&self) {
         let unchanged = self.receiver.received.iter().filter(|packet| self.unchanged.contains(&*packet.header.ssrc));
         for packet in unchanged {
             assert!(self.sent.iter().any(|sent| *sent == *packet.payload), "a payload arrived that nobody sent");
         }
+        let leaked = self.heard().find(|number| self.microphone.silenced.contains(number));
+        assert!(leaked.is_none(), "packet {leaked:?} of a paused microphone is heard");
     }
 }
 
@@ -307,13 +320,13 @@ fn consumer(n: usize) -> ConsumerId {
 /// Parameters of one of the producers, with the router's own numbers.
 fn parameters(n: usize, ssrcs: &[u32]) -> RtpParameters {
     let pts = [
-        (client::OPUS, None),
+        (common::OPUS, None),
         (client::VP8.0, Some(client::VP8.1)),
         (client::VP9.0, Some(client::VP9.1)),
         (client::H264.0, Some(client::H264.1)),
     ];
-    let (media, rtx) = pts.get(n).copied().unwrap_or((client::OPUS, None));
-    let codecs = requests::codecs(|pt| pt == media || Some(pt) == rtx);
+    let (media, rtx) = pts.get(n).copied().unwrap_or((common::OPUS, None));
+    let codecs = common::codecs(|pt| pt == media || Some(pt) == rtx);
     let header_extensions = ortc::router_capabilities().header_extensions.into_iter();
     let kind = if n == 0 { MediaKind::Audio } else { MediaKind::Video };
     let header_extensions = header_extensions
@@ -325,7 +338,7 @@ fn parameters(n: usize, ssrcs: &[u32]) -> RtpParameters {
         rtx: rtx.map(|_| RtxEncoding { ssrc: ssrc + RTX_OFFSET }),
         ..RtpEncoding::default()
     });
-    RtpParameters { mid: Some(n.to_string()), codecs, header_extensions, encodings: encodings.collect(), ..requests::opus() }
+    RtpParameters { mid: Some(n.to_string()), codecs, header_extensions, encodings: encodings.collect(), ..common::opus() }
 }
 
 #[cfg(test)]
@@ -336,7 +349,7 @@ mod tests {
     #[test]
     fn the_seeds_reach_the_receiver() {
         let speech = play(include_bytes!("../../../fuzz/seeds/media/speech"));
-        assert!(speech.heard() >= 10, "{:?}", speech.sfu.stats());
+        assert!(speech.heard().count() >= 10, "{:?}", speech.sfu.stats());
         let pictures = play(include_bytes!("../../../fuzz/seeds/media/simulcast"));
         assert!(pictures.sfu.stats().rtp_forwarded > 2, "{:?}", pictures.sfu.stats());
         assert!(pictures.sfu.stats().key_frame_requests > 0, "{:?}", pictures.sfu.stats());

@@ -6,7 +6,7 @@ use parlor_proto::{Error, ErrorCode, MediaKind, Request};
 use parlor_sfu::ortc::{self, ConsumerStreams, ProducerFormat};
 use serde_json::Value;
 
-use crate::requests;
+use crate::common;
 
 /// Above every refusal the codec makes: a sentence, a field's path and a shortened reason. What a hostile payload
 /// contains must not come back, or reach a log, at length.
@@ -64,7 +64,7 @@ fn check_consumed(kind: MediaKind, format: &ProducerFormat, theirs: &RtpCapabili
 fn router_formats() -> Vec<(MediaKind, ProducerFormat)> {
     let codecs = ortc::router_capabilities().codecs.into_iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
     let formats = codecs.filter_map(|codec| {
-        let mut rtp = requests::opus();
+        let mut rtp = common::opus();
         for used in &mut rtp.codecs {
             used.mime_type.clone_from(&codec.mime_type);
             used.clock_rate = codec.clock_rate;
