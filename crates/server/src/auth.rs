@@ -35,10 +35,31 @@ impl std::fmt::Debug for Authenticator {
     }
 }
 
+/// A verified token: who a connection is, and for how long it may enter channels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pass {
+    /// Who.
+    pub identity: Identity,
+    /// Seconds since 1970.
+    expires: u64,
+}
+
+impl Pass {
+    /// Whether the token is still valid. A join asks again (features 3); a call that is under way goes on.
+    pub fn check(&self) -> Result<(), Error> {
+        self.check_at(jsonwebtoken::get_current_timestamp())
+    }
+
+    fn check_at(&self, now: u64) -> Result<(), Error> {
+        if now.saturating_sub(CLOCK_LEEWAY) > self.expires { Err(refused(EXPIRED)) } else { Ok(()) }
+    }
+}
+
 /// What is read of a token; times, issuer and audience are checked by the library.
 #[derive(Debug, Deserialize)]
 struct Claims {
     sub: String,
+    exp: f64,
     name: Option<String>,
     #[serde(default)]
     pro: bool,
@@ -100,13 +121,15 @@ impl Authenticator {
     }
 
     /// Verifies a token; the identity in it is the session's for good.
-    pub fn verify(&self, token: &str) -> Result<Identity, Error> {
+    pub fn verify(&self, token: &str) -> Result<Pass, Error> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(refused("the token is too long"));
         }
         let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).map_err(|e| refused(reason(e.kind())))?;
-        let Claims { sub, name, pro, .. } = token.claims;
-        identity(&sub, name.as_deref(), pro).map_err(|what| refused(&what))
+        let Claims { sub, exp, name, pro } = token.claims;
+        let identity = identity(&sub, name.as_deref(), pro).map_err(|what| refused(&what))?;
+        // RFC 7519 allows a fraction; the cast saturates, and the library has refused what is in the past.
+        Ok(Pass { identity, expires: exp as u64 })
     }
 
     /// Issues a token, for `POST /api/dev/token`.
@@ -142,10 +165,12 @@ fn refused(reason: &str) -> Error {
     Error::new(ErrorCode::Unauthenticated).with("reason", reason)
 }
 
+const EXPIRED: &str = "the token has expired";
+
 /// What an honest client may know of why its token was refused.
 const fn reason(kind: &ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ExpiredSignature => EXPIRED,
         ErrorKind::ImmatureSignature => "the token is not valid yet",
         ErrorKind::InvalidIssuer => "the token is of another issuer",
         ErrorKind::InvalidAudience => "the token is for another audience",
@@ -201,7 +226,7 @@ mod tests {
     #[test]
     fn an_issued_token_verifies() {
         let auth = Authenticator::new(&with(|a| (a.issuer, a.audience) = ("host".into(), "parlor".into())), true).expect("strong");
-        let identity = auth.verify(&auth.issue("alice", Some("Alice"), true).expect("issued")).expect("valid");
+        let identity = auth.verify(&auth.issue("alice", Some("Alice"), true).expect("issued")).expect("valid").identity;
         assert_eq!((identity.user.as_str(), identity.name.as_str(), identity.tier), ("alice", "Alice", Tier::Pro));
     }
 
@@ -209,7 +234,7 @@ mod tests {
     fn the_name_defaults_to_the_user_id() {
         let auth = Authenticator::new(&with(|_| ()), false).expect("strong");
         let token = sign(&Header::default(), &serde_json::json!({"sub": "bob", "exp": hour(1)}), SECRET);
-        assert_eq!(auth.verify(&token).expect("valid").name, "bob");
+        assert_eq!(auth.verify(&token).expect("valid").identity.name, "bob");
     }
 
     #[test]
@@ -235,6 +260,15 @@ mod tests {
         ] {
             assert_eq!(auth.verify(&token).map_err(|e| e.code), Err(ErrorCode::Unauthenticated), "{what}");
         }
+    }
+
+    #[test]
+    fn a_pass_is_checked_again_with_the_same_leeway() {
+        let auth = Authenticator::new(&with(|_| ()), false).expect("strong");
+        let exp = u64::try_from(hour(1)).expect("fits");
+        let pass = auth.verify(&sign(&Header::default(), &serde_json::json!({"sub": "bob", "exp": exp}), SECRET)).expect("valid");
+        assert!(pass.check_at(exp + CLOCK_LEEWAY).is_ok());
+        assert_eq!(pass.check_at(exp + CLOCK_LEEWAY + 1).map_err(|e| e.code), Err(ErrorCode::Unauthenticated));
     }
 
     #[test]

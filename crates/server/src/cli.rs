@@ -139,6 +139,9 @@ fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
         // Before anything is started: a signal from now on ends the server in order.
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let server = Server::start(config, options).await?;
+        if options.dev && server.http_addresses().iter().any(|address| !address.ip().is_loopback()) {
+            tracing::warn!("development mode on an address that others can reach: everybody who does gets any name and the pro tier");
+        }
         println!("Parlor is ready: {}", server.url());
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted?,

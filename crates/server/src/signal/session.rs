@@ -11,7 +11,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlor_proto::codec::socketio as dialect;
 use parlor_proto::event::Reply;
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{ChannelId, Culprit, Error, ErrorCode, Identity, Request, SessionId};
+use parlor_proto::{ChannelId, Culprit, Error, ErrorCode, Request, SessionId};
 use parlor_rooms::RequestId;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::packet;
 use super::socketio::Connection;
+use crate::auth::Pass;
 use crate::rooms::{Broadcast, JoinWish, Peer, Registry, RoomHandle};
 
 /// Requests of a session that wait for an answer. Entering a full room with three tracks each is 75 `consume`
@@ -40,7 +41,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// One authenticated connection.
 pub struct Session {
     id: SessionId,
-    identity: Identity,
+    pass: Pass,
     socket: Arc<Socket<Connection>>,
     requests: mpsc::Sender<(RequestId, Request)>,
     pending: Mutex<HashMap<RequestId, Pending>>,
@@ -67,7 +68,7 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Starts a session; its task ends when [`Session::end`] is called.
     pub fn start(
-        identity: Identity,
+        pass: Pass,
         socket: Arc<Socket<Connection>>,
         registry: Arc<Registry>,
         finished: impl FnOnce(SessionId) + Send + 'static,
@@ -76,7 +77,7 @@ impl Session {
         let limiter = |rate, burst| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
         let session = Arc::new(Self {
             id: SessionId::from_random(rand::random()),
-            identity,
+            pass,
             socket,
             requests,
             pending: Mutex::default(),
@@ -126,6 +127,8 @@ impl Session {
         let request = match arguments.as_slice() {
             _ if binary => Err(Error::invalid("", "binary attachments are not taken")),
             [payload @ Value::Object(_)] => dialect::decode_request(event, payload),
+            // Where nothing is needed, nothing need be sent; where something is, the error names the field.
+            [] => dialect::decode_request(event, &Value::Object(serde_json::Map::new())),
             _ => Err(Error::invalid("", "the payload must be one JSON object")),
         };
         match request {
@@ -261,7 +264,7 @@ impl Runner {
             && room.disconnect(self.session.id).await
             && !clean
         {
-            self.registry.left_uncleanly(&self.session.identity.user);
+            self.registry.left_uncleanly(&self.session.pass.identity.user);
         }
     }
 
@@ -280,7 +283,7 @@ impl Runner {
     }
 
     async fn join(&mut self, id: RequestId, channel: &ChannelId, capabilities: Option<Arc<RtpCapabilities>>) {
-        let admission = match self.registry.admit(channel, &self.session.identity.user) {
+        let admission = match self.session.pass.check().and_then(|()| self.registry.admit(channel, &self.session.pass.identity.user)) {
             Ok(admission) => admission,
             Err(error) => return self.session.reply(id, Err(error)),
         };
@@ -288,7 +291,7 @@ impl Runner {
         if let Some(room) = self.room.take_if(|room| room.channel() != admission.channel()) {
             room.disconnect(self.session.id).await;
         }
-        let wish = JoinWish { request: id, identity: self.session.identity.clone(), capabilities };
+        let wish = JoinWish { request: id, identity: self.session.pass.identity.clone(), capabilities };
         // In a task of its own: when the time is up it goes on, and what it still achieves can be undone.
         let (registry, peer) = (Arc::clone(&self.registry), self.peer());
         let mut joining = tokio::spawn(async move { registry.join(peer, &admission, wish).await });

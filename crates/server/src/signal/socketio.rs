@@ -13,12 +13,12 @@ use engineioxide::config::EngineIoConfig;
 use engineioxide::handler::EngineIoHandler;
 use engineioxide::layer::EngineIoLayer;
 use engineioxide::{DisconnectReason, Socket, Str};
-use parlor_proto::{Error, ErrorCode, Identity, SessionId, limits};
+use parlor_proto::{Error, ErrorCode, SessionId, limits};
 use serde::Deserialize;
 
 use super::packet::{self, Packet};
 use super::session::Session;
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Pass};
 use crate::rooms::Registry;
 
 /// The path clients connect to.
@@ -104,13 +104,13 @@ impl SocketIo {
             return;
         }
         match self.authenticate(auth) {
-            Ok(identity) => {
+            Ok(pass) => {
                 let shared = self.clone();
                 let registry = Arc::clone(&self.0.registry);
                 // Held over the start, so that a session that ends at once is not added after its removal.
                 let mut sessions = self.sessions_lock();
                 let finished = move |id| drop(shared.sessions_lock().remove(&id));
-                let session = Session::start(identity, Arc::clone(socket), registry, finished);
+                let session = Session::start(pass, Arc::clone(socket), registry, finished);
                 sessions.insert(crate::rooms::Peer::id(&*session), Arc::clone(&session));
                 *slot = Some(session);
                 let _ = socket.emit(packet::connected(&socket.id.to_string()));
@@ -125,7 +125,7 @@ impl SocketIo {
         }
     }
 
-    fn authenticate(&self, auth: &str) -> Result<Identity, Error> {
+    fn authenticate(&self, auth: &str) -> Result<Pass, Error> {
         #[derive(Deserialize)]
         struct Auth {
             token: String,

@@ -36,7 +36,6 @@ async fn every_malformed_payload_is_refused_and_the_session_goes_on() {
         ("voice:join", "{\"channelId\":\"a\\u0000b\"}"),
         ("voice:join", "{\"channelId\":{\"a\":1}}"),
         ("voice:join", "{\"channelId\":-1}"),
-        ("voice:leave", ""),
         ("voice:rtc:pauseProducer", "{}"),
         ("voice:rtc:pauseProducer", "{\"producerId\":7}"),
         ("voice:state:update", "{\"muted\":\"yes\"}"),
@@ -49,6 +48,15 @@ async fn every_malformed_payload_is_refused_and_the_session_goes_on() {
         assert_refused(&answer, "INVALID_REQUEST");
     }
     assert_alive(&mut client).await;
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_request_that_needs_nothing_may_come_without_an_argument() {
+    let server = dev_server().await;
+    let (mut client, _) = Client::joined(&server, "alice", "lobby").await;
+    assert!(client.request_raw("voice:rtc:getRouterRtpCapabilities", "").await["rtpCapabilities"].is_object());
+    assert_eq!(client.request_raw("voice:leave", "").await["channelId"], "lobby");
     server.shut_down().await;
 }
 
@@ -177,6 +185,31 @@ async fn a_bad_token_is_refused_with_the_error_object() {
         stubborn.send("40{\"token\":\"x\"}").await;
     }
     stubborn.closed().await;
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_no_call_but_opens_no_other() {
+    const SECRET: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c";
+    let mut config = test_config();
+    config.auth.secret = Secret::new(SECRET.into());
+    let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
+    // Past already, and valid only by the 30 s that clocks may differ: the end of it is a moment away.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let claims = json!({"sub": "alice", "exp": now - 29});
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("signs");
+    let mut client = Client::open(&server).await;
+    assert!(client.authenticate(&token).await.starts_with("40{"));
+    assert_eq!(client.request("voice:join", json!({"channelId": "lobby"})).await["channelId"], "lobby");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    // A join of the channel one is in takes nothing away; its code tells whether the token still counts.
+    while client.request("voice:join", json!({"channelId": "lobby"})).await["code"] != "UNAUTHENTICATED" {
+        assert!(std::time::Instant::now() < deadline, "the token never expired");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(client.request("voice:rtc:getRouterRtpCapabilities", json!({})).await["rtpCapabilities"].is_object());
+    assert_refused(&client.request("voice:join", json!({"channelId": "den"})).await, "UNAUTHENTICATED");
     server.shut_down().await;
 }
 

@@ -51,6 +51,23 @@ fn what_is_wrong_is_said_and_the_exit_code_is_not_zero() {
 }
 
 #[test]
+fn development_mode_in_reach_of_others_is_warned_of() {
+    for (listen, warned) in [("127.0.0.1:0", false), ("0.0.0.0:0", true)] {
+        let arguments =
+            ["serve", "--dev", "--http-listen", listen, "--media-port", "0", "--media-workers", "1", "--listen-ip", "127.0.0.1"];
+        let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+        assert!(line.starts_with("Parlor is ready"), "{line}");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("ends");
+        let output = child.wait_with_output().expect("ends");
+        let err = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(err.contains("any name and the pro tier"), warned, "{listen}: {err}");
+    }
+}
+
+#[test]
 fn it_says_one_line_when_it_is_ready_and_ends_with_zero_on_sigterm() {
     let arguments = ["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
     let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
