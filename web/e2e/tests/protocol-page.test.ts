@@ -79,7 +79,18 @@ describe('the client printed in the protocol page', () => {
 
   it('passes the type checker', TIMEOUT, () => {
     const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-    const options = ['--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler'];
+    const options = [
+      '--ignoreConfig',
+      '--noEmit',
+      '--strict',
+      '--skipLibCheck',
+      '--target',
+      'es2022',
+      '--module',
+      'esnext',
+      '--moduleResolution',
+      'bundler',
+    ];
     execFileSync(process.execPath, [tsc, ...options, '--lib', 'es2022,dom', SAMPLE], { stdio: 'inherit' });
   });
 
