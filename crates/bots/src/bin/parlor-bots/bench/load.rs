@@ -56,6 +56,9 @@ pub struct Row {
     pub packets_in: f64,
     /// Packets the bots received, per second.
     pub packets_out: f64,
+    /// Of what the bots sent, how much arrived within the window, in percent. Clearly less than 100 without loss means
+    /// that the server is saturated and packets wait in it.
+    pub kept_up_percent: f64,
     /// Share of packets lost on the way, in percent.
     pub lost_percent: f64,
     /// Server processor time per forwarded packet, in the program.
@@ -143,11 +146,13 @@ impl Load {
             let received = (after.received - before.received) as f64;
             let lost = after.lost.saturating_sub(before.lost) as f64;
             let cpu = after.server.since(before.server);
+            let due = (after.sent - before.sent) as f64 * self.destinations() as f64;
             Row {
                 name: self.name(),
                 participants: self.people(),
                 packets_in: (after.sent - before.sent) as f64 / seconds,
                 packets_out: received / seconds,
+                kept_up_percent: 100.0 * received / due.max(1.0),
                 lost_percent: 100.0 * lost / (received + lost).max(1.0),
                 user_us: cpu.user.as_secs_f64() * 1e6 / received.max(1.0),
                 system_us: cpu.system.as_secs_f64() * 1e6 / received.max(1.0),

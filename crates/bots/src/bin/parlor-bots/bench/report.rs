@@ -11,6 +11,8 @@ use super::load::Row;
 
 /// Above this load the bots themselves may have caused loss and delay, in percent of a core.
 const BOTS_BUSY: f64 = 85.0;
+/// Below this share of what was sent, the server did not keep up, in percent.
+const KEPT_UP: f64 = 97.0;
 
 /// Everything measured in one run.
 #[derive(Clone, Debug, Serialize)]
@@ -71,6 +73,17 @@ impl fmt::Display for Report {
     }
 }
 
+/// What a reader has to know before believing a row.
+fn remark(row: &Row) -> String {
+    if row.bots_cpu_percent > BOTS_BUSY || row.skipped_frames > 0 {
+        format!("  (the bots did not keep up: {} frames not sent)", row.skipped_frames)
+    } else if row.kept_up_percent < KEPT_UP {
+        format!("  (saturated: forwards {:.0}% of what arrives, the rest waits)", row.kept_up_percent)
+    } else {
+        String::new()
+    }
+}
+
 impl Report {
     fn write_loads(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nForwarding, {:.0} s each; µs are server processor time per forwarded packet:", self.window_s)?;
@@ -96,7 +109,7 @@ impl Report {
                 row.memory_kib,
                 row.bots_cpu_percent,
                 row.opened_streams,
-                if row.bots_cpu_percent > BOTS_BUSY || row.skipped_frames > 0 { "  (the bots were the bottleneck)" } else { "" },
+                remark(row),
             )?;
         }
         writeln!(f, "server, bots: load in percent of a core. timed: streams decrypted for delays, of all;")?;

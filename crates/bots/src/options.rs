@@ -1,0 +1,82 @@
+//! What a bot is and sends.
+
+use parlor_proto::media::Source;
+
+use crate::source::VideoCodec;
+use crate::token::TokenSource;
+
+/// Who joins where, and how.
+#[derive(Clone, Debug)]
+pub struct BotOptions {
+    /// `http://host:port`.
+    pub server: String,
+    /// The channel to join.
+    pub channel: String,
+    /// The user to be.
+    pub user: String,
+    /// May send video.
+    pub pro: bool,
+    /// Where the token comes from.
+    pub token: TokenSource,
+    /// Media over TCP instead of UDP.
+    pub tcp: bool,
+    /// Consume whatever is announced.
+    pub consume: bool,
+    /// Share of the media packets lost, both ways, in percent.
+    pub loss_percent: u8,
+    /// How many streams are decrypted and looked into. The others are counted by their clear headers, which
+    /// costs a fraction; their feedback is not sent.
+    pub open_streams: usize,
+}
+
+impl BotOptions {
+    /// A pro user who consumes everything over UDP, with a token of the development route.
+    #[must_use]
+    pub fn new(server: &str, channel: &str, user: &str) -> Self {
+        Self {
+            server: server.trim_end_matches('/').to_owned(),
+            channel: channel.to_owned(),
+            user: user.to_owned(),
+            pro: true,
+            token: TokenSource::Development,
+            tcp: false,
+            consume: true,
+            loss_percent: 0,
+            open_streams: usize::MAX,
+        }
+    }
+}
+
+/// Sound to send.
+#[derive(Clone, Copy, Debug)]
+pub struct AudioOptions {
+    /// Bytes of a 20 ms frame.
+    pub bytes: usize,
+    /// Level said in the packets, in dBov.
+    pub level: i8,
+}
+
+impl Default for AudioOptions {
+    fn default() -> Self {
+        Self { bytes: 100, level: -25 }
+    }
+}
+
+/// Picture to send.
+#[derive(Clone, Debug)]
+pub struct VideoOptions {
+    /// How it is packed.
+    pub codec: VideoCodec,
+    /// Camera or screen.
+    pub source: Source,
+    /// Bit/s of each simulcast layer from small to large; one means no simulcast.
+    pub bitrates: Vec<u32>,
+    /// Temporal layers of each, 1 to 3.
+    pub temporal_layers: u8,
+}
+
+impl Default for VideoOptions {
+    fn default() -> Self {
+        Self { codec: VideoCodec::Vp8, source: Source::Camera, bitrates: vec![1_500_000], temporal_layers: 1 }
+    }
+}
