@@ -12,7 +12,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Browser, Camera, World, assert_contiguous, fixtures, speak};
+use common::{Browser, Camera, Sending, World, assert_contiguous, fixtures, speak};
 use parlor_proto::media::MediaKind;
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_testkit::link::Conditions;
@@ -46,6 +46,33 @@ fn sound_arrives_as_it_was_sent() {
     }
     let times: Vec<u32> = received.iter().map(|packet| packet.header.timestamp).collect();
     assert!(times.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 960));
+}
+
+/// The pacer below gives out one packet a turn: turns must not be rationed while there is something to send.
+#[test]
+fn what_many_say_at_once_reaches_a_receiver_at_once() {
+    const TALKERS: u32 = 16;
+    let mut world = World::new();
+    let router = world.router();
+    let bob = world.connected(router, Direction::Recv);
+    let talkers: Vec<(usize, u32)> = (1..=TALKERS).map(|n| (world.connected(router, Direction::Send), n * 1_111)).collect();
+    for (talker, ssrc) in &talkers {
+        let producer = world.produce(*talker, MediaKind::Audio, &fixtures::audio("0", *ssrc));
+        world.consume(bob, producer);
+    }
+    for seq in 0..50 {
+        let now = world.now();
+        for (talker, ssrc) in &talkers {
+            let timestamp = seq as u32 * 960;
+            let sending =
+                Sending { ssrc: *ssrc, payload_type: 111, seq, timestamp, marker: false, audio_level: Some(-30), payload: &[1, 2, 3] };
+            world.clients[*talker].send(&sending, now);
+        }
+        let before = world.clients[bob].received.len();
+        // Both links together take all of this but a millisecond.
+        world.run(2 * Conditions::GOOD.delay + Duration::from_millis(1));
+        assert_eq!(world.clients[bob].received.len() - before, TALKERS as usize, "packet {seq} of everybody");
+    }
 }
 
 #[test]

@@ -221,9 +221,9 @@ impl World {
                 let protocol = self.clients[index].protocol;
                 let datagram = Datagram { protocol, local: sfu_address(), remote, bytes: &bytes };
                 self.sfu.handle_datagram(datagram, now);
-                self.collect();
             }
         }
+        // As a media thread does it: what arrived together is handled whole, then sent.
         self.collect();
     }
 
