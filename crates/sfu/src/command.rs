@@ -200,7 +200,10 @@ impl Sfu {
             paused: new.paused,
             max_bitrate: new.max_bitrate,
             limit: Limit::new(new.max_bitrate, now),
-            layers: (0_u32..).zip(&new.rtp.encodings).map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, now)).collect(),
+            layers: (0_u32..)
+                .zip(&new.rtp.encodings)
+                .map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, new.max_bitrate, now))
+                .collect(),
             consumers: Vec::new(),
             level: Level::default(),
         });

@@ -11,6 +11,17 @@ use crate::transport::Section;
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
 
+/// Whether a decoder can start with a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Start {
+    None,
+    /// It begins a key frame.
+    KeyFrame,
+    /// It begins a key frame of which later packets came, and were left out, before it (it was lost and repaired):
+    /// a receiver who started here would wait for those in vain.
+    LateKeyFrame,
+}
+
 /// One consumer.
 pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
@@ -72,18 +83,27 @@ impl Consumer {
         }
     }
 
-    /// Whether a packet of `layer` is to be sent; `key` if a decoder can begin with it.
-    pub(crate) fn takes(&mut self, layer: u8, key: bool) -> bool {
-        if self.target == layer && self.current != Some(layer) && key {
-            match self.last_layer == Some(layer) {
-                true => self.rewriter.skip(),
-                false => self.rewriter.switch(),
+    /// Whether a packet of `layer` is to be sent.
+    pub(crate) fn takes(&mut self, layer: u8, start: Start) -> bool {
+        if self.target == layer && self.current != Some(layer) {
+            match start {
+                Start::None => {}
+                Start::KeyFrame => self.begin(layer),
+                // Asked for again at once.
+                Start::LateKeyFrame => self.asked = None,
             }
-            self.current = Some(layer);
-            self.last_layer = Some(layer);
-            self.asked = None;
         }
         self.current == Some(layer)
+    }
+
+    fn begin(&mut self, layer: u8) {
+        match self.last_layer == Some(layer) {
+            true => self.rewriter.skip(),
+            false => self.rewriter.switch(),
+        }
+        self.current = Some(layer);
+        self.last_layer = Some(layer);
+        self.asked = None;
     }
 
     pub(crate) fn current(&self) -> Option<u8> {

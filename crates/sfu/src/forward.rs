@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use parlor_proto::media::MediaKind;
 
+use crate::consumer::Start;
 use crate::ortc::Codec;
 use crate::payload::{Vp8Descriptor, begins_key_frame};
 use crate::rewrite::Incoming;
@@ -15,7 +16,7 @@ struct Passing<'a> {
     packet: &'a MediaPacket,
     layer: u8,
     kind: MediaKind,
-    begins_key_frame: bool,
+    start: Start,
     vp8: Option<Vp8Descriptor>,
     now: Instant,
 }
@@ -41,18 +42,23 @@ impl Sfu {
         };
         self.stats.rtp_in += 1;
         let Some(stream) = producer.layers.get_mut(usize::from(layer)) else { return };
-        stream.meter.add(packet.payload.len(), now);
-        stream.last_packet = Some(now);
+        let late = stream.arrived(packet.seq, now);
         if !producer.limit.admit(packet.payload.len(), now) {
             self.stats.drops.over_bitrate += 1;
             return;
         }
+        // What is not passed on takes no room at any receiver.
+        stream.meter.add(packet.payload.len(), now);
         if producer.paused {
             return;
         }
         let codec = producer.format.codec;
-        let begins_key_frame = begins_key_frame(codec, &packet.payload);
-        if begins_key_frame {
+        let start = match (begins_key_frame(codec, &packet.payload), late) {
+            (false, _) => Start::None,
+            (true, false) => Start::KeyFrame,
+            (true, true) => Start::LateKeyFrame,
+        };
+        if start == Start::KeyFrame {
             stream.requests.satisfied();
         }
         if let Some((level, _)) = packet.extensions.audio_level {
@@ -60,7 +66,7 @@ impl Sfu {
         }
         let rewrites_vp8 = codec == Codec::Vp8 && producer.is_simulcast();
         let vp8 = rewrites_vp8.then(|| Vp8Descriptor::parse(&packet.payload)).flatten();
-        self.fan_out(index, &Passing { packet, layer, kind: codec.kind(), begins_key_frame, vp8, now });
+        self.fan_out(index, &Passing { packet, layer, kind: codec.kind(), start, vp8, now });
     }
 
     fn fan_out(&mut self, producer: usize, passing: &Passing<'_>) {
@@ -75,10 +81,15 @@ impl Sfu {
     fn send(&mut self, index: usize, passing: &Passing<'_>) {
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
-        if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.begins_key_frame) {
+        if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
             return;
         }
         let packet = passing.packet;
+        // A decoder that is not shown the hole would go on from pictures it never got.
+        if passing.kind == MediaKind::Video && passing.start != Start::KeyFrame && consumer.rewriter.jumps(packet.seq) {
+            consumer.interrupt();
+            return;
+        }
         let incoming = Incoming { seq: packet.seq, timestamp: packet.timestamp, arrival: passing.now };
         let Some(numbers) = consumer.rewriter.rewrite(incoming, passing.vp8) else { return };
         let write = Write {
@@ -136,8 +147,11 @@ impl Sfu {
 
     /// The consumers of a layer whose encoder was replaced begin again with a key frame.
     fn source_replaced(&mut self, producer: usize, layer: u8) {
-        let Some(consumers) = self.producers.get(producer).map(|producer| &producer.consumers) else { return };
-        for index in consumers {
+        let Some(producer) = self.producers.get_mut(producer) else { return };
+        if let Some(stream) = producer.layers.get_mut(usize::from(layer)) {
+            stream.source_replaced();
+        }
+        for index in &producer.consumers {
             if let Some(consumer) = self.consumers.get_mut(*index) {
                 consumer.source_replaced(layer);
             }

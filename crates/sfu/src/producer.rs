@@ -39,14 +39,30 @@ pub(crate) struct Layer {
     pub(crate) meter: Meter,
     pub(crate) requests: Requests,
     pub(crate) last_packet: Option<Instant>,
+    /// Highest sequence number that arrived.
+    highest: Option<u64>,
     expected: u64,
 }
 
 impl Layer {
-    /// `position` counts from the smallest; `announced` is what the client said it would use at the most.
-    pub(crate) fn new(position: u32, announced: Option<u64>, now: Instant) -> Self {
-        let expected = announced.unwrap_or(SMALLEST_LAYER_BITRATE << (2 * position.min(8)));
-        Self { meter: Meter::new(now), requests: Requests::default(), last_packet: None, expected }
+    /// `position` counts from the smallest; `announced` is what the client said it would use at the most. It may
+    /// say anything: more than it is allowed is never expected.
+    pub(crate) fn new(position: u32, announced: Option<u64>, allowed: u32, now: Instant) -> Self {
+        let expected = announced.unwrap_or(SMALLEST_LAYER_BITRATE << (2 * position.min(8))).min(u64::from(allowed));
+        Self { meter: Meter::new(now), requests: Requests::default(), last_packet: None, highest: None, expected }
+    }
+
+    /// Notes that a packet arrived; true if a later one arrived before it.
+    pub(crate) fn arrived(&mut self, seq: u64, now: Instant) -> bool {
+        self.last_packet = Some(now);
+        let late = self.highest.is_some_and(|highest| seq < highest);
+        self.highest = self.highest.max(Some(seq));
+        late
+    }
+
+    /// Another encoder sends from now on, with numbers of its own.
+    pub(crate) fn source_replaced(&mut self) {
+        self.highest = None;
     }
 
     /// Its bitrate; 0 while it is off. What is expected of it, until it is measured.

@@ -94,10 +94,14 @@ impl Rewriter {
         self.new_source = true;
     }
 
+    /// Whether so much is missing before a packet that the hole would be closed: nobody behind it could tell.
+    pub(crate) fn jumps(&self, seq: u64) -> bool {
+        !self.broken && seq > self.run_last.saturating_add(MAX_GAP)
+    }
+
     /// The numbers to send a packet with; `None` for one that is older than the present run.
     pub(crate) fn rewrite(&mut self, packet: Incoming, vp8: Option<Vp8Descriptor>) -> Option<Outgoing> {
-        let jumped = !self.broken && packet.seq > self.run_last.saturating_add(MAX_GAP);
-        if self.broken || jumped {
+        if self.broken || self.jumps(packet.seq) {
             self.begin_run(packet, vp8);
         } else if packet.seq < self.run_start {
             return None;
@@ -129,6 +133,9 @@ impl Rewriter {
                 self.vp8.picture_offset = self.vp8.last_picture.wrapping_add(1).wrapping_sub(picture);
                 self.vp8.tl0_offset = self.vp8.last_tl0.wrapping_add(1).wrapping_sub(descriptor.tl0_index.unwrap_or(0));
             }
+        } else if let Some(picture) = vp8.and_then(|descriptor| descriptor.picture_id) {
+            // The encoder counted on, for however long nothing of it was sent: that is not to be taken for a late picture.
+            self.vp8.last_picture = picture.wrapping_add(self.vp8.picture_offset).wrapping_sub(1);
         }
         self.broken = false;
         self.new_source = false;
@@ -217,6 +224,22 @@ mod tests {
         let third = rewriter.rewrite(at(9, 77, now), descriptor(12_345, 99)).expect("sent").vp8.expect("counted");
         assert_eq!(third.picture_id, (second.picture_id + 1) & 0x7fff);
         assert_eq!(third.tl0_index, second.tl0_index.map(|index| index.wrapping_add(1)));
+    }
+
+    #[test]
+    fn vp8_counters_continue_over_a_switch_after_a_long_pause() {
+        let (mut rewriter, now) = (rewriter(), start());
+        let descriptor = |picture: u16| {
+            let [high, low] = (picture | 0x8000).to_be_bytes();
+            Vp8Descriptor::parse(&[0x90, 0xe0, high, low, 1, 0, 0])
+        };
+        rewriter.rewrite(at(1, 0, now), descriptor(100)).expect("sent");
+        rewriter.skip();
+        // Ten minutes later, at thirty pictures a second.
+        let before = rewriter.rewrite(at(2, 3_000, now), descriptor(18_100)).expect("sent").vp8.expect("counted");
+        rewriter.switch();
+        let after = rewriter.rewrite(at(9, 77, now), descriptor(7)).expect("sent").vp8.expect("counted");
+        assert_eq!(after.picture_id, (before.picture_id + 1) & 0x7fff);
     }
 
     proptest::proptest! {

@@ -12,7 +12,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Browser, Camera, Sending, World, assert_contiguous, fixtures, speak};
+use common::{Browser, Camera, Consumed, Sending, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::media::MediaKind;
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_testkit::link::Conditions;
@@ -175,4 +175,60 @@ fn a_consumer_made_before_its_transport_is_connected_flows_when_it_is() {
     assert!(received.len() > 15, "{}", received.len());
     assert!(common::origin(&received[0].payload).2, "the first packet begins a key frame");
     assert_eq!(camera.key_frames(0), before + 1, "asked for when the transport was connected");
+}
+
+/// One packet of sound from everybody.
+fn everybody_speaks(world: &mut World, speakers: &[(usize, u32)], seq: u64) {
+    let now = world.now();
+    for (client, ssrc) in speakers {
+        let (timestamp, payload) = ((seq as u32).wrapping_mul(960), [0xf8, 0xff, 0xfe]);
+        let sending = Sending { ssrc: *ssrc, payload_type: 111, seq, timestamp, marker: false, audio_level: Some(-30), payload: &payload };
+        world.clients[*client].send(&sending, now);
+    }
+}
+
+#[test]
+fn who_comes_late_into_a_busy_room_hears_everybody_and_sees_the_best_picture() {
+    let mut world = World::new();
+    let router = world.router();
+    let mut producers = Vec::new();
+    let mut speakers = Vec::new();
+    for number in 0..8 {
+        let (client, ssrc) = (world.connected(router, Direction::Send), 1_000 + 10 * number);
+        producers.push(world.produce(client, MediaKind::Audio, &fixtures::audio("0", ssrc)));
+        speakers.push((client, ssrc));
+    }
+    let shower = speakers[0].0;
+    producers.push(world.produce(shower, MediaKind::Video, &fixtures::simulcast("1")));
+    let mut camera = Camera::simulcast(shower);
+    let mut seq = 0;
+    // Frames are 33 ms apart, packets of sound 20: near enough.
+    let mut talk = |world: &mut World, frames: u32| {
+        for _ in 0..frames {
+            everybody_speaks(world, &speakers, seq);
+            seq += 1;
+            camera.film(world, Duration::from_millis(1));
+        }
+    };
+    let early = world.connected(router, Direction::Recv);
+    for producer in &producers {
+        world.consume(early, *producer);
+    }
+    talk(&mut world, 90);
+
+    // All at once, as clients do it: the transport is connected after the consumers are made.
+    let late = world.client(router, Direction::Recv);
+    let consumed: Vec<Consumed> = producers.iter().map(|producer| world.consume(late, *producer)).collect();
+    world.connect(late);
+    talk(&mut world, 45);
+    let client = &world.clients[late];
+    for track in &consumed {
+        assert!(client.received_of(&track.rtp).count() >= 20, "every track within 1.5 s");
+        assert_contiguous(client, track);
+    }
+    let picture = consumed.last().expect("a picture");
+    assert!(origin(&client.received_of(&picture.rtp).next().expect("received").payload).2, "from a key frame on");
+    talk(&mut world, 10 * 30);
+    let last = world.clients[late].received_of(&picture.rtp).last().expect("received");
+    assert_eq!(origin(&last.payload).0, common::Client::unsignaled_ssrc(2), "the best layer");
 }

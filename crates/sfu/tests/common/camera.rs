@@ -53,6 +53,16 @@ impl Camera {
         self
     }
 
+    /// So many packets more than any sender can send: about 9.6 Mbit/s, in one stream.
+    pub fn flood(client: usize, ssrc: u32) -> Self {
+        Self::new(client, vec![layer(ssrc, None, 40, 1_000)])
+    }
+
+    /// Packets that were sent and will never arrive.
+    pub fn lose(&mut self, packets: u64) {
+        self.layers.iter_mut().for_each(|layer| layer.seq += packets);
+    }
+
     /// Turns a layer on or off, as a browser does that lacks bandwidth.
     pub fn set_on(&mut self, layer: usize, on: bool) {
         self.layers[layer].on = on;
