@@ -115,6 +115,8 @@ export class Call {
     await this.#sendConnected;
     this.#check();
     this.#producers.set(slot, producer);
+    // The device may have gone away while the server was asked: a track that ended is not sent for ever.
+    if (this.context.local.track(slot) !== track) return this.closeProducer(slot);
     // It may have changed while the server was asked.
     if (slot === 'mic') this.setMicrophonePaused(this.context.state().muted);
     const event = PRODUCED[slot];

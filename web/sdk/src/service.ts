@@ -49,6 +49,8 @@ export class VoiceService extends Emitter<VoiceEvents> {
   #channel: ChannelInfo | undefined;
   #userId = '';
   #muted = false;
+  /** What was asked for last; the server may not have agreed yet. */
+  #wantsMuted = false;
   #deafened = false;
   #connection: ConnectionStatus = 'disconnected';
   #audioBlocked = false;
@@ -142,11 +144,17 @@ export class VoiceService extends Emitter<VoiceEvents> {
 
   /** Mutes or unmutes, and answers whether one is muted now. Enforced by the server: nothing of the microphone passes it. */
   async toggleMute(): Promise<boolean> {
-    const muted = !this.#muted;
+    // The opposite of what was asked for last: who presses twice in haste is as before.
+    const muted = (this.#wantsMuted = !this.#wantsMuted);
     // Silent at once; heard again only when the server agrees.
     if (muted) this.#setMuted(true);
-    await this.#updateState({ muted });
-    this.#setMuted(muted);
+    try {
+      await this.#updateState({ muted });
+    } catch (error) {
+      if (this.#wantsMuted === muted) this.#wantsMuted = this.#muted;
+      throw error;
+    }
+    if (this.#wantsMuted === muted) this.#setMuted(muted);
     return muted;
   }
 
@@ -301,10 +309,14 @@ export class VoiceService extends Emitter<VoiceEvents> {
     }
   }
 
-  /** A stay, or an attempt to come back, is over: nothing of it may stay. */
+  /** A stay, or an attempt to come back, is over: nothing of it may stay, here or on the server. */
   #failed(): void {
+    const wasTold = this.state !== 'DISCONNECTED' && this.#signal.connected;
     this.#closeCall();
     this.#machine.dispatch('lost');
+    // The socket may outlive the media. The server would refuse the next join of somebody it takes to be in; where it
+    // does not, nothing is lost by asking.
+    if (wasTold) this.#signal.request('voice:leave', {}).catch(() => {});
   }
 
   /** Out, for whatever reason: nothing stays open. */

@@ -58,6 +58,8 @@ export class FakeServer implements Signal {
   /** Refuses the next connection attempts, one error each. */
   readonly refuseConnects: ErrorCode[] = [];
   join = joined();
+  /** Like the real one, it lets nobody in who is in already. */
+  #inside = false;
   #next = 0;
   readonly #answers = new Map<RequestName, Answer[]>();
 
@@ -79,12 +81,13 @@ export class FakeServer implements Signal {
   }
 
   push<E extends PushName>(event: E, payload: Pushes[E]): void {
+    if (event === 'voice:left') this.#inside = false;
     this.handler.onPush(event, payload);
   }
 
   /** The network goes away. */
   drop(): void {
-    this.connected = false;
+    this.connected = this.#inside = false;
     this.handler.onDisconnect('transport close');
   }
 
@@ -98,11 +101,11 @@ export class FakeServer implements Signal {
 
   close(): void {
     this.closes++;
-    this.connected = false;
+    this.connected = this.#inside = false;
   }
 
-  request<E extends RequestName>(event: E, payload: Requests[E]['payload']): Promise<Requests[E]['reply']> {
-    if (!this.connected) return Promise.reject(new VoiceError('DISCONNECTED', 'gone'));
+  async request<E extends RequestName>(event: E, payload: Requests[E]['payload']): Promise<Requests[E]['reply']> {
+    if (!this.connected) throw new VoiceError('DISCONNECTED', 'gone');
     this.requests.push({ event, payload });
     const answer = this.#answers.get(event)?.shift();
     if (answer) return Promise.resolve(answer(payload as never)) as Promise<Requests[E]['reply']>;
@@ -114,7 +117,12 @@ export class FakeServer implements Signal {
     const given = payload as Record<string, never>;
     switch (event) {
       case 'voice:join':
+        if (this.#inside) throw new VoiceError('ALREADY_IN_CHANNEL', 'in already');
+        this.#inside = true;
         return this.join;
+      case 'voice:leave':
+        this.#inside = false;
+        return { channelId: this.join.channelId };
       case 'voice:rtc:createTransport':
         return {
           id,

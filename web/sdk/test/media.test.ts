@@ -42,6 +42,22 @@ describe('mute', () => {
     expect(test.service.self.muted).toBe(true);
   });
 
+  it('pressed twice before the server has answered is as before', async () => {
+    const test = await inCall();
+    await test.service.toggleMute();
+    const answers: (() => void)[] = [];
+    const slow = () => new Promise<never>((resolve) => answers.push(() => resolve({} as never)));
+    test.server.answer('voice:state:update', slow, slow);
+    const presses = [test.service.toggleMute(), test.service.toggleMute()];
+    answers.forEach((answer) => answer());
+    await settle();
+    answers.forEach((answer) => answer());
+    await Promise.all(presses);
+    expect(test.server.payloads('voice:state:update')).toEqual([{ muted: true }, { muted: false }, { muted: true }]);
+    expect(test.service.self.muted).toBe(true);
+    expect(test.rtc.producers[0]?.paused).toBe(true);
+  });
+
   it('before the join is told to the server before anything is sent', async () => {
     const test = setup();
     await test.service.toggleMute();
@@ -93,6 +109,20 @@ describe('camera and screen', () => {
     expect(test.service.state).toBe('PRODUCING_AUDIO');
     expect(test.capture.live.length).toBe(1);
     expect(test.server.count('voice:rtc:closeProducer')).toBe(2);
+  });
+
+  it('that end while the server is asked are not sent', async () => {
+    const test = await inCall();
+    let allow = () => {};
+    test.server.answer('voice:rtc:produce', () => new Promise((resolve) => (allow = () => resolve({ producerId: 'late' }))));
+    const shared = test.service.toggleScreenShare();
+    await settle();
+    test.capture.tracks.find((track) => track.kind === 'video')?.end();
+    allow();
+    await shared;
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    expect(test.server.payloads('voice:rtc:closeProducer')).toEqual([{ producerId: 'late' }]);
+    expect(test.rtc.producers[1]?.closed).toBe(true);
   });
 
   it('outside a call are refused', async () => {

@@ -191,6 +191,8 @@ describe('when the media connection breaks', () => {
     await vi.advanceTimersByTimeAsync(26_000);
     expect(test.server.count('voice:rtc:restartIce')).toBe(3);
     expect(test.events).toContain('left TRANSPORT_FAILED, rejoining');
+    // The socket is still there, and with it the entry that is to be given up first.
+    expect(test.server.count('voice:leave')).toBe(1);
     expect(test.service.state).toBe('PRODUCING_AUDIO');
     expect(test.rtcs.length).toBe(2);
   });

@@ -14,6 +14,8 @@ const KEPT = 'parlor.token';
 /** Gives guest tokens. It exists in development mode only, as does its neighbour. */
 const DEV_TOKEN = '/api/dev/token';
 const DEV_STATS = '/api/dev/stats';
+/** As long as any request may take: a join must not wait for ever. */
+const TOKEN_TIMEOUT = 5_000;
 
 /** What the address says. The token is taken out of it, so that it is not shared with the address. */
 export function readAddress(location: Location, history: History): { token?: string; channel?: string } {
@@ -53,6 +55,7 @@ export async function guestToken(user: string, name: string, pro: boolean): Prom
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ user, name, pro }),
+      signal: AbortSignal.timeout(TOKEN_TIMEOUT),
     });
   } catch (cause) {
     throw new VoiceError('UNREACHABLE', 'The server cannot be reached.', {}, { cause });

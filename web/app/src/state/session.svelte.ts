@@ -67,12 +67,10 @@ export class Session {
   readonly #guest = this.#query.get('user') ?? `guest-${crypto.getRandomValues(new Uint32Array(2)).join('')}`;
 
   constructor() {
-    const { token, channel } = readAddress(location, history);
-    if (channel !== undefined) this.channelId = channel;
-    void findIdentity(token).then((identity) => {
-      this.identity = identity;
-      if (identity.kind === 'host') this.name = identity.name;
-    });
+    this.#readAddress();
+    // A link to this page that is opened in its own window changes the fragment and loads nothing: its token is taken,
+    // and taken out of the address, all the same.
+    addEventListener('hashchange', () => this.#readAddress());
     // Closing the page says goodbye at once instead of leaving it to time-outs.
     addEventListener('pagehide', (event) => {
       if (!event.persisted) void this.#service?.close();
@@ -162,6 +160,15 @@ export class Session {
 
   announce(text: string): void {
     this.announcement = text;
+  }
+
+  #readAddress(): void {
+    const { token, channel } = readAddress(location, history);
+    if (channel !== undefined && !this.inCall && !this.joining) this.channelId = channel;
+    void findIdentity(token).then((identity) => {
+      this.identity = identity;
+      if (identity.kind === 'host') this.name = identity.name;
+    });
   }
 
   #start(token: string | (() => Promise<string>)): VoiceService {

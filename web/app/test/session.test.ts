@@ -1,0 +1,25 @@
+// The page's state: what a changed address does to it.
+
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+
+import { Session } from '../src/state/session.svelte.js';
+
+beforeEach(() => {
+  sessionStorage.clear();
+  vi.stubGlobal('fetch', () => Promise.resolve({ status: 404, ok: false, headers: new Headers() }));
+});
+afterEach(() => {
+  location.hash = '';
+  vi.unstubAllGlobals();
+});
+
+it('a token that is opened in the same window signs in, and does not stay in the address', async () => {
+  const session = new Session();
+  await vi.waitFor(() => expect(session.identity).toEqual({ kind: 'none' }));
+  const name = { name: 'Ann' };
+  location.hash = `#token=x.${btoa(JSON.stringify(name))}.y&channel=den`;
+  dispatchEvent(new HashChangeEvent('hashchange'));
+  expect(location.hash).toBe('#channel=den');
+  await vi.waitFor(() => expect(session.identity?.kind).toBe('host'));
+  expect([session.name, session.channelId]).toEqual(['Ann', 'den']);
+});
