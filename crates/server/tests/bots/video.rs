@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{SOON, World, assert_smooth, hears_more, stream_of};
+use crate::{SOON, World, assert_smooth, hears_more, packets_of, stream_of};
 use parlor_bots::{Bot, BotOptions, BotStats, FrameCounts, VideoCodec, VideoOptions};
 
 /// Layers that a decoder model can tell apart, small enough for a busy machine.
@@ -48,6 +48,23 @@ async fn vp8_is_seen_by_those_present_and_by_newcomers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h264_is_seen_by_those_present_and_by_newcomers() {
     is_seen(VideoCodec::H264).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_late_into_a_busy_room_hears_eight_and_sees_one() {
+    let world = World::start().await;
+    let mut talkers = Vec::new();
+    for number in 0..8 {
+        talkers.push(world.talker(&format!("talker{number}")).await.0);
+    }
+    talkers[0].produce_video(single(VideoCodec::Vp8)).await.expect("shows");
+    talkers[1].received(SOON, "a picture", |stats| frames(stats, "talker0").decoded >= 30).await.expect("sees");
+    let late = world.join("late").await;
+    let all = |stats: &BotStats| {
+        frames(stats, "talker0").decoded >= 30 && talkers.iter().all(|talker| packets_of(stats, talker.user(), false) >= 25)
+    };
+    let stats = late.received(SOON, "everybody's sound and the picture", all).await.expect("hears and sees");
+    assert_smooth(stream_of(&stats, "talker0", true).expect("is seen"));
 }
 
 async fn layers_switch(codec: VideoCodec) {
