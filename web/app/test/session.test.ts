@@ -1,4 +1,4 @@
-// The page's state: what a changed address does to it.
+// The page's state: what a changed address does to it, and what it remembers of the others.
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
@@ -22,4 +22,11 @@ it('a token that is opened in the same window signs in, and does not stay in the
   expect(location.hash).toBe('#channel=den');
   await vi.waitFor(() => expect(session.identity?.kind).toBe('host'));
   expect([session.name, session.channelId]).toEqual(['Ann', 'den']);
+});
+
+it('how loud somebody was made is remembered while the page is open', () => {
+  const session = new Session();
+  expect(session.volumeOf('alice')).toBe(1);
+  session.setVolume('alice', 0.3);
+  expect([session.volumeOf('alice'), session.volumeOf('bob')]).toEqual([0.3, 1]);
 });

@@ -62,6 +62,8 @@ export class Session {
 
   #service: VoiceService | undefined;
   #lastNotice = 0;
+  /** As they were set in this window; somebody who comes back is as loud as before, and so is shown. */
+  readonly #volumes = new Map<string, number>();
   readonly #query = new URLSearchParams(location.search);
   /** Each window of a guest is another person: two windows can talk to each other. */
   readonly #guest = this.#query.get('user') ?? `guest-${crypto.getRandomValues(new Uint32Array(2)).join('')}`;
@@ -132,7 +134,12 @@ export class Session {
     await this.#try((service) => service.toggleScreenShare());
   }
 
+  volumeOf(userId: string): number {
+    return this.#volumes.get(userId) ?? 1;
+  }
+
   setVolume(userId: string, volume: number): void {
+    this.#volumes.set(userId, volume);
     this.#service?.setPerUserVolume(userId, volume);
   }
 
@@ -178,6 +185,7 @@ export class Session {
     this.#service = service;
     this.self = service.self;
     this.#listen(service);
+    for (const [userId, volume] of this.#volumes) service.setPerUserVolume(userId, volume);
     // For tests and for people who look for a fault: the service, from the console.
     if (this.#query.has('debug') || import.meta.env.DEV || this.identity?.kind === 'guest') Object.assign(window, { parlor: service });
     return service;
