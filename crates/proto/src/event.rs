@@ -11,7 +11,7 @@ use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
 
 /// A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct IceServer {
     /// `stun:`, `turn:` or `turns:` addresses.
     pub urls: Vec<String>,
@@ -21,6 +21,13 @@ pub struct IceServer {
     /// TURN password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
+}
+
+/// The password never reaches a log.
+impl std::fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceServer").field("urls", &self.urls).field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// Whether the client may try every candidate or relays only.
@@ -251,4 +258,16 @@ pub struct Speaker {
     pub producer_id: ProducerId,
     /// How loud, in dBov: -127 (silence) to 0.
     pub level: i8,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_never_shows_a_relay_password() {
+        let server = IceServer { urls: vec!["turn:x".into()], username: Some("u".into()), credential: Some("hush".into()) };
+        let shown = format!("{:?}", RtcConfig { ice_servers: vec![server], ..RtcConfig::default() });
+        assert!(shown.contains("turn:x") && !shown.contains("hush"), "{shown}");
+    }
 }

@@ -131,7 +131,8 @@ impl Settings {
 }
 
 fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log.level)?;
+    // At `trace` the WebSocket library prints every message, and with it tokens and passwords.
+    let filter = EnvFilter::try_new(&config.log.level)?.add_directive("tungstenite=debug".parse()?);
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -222,7 +222,7 @@ pub const fn event_name(event: &Event) -> &'static str {
     }
 }
 
-/// Reads a payload; an error names the field by its path, never the value.
+/// Reads a payload; an error names the field by its path.
 fn read<T: DeserializeOwned>(payload: &Value) -> Result<T, Error> {
     if !payload.is_object() {
         return Err(Error::invalid("", "the payload must be one JSON object"));
@@ -233,7 +233,7 @@ fn read<T: DeserializeOwned>(payload: &Value) -> Result<T, Error> {
     })
 }
 
-/// A reason is shown and logged: a value quoted in it must not make it long.
+/// A reason goes back to the client: a value quoted in it must not make it long.
 fn truncated(mut reason: String) -> String {
     const MAX: usize = 200;
     if let Some((end, _)) = reason.char_indices().nth(MAX) {

@@ -82,17 +82,14 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let mut merged = Table::new();
     if let Some((path, content)) = &sources.file {
         let origin = path.display().to_string();
-        let syntax = |e: toml::de::Error| ConfigError::Syntax { origin: origin.clone(), reason: e.to_string().trim().to_owned() };
-        let table: Table = content.parse().map_err(syntax)?;
+        let table: Table = content.parse().map_err(|e| syntax(&e, &origin, content))?;
         check_keys(&table, &schema, &origin, "")?;
         add(&mut merged, table, &origin)?;
     }
     for (name, text) in &sources.env {
-        if !name.starts_with(ENV_PREFIX) || ENV_RESERVED.contains(&name.as_str()) {
-            continue;
-        }
+        let Some(key) = name.strip_prefix(ENV_PREFIX).filter(|_| !ENV_RESERVED.contains(&name.as_str())) else { continue };
         let origin = format!("the environment variable {name}");
-        let key = name.trim_start_matches(ENV_PREFIX).to_ascii_lowercase().replace("__", ".");
+        let key = key.to_ascii_lowercase().replace("__", ".");
         let value = env_value(&schema, &key, text, &origin)?;
         add(&mut merged, nest(&key, value), &origin)?;
     }
@@ -102,6 +99,13 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     let config = read(merged, "the configuration")?;
     check_values(&config)?;
     Ok(config)
+}
+
+/// Says where and what. The parser's own text quotes the line, and the line may hold a secret.
+fn syntax(error: &toml::de::Error, origin: &str, content: &str) -> ConfigError {
+    let before = error.span().and_then(|span| content.get(..span.start));
+    let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1)).unwrap_or_default();
+    ConfigError::Syntax { origin: origin.to_owned(), reason: format!("{line}{}", error.message().trim()) }
 }
 
 /// Checks a layer by itself, so that an error names where the value stands, and lays it over the others.

@@ -1,7 +1,11 @@
 //! The binary as an operator sees it: help, configuration, the one line at the start, and the end by a signal.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 /// The binary, in a directory without a `parlor.toml` and with no `PARLOR_` variable of whoever runs the tests.
 fn parlor(arguments: &[&str], env: &[(&str, &str)]) -> Command {
@@ -78,4 +82,43 @@ fn it_says_one_line_when_it_is_ready_and_ends_with_zero_on_sigterm() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
     assert!(child.wait().expect("ends").success());
     assert!(lines.next().is_none(), "one line, no more");
+}
+
+#[tokio::test]
+async fn no_level_of_the_log_shows_a_token_or_a_password() {
+    let mut arguments = vec!["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
+    arguments.extend(["--listen-ip", "127.0.0.1", "--log-level", "trace"]);
+    let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut errors = child.stderr.take().expect("piped");
+    let log = std::thread::spawn(move || {
+        let mut text = String::new();
+        errors.read_to_string(&mut text).map(|_| text)
+    });
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+    let address = line.trim().strip_prefix("Parlor is ready: http://").expect("an address");
+    let wish = reqwest::Client::new().post(format!("http://{address}/api/dev/token")).json(&json!({"user": "alice"}));
+    let issued: Value = wish.send().await.expect("answers").json().await.expect("json");
+    let token = issued["token"].as_str().expect("a token");
+    let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
+    let join = "420[\"voice:join\",{\"channelId\":\"lobby\"}]".to_owned();
+    let create = "421[\"voice:rtc:createTransport\",{\"direction\":\"send\"}]".to_owned();
+    for text in [format!("40{issued}"), join, create] {
+        socket.send(Message::text(text)).await.expect("sends");
+    }
+    let created = loop {
+        let message = socket.next().await.expect("goes on").expect("a message").into_text().expect("text");
+        if let Some(created) = message.strip_prefix("431") {
+            break serde_json::from_str::<Value>(created).expect("json");
+        }
+    };
+    let password = created[0]["iceParameters"]["password"].as_str().expect("a password");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
+    assert!(child.wait().expect("ends").success());
+    let log = log.join().expect("reads").expect("text");
+    assert!(log.contains("a session begins"), "{log}");
+    let shown: Vec<&str> = log.lines().filter(|line| line.contains(token) || line.contains(password)).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
 }

@@ -70,6 +70,9 @@ fn a_printed_configuration_shows_no_secret_and_can_be_read_again() {
     config.auth.secret = Secret::new("very-secret".into());
     let ice = "[[ice.servers]]\nurls = \"turn:x\"\ncredential = \"also-secret\"\n";
     config.ice = load(&sources(ice, &[], &[])).expect("valid").ice;
+    // A line that is not TOML is not quoted.
+    let said = error("[log]\nlevel = \"info\"\n[auth]\nsecret = \"very-secret\n", &[]);
+    assert!(said.starts_with("parlor.toml: line 4: ") && !said.contains("very-secret"), "{said}");
     for shown in [config.to_toml().expect("prints"), format!("{config:?}")] {
         assert!(!shown.contains("very-secret") && !shown.contains("also-secret"), "{shown}");
         assert!(shown.contains("********"));
