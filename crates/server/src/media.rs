@@ -10,7 +10,7 @@ mod worker;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -39,8 +39,18 @@ pub struct WorkerHandle {
     commands: mpsc::Sender<Command>,
     waker: Arc<mio::Waker>,
     counters: Arc<Counters>,
+    phase: Arc<Phase>,
     leases: Arc<AtomicUsize>,
     announced: Arc<[SocketAddr]>,
+}
+
+/// What a worker and its handles tell each other beside commands, which may have to wait.
+#[derive(Debug, Default)]
+struct Phase {
+    /// The server stops: the thread is to end.
+    stopping: AtomicBool,
+    /// The worker panicked and pauses before it starts again.
+    resting: AtomicBool,
 }
 
 /// What a worker counts itself, beside its `Sfu`.
@@ -83,9 +93,11 @@ impl Pool {
         Ok(Self { workers, threads: std::sync::Mutex::new(threads) })
     }
 
-    /// The worker with the fewest routers.
+    /// The worker with the fewest routers. One that has just lost all of its own has the fewest and is the worst
+    /// choice: it is taken only if all rest.
     pub fn lease(&self) -> Option<Lease> {
-        let worker = self.workers.iter().min_by_key(|w| w.leases.load(Ordering::Relaxed))?.clone();
+        let order = |w: &&WorkerHandle| (w.phase.resting.load(Ordering::Relaxed), w.leases.load(Ordering::Relaxed));
+        let worker = self.workers.iter().min_by_key(order)?.clone();
         worker.leases.fetch_add(1, Ordering::Relaxed);
         Some(Lease { worker })
     }
@@ -97,13 +109,15 @@ impl Pool {
 
     /// Ends the threads and waits for them.
     pub fn stop(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for worker in &self.workers {
-            // A full queue: the worker is busy and finds its channel closed when the last handle is gone.
-            let _ = worker.commands.try_send(Command::Stop);
+            // No command: their queue may be full.
+            worker.phase.stopping.store(true, Ordering::Relaxed);
             let _ = worker.waker.wake();
         }
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for thread in threads {
+            // From the pause after a panic.
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
@@ -171,8 +185,54 @@ fn prepare(index: usize, bindings: &[addresses::Binding], port: u16, buffer: usi
     let poll = mio::Poll::new()?;
     let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-    let counters = Arc::new(Counters::default());
+    let (counters, phase) = (Arc::new(Counters::default()), Arc::new(Phase::default()));
     let announced = bound.iter().flat_map(|b| b.announced.iter().copied()).collect();
-    let worker = Worker::new(index, poll, bound, receiver, Arc::clone(&counters))?;
-    Ok((worker, WorkerHandle { commands, waker, counters, leases: Arc::default(), announced }))
+    let worker = Worker::new(index, poll, bound, receiver, Arc::clone(&counters), Arc::clone(&phase))?;
+    Ok((worker, WorkerHandle { commands, waker, counters, phase, leases: Arc::default(), announced }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn pool(workers: usize) -> Pool {
+        let listen_ip = vec![Ipv4Addr::LOCALHOST.into()];
+        Pool::start(&config::Media { port: 0, workers, listen_ip, ..config::Media::default() }).expect("starts")
+    }
+
+    fn until(what: &str, mut condition: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_pool_stops_though_a_worker_rests_and_its_queue_is_full() {
+        let pool = pool(1);
+        let worker = pool.workers[0].clone();
+        worker.commands.try_send(Command::Crash).expect("room");
+        worker.waker.wake().expect("wakes");
+        until("rests", || worker.phase.resting.load(Ordering::Relaxed));
+        while worker.commands.try_send(Command::Stats(oneshot::channel().0)).is_ok() {}
+        let stopping = std::thread::spawn(move || pool.stop());
+        until("stopped", || stopping.is_finished());
+    }
+
+    #[test]
+    fn a_worker_that_rests_after_a_panic_gets_no_room() {
+        let pool = pool(2);
+        let calm = pool.workers[1].clone();
+        let first = pool.lease().expect("a worker");
+        pool.workers[0].phase.resting.store(true, Ordering::Relaxed);
+        drop(first);
+        let leases: Vec<Lease> = (0..3).filter_map(|_| pool.lease()).collect();
+        assert_eq!(calm.leases.load(Ordering::Relaxed), 3);
+        drop(leases);
+        pool.stop();
+    }
 }

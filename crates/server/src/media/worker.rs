@@ -19,7 +19,7 @@ use super::batch::{self, BATCH, RecvBatch};
 use super::routes::Routes;
 use super::sockets::{self, Bound};
 use super::tcp::{Connections, Progress};
-use super::{Counters, WAKER};
+use super::{Counters, Phase, WAKER};
 
 /// Poll events taken at once; what does not fit comes with the next poll.
 const EVENTS: usize = 256;
@@ -45,8 +45,6 @@ pub enum Command {
     Stats(oneshot::Sender<SfuStats>),
     /// Panic: tests prove with it that calls on other workers, and the server, survive.
     Crash,
-    /// End the thread.
-    Stop,
 }
 
 /// A media thread's state. Sockets and commands outlive a panic, the rest is made anew.
@@ -57,6 +55,7 @@ pub struct Worker {
     by_announced: HashMap<SocketAddr, usize>,
     commands: mpsc::Receiver<Command>,
     counters: Arc<Counters>,
+    phase: Arc<Phase>,
 }
 
 /// What a panic destroys.
@@ -80,13 +79,14 @@ impl Worker {
         mut bound: Vec<Bound>,
         commands: mpsc::Receiver<Command>,
         counters: Arc<Counters>,
+        phase: Arc<Phase>,
     ) -> io::Result<Self> {
         for (n, sockets) in bound.iter_mut().enumerate() {
             poll.registry().register(&mut sockets.udp, Token(2 * n), Interest::READABLE)?;
             poll.registry().register(&mut sockets.tcp, Token(2 * n + 1), Interest::READABLE)?;
         }
         let by_announced = bound.iter().enumerate().flat_map(|(n, b)| b.announced.iter().map(move |a| (*a, n))).collect();
-        Ok(Self { index, poll, bound, by_announced, commands, counters })
+        Ok(Self { index, poll, bound, by_announced, commands, counters, phase })
     }
 
     /// The media plane of a fresh start; made once before the thread starts, so that a bad configuration is
@@ -110,7 +110,10 @@ impl Worker {
             }
             self.counters.restarts.fetch_add(1, Ordering::Relaxed);
             pause = if started.elapsed() > STABLE { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
-            std::thread::sleep(pause);
+            self.phase.resting.store(true, Ordering::Relaxed);
+            // Not asleep: the end of the server need not wait for it.
+            std::thread::park_timeout(pause);
+            self.phase.resting.store(false, Ordering::Relaxed);
         }
     }
 
@@ -121,7 +124,7 @@ impl Worker {
             // After a panic connections may be waiting that were announced before it.
             self.note_ready(&mut plane, Token(2 * n + 1));
         }
-        loop {
+        while !self.phase.stopping.load(Ordering::Relaxed) {
             self.wait(&mut plane, &mut events)?;
             for event in &events {
                 self.note_ready(&mut plane, event.token());
@@ -138,6 +141,7 @@ impl Worker {
             self.flush(&mut plane);
             self.sweep(&mut plane, now);
         }
+        Ok(())
     }
 
     fn wait(&mut self, plane: &mut Plane, events: &mut Events) -> io::Result<()> {
@@ -203,7 +207,11 @@ impl Worker {
 
     fn receive_tcp(&self, plane: &mut Plane) {
         let now = Instant::now();
-        for token in std::mem::take(&mut plane.unread) {
+        // One event and one leftover are one turn: a connection that always has more to read gets no second one.
+        let mut tokens = std::mem::take(&mut plane.unread);
+        tokens.sort_unstable();
+        tokens.dedup();
+        for token in tokens {
             let Plane { sfu, tcp, unread, .. } = plane;
             let take = |local, remote, bytes: &[u8]| sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
             match tcp.read(token, now, take) {
@@ -220,7 +228,7 @@ impl Worker {
         }
     }
 
-    /// Carries out waiting commands; false if the thread is to end.
+    /// Carries out waiting commands; false if nobody is left to give any.
     fn carry_out(&mut self, plane: &mut Plane) -> bool {
         for _ in 0..COMMANDS {
             match self.commands.try_recv() {
@@ -236,7 +244,7 @@ impl Worker {
                 }
                 #[expect(clippy::panic, reason = "what the command is for")]
                 Ok(Command::Crash) => panic!("a test asked for this"),
-                Ok(Command::Stop) | Err(mpsc::error::TryRecvError::Disconnected) => return false,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
                 Err(mpsc::error::TryRecvError::Empty) => break,
             }
         }
