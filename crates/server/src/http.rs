@@ -26,7 +26,7 @@ use crate::media::Pool;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
 
-pub use listen::{bind, serve};
+pub use listen::{MAX_CONNECTIONS, bind, serve};
 
 /// A request's body outside socket.io. The only one there is has a name and a few flags.
 const MAX_BODY: usize = 16 * 1024;

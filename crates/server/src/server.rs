@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,10 +48,11 @@ impl Server {
         let dev = DevRoutes { enabled: options.dev, crash: options.dev && options.crash_route };
         let router = http::router(&app, &config.http, dev);
         let (accepting, connections) = (CancellationToken::new(), TaskTracker::new());
+        let places = Arc::new(Semaphore::new(http::MAX_CONNECTIONS));
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.push(listener.local_addr()?);
-            connections.spawn(http::serve(listener, router.clone(), connections.clone(), accepting.clone()));
+            connections.spawn(http::serve(listener, router.clone(), Arc::clone(&places), connections.clone(), accepting.clone()));
         }
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");

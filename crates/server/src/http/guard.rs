@@ -1,6 +1,7 @@
-//! A connection that is given up when its peer takes nothing for too long.
+//! A connection that has a place among all, and is given up when its peer takes nothing for too long.
 //!
 //! engine.io waits without limit for a peer that does not read; with this, a write that makes no progress fails.
+//! A WebSocket takes the stream over and outlives its HTTP connection, so the place goes along with the stream.
 
 use std::io;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 /// How long a peer may take nothing at all.
@@ -17,12 +19,13 @@ const STALL: Duration = Duration::from_secs(15);
 pub struct StallGuard<S> {
     stream: S,
     stalled: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl<S> StallGuard<S> {
-    /// Wraps a stream.
-    pub const fn new(stream: S) -> Self {
-        Self { stream, stalled: None }
+    /// Wraps a stream, which keeps the place until it is dropped.
+    pub const fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, stalled: None, _place: place }
     }
 
     /// Passes a finished write on, and times one that waits.
@@ -73,14 +76,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::AsyncWriteExt;
+    use tokio::sync::Semaphore;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut guarded = StallGuard::new(ours);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
+        let mut guarded = StallGuard::new(ours, place);
         let error = guarded.write_all(&[0; 1000]).await.expect_err("the peer does not read");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -10,15 +10,16 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guard::StallGuard;
 use crate::config::HTTP_PORT;
 
-/// HTTP and WebSocket connections at the same time: below the usual 20,000 open files of a service.
-const MAX_CONNECTIONS: usize = 16_000;
+/// HTTP and WebSocket connections at the same time, over all listeners: below the usual 20,000 open files of a
+/// service.
+pub const MAX_CONNECTIONS: usize = 16_000;
 /// Time to send a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A request's line and headers, in bytes.
@@ -49,9 +50,8 @@ pub async fn bind(configured: &[SocketAddr], dev: bool) -> anyhow::Result<Vec<Tc
     }
 }
 
-/// Serves until `stopping`, then lets running requests end.
-pub async fn serve(listener: TcpListener, router: Router, connections: TaskTracker, stopping: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// Serves until `stopping`, then lets running requests end. Each connection takes one of the places.
+pub async fn serve(listener: TcpListener, router: Router, places: Arc<Semaphore>, connections: TaskTracker, stopping: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stopping.cancelled() => return,
@@ -63,24 +63,20 @@ pub async fn serve(listener: TcpListener, router: Router, connections: TaskTrack
                     tracing::warn!("too many connections: one was refused");
                     continue;
                 };
-                let (router, stopping) = (router.clone(), stopping.clone());
-                connections.spawn(async move {
-                    serve_one(stream, router, stopping).await;
-                    drop(place);
-                });
+                connections.spawn(serve_one(stream, place, router.clone(), stopping.clone()));
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot accept a connection");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn serve_one(stream: TcpStream, router: Router, stopping: CancellationToken) {
+async fn serve_one(stream: TcpStream, place: OwnedSemaphorePermit, router: Router, stopping: CancellationToken) {
     // Signaling messages are small and each matters now.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(StallGuard::new(stream));
+    let io = TokioIo::new(StallGuard::new(stream, place));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -120,5 +116,52 @@ fn explain(error: &io::Error, address: SocketAddr) -> anyhow::Error {
         }
         ErrorKind::AddrNotAvailable => anyhow::anyhow!("{address} is not an address of this machine. Check http.listen (--http-listen)."),
         _ => anyhow::anyhow!("cannot listen on {address}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use axum::http::{StatusCode, header};
+    use axum::response::Response;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Answers with a protocol of which nothing is known but that it echoes nothing and ends with its peer.
+    async fn upgrade(mut request: Request) -> Response {
+        tokio::spawn(async move {
+            let upgraded = hyper::upgrade::on(&mut request).await.expect("upgrades");
+            let _ = TokioIo::new(upgraded).read_to_end(&mut Vec::new()).await;
+        });
+        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        response.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "test").body(Body::empty()).expect("a response")
+    }
+
+    /// Connects and asks for the upgrade; whether it was granted.
+    async fn connect(address: SocketAddr) -> (TcpStream, bool) {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        // Refused connections may be closed before this is written.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n").await;
+        let mut answer = [0; 12];
+        let granted = stream.read_exact(&mut answer).await.is_ok() && answer.ends_with(b" 101");
+        (stream, granted)
+    }
+
+    #[tokio::test]
+    async fn an_upgraded_connection_keeps_its_place_until_it_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let places = Arc::new(Semaphore::new(1));
+        let router = Router::new().fallback(upgrade);
+        tokio::spawn(serve(listener, router, Arc::clone(&places), TaskTracker::new(), CancellationToken::new()));
+        let (first, granted) = connect(address).await;
+        assert!(granted);
+        assert!(!connect(address).await.1, "the only place is taken");
+        drop(first);
+        let freed = tokio::time::timeout(Duration::from_secs(10), places.acquire());
+        drop(freed.await.expect("the place is free again").expect("open"));
+        assert!(connect(address).await.1);
     }
 }
