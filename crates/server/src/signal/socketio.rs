@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use engineioxide::config::EngineIoConfig;
@@ -15,6 +15,7 @@ use engineioxide::layer::EngineIoLayer;
 use engineioxide::{DisconnectReason, Socket, Str};
 use parlor_proto::{Error, ErrorCode, SessionId, limits};
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::packet::{self, Packet};
 use super::session::Session;
@@ -31,8 +32,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(8);
 const OUTGOING: usize = 512;
 /// Time to show a token after connecting, or after leaving the namespace.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Tokens one connection may try.
+/// Tokens one connection may show. A bad one costs us a signature check, a good one a session: who leaves the
+/// namespace and enters it again for ever is no client.
 const CONNECT_TRIES: u32 = 5;
+/// engine.io connections at the same time. One that polls holds no connection of the system while it waits, so
+/// the limit of those does not bound it.
+const MAX_CONNECTIONS: usize = 16_000;
 
 /// The socket.io server.
 #[derive(Clone, Debug)]
@@ -43,6 +48,7 @@ struct Shared {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
+    places: Arc<Semaphore>,
 }
 
 /// What belongs to one engine.io connection.
@@ -50,6 +56,8 @@ struct Shared {
 pub struct Connection {
     session: Mutex<Option<Arc<Session>>>,
     tries: AtomicU32,
+    /// One of [`MAX_CONNECTIONS`], free again when the connection is dropped.
+    place: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Connection {
@@ -61,7 +69,11 @@ impl Connection {
 impl SocketIo {
     /// A server for these tokens and rooms.
     pub fn new(authenticator: Arc<Authenticator>, registry: Arc<Registry>) -> Self {
-        Self(Arc::new(Shared { authenticator, registry, sessions: Mutex::default() }))
+        Self::with_places(authenticator, registry, MAX_CONNECTIONS)
+    }
+
+    fn with_places(authenticator: Arc<Authenticator>, registry: Arc<Registry>, places: usize) -> Self {
+        Self(Arc::new(Shared { authenticator, registry, sessions: Mutex::default(), places: Arc::new(Semaphore::new(places)) }))
     }
 
     /// The layer that takes requests below [`PATH`] and leaves the others alone.
@@ -99,8 +111,14 @@ impl SocketIo {
             return;
         }
         let mut slot = socket.data.session();
-        if slot.is_some() {
-            // Connected twice: who one is stays as it was.
+        // Connected twice: who one is stays as it was. And a body that is still being read when its connection
+        // is closed may hold more packets: a session begun after the end would never be ended.
+        if slot.is_some() || socket.is_closed() {
+            return;
+        }
+        let tries = socket.data.tries.fetch_add(1, Ordering::Relaxed) + 1;
+        if tries > CONNECT_TRIES {
+            socket.close(DisconnectReason::TransportClose);
             return;
         }
         match self.authenticate(auth) {
@@ -118,7 +136,7 @@ impl SocketIo {
             Err(error) => {
                 tracing::debug!(reason = ?error.details.get("reason"), "a token was refused");
                 let _ = socket.emit(packet::connect_error("/", &error.message, Some(&error)));
-                if socket.data.tries.fetch_add(1, Ordering::Relaxed) + 1 >= CONNECT_TRIES {
+                if tries == CONNECT_TRIES {
                     socket.close(DisconnectReason::TransportClose);
                 }
             }
@@ -135,18 +153,22 @@ impl SocketIo {
         self.0.authenticator.verify(&token)
     }
 
-    fn end(socket: &Socket<Connection>, clean: bool) {
-        if let Some(session) = socket.data.session().take() {
+    /// Ends the session of a connection; false if it has none.
+    fn end(socket: &Socket<Connection>, clean: bool) -> bool {
+        let session = socket.data.session().take();
+        session.is_some_and(|session| {
             session.end(clean);
-        }
+            true
+        })
     }
 }
 
 /// Closes a connection that has no session when the time is up.
 fn expect_session(socket: Arc<Socket<Connection>>) {
     tokio::spawn(async move {
-        tokio::time::sleep(CONNECT_TIMEOUT).await;
-        if socket.data.session().is_none() {
+        // What is closed before is let go at once.
+        let waited = tokio::time::timeout(CONNECT_TIMEOUT, socket.closed()).await;
+        if waited.is_err() && socket.data.session().is_none() {
             socket.close(DisconnectReason::TransportClose);
         }
     });
@@ -156,6 +178,12 @@ impl EngineIoHandler for SocketIo {
     type Data = Connection;
 
     fn on_connect(self: Arc<Self>, socket: Arc<Socket<Connection>>) {
+        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+            tracing::warn!("too many signaling connections: one was refused");
+            socket.close(DisconnectReason::TransportClose);
+            return;
+        };
+        let _ = socket.data.place.set(place);
         expect_session(socket);
     }
 
@@ -167,8 +195,10 @@ impl EngineIoHandler for SocketIo {
         match packet::decode(&message) {
             Some(Packet::Connect { namespace, auth }) => self.connect(namespace, auth, &socket),
             Some(Packet::Disconnect { namespace: "/" }) => {
-                Self::end(&socket, true);
-                expect_session(socket);
+                // Nobody to say goodbye, nobody to wait for: else a client could start any number of timers.
+                if Self::end(&socket, true) {
+                    expect_session(socket);
+                }
             }
             Some(Packet::Event { namespace: "/", ack, arguments, binary }) => {
                 let session = socket.data.session().clone();
@@ -189,4 +219,47 @@ impl EngineIoHandler for SocketIo {
 
     /// Attachments of events that were refused when their text came.
     fn on_binary(self: &Arc<Self>, _data: bytes::Bytes, _socket: Arc<Socket<Connection>>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use axum::Router;
+
+    use super::*;
+    use crate::config::{Config, Media};
+    use crate::media::Pool;
+
+    #[tokio::test]
+    async fn a_connection_that_polls_takes_a_place_until_it_ends() {
+        let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
+        let config = Config { media, ..Config::default() };
+        let pool = Arc::new(Pool::start(&config.media).expect("starts"));
+        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool)));
+        let authenticator = Arc::new(Authenticator::new(&config.auth, true).expect("makes a secret"));
+        let socketio = SocketIo::with_places(authenticator, registry, 1);
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
+        let url = format!("http://{}{PATH}/?EIO=4&transport=polling", listener.local_addr().expect("address"));
+        tokio::spawn(axum::serve(listener, Router::new().layer(socketio.layer())).into_future());
+        let post = async |sid: &str, packet: &'static str| {
+            let posted = reqwest::Client::new().post(format!("{url}&sid={sid}")).body(packet).send().await;
+            posted.expect("answers").status().is_success()
+        };
+        // A pong shows whether the connection lives.
+        let open = async || {
+            let opened = reqwest::get(&url).await.expect("answers").text().await.expect("text");
+            let sid = opened.split('"').nth(3).expect("0{\"sid\":\"…\"").to_owned();
+            post(&sid, "3").await.then_some(sid)
+        };
+        let first = open().await.expect("the first has a place");
+        assert_eq!(open().await, None, "the only place is taken");
+        assert!(post(&first, "1").await, "the first says goodbye");
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while open().await.is_none() {
+            assert!(Instant::now() < deadline, "the place is free again");
+        }
+        tokio::task::spawn_blocking(move || pool.stop()).await.expect("stops");
+    }
 }

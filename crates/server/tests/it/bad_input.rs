@@ -1,13 +1,15 @@
 //! Bad input over a real connection: each gets its documented error, and the session and the others go on.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parlor::config::Secret;
 use parlor::{Options, Server};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::client::{Client, assert_refused};
-use super::{dev_server, test_config};
+use super::{base, dev_server, test_config};
 
 /// The session still answers.
 async fn assert_alive(client: &mut Client) {
@@ -232,6 +234,61 @@ async fn connecting_twice_changes_nothing() {
     let joined = client.request("voice:join", json!({"channelId": "lobby", "userId": "mallory"})).await;
     assert_eq!(joined["userId"], "alice");
     assert_eq!(joined["permissions"]["video"], false);
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_for_ever_on_one_connection_is_cut_off() {
+    let server = dev_server().await;
+    let mut client = Client::open(&server).await;
+    let token = server.issue_token("alice", None, false).expect("token");
+    for _ in 0..5 {
+        assert!(client.authenticate(&token).await.starts_with("40{"));
+        client.leave_namespace().await;
+    }
+    client.send(&format!("40{}", json!({ "token": token }))).await;
+    tokio::time::timeout(Duration::from_secs(10), client.closed()).await.expect("cut off");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn goodbyes_of_nobody_start_nothing() {
+    let server = dev_server().await;
+    let mut client = Client::open(&server).await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..1000 {
+        client.leave_namespace().await;
+    }
+    let token = server.issue_token("alice", None, false).expect("token");
+    assert!(client.authenticate(&token).await.starts_with("40{"), "all of them were read");
+    assert!(tasks() < before + 100, "{} tasks", tasks());
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_comes_after_the_end_of_a_connection_begins_no_session() {
+    let server = dev_server().await;
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let http = reqwest::Client::new();
+    let opened = http.get(base(&server) + path).send().await.expect("answers").text().await.expect("text");
+    let path = format!("{path}&sid={}", opened.split('"').nth(3).expect("a sid"));
+    // A body of which a part comes late.
+    let mut body = TcpStream::connect(server.http_addresses()[0]).await.expect("connects");
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+    body.write_all((head + &chunk("40{\"token\":\"x\"}\u{1e}")).as_bytes()).await.expect("sent");
+    let refusal = http.get(base(&server) + &path).send().await.expect("answers").text().await.expect("text");
+    assert!(refusal.starts_with("44{"), "the server reads the body: {refusal}");
+    http.post(base(&server) + &path).body("1").send().await.expect("closes the connection");
+    assert_eq!(http.get(base(&server) + &path).send().await.expect("answers").status(), 400, "it is closed");
+    let token = server.issue_token("alice", None, false).expect("token");
+    let late = format!("40{}\u{1e}", json!({ "token": token }));
+    let _ = body.write_all((chunk(&late) + "0\r\n\r\n").as_bytes()).await;
+    let _ = body.read_to_end(&mut Vec::new()).await;
+    // Had a session begun, nothing would ever end it.
+    let stats: Value = http.get(base(&server) + "/api/dev/stats").send().await.expect("answers").json().await.expect("json");
+    assert_eq!(stats["sessions"], 0, "{stats}");
     server.shut_down().await;
 }
 
