@@ -30,6 +30,10 @@ const MAX_OUTSTANDING: usize = 256;
 /// of a full room is about 100 in a row.
 const MESSAGES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 const MESSAGES_AT_ONCE: NonZeroU32 = NonZeroU32::new(400).unwrap();
+/// Requests that everybody in the room is told of, a second for long and at once: nobody toggles faster, and a few
+/// who try must not fill the queues of those who listen.
+const ANNOUNCED_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const ANNOUNCED_AT_ONCE: NonZeroU32 = NonZeroU32::new(40).unwrap();
 /// Messages over that limit which are still answered; who goes on is not listening and is cut off.
 const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
@@ -47,6 +51,7 @@ pub struct Session {
     pending: Mutex<HashMap<RequestId, Pending>>,
     next_request: AtomicU64,
     messages: DefaultDirectRateLimiter,
+    announced: DefaultDirectRateLimiter,
     refusals: DefaultDirectRateLimiter,
     gone: CancellationToken,
     /// The client said goodbye itself; coming back is no reconnect then.
@@ -83,6 +88,7 @@ impl Session {
             pending: Mutex::default(),
             next_request: AtomicU64::new(0),
             messages: limiter(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE),
+            announced: limiter(ANNOUNCED_PER_SECOND, ANNOUNCED_AT_ONCE),
             refusals: limiter(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE),
             gone: CancellationToken::new(),
             clean: AtomicBool::new(false),
@@ -111,7 +117,7 @@ impl Session {
                 self.cut_off();
             } else {
                 let name = packet::decode_arguments(arguments).map(|(name, _)| known_name(&name)).unwrap_or_default();
-                self.refuse(name, ack, rate_limited());
+                self.refuse(name, ack, rate_limited(MESSAGES_PER_SECOND));
             }
             return;
         }
@@ -132,6 +138,9 @@ impl Session {
             _ => Err(Error::invalid("", "the payload must be one JSON object")),
         };
         match request {
+            Ok(request) if is_announced(&request) && self.announced.check().is_err() => {
+                self.refuse(event, ack, rate_limited(ANNOUNCED_PER_SECOND));
+            }
             Ok(request) => self.accept(event, ack, request),
             Err(error) => self.refuse(event, ack, error),
         }
@@ -159,9 +168,9 @@ impl Session {
             fits
         };
         if !fits {
-            self.refuse(event, ack, rate_limited());
+            self.refuse(event, ack, rate_limited(MESSAGES_PER_SECOND));
         } else if self.requests.try_send((id, request)).is_err() {
-            self.reply(id, Err(rate_limited()));
+            self.reply(id, Err(rate_limited(MESSAGES_PER_SECOND)));
         }
     }
 
@@ -228,9 +237,20 @@ fn known_name(name: &str) -> &'static str {
     dialect::REQUEST_EVENTS.iter().find(|known| **known == name).copied().unwrap_or_default()
 }
 
-fn rate_limited() -> Error {
-    let wait = 1000 / MESSAGES_PER_SECOND.get();
-    Error::new(ErrorCode::RateLimited).with("retryAfterMs", wait)
+/// Whether everybody else in the room is told of it.
+const fn is_announced(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::UpdateState { .. }
+            | Request::Produce { .. }
+            | Request::PauseProducer { .. }
+            | Request::ResumeProducer { .. }
+            | Request::CloseProducer { .. }
+    )
+}
+
+fn rate_limited(per_second: NonZeroU32) -> Error {
+    Error::new(ErrorCode::RateLimited).with("retryAfterMs", 1000 / per_second.get())
 }
 
 fn log_refusal(session: SessionId, event: &str, error: &Error) {

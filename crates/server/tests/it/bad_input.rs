@@ -115,6 +115,26 @@ async fn an_oversized_message_ends_its_own_connection_only() {
 }
 
 #[tokio::test]
+async fn a_flood_of_changes_does_not_reach_the_room() {
+    let server = dev_server().await;
+    let (mut other, _) = Client::joined(&server, "bob", "lobby").await;
+    let (mut client, _) = Client::joined(&server, "alice", "lobby").await;
+    let mut asked = Vec::new();
+    for n in 0..200 {
+        asked.push(client.begin("voice:state:update", &json!({ "muted": n % 2 == 0 }).to_string()).await);
+    }
+    let mut refused = 0;
+    for ack in asked {
+        let answer = client.acknowledged(ack).await;
+        refused += u32::from(answer["code"] == "RATE_LIMITED" && answer["details"]["retryAfterMs"] == 100);
+    }
+    assert!(refused > 100, "{refused} of 200");
+    assert_alive(&mut client).await;
+    assert_alive(&mut other).await;
+    server.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_flood_is_rate_limited_and_then_cut_off() {
     let server = dev_server().await;
     let (mut other, _) = Client::joined(&server, "bob", "lobby").await;
