@@ -90,8 +90,7 @@ mod tests {
 
     #[test]
     fn reports_are_sorted_and_say_something_new() {
-        #[allow(clippy::disallowed_methods, reason = "only differences matter")]
-        let mut speakers = Speakers::new(Instant::now());
+        let mut speakers = Speakers::new(parlor_testkit::clock::Clock::new().now());
         assert_eq!(speakers.report(vec![]), None, "silence from the beginning");
         assert_eq!(speakers.report(vec![(1, -40), (2, -20)]), Some(vec![(2, -20), (1, -40)]));
         assert_eq!(speakers.report(vec![(1, -41), (2, -21)]), None, "much the same");

@@ -87,8 +87,7 @@ mod tests {
     use super::*;
 
     fn start() -> Instant {
-        #[allow(clippy::disallowed_methods, reason = "only differences matter")]
-        Instant::now()
+        parlor_testkit::clock::Clock::new().now()
     }
 
     #[test]
