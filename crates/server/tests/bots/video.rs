@@ -1,9 +1,14 @@
 //! Picture: whole frames after a key frame, layers up and down, repair of loss.
 
+use std::time::Duration;
+
+use parlor_bots::{Bot, BotOptions, BotStats, FrameCounts, VideoCodec, VideoOptions};
 use serde_json::json;
 
 use crate::{SOON, World, assert_smooth, hears_more, packets_of, stream_of};
-use parlor_bots::{Bot, BotOptions, BotStats, FrameCounts, VideoCodec, VideoOptions};
+
+/// A bandwidth estimate that took a busy machine for a full network needs a while to rise again.
+const CLIMBED: Duration = Duration::from_secs(45);
 
 /// Layers that a decoder model can tell apart, small enough for a busy machine.
 fn simulcast(codec: VideoCodec) -> VideoOptions {
@@ -22,7 +27,7 @@ fn frames(stats: &BotStats, user: &str) -> FrameCounts {
 async fn sees_layer(bot: &Bot, user: &str, layer: u8) -> BotStats {
     let before = frames(&bot.stats().await.expect("is there"), user).decoded;
     let on = |stats: &BotStats| frames(stats, user).layer == Some(layer) && frames(stats, user).decoded >= before + 15;
-    bot.received(SOON, &format!("layer {layer} of {user}"), on).await.expect("sees the layer")
+    bot.received(CLIMBED, &format!("layer {layer} of {user}"), on).await.expect("sees the layer")
 }
 
 async fn is_seen(codec: VideoCodec) {
@@ -77,7 +82,7 @@ async fn layers_switch(codec: VideoCodec) {
         ben.prefer_layers(&consumer, layer, None).await.expect("may wish");
         let told = |e: &serde_json::Value| e["consumerId"] == consumer && e["layers"]["spatialLayer"] == layer;
         sees_layer(&ben, "ann", layer).await;
-        ben.event("voice:layersChanged", SOON, told).await.expect("is told");
+        ben.event("voice:layersChanged", CLIMBED, told).await.expect("is told");
         ben.forget_events();
     }
     let stats = ben.stats().await.expect("is there");
