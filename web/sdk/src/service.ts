@@ -161,10 +161,10 @@ export class VoiceService extends Emitter<VoiceEvents> {
   /** Stops or starts hearing the others, and answers whether one is deaf now. The server sends no sound meanwhile. */
   async toggleDeafen(): Promise<boolean> {
     const deafened = !this.#deafened;
-    this.#deafened = deafened;
-    this.#audio.setDeafened(deafened);
-    this.#selfChanged();
+    // Deaf at once; heard again only when the server agrees, because it sends nothing before.
+    if (deafened) this.#setDeafened(true);
     await this.#updateState({ deafened });
+    this.#setDeafened(deafened);
     return deafened;
   }
 
@@ -393,6 +393,13 @@ export class VoiceService extends Emitter<VoiceEvents> {
   #setMuted(muted: boolean): void {
     this.#muted = muted;
     this.#call?.setMicrophonePaused(muted);
+    this.#selfChanged();
+  }
+
+  #setDeafened(deafened: boolean): void {
+    if (this.#deafened === deafened) return;
+    this.#deafened = deafened;
+    this.#audio.setDeafened(deafened);
     this.#selfChanged();
   }
 

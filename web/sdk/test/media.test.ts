@@ -77,6 +77,17 @@ it('deafen silences the output and tells the server', async () => {
   expect(test.rtc.producers[0]?.paused).toBe(false);
 });
 
+it('deaf stays deaf when the server does not agree to end it', async () => {
+  const test = await inCall();
+  await test.service.toggleDeafen();
+  test.server.refuse('voice:state:update', 'TIMEOUT');
+  await expect(test.service.toggleDeafen()).rejects.toMatchObject({ code: 'TIMEOUT' });
+  expect(test.audio.deafened).toBe(true);
+  expect(test.service.self.deafened).toBe(true);
+  expect(await test.service.toggleDeafen()).toBe(false);
+  expect(test.audio.deafened).toBe(false);
+});
+
 describe('camera and screen', () => {
   it('go on and off with their devices', async () => {
     const test = await inCall();
