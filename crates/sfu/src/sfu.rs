@@ -28,7 +28,7 @@ const MAX_SPINS: u32 = 8;
 /// Datagrams of one connection in one drain: far more than one batch of arrivals can cause, and an end whatever
 /// the library below does.
 const MAX_DRAINED: u32 = 4_096;
-/// And then no sooner than this.
+/// What is due sooner than this is due now; and whoever has had all its turns waits this long.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// One UDP datagram or one RFC 4571 frame that arrived.
