@@ -10,6 +10,7 @@ use std::time::Duration;
 use parlor_proto::event::{IceServer, IceTransportPolicy, RtcConfig};
 use parlor_proto::{Channel, ChannelId, Tier, UserId};
 use parlor_rooms::Policy;
+use parlor_sfu::TalkersConfig;
 use serde::{Deserialize, Serialize};
 
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
@@ -21,6 +22,10 @@ pub const HTTP_PORT: u16 = 7400;
 pub const MEDIA_PORT: u16 = 7401;
 /// Media workers at the most: each has a thread and a port, and a machine with more cores is split better.
 pub const MAX_WORKERS: usize = 64;
+/// The most `media.loudest_talkers`: nobody can tell more voices apart, and each packet is compared with all of them.
+pub const MAX_LOUDEST_TALKERS: usize = 32;
+/// The longest `media.flush_interval_us`: more would be heard in a conversation before it saved anything.
+pub const MAX_FLUSH_INTERVAL_US: u64 = 2_000;
 
 /// The whole configuration. An empty text or list means "not set": the comment says what then holds.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -69,14 +74,35 @@ pub struct Media {
     /// Addresses clients are told, when they differ from the bound ones (behind NAT: the public one).
     #[serde(deserialize_with = "list::one_or_many")]
     pub announced_ip: Vec<IpAddr>,
-    /// Size of each UDP socket's buffers in bytes: holds the bursts of a busy room. The kernel may grant less
-    /// (`net.core.rmem_max`, `net.core.wmem_max`).
+    /// Size of each UDP socket's receive buffer in bytes. The kernel doubles it and counts 832 bytes for a small
+    /// packet, 2,304 for a full one: 1 MiB holds 2,500 packets of sound or 900 of video, about the key
+    /// frames of ten to thirty cameras at once. Under overload it is always full: a larger one loses as many packets, and
+    /// what gets through is late by the time its worker needs for all in it, tens of milliseconds in small rooms
+    /// and up to a second where fifty talk to fifty. The kernel may grant less (`net.core.rmem_max`).
     pub socket_buffer: usize,
+    /// Microseconds a packet may always wait for others to be sent together with, 0 to 2,000. 0: none waits while its worker
+    /// has time enough; above 30 % of a core it waits the longer the busier that is, up to 1,000.
+    pub flush_interval_us: u64,
+    /// In rooms with more microphones than `all_talkers_up_to` only this many, the loudest, are forwarded. 0: always
+    /// all.
+    pub loudest_talkers: usize,
+    /// Rooms with up to this many microphones forward all of them.
+    pub all_talkers_up_to: usize,
 }
 
 impl Default for Media {
     fn default() -> Self {
-        Self { port: MEDIA_PORT, workers: 0, listen_ip: Vec::new(), announced_ip: Vec::new(), socket_buffer: 4 << 20 }
+        let TalkersConfig { loudest, all_up_to } = TalkersConfig::default();
+        Self {
+            port: MEDIA_PORT,
+            workers: 0,
+            listen_ip: Vec::new(),
+            announced_ip: Vec::new(),
+            socket_buffer: 1 << 20,
+            flush_interval_us: 0,
+            loudest_talkers: loudest,
+            all_talkers_up_to: all_up_to,
+        }
     }
 }
 

@@ -1,9 +1,15 @@
-//! The media threads: one socket set and one `Sfu` each, and the pool that gives rooms a worker.
+//! The media threads: one socket set and one `Sfu` each, and the pool that gives rooms a place on them.
 
 mod addresses;
 mod batch;
+mod lease;
+mod outlet;
+mod pace;
+mod pipes;
 mod routes;
+mod segments;
 mod sockets;
+mod spread;
 mod tcp;
 mod worker;
 
@@ -12,14 +18,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
-use parlor_proto::{MediaCommand, MediaEvent, RouterId};
-use parlor_sfu::SfuStats;
+use parlor_sfu::{SfuStats, TalkersConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
-use worker::{Command, Worker};
+pub use lease::Lease;
+use worker::{Command, Mail, Settings, Worker};
 
 /// The token of a worker's waker: above every socket's.
 const WAKER: mio::Token = mio::Token(usize::MAX);
@@ -29,7 +36,7 @@ const COMMAND_QUEUE: usize = 1024;
 /// Every media thread.
 #[derive(Debug)]
 pub struct Pool {
-    workers: Vec<WorkerHandle>,
+    workers: Arc<[WorkerHandle]>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -40,7 +47,10 @@ pub struct WorkerHandle {
     waker: Arc<mio::Waker>,
     counters: Arc<Counters>,
     phase: Arc<Phase>,
+    /// Rooms whose senders it has.
     leases: Arc<AtomicUsize>,
+    /// Receive transports it has.
+    receivers: Arc<AtomicUsize>,
     announced: Arc<[SocketAddr]>,
 }
 
@@ -60,18 +70,16 @@ pub struct Counters {
     pub restarts: AtomicU64,
     /// Datagrams longer than any of WebRTC, dropped.
     pub oversized: AtomicU64,
+    /// Messages the network took, each of one datagram or of several that the kernel cut up.
+    pub messages: AtomicU64,
     /// Datagrams and frames the network did not take.
     pub unsent: AtomicU64,
+    /// Times the kernel refused to cut up a message of many datagrams, which were then sent one by one.
+    pub refused: AtomicU64,
     /// Reports a room was too slow to take.
     pub lost_events: AtomicU64,
     /// TCP connections.
     pub connections: AtomicUsize,
-}
-
-/// A router's place on a worker. Dropping it tells the pool that the place is free.
-#[derive(Debug)]
-pub struct Lease {
-    worker: WorkerHandle,
 }
 
 impl Pool {
@@ -83,23 +91,27 @@ impl Pool {
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(config::MAX_WORKERS),
             count => count,
         };
+        let polls = (0..count).map(|_| mio::Poll::new()).collect::<Result<Vec<_>, _>>()?;
+        let wakers = polls.iter().map(|poll| Ok(Arc::new(mio::Waker::new(poll.registry(), WAKER)?)));
+        let wakers = wakers.collect::<std::io::Result<Vec<_>>>()?;
+        let ends = pipes::connect(&wakers);
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
-        for index in 0..count {
+        for (index, ((poll, waker), pipes)) in polls.into_iter().zip(wakers).zip(ends).enumerate() {
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)) };
-            let (worker, handle) = prepare(index, &bindings, port, config.socket_buffer)?;
+            let core = Core { index, poll, waker, pipes };
+            let (worker, handle) = prepare(core, &bindings, port, config)?;
             threads.push(std::thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run())?);
             workers.push(handle);
         }
-        Ok(Self { workers, threads: std::sync::Mutex::new(threads) })
+        Ok(Self { workers: workers.into(), threads: std::sync::Mutex::new(threads) })
     }
 
     /// The worker with the fewest routers. One that has just lost all of its own has the fewest and is the worst
     /// choice: it is taken only if all rest.
     pub fn lease(&self) -> Option<Lease> {
-        let order = |w: &&WorkerHandle| (w.phase.resting.load(Ordering::Relaxed), w.leases.load(Ordering::Relaxed));
-        let worker = self.workers.iter().min_by_key(order)?.clone();
-        worker.leases.fetch_add(1, Ordering::Relaxed);
-        Some(Lease { worker })
+        let order = |w: &WorkerHandle| (w.phase.resting.load(Ordering::Relaxed), w.leases.load(Ordering::Relaxed));
+        let (primary, _) = self.workers.iter().enumerate().min_by_key(|(_, worker)| order(worker))?;
+        Some(Lease::new(Arc::clone(&self.workers), primary))
     }
 
     /// Every worker.
@@ -110,7 +122,7 @@ impl Pool {
     /// Ends the threads and waits for them.
     pub fn stop(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for worker in &self.workers {
+        for worker in self.workers.iter() {
             // No command: their queue may be full.
             worker.phase.stopping.store(true, Ordering::Relaxed);
             let _ = worker.waker.wake();
@@ -153,26 +165,17 @@ impl WorkerHandle {
     }
 }
 
-impl Lease {
-    /// Where the router's events are to go.
-    pub async fn open(&self, router: RouterId, mailbox: mpsc::Sender<MediaEvent>) {
-        self.worker.send(Command::Open(router, mailbox)).await;
-    }
-
-    /// Passes an order on.
-    pub async fn command(&self, command: MediaCommand) {
-        self.worker.send(Command::Media(command)).await;
-    }
+/// What a worker has before its sockets.
+struct Core {
+    index: usize,
+    poll: mio::Poll,
+    waker: Arc<mio::Waker>,
+    pipes: pipes::Pipes,
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.worker.leases.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn prepare(index: usize, bindings: &[addresses::Binding], port: u16, buffer: usize) -> anyhow::Result<(Worker, WorkerHandle)> {
-    let (bound, port) = sockets::bind_all(bindings, port, buffer).map_err(|e| match e.kind() {
+fn prepare(core: Core, bindings: &[addresses::Binding], port: u16, config: &config::Media) -> anyhow::Result<(Worker, WorkerHandle)> {
+    let Core { index, poll, waker, pipes } = core;
+    let (bound, port) = sockets::bind_all(bindings, port, config.socket_buffer).map_err(|e| match e.kind() {
         ErrorKind::AddrInUse => anyhow::anyhow!(
             "media port {port} is in use by another program (or another Parlor). Stop it, or choose other ports: \
              `parlor serve --media-port {}`",
@@ -181,20 +184,22 @@ fn prepare(index: usize, bindings: &[addresses::Binding], port: u16, buffer: usi
         _ => anyhow::Error::new(e).context(format!("cannot open media port {port}")),
     })?;
     // Made and thrown away: what is wrong with the addresses is said now, not by a thread that never starts.
-    Worker::plane(&bound).map_err(|e| anyhow::anyhow!("media on port {port}: {e}"))?;
-    let poll = mio::Poll::new()?;
-    let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
+    let settings = Settings {
+        interval: Duration::from_micros(config.flush_interval_us),
+        talkers: TalkersConfig { loudest: config.loudest_talkers, all_up_to: config.all_talkers_up_to },
+    };
+    Worker::plane(&bound, settings).map_err(|e| anyhow::anyhow!("media on port {port}: {e}"))?;
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let (counters, phase) = (Arc::new(Counters::default()), Arc::new(Phase::default()));
     let announced = bound.iter().flat_map(|b| b.announced.iter().copied()).collect();
-    let worker = Worker::new(index, poll, bound, receiver, Arc::clone(&counters), Arc::clone(&phase))?;
-    Ok((worker, WorkerHandle { commands, waker, counters, phase, leases: Arc::default(), announced }))
+    let worker = Worker::new(index, poll, bound, settings, Mail { commands: receiver, pipes }, Arc::clone(&counters), Arc::clone(&phase))?;
+    Ok((worker, WorkerHandle { commands, waker, counters, phase, leases: Arc::default(), receivers: Arc::default(), announced }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 
@@ -221,6 +226,35 @@ mod tests {
         while worker.commands.try_send(Command::Stats(oneshot::channel().0)).is_ok() {}
         let stopping = std::thread::spawn(move || pool.stop());
         until("stopped", || stopping.is_finished());
+    }
+
+    #[tokio::test]
+    async fn a_flood_on_a_socket_keeps_orders_waiting_for_a_turn_only() {
+        let pool = pool(1);
+        let worker = pool.workers[0].clone();
+        let (media, flooding) = (worker.announced()[0], Arc::new(AtomicBool::new(true)));
+        let flood = std::thread::spawn({
+            let flooding = Arc::clone(&flooding);
+            move || {
+                let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+                // One system call of ours is 64 datagrams for the worker.
+                nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &100).expect("set");
+                while flooding.load(Ordering::Relaxed) {
+                    let _ = socket.send_to(&[0xff; 6_400], media);
+                }
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (mut seen, mut answers) = (0, 0);
+        while seen < 50 * 64 || answers < 50 {
+            assert!(Instant::now() < deadline, "the flood arrives: {seen}");
+            answers += 1;
+            let answer = tokio::time::timeout(Duration::from_secs(5), worker.stats()).await.expect("soon");
+            seen = answer.expect("the worker runs").datagrams_in;
+        }
+        flooding.store(false, Ordering::Relaxed);
+        flood.join().expect("ended");
+        pool.stop();
     }
 
     #[test]

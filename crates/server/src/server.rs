@@ -96,6 +96,14 @@ impl Server {
         }
     }
 
+    /// Makes one of them panic.
+    #[doc(hidden)]
+    pub async fn crash_media_worker(&self, index: usize) {
+        if let Some(worker) = self.app.pool.workers().get(index) {
+            worker.crash().await;
+        }
+    }
+
     /// How many panics of media workers were survived.
     #[must_use]
     pub fn media_restarts(&self) -> u64 {

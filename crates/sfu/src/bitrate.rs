@@ -41,6 +41,68 @@ impl Meter {
     }
 }
 
+/// Layers within one stream that are told apart: more are added to the last.
+const WITHIN: usize = 4;
+
+/// The bitrate of one incoming stream, and how it is divided among the layers within it.
+#[derive(Debug)]
+pub(crate) struct LayeredMeter {
+    total: Meter,
+    /// Of the last windows: one with a key frame in it is no reason to give a layer up.
+    smooth: u64,
+    /// The window that is in `smooth` already.
+    smoothed: Instant,
+    /// Bytes since `since`, by spatial and temporal layer; halved now and then, so that the past counts less.
+    bytes: [[u64; WITHIN]; WITHIN],
+    since: Instant,
+}
+
+impl LayeredMeter {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { total: Meter::new(now), smooth: 0, smoothed: now, bytes: [[0; WITHIN]; WITHIN], since: now }
+    }
+
+    pub(crate) fn add(&mut self, bytes: usize, spatial: u8, temporal: u8, now: Instant) {
+        self.total.add(bytes, now);
+        let cell = self.bytes.get_mut(usize::from(spatial).min(WITHIN - 1)).and_then(|r| r.get_mut(usize::from(temporal).min(WITHIN - 1)));
+        if let Some(cell) = cell {
+            *cell += bytes as u64;
+        }
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            self.since = now;
+            self.bytes.iter_mut().flatten().for_each(|bytes| *bytes /= 2);
+        }
+    }
+
+    /// All of it, in bit/s, over about three windows; 0 when nothing has arrived for a window or two.
+    pub(crate) fn rate(&mut self, now: Instant) -> u64 {
+        let rate = self.total.rate(now);
+        if self.total.since != self.smoothed {
+            self.smoothed = self.total.since;
+            self.smooth = if rate == 0 || self.smooth == 0 { rate } else { (2 * self.smooth + rate) / 3 };
+        }
+        self.smooth
+    }
+
+    /// The number of spatial and temporal layers seen; at least one each.
+    pub(crate) fn layers(&self) -> (u8, u8) {
+        let last = |used: &dyn Fn(usize) -> bool| (0..WITHIN).rev().find(|at| used(*at)).unwrap_or(0);
+        let spatial = last(&|s| self.bytes.get(s).is_some_and(|row| row.iter().any(|bytes| *bytes > 0)));
+        let temporal = last(&|t| self.bytes.iter().any(|row| row.get(t).is_some_and(|bytes| *bytes > 0)));
+        let count = |last: usize| u8::try_from(last + 1).unwrap_or(1);
+        (count(spatial), count(temporal))
+    }
+
+    /// What the layers up to these take of a rate of all.
+    pub(crate) fn share(&self, rate: u64, spatial: u8, temporal: u8) -> u64 {
+        let sum = |spatial: u8, temporal: u8| -> u64 {
+            let rows = self.bytes.iter().take(usize::from(spatial) + 1);
+            rows.flat_map(|row| row.iter().take(usize::from(temporal) + 1)).sum()
+        };
+        rate.saturating_mul(sum(spatial, temporal)).checked_div(sum(u8::MAX, u8::MAX)).unwrap_or(rate)
+    }
+}
+
 /// Encoders miss their target by some tens of percent for seconds; only what is clearly beyond is dropped.
 const TOLERANCE_PERCENT: u64 = 150;
 /// Room for key frames of all layers at once, and for a ramp-up.
@@ -54,29 +116,32 @@ const MIN_BURST_BYTES: u64 = 16 * 1_500;
 #[derive(Debug)]
 pub(crate) struct Limit {
     bytes_per_second: u64,
-    capacity: u64,
-    tokens: u64,
+    capacity: i64,
+    /// Bytes that may pass; what is owed, if negative.
+    tokens: i64,
     last: Instant,
 }
 
 impl Limit {
     pub(crate) fn new(max_bitrate: u32, now: Instant) -> Self {
         let bytes_per_second = u64::from(max_bitrate) * TOLERANCE_PERCENT / 100 / 8;
-        let capacity = (bytes_per_second * BURST.as_secs()).max(MIN_BURST_BYTES);
+        let capacity = (bytes_per_second * BURST.as_secs()).max(MIN_BURST_BYTES).cast_signed();
         Self { bytes_per_second, capacity, tokens: capacity, last: now }
     }
 
-    /// Whether a packet of this size may pass.
-    pub(crate) fn admit(&mut self, bytes: usize, now: Instant) -> bool {
+    /// Whether a packet of this size may pass. A frame passes whole or not at all, and how large it is shows at its
+    /// end only: what it goes on with may be owed, as much as may be saved up.
+    pub(crate) fn admit(&mut self, bytes: usize, goes_on: bool, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.last);
         let earned = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).saturating_mul(self.bytes_per_second) / 1_000_000;
         if earned > 0 {
-            self.tokens = self.tokens.saturating_add(earned).min(self.capacity);
+            self.tokens = self.tokens.saturating_add_unsigned(earned).min(self.capacity);
             self.last = now;
         }
-        let fits = self.tokens >= bytes as u64;
+        let left = self.tokens.saturating_sub_unsigned(bytes as u64);
+        let fits = left >= if goes_on { -self.capacity } else { 0 };
         if fits {
-            self.tokens -= bytes as u64;
+            self.tokens = left;
         }
         fits
     }
@@ -104,10 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn a_layered_meter_tells_what_each_layer_takes() {
+        let now = start();
+        let mut meter = LayeredMeter::new(now);
+        for ms in 0..3_000 {
+            let temporal = u8::from(ms % 2 == 1);
+            meter.add(if temporal == 0 { 300 } else { 100 }, 0, temporal, now + Duration::from_millis(ms));
+        }
+        assert_eq!(meter.layers(), (1, 2));
+        let share = meter.share(1_000_000, 0, 0);
+        assert!((740_000..=760_000).contains(&share), "{share}");
+        assert_eq!(meter.share(1_000_000, 0, 1), 1_000_000);
+        (3_000..40_000).for_each(|ms| meter.add(200, 0, 0, now + Duration::from_millis(ms)));
+        assert_eq!(meter.layers(), (1, 1), "what was long ago is forgotten");
+    }
+
+    #[test]
     fn a_sender_within_its_limit_loses_nothing() {
         let now = start();
         let mut limit = Limit::new(1_000_000, now);
-        assert!((0..10_000).all(|ms| limit.admit(125, now + Duration::from_millis(ms))));
+        assert!((0..10_000).all(|ms| limit.admit(125, false, now + Duration::from_millis(ms))));
     }
 
     #[test]
@@ -115,8 +196,19 @@ mod tests {
         let now = start();
         let mut limit = Limit::new(1_000_000, now);
         let seconds = 20;
-        let passed = (0..seconds * 1_000).filter(|ms| limit.admit(1_250, now + Duration::from_millis(*ms))).count() as u64 * 1_250;
+        let passed = (0..seconds * 1_000).filter(|ms| limit.admit(1_250, false, now + Duration::from_millis(*ms))).count() as u64 * 1_250;
         let allowed = u64::from(1_000_000_u32) / 8 * TOLERANCE_PERCENT / 100 * (seconds + BURST.as_secs());
         assert!(passed <= allowed + 1_250 && passed > allowed / 2, "{passed} of {allowed}");
+    }
+
+    #[test]
+    fn what_goes_on_may_owe_no_more_than_a_burst() {
+        let now = start();
+        let mut limit = Limit::new(1_000_000, now);
+        let burst = u64::from(1_000_000_u32) / 8 * TOLERANCE_PERCENT / 100 * BURST.as_secs();
+        let passed = (0..10_000).filter(|_| limit.admit(1_250, true, now)).count() as u64 * 1_250;
+        assert_eq!(passed, 2 * burst, "what was saved up, and as much again");
+        assert!(!limit.admit(1, false, now + BURST), "what is owed is paid before something begins");
+        assert!(limit.admit(1_250, false, now + BURST + Duration::from_millis(10)));
     }
 }

@@ -8,15 +8,18 @@ use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, DtlsParameters, DtlsRole};
+use slab::Slab;
 
 use crate::audio_level::{Level, Speakers};
-use crate::bitrate::Limit;
-use crate::consumer::{Consumer, Fixed};
-use crate::ortc::{self, ConsumerStreams};
-use crate::producer::{Layer, Producer};
-use crate::rewrite::Rewriter;
+use crate::consumer::{Consumer, Fixed, Repair};
+use crate::emit::Understood;
+use crate::ortc::{self, ConsumerStreams, RED_PAYLOAD_TYPE};
+use crate::pipe::Mirror;
+use crate::producer::{Producer, Sender};
+use crate::select::Layers as Within;
 use crate::sfu::{Router, Sfu};
-use crate::transport::{Credentials, Transport};
+use crate::talkers::Talkers;
+use crate::transport::{Credentials, Format, HandshakeOutput, Transport};
 
 /// Far above what the rules allow one participant to send; a bug there shall not fill the memory here.
 const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
@@ -47,8 +50,8 @@ impl Sfu {
     pub fn handle_command(&mut self, command: MediaCommand, now: Instant) {
         match command {
             MediaCommand::CreateRouter { router } => self.create_router(router, now),
-            MediaCommand::CloseRouter { router } => self.close_router(router),
-            MediaCommand::CreateTransport { router, transport, direction } => self.create_transport(router, transport, direction),
+            MediaCommand::CloseRouter { router } => self.close_router(router, now),
+            MediaCommand::CreateTransport { router, transport, direction } => self.create_transport(router, transport, direction, now),
             MediaCommand::ConnectTransport { transport, dtls } => {
                 let event = match self.connect_transport(transport, &dtls, now) {
                     Ok(()) => MediaEvent::TransportConnected { transport },
@@ -59,7 +62,7 @@ impl Sfu {
             MediaCommand::RestartIce { transport } => self.restart_ice(transport),
             MediaCommand::CloseTransport { transport } => {
                 if let Some(index) = self.transport_ids.get(&transport).copied() {
-                    self.close_transport(index);
+                    self.close_transport(index, now);
                 }
             }
             MediaCommand::Produce { transport, producer, kind, source: _, rtp, paused, max_bitrate } => {
@@ -99,19 +102,27 @@ impl Sfu {
 
     fn create_router(&mut self, id: RouterId, now: Instant) {
         if !self.router_ids.contains_key(&id) {
-            let index = self.routers.insert(Router { id, transports: Vec::new(), audio: Vec::new(), speakers: Speakers::new(now) });
+            let index = self.routers.insert(Router {
+                id,
+                transports: Vec::new(),
+                audio: Vec::new(),
+                mirrors: Vec::new(),
+                speakers: Speakers::new(now),
+                talkers: Talkers::new(self.talkers.limit()),
+            });
             self.router_ids.insert(id, index);
         }
     }
 
-    fn close_router(&mut self, id: RouterId) {
+    fn close_router(&mut self, id: RouterId, now: Instant) {
         let Some(index) = self.router_ids.remove(&id) else { return };
-        let transports = self.routers.get(index).map(|router| router.transports.clone()).unwrap_or_default();
-        transports.into_iter().for_each(|transport| self.close_transport(transport));
+        let (transports, mirrors) = self.routers.get(index).map(|r| (r.transports.clone(), r.mirrors.clone())).unwrap_or_default();
+        transports.into_iter().for_each(|transport| self.close_transport(transport, now));
+        mirrors.into_iter().for_each(|mirror| self.close_producer(mirror));
         self.routers.try_remove(index);
     }
 
-    fn create_transport(&mut self, router: RouterId, id: TransportId, direction: Direction) {
+    fn create_transport(&mut self, router: RouterId, id: TransportId, direction: Direction, now: Instant) {
         if self.transport_ids.contains_key(&id) {
             return;
         }
@@ -119,8 +130,9 @@ impl Sfu {
             self.events.push_back(MediaEvent::TransportFailed { transport: id, error: ErrorCode::NotFound.into() });
             return;
         };
-        let transport = Transport::new(id, router, direction);
+        let transport = Transport::new(id, router, direction, &self.identity, now);
         let ice = transport.ice.parameters();
+        make_room(&mut self.transports);
         let index = self.transports.insert(transport);
         entry.transports.push(index);
         self.transport_ids.insert(id, index);
@@ -136,8 +148,8 @@ impl Sfu {
     fn connect_transport(&mut self, id: TransportId, dtls: &DtlsParameters, now: Instant) -> Result<(), Error> {
         let index = self.transport_ids.get(&id).copied().ok_or(ErrorCode::NotFound)?;
         let transport = self.transports.get_mut(index).ok_or(ErrorCode::NotFound)?;
-        transport.connect(&self.identity, dtls, now)?;
-        self.mark_dirty(index);
+        transport.connect(dtls, now)?;
+        self.drive_handshake(index, now);
         Ok(())
     }
 
@@ -152,8 +164,13 @@ impl Sfu {
         self.events.push_back(MediaEvent::IceRestarted { transport: id, ice });
     }
 
-    pub(crate) fn close_transport(&mut self, index: usize) {
+    pub(crate) fn close_transport(&mut self, index: usize, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
+        transport.handshake().close(now);
+        // What its state becomes is nobody's business any more.
+        while let Some((HandshakeOutput::Transmit(bytes), to)) = transport.destination.map(|to| (transport.handshake().poll(), to)) {
+            self.arena.push(to.path, &bytes);
+        }
         let (producers, consumers) = (std::mem::take(&mut transport.producers), std::mem::take(&mut transport.consumers));
         producers.into_iter().for_each(|producer| self.close_producer(producer));
         consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
@@ -180,39 +197,42 @@ impl Sfu {
             return Err(Error::invalid(field, "is used by another producer of the transport"));
         }
         transport.learn_extensions(&new.rtp)?;
-        let section = transport.open(&self.identity, None, now).add_section(new.kind, None);
-        let entry = self.producers.vacant_entry();
-        let index = entry.key();
-        let signaled = transport.receive.add(index, section, &new.rtp);
-        let is_video = new.kind == MediaKind::Video;
-        if let Some(peer) = transport.peer() {
-            for stream in signaled {
-                peer.expect_stream(stream.section, stream.of.layer, stream.ssrc, stream.rtx, is_video);
-            }
-        }
+        let index = self.producers.vacant_key();
+        transport.receive.add(index, &new.rtp, Format { clock_rate: format.codec.clock_rate(), repairs: new.kind == MediaKind::Video });
         transport.producers.push(index);
         transport.limit_sent = None;
-        entry.insert(Producer {
-            id: new.producer,
-            router: transport.router,
-            transport: transport_index,
-            format,
-            paused: new.paused,
-            max_bitrate: new.max_bitrate,
-            limit: Limit::new(new.max_bitrate, now),
-            layers: (0_u32..)
-                .zip(&new.rtp.encodings)
-                .map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, new.max_bitrate, now))
-                .collect(),
-            consumers: Vec::new(),
-            level: Level::default(),
-        });
-        self.producer_ids.insert(new.producer, index);
-        if let Some(router) = self.routers.get_mut(transport.router).filter(|_| !is_video) {
+        let (router, cname) = (transport.router, transport.cname.clone());
+        let talker = self.routers.get_mut(router).filter(|_| new.kind == MediaKind::Audio).map(|router| {
             router.audio.push(index);
-        }
-        self.mark_dirty(transport_index);
+            router.talkers.join(now)
+        });
+        let producer = Producer::new(new.producer, router, format, Sender { transport: Some(transport_index), cname, talker }, now);
+        self.insert_producer(producer.within(new.max_bitrate, &new.rtp, new.paused, now));
         Ok(())
+    }
+
+    /// Makes the mirror of a producer on another thread. Returns false if it cannot be: its router is not here, or what
+    /// its client said it sends is not valid.
+    pub fn mirror(&mut self, mirror: &Mirror, now: Instant) -> bool {
+        let Some(router) = self.router_ids.get(&mirror.router).copied() else { return false };
+        if self.producer_ids.contains_key(&mirror.producer) {
+            return true;
+        }
+        let Ok(format) = ortc::check_producer(mirror.kind, &mirror.rtp) else { return false };
+        let sender = Sender { transport: None, cname: mirror.cname.clone(), talker: None };
+        let producer = Producer::new(mirror.producer, router, format, sender, now);
+        let index = self.insert_producer(producer.within(u32::MAX, &mirror.rtp, mirror.paused, now));
+        if let Some(router) = self.routers.get_mut(router) {
+            router.mirrors.push(index);
+        }
+        true
+    }
+
+    fn insert_producer(&mut self, producer: Producer) -> usize {
+        let id = producer.id;
+        let index = self.producers.insert(producer);
+        self.producer_ids.insert(id, index);
+        index
     }
 
     fn set_producer_paused(&mut self, id: ProducerId, paused: bool, now: Instant) {
@@ -220,6 +240,7 @@ impl Sfu {
         let Some(producer) = self.producers.get_mut(index).filter(|producer| producer.paused != paused) else { return };
         producer.paused = paused;
         producer.level = Level::default();
+        producer.interrupt_sound();
         let consumers = producer.consumers.clone();
         for consumer in consumers {
             if paused {
@@ -239,22 +260,20 @@ impl Sfu {
         self.producer_ids.remove(&producer.id);
         if let Some(router) = self.routers.get_mut(producer.router) {
             router.audio.retain(|other| *other != index);
+            router.mirrors.retain(|other| *other != index);
+            producer.talker.into_iter().for_each(|talker| router.talkers.leave(talker));
         }
-        if let Some(transport) = self.transports.get_mut(producer.transport) {
+        if let Some(transport) = producer.transport.and_then(|transport| self.transports.get_mut(transport)) {
             transport.producers.retain(|other| *other != index);
-            let section = transport.receive.remove(index);
-            if let (Some(section), Some(peer)) = (section, transport.peer()) {
-                peer.remove_section(section);
-            }
+            transport.receive.remove(index);
         }
-        self.mark_dirty(producer.transport);
     }
 
     fn consume(&mut self, new: NewConsumer, now: Instant) -> Result<MediaEvent, Error> {
         let transport_index = self.transport_ids.get(&new.transport).copied().ok_or(ErrorCode::NotFound)?;
         let producer_index = self.producer_ids.get(&new.producer).copied().ok_or(ErrorCode::NotFound)?;
         let producer = self.producers.get(producer_index).ok_or(ErrorCode::NotFound)?;
-        let cname = self.transports.get(producer.transport).map(|sender| sender.cname.clone()).ok_or(ErrorCode::NotFound)?;
+        let cname = producer.cname.clone();
         let transport = self.transports.get_mut(transport_index).ok_or(ErrorCode::NotFound)?;
         // A router is the border of a room: what is produced in another does not exist here.
         if producer.router != transport.router {
@@ -270,26 +289,25 @@ impl Sfu {
         if !ortc::can_consume(&producer.format, &new.capabilities) {
             return Err(Error::new(ErrorCode::Incompatible));
         }
-        let (ssrc, rtx) = fresh_ssrcs(transport, &self.consumers);
+        let (ssrc, rtx) = fresh_ssrcs(transport);
         let streams = ConsumerStreams { mid: transport.next_mid(), ssrc, rtx, cname };
         let rtp = ortc::consumer_parameters(&producer.format, &new.capabilities, &streams).ok_or(ErrorCode::Incompatible)?;
-        let rtx = rtp.encodings.first().and_then(|encoding| encoding.rtx).map(|rtx| rtx.ssrc);
-        let peer = transport.open(&self.identity, Some(&new.capabilities), now);
-        let section = peer.add_section(producer.kind(), Some(&streams.mid));
-        peer.add_stream(section, ssrc, rtx);
-        let highest_layer = u8::try_from(producer.layers.len().saturating_sub(1)).unwrap_or(0);
-        let index = self.consumers.insert(Consumer::new(Fixed {
+        let repaired = rtp.encodings.first().and_then(|encoding| encoding.rtx);
+        let repair = repaired.zip(producer.format.router_rtx()).map(|(rtx, payload_type)| Repair { ssrc: rtx.ssrc, payload_type });
+        transport.prepare_estimation(&new.capabilities, producer.kind() == MediaKind::Video, now);
+        let fixed = Fixed {
             id: new.consumer,
             transport: transport_index,
             producer: producer_index,
-            section,
             ssrc,
-            rtx,
-            payload_type: producer.format.router_payload_type(),
-            paused: new.paused,
-            rewriter: Rewriter::new(producer.format.codec.clock_rate(), rand::random(), rand::random()),
-            highest_layer,
-        }));
+            rtx: repair,
+            payload_type: rtp.codecs.first().map_or(producer.format.router_payload_type(), |codec| codec.payload_type),
+            takes_red: rtp.codecs.iter().skip(1).any(|codec| codec.payload_type == RED_PAYLOAD_TYPE),
+            understood: Understood::of(&rtp),
+        };
+        make_room(&mut self.consumers);
+        let index = self.consumers.insert(Consumer::new(fixed, producer.kind(), producer.format.codec.clock_rate(), new.paused));
+        transport.sent.insert(ssrc, index);
         let stream_type = producer.format.stream_type;
         self.consumer_ids.insert(new.consumer, index);
         transport.consumers.push(index);
@@ -297,11 +315,11 @@ impl Sfu {
         if let Some(producer) = self.producers.get_mut(producer_index) {
             producer.consumers.push(index);
         }
+        self.protect(index);
         self.choose_layers(transport_index, now);
         if flows {
             self.ask_for_consumer(index, now);
         }
-        self.mark_dirty(transport_index);
         Ok(MediaEvent::Consumed { consumer: new.consumer, rtp: Box::new(rtp), stream_type })
     }
 
@@ -323,20 +341,19 @@ impl Sfu {
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             producer.consumers.retain(|other| *other != index);
         }
+        if consumer.takes_red && consumer.with_red {
+            self.pack_for_receivers(consumer.producer);
+        }
         if let Some(transport) = self.transports.get_mut(consumer.transport) {
             transport.consumers.retain(|other| *other != index);
-            if let Some(peer) = transport.peer() {
-                peer.remove_section(consumer.section);
-            }
+            transport.sent.remove(consumer.ssrc);
         }
-        self.mark_dirty(consumer.transport);
     }
 
     fn set_preferred_layers(&mut self, id: ConsumerId, layers: Layers, now: Instant) {
         let Some(index) = self.consumer_ids.get(&id).copied() else { return };
         let Some(consumer) = self.consumers.get_mut(index) else { return };
-        let highest = self.producers.get(consumer.producer).map_or(0, |producer| producer.layers.len().saturating_sub(1));
-        consumer.preferred = layers.spatial_layer.min(u8::try_from(highest).unwrap_or(0));
+        consumer.preferred = Within { spatial: layers.spatial_layer, temporal: layers.temporal_layer.unwrap_or(u8::MAX) };
         let transport = consumer.transport;
         self.choose_layers(transport, now);
         self.repeat_requests(transport, now);
@@ -344,13 +361,16 @@ impl Sfu {
 }
 
 /// Two SSRCs no other consumer of the transport has. Zero is for probes.
-fn fresh_ssrcs(transport: &Transport, consumers: &slab::Slab<Consumer>) -> (u32, u32) {
-    let taken = |ssrc: u32| {
-        let uses = |index: &usize| consumers.get(*index).is_some_and(|consumer| consumer.ssrc == ssrc || consumer.rtx == Some(ssrc));
-        ssrc == 0 || transport.consumers.iter().any(uses)
-    };
-    let mut fresh = || std::iter::repeat_with(rand::random::<u32>).find(|ssrc| !taken(*ssrc)).unwrap_or(1);
-    let ssrc = fresh();
-    let rtx = std::iter::repeat_with(&mut fresh).find(|other| *other != ssrc).unwrap_or(2);
-    (ssrc, rtx)
+fn fresh_ssrcs(transport: &Transport) -> (u32, u32) {
+    let free = |ssrc: &u32| *ssrc != 0 && transport.sent.get(*ssrc).is_none();
+    let mut fresh = std::iter::repeat_with(rand::random::<u32>).filter(free);
+    let ssrc = fresh.next().unwrap_or(1);
+    (ssrc, fresh.find(|other| *other != ssrc).unwrap_or(2))
+}
+
+/// Room for one more. Doubled, as it would be by itself, a table of what is large would be half empty.
+fn make_room<T>(table: &mut Slab<T>) {
+    if table.len() == table.capacity() {
+        table.reserve_exact((table.len() / 8).max(8));
+    }
 }

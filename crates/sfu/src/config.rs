@@ -1,8 +1,11 @@
 //! What an `Sfu` is set up with, and the limits that keep one client from taking too much of it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use parlor_proto::transport::Protocol;
+
+use crate::talkers::Limit;
 
 /// An address at which clients reach this `Sfu`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,13 +21,40 @@ pub struct LocalCandidate {
 pub struct SfuConfig {
     /// Every address clients may use, the preferred ones first.
     pub candidates: Vec<LocalCandidate>,
+    /// Who is forwarded in large rooms.
+    pub talkers: TalkersConfig,
+    /// The time of day when it is made, since the epoch of Unix: what RTCP tells receivers.
+    pub wall_clock: Duration,
 }
 
 impl SfuConfig {
-    /// A configuration with these candidates and every limit at its default.
+    /// A configuration with these candidates and everything else at its default.
     #[must_use]
     pub fn new(candidates: Vec<LocalCandidate>) -> Self {
-        Self { candidates }
+        Self { candidates, talkers: TalkersConfig::default(), wall_clock: Duration::ZERO }
+    }
+}
+
+/// How many are heard at once, and from which size of room on not all are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TalkersConfig {
+    /// The loudest this many are forwarded; 0 forwards all, whatever the size of the room.
+    pub loudest: usize,
+    /// Rooms with up to this many microphones forward all.
+    pub all_up_to: usize,
+}
+
+impl TalkersConfig {
+    pub(crate) fn limit(self) -> Option<Limit> {
+        (self.loudest > 0).then_some(Limit { places: self.loudest, above: self.all_up_to })
+    }
+}
+
+impl Default for TalkersConfig {
+    /// Nobody follows more than a few voices at once; below fifty microphones forwarding all is cheap enough, and
+    /// no choice can be wrong.
+    fn default() -> Self {
+        Self { loudest: 5, all_up_to: 50 }
     }
 }
 

@@ -1,12 +1,18 @@
 //! A track somebody receives: which layer of the producer, and under which numbers.
 
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use parlor_proto::ids::ConsumerId;
-use parlor_proto::media::Layers;
+use parlor_proto::media::{Layers, MediaKind, StreamType};
 
+use crate::emit::Understood;
+use crate::ortc::RED_PAYLOAD_TYPE;
+use crate::outgoing::{Outgoing, Report};
+use crate::producer::{Producer, Step};
 use crate::rewrite::Rewriter;
-use crate::transport::Section;
+use crate::rtcp::SenderInfo;
+use crate::select::{Layers as Within, Selection};
 
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
@@ -22,65 +28,87 @@ pub(crate) enum Start {
     LateKeyFrame,
 }
 
-/// One consumer.
-pub(crate) struct Consumer {
+/// The stream repairs are sent on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repair {
+    pub(crate) ssrc: u32,
+    pub(crate) payload_type: u8,
+}
+
+/// What is fixed when a consumer is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed {
     pub(crate) id: ConsumerId,
     /// Index of the transport it is sent on.
     pub(crate) transport: usize,
     /// Index of the producer.
     pub(crate) producer: usize,
-    pub(crate) section: Section,
     pub(crate) ssrc: u32,
-    pub(crate) rtx: Option<u32>,
+    pub(crate) rtx: Option<Repair>,
     pub(crate) payload_type: u8,
+    /// Whether its sound, Opus, may be sent with redundancy as well.
+    pub(crate) takes_red: bool,
+    pub(crate) understood: Understood,
+}
+
+/// One consumer.
+pub(crate) struct Consumer {
+    pub(crate) fixed: Fixed,
     pub(crate) paused: bool,
+    /// Whether sound with redundancy is sent, where there is.
+    pub(crate) with_red: bool,
     pub(crate) rewriter: Rewriter,
+    pub(crate) outgoing: Outgoing,
+    /// Which packets within a layer's stream are sent.
+    /// Sound has none. Apart, so that what every packet of sound needs lies together.
+    pub(crate) selection: Option<Box<Selection>>,
     /// The layer to be sent as soon as it has a key frame.
     pub(crate) target: u8,
-    /// The highest layer the receiver wants.
-    pub(crate) preferred: u8,
+    /// The highest layers the receiver wants: of simulcast the stream, else what is within it.
+    pub(crate) preferred: Within,
     /// The layer being sent.
     current: Option<u8>,
     /// The layer sent last: whether what comes next is of the same encoder.
     last_layer: Option<u8>,
+    /// What of the target's stream is to be sent, as it was last chosen.
+    aimed: Option<Within>,
     asked: Option<Instant>,
     reported: Option<u8>,
 }
 
-/// What is fixed when a consumer is made.
-pub(crate) struct Fixed {
-    pub(crate) id: ConsumerId,
-    pub(crate) transport: usize,
-    pub(crate) producer: usize,
-    pub(crate) section: Section,
-    pub(crate) ssrc: u32,
-    pub(crate) rtx: Option<u32>,
-    pub(crate) payload_type: u8,
-    pub(crate) paused: bool,
-    pub(crate) rewriter: Rewriter,
-    pub(crate) highest_layer: u8,
+impl Deref for Consumer {
+    type Target = Fixed;
+
+    fn deref(&self) -> &Fixed {
+        &self.fixed
+    }
 }
 
 impl Consumer {
-    pub(crate) fn new(fixed: Fixed) -> Self {
-        let Fixed { id, transport, producer, section, ssrc, rtx, payload_type, paused, rewriter, highest_layer } = fixed;
+    pub(crate) fn new(fixed: Fixed, kind: MediaKind, clock_rate: u32, paused: bool) -> Self {
         Self {
-            id,
-            transport,
-            producer,
-            section,
-            ssrc,
-            rtx,
-            payload_type,
+            fixed,
             paused,
-            rewriter,
+            with_red: fixed.payload_type == RED_PAYLOAD_TYPE,
+            rewriter: Rewriter::new(clock_rate, rand::random(), rand::random()),
+            outgoing: Outgoing::new(clock_rate, rand::random()),
+            selection: (kind == MediaKind::Video).then(|| Box::new(Selection::new(Within::ALL))),
             target: 0,
-            preferred: highest_layer,
+            preferred: Within::ALL,
             current: None,
             last_layer: None,
+            aimed: None,
             asked: None,
             reported: None,
         }
+    }
+
+    /// The sender report of what is being sent.
+    pub(crate) fn sender_report(&self, producer: &Producer, wall: u64, now: Instant) -> Option<SenderInfo> {
+        let layer = producer.layers.get(usize::from(self.last_layer?))?;
+        let report = self.outgoing.sender_report(now, wall, layer.reference, self.rewriter.timestamp_offset())?;
+        let Report { ntp, rtp, packets, octets } = report;
+        Some(SenderInfo { ssrc: self.ssrc, ntp, rtp, packets, octets })
     }
 
     /// Whether a packet of `layer` is to be sent.
@@ -101,6 +129,7 @@ impl Consumer {
             true => self.rewriter.skip(),
             false => self.rewriter.switch(),
         }
+        self.selection.iter_mut().for_each(|selection| selection.restart());
         self.current = Some(layer);
         self.last_layer = Some(layer);
         self.asked = None;
@@ -126,7 +155,8 @@ impl Consumer {
 
     /// The layer it waits for, if it is time to ask for a key frame of it.
     pub(crate) fn needs_key_frame(&mut self, now: Instant) -> Option<u8> {
-        let waits = !self.paused && self.current != Some(self.target);
+        let waits = !self.paused
+            && (self.current != Some(self.target) || self.selection.as_ref().is_some_and(|selection| selection.needs_key_frame()));
         let patient = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < ASK_AGAIN_AFTER);
         if !waits || patient {
             return None;
@@ -135,20 +165,42 @@ impl Consumer {
         Some(self.target)
     }
 
-    /// Takes another layer as the one to be sent.
-    pub(crate) fn aim(&mut self, layer: u8) {
-        if self.target != layer {
-            self.target = layer;
+    /// Takes another layer as the one to be sent, and what of it.
+    pub(crate) fn aim(&mut self, step: Step) {
+        if self.target != step.layer {
+            self.target = step.layer;
             self.asked = None;
         }
+        self.aimed = Some(step.within);
+        let within = Within { temporal: step.within.temporal.min(self.preferred.temporal), ..step.within };
+        self.selection.iter_mut().for_each(|selection| selection.aim(within));
+    }
+
+    /// Which of the steps it is sent now.
+    pub(crate) fn at(&self, steps: &[Step]) -> Option<usize> {
+        let current = self.current?;
+        let is_now = |step: &Step| step.layer == current && (self.aimed.is_none() || self.aimed == Some(step.within));
+        steps.iter().rposition(is_now)
+    }
+
+    /// The highest of the steps that its receiver wants.
+    pub(crate) fn wanted(&self, steps: &[Step]) -> usize {
+        steps.iter().rposition(|step| step.size <= self.preferred.spatial).unwrap_or(0)
     }
 
     /// The layers sent now, if they changed since the last call.
-    pub(crate) fn report(&mut self) -> Option<Option<Layers>> {
-        if self.reported == self.current {
+    pub(crate) fn report(&mut self, stream_type: StreamType) -> Option<Option<Layers>> {
+        let size = match stream_type {
+            StreamType::Simple => return None,
+            StreamType::Simulcast => self.current,
+            StreamType::Svc => {
+                self.current.and(self.selection.as_ref()).and_then(|selection| selection.current()).map(|within| within.spatial)
+            }
+        };
+        if self.reported == size {
             return None;
         }
-        self.reported = self.current;
-        Some(self.current.map(|spatial_layer| Layers { spatial_layer, temporal_layer: None }))
+        self.reported = size;
+        Some(size.map(|spatial_layer| Layers { spatial_layer, temporal_layer: None }))
     }
 }

@@ -3,118 +3,156 @@
 use std::time::Instant;
 
 use parlor_proto::media::MediaKind;
+use slab::Slab;
 
-use crate::consumer::Start;
-use crate::ortc::Codec;
-use crate::payload::{Vp8Descriptor, begins_key_frame};
+use crate::consumer::{Consumer, Start};
+use crate::emit::{Emission, Way};
+use crate::outgoing::Sent;
+use crate::payload::av1::Structure;
+use crate::payload::{self, Unit};
+use crate::pipe::Told;
+use crate::producer::{Admission, Producer};
+use crate::protect::MAX_REPEATS;
+use crate::repair::Stored;
 use crate::rewrite::Incoming;
+use crate::select::{self, Verdict as Choice};
 use crate::sfu::Sfu;
-use crate::transport::{LayerOf, MediaPacket, Section, Write};
+use crate::sound::Packed;
+use crate::stats::SfuStats;
+use crate::transport::{LayerOf, Transport};
 
-/// One packet on its way, with what all consumers need to know about it.
-struct Passing<'a> {
-    packet: &'a MediaPacket,
-    layer: u8,
-    kind: MediaKind,
-    start: Start,
-    vp8: Option<Vp8Descriptor>,
-    now: Instant,
+/// A packet of a producer, opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    pub(crate) payload_type: u8,
+    /// It was lost, and came by the repair stream.
+    pub(crate) repaired: bool,
+    /// A later one came before it.
+    pub(crate) late: bool,
+    /// Extended sequence number.
+    pub(crate) seq: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    /// dBov and voice activity (RFC 6464).
+    pub(crate) level: Option<(i8, bool)>,
+    /// Quarter turns, as in the packet.
+    pub(crate) orientation: Option<u8>,
+    /// The dependency descriptor of AV1.
+    pub(crate) descriptor: Option<&'a [u8]>,
+    pub(crate) payload: &'a [u8],
+}
+
+/// A packet with what all its consumers need to know about it.
+pub(crate) struct Passing<'a> {
+    pub(crate) packet: &'a Packet<'a>,
+    pub(crate) layer: u8,
+    pub(crate) start: Start,
+    /// What it is among the frames of its stream; sound has none.
+    pub(crate) unit: Option<Unit>,
+    /// Sound that came with redundancy, or is packed with it for somebody.
+    pub(crate) packed: Option<Packed<'a>>,
+}
+
+/// Those a packet goes to, and how.
+struct Receivers<'a> {
+    consumers: &'a mut Slab<Consumer>,
+    transports: &'a mut Slab<Transport>,
+    stats: &'a mut SfuStats,
+    structure: Option<&'a Structure>,
+    way: Way<'a>,
 }
 
 impl Sfu {
-    /// Takes a decrypted packet that arrived on a transport.
-    pub(crate) fn handle_packet(&mut self, transport: usize, packet: &MediaPacket, now: Instant) {
-        let Some(arrived_on) = self.transports.get_mut(transport) else { return };
-        arrived_on.ice.heard(now);
-        let Some((LayerOf { producer: index, layer }, replaced)) = arrived_on.receive.proven(packet.ssrc) else {
+    /// Takes an opened packet of a layer, and sends it to whom it is for.
+    pub(crate) fn forward(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) {
+        let Some(producer) = self.producers.get_mut(of.producer).filter(|producer| producer.carries(packet)) else {
             self.stats.drops.unknown_stream += 1;
             return;
         };
-        if !replaced.is_empty() {
-            if let Some(peer) = arrived_on.peer() {
-                replaced.into_iter().for_each(|ssrc| peer.forget_stream(ssrc));
+        match producer.transport {
+            Some(_) => self.stats.rtp_in += 1,
+            None => self.stats.rtp_piped += 1,
+        }
+        match producer.admit(of.layer, packet, now) {
+            Admission::Passed if producer.paused => {}
+            Admission::Passed => match producer.kind() {
+                MediaKind::Audio => self.forward_sound(of.producer, packet, now),
+                MediaKind::Video => self.forward_picture(of, packet, now),
+            },
+            Admission::Refused => self.stats.drops.over_bitrate += 1,
+            Admission::FrameRefused => {
+                self.stats.drops.over_bitrate += 1;
+                self.interrupt_layer(of);
             }
-            self.source_replaced(index, layer);
         }
-        let Some(producer) = self.producers.get_mut(index).filter(|producer| producer.carries(packet.payload_type)) else {
-            self.stats.drops.unknown_stream += 1;
-            return;
-        };
-        self.stats.rtp_in += 1;
-        let Some(stream) = producer.layers.get_mut(usize::from(layer)) else { return };
-        let late = stream.arrived(packet.seq, now);
-        if !producer.limit.admit(packet.payload.len(), now) {
-            self.stats.drops.over_bitrate += 1;
-            return;
-        }
-        // What is not passed on takes no room at any receiver.
-        stream.meter.add(packet.payload.len(), now);
-        if producer.paused {
-            return;
-        }
+    }
+
+    fn forward_picture(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) {
+        let Some(producer) = self.producers.get_mut(of.producer) else { return };
         let codec = producer.format.codec;
-        let start = match (begins_key_frame(codec, &packet.payload), late) {
+        let Some(layer) = producer.layers.get_mut(usize::from(of.layer)) else { return };
+        let unit = payload::describe(codec, packet.payload, packet.marker, packet.descriptor, &mut layer.frames);
+        let start = match (unit.begins_key_frame, packet.late) {
             (false, _) => Start::None,
             (true, false) => Start::KeyFrame,
             (true, true) => Start::LateKeyFrame,
         };
         if start == Start::KeyFrame {
-            stream.requests.satisfied();
+            layer.requests.satisfied();
         }
-        if let Some((level, _)) = packet.extensions.audio_level {
-            producer.level.add(level);
-        }
-        let rewrites_vp8 = codec == Codec::Vp8 && producer.is_simulcast();
-        let vp8 = rewrites_vp8.then(|| Vp8Descriptor::parse(&packet.payload)).flatten();
-        self.fan_out(index, &Passing { packet, layer, kind: codec.kind(), start, vp8, now });
+        layer.meter.add(packet.payload.len(), unit.spatial, unit.temporal, now);
+        let Packet { timestamp, marker, orientation, descriptor, payload, .. } = *packet;
+        layer.store.put(packet.seq, now, &Stored { timestamp, marker, orientation, descriptor, payload });
+        self.fan_out(of.producer, &Passing { packet, layer: of.layer, start, unit: Some(unit), packed: None }, now);
     }
 
-    fn fan_out(&mut self, producer: usize, passing: &Passing<'_>) {
-        let mut position = 0;
-        // By position, because sending needs all of `self`; nothing in the loop adds or removes consumers.
-        while let Some(consumer) = self.producers.get(producer).and_then(|producer| producer.consumers.get(position)) {
-            self.send(*consumer, passing);
-            position += 1;
+    pub(crate) fn fan_out(&mut self, index: usize, passing: &Passing<'_>, now: Instant) {
+        self.tell_mirrors(LayerOf { producer: index, layer: passing.layer }, Told::Packet(passing.packet));
+        self.fan_out_here(index, passing, now);
+    }
+
+    /// To the consumers on this thread.
+    pub(crate) fn fan_out_here(&mut self, index: usize, passing: &Passing<'_>, now: Instant) {
+        let Self { producers, consumers, transports, arena, clock, stats, .. } = self;
+        let Some(producer) = producers.get(index) else { return };
+        let structure = producer.layers.get(usize::from(passing.layer)).and_then(|layer| layer.frames.structure());
+        let mut receivers = Receivers { consumers, transports, stats, structure, way: Way { arena, clock: *clock, now } };
+        for consumer in &producer.consumers {
+            receivers.send(*consumer, passing);
         }
     }
 
-    fn send(&mut self, index: usize, passing: &Passing<'_>) {
-        let Some(consumer) = self.consumers.get_mut(index) else { return };
-        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
-        if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
-            return;
+    /// The consumers of a layer go on with its next key frame.
+    pub(crate) fn interrupt_layer(&mut self, of: LayerOf) {
+        self.tell_mirrors(of, Told::Interrupted);
+        let Some(producer) = self.producers.get_mut(of.producer) else { return };
+        producer.interrupt_sound();
+        for consumer in &producer.consumers {
+            if let Some(consumer) = self.consumers.get_mut(*consumer).filter(|consumer| consumer.current() == Some(of.layer)) {
+                consumer.interrupt();
+            }
         }
-        let packet = passing.packet;
-        // A decoder that is not shown the hole would go on from pictures it never got.
-        if passing.kind == MediaKind::Video && passing.start != Start::KeyFrame && consumer.rewriter.jumps(packet.seq) {
-            consumer.interrupt();
-            return;
+    }
+
+    /// The consumers of a layer whose encoder was replaced begin again with a key frame.
+    pub(crate) fn source_replaced(&mut self, of: LayerOf) {
+        self.tell_mirrors(of, Told::Replaced);
+        let Some(producer) = self.producers.get_mut(of.producer) else { return };
+        producer.interrupt_sound();
+        if let Some(stream) = producer.layers.get_mut(usize::from(of.layer)) {
+            stream.source_replaced();
         }
-        let incoming = Incoming { seq: packet.seq, timestamp: packet.timestamp, arrival: passing.now };
-        let Some(numbers) = consumer.rewriter.rewrite(incoming, passing.vp8) else { return };
-        let write = Write {
-            ssrc: consumer.ssrc,
-            payload_type: consumer.payload_type,
-            seq: numbers.seq,
-            timestamp: numbers.timestamp,
-            vp8: numbers.vp8,
-            repairable: passing.kind == MediaKind::Video && consumer.rtx.is_some(),
-            packet,
-        };
-        if transport.peer().is_some_and(|peer| peer.write(&write, passing.now)) {
-            self.stats.rtp_forwarded += 1;
-            let transport = consumer.transport;
-            self.mark_dirty(transport);
-        } else {
-            self.stats.drops.send += 1;
+        for index in &producer.consumers {
+            if let Some(consumer) = self.consumers.get_mut(*index) {
+                consumer.source_replaced(of.layer);
+            }
         }
     }
 
     /// A receiver asks for a key frame by RTCP.
-    pub(crate) fn handle_key_frame_wanted(&mut self, transport: usize, section: Section, now: Instant) {
-        let Some(transport) = self.transports.get(transport) else { return };
-        let of_section = |index: &&usize| self.consumers.get(**index).is_some_and(|consumer| consumer.section == section);
-        if let Some(consumer) = transport.consumers.iter().find(of_section).copied() {
+    pub(crate) fn handle_key_frame_wanted(&mut self, transport: usize, ssrc: u32, now: Instant) {
+        let consumer = self.transports.get(transport).and_then(|transport| transport.sent.get(ssrc));
+        if let Some(consumer) = consumer {
             self.ask_for_consumer(consumer, now);
         }
     }
@@ -129,32 +167,9 @@ impl Sfu {
     /// Asks a producer's sender for a key frame, throttled.
     pub(crate) fn ask_for_key_frame(&mut self, index: usize, layer: u8, now: Instant) {
         let Some(producer) = self.producers.get_mut(index).filter(|p| p.kind() == MediaKind::Video && !p.paused) else { return };
-        let transport = producer.transport;
-        if producer.layers.get_mut(usize::from(layer)).is_some_and(|stream| stream.requests.ask(now)) {
-            self.send_key_frame_request(transport, LayerOf { producer: index, layer });
-        }
-    }
-
-    pub(crate) fn send_key_frame_request(&mut self, transport: usize, of: LayerOf) {
-        let Some(sender) = self.transports.get_mut(transport) else { return };
-        let Some(ssrc) = sender.receive.ssrc(of) else { return };
-        if let Some(peer) = sender.peer() {
-            peer.request_key_frame(ssrc);
-            self.stats.key_frame_requests += 1;
-            self.mark_dirty(transport);
-        }
-    }
-
-    /// The consumers of a layer whose encoder was replaced begin again with a key frame.
-    fn source_replaced(&mut self, producer: usize, layer: u8) {
-        let Some(producer) = self.producers.get_mut(producer) else { return };
-        if let Some(stream) = producer.layers.get_mut(usize::from(layer)) {
-            stream.source_replaced();
-        }
-        for index in &producer.consumers {
-            if let Some(consumer) = self.consumers.get_mut(*index) {
-                consumer.source_replaced(layer);
-            }
+        let Producer { layers, key_frames, .. } = producer;
+        if layers.get_mut(usize::from(layer)).is_some_and(|stream| stream.requests.ask(now, key_frames)) {
+            self.send_key_frame_request(LayerOf { producer: index, layer });
         }
     }
 
@@ -162,5 +177,88 @@ impl Sfu {
     pub(crate) fn wake_consumers(&mut self, transport: usize, now: Instant) {
         let Some(consumers) = self.transports.get(transport).map(|transport| transport.consumers.clone()) else { return };
         consumers.into_iter().for_each(|consumer| self.ask_for_consumer(consumer, now));
+    }
+}
+
+impl<'a> Passing<'a> {
+    /// Whether a consumer, if the redundancy is ours, may be sent all that the packet can repeat. What was said while its receiver
+    /// had paused it is not for it; what comes with redundancy is as it is.
+    fn may_repeat(&self, consumer: &Consumer) -> bool {
+        !consumer.takes_red || consumer.rewriter.is_in_run(self.packet.seq.saturating_sub(MAX_REPEATS as u64))
+    }
+
+    /// The payload type and payload for a consumer; `None` if this is not for it.
+    fn form(&self, consumer: &Consumer) -> Option<(u8, &'a [u8])> {
+        match &self.packed {
+            None => Some((consumer.payload_type, self.packet.payload)),
+            Some(packed) => packed.form(consumer.with_red && self.may_repeat(consumer)),
+        }
+    }
+}
+
+impl Receivers<'_> {
+    fn send(&mut self, index: usize, passing: &Passing<'_>) {
+        let Some(consumer) = self.consumers.get_mut(index) else { return };
+        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
+        if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
+            return;
+        }
+        let packet = passing.packet;
+        let mut marker = packet.marker;
+        if let Some((unit, selection)) = passing.unit.as_ref().zip(consumer.selection.as_mut()) {
+            // A decoder that is not shown the hole would go on from pictures it never got.
+            if passing.start != Start::KeyFrame && consumer.rewriter.jumps(packet.seq) {
+                return consumer.interrupt();
+            }
+            let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
+            match selection.decide(header, unit, self.structure) {
+                Choice::Send { marker: last } => marker = last,
+                Choice::LeaveOut => return self.leave_out(index, passing),
+                Choice::Nothing => return consumer.interrupt(),
+            }
+        }
+        let Some((payload_type, payload)) = passing.form(consumer) else { return };
+        if payload.is_empty() {
+            return self.leave_out(index, passing);
+        }
+        let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
+        let incoming = Incoming { seq: packet.seq, timestamp: packet.timestamp, arrival: self.way.now };
+        let Some(numbers) = consumer.rewriter.rewrite(incoming, &counters) else { return };
+        let emission = Emission {
+            marker,
+            level: packet.level,
+            orientation: packet.orientation,
+            descriptor: packet.descriptor,
+            counters: numbers.counters.map(|new| (counters, new)),
+            ..Emission::new(consumer.ssrc, payload_type, numbers.seq, numbers.timestamp, payload)
+        };
+        if self.way.emit(transport, &consumer.understood, &emission).is_none() {
+            self.stats.drops.send += 1;
+            return;
+        }
+        self.stats.rtp_forwarded += 1;
+        consumer.outgoing.sent(numbers.timestamp, payload.len(), self.way.now);
+        if passing.unit.is_some() && consumer.rtx.is_some() {
+            let sent = Sent {
+                out_seq: numbers.seq,
+                in_seq: packet.seq,
+                timestamp: numbers.timestamp,
+                layer: passing.layer,
+                marker,
+                counters: numbers.counters,
+                len: u16::try_from(packet.payload.len()).unwrap_or(u16::MAX),
+            };
+            consumer.outgoing.remember(sent, self.way.now);
+        }
+    }
+
+    /// What is left out on purpose leaves no gap; where one is there already, it is filled with nothing.
+    fn leave_out(&mut self, index: usize, passing: &Passing<'_>) {
+        let Some(consumer) = self.consumers.get_mut(index) else { return };
+        let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
+        let Some(fill) = consumer.rewriter.leave_out(passing.packet.seq, &counters) else { return };
+        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
+        let emission = Emission { padding: 1, ..Emission::new(consumer.ssrc, consumer.payload_type, fill.seq, fill.timestamp, &[]) };
+        self.way.emit(transport, &consumer.understood, &emission);
     }
 }

@@ -5,6 +5,38 @@ use std::time::{Duration, Instant};
 /// A key frame is many times the size of others; two a second are already a burden.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Requests to one sender in a row: a few join, or switch, at the same time.
+const IN_A_ROW: u32 = 4;
+/// Then this often. Browsers answer with key frames of all layers, which everybody pays for; and one receiver who loses them
+/// again and again would ask without end.
+const REFILL: Duration = Duration::from_millis(1_500);
+
+/// What one sender may be asked for, over all its layers.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    left: u32,
+    since: Instant,
+}
+
+impl Allowance {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { left: IN_A_ROW, since: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        while self.left < IN_A_ROW && now.saturating_duration_since(self.since) >= REFILL {
+            self.left += 1;
+            self.since += REFILL;
+        }
+        if self.left == IN_A_ROW {
+            self.since = now;
+        }
+        let taken = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        taken
+    }
+}
+
 /// The requests to the sender of one stream.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
@@ -15,15 +47,15 @@ pub(crate) struct Requests {
 impl Requests {
     /// Somebody needs a key frame: true if the sender is to be asked now. Otherwise the request waits for
     /// [`Requests::due`]; it is not lost.
-    pub(crate) fn ask(&mut self, now: Instant) -> bool {
+    pub(crate) fn ask(&mut self, now: Instant, allowance: &mut Allowance) -> bool {
         self.waiting = true;
-        self.due(now)
+        self.due(now, allowance)
     }
 
     /// Whether a request that waited is to be sent now.
-    pub(crate) fn due(&mut self, now: Instant) -> bool {
+    pub(crate) fn due(&mut self, now: Instant, allowance: &mut Allowance) -> bool {
         let free = self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
-        if !self.waiting || !free {
+        if !self.waiting || !free || !allowance.take(now) {
             return false;
         }
         self.waiting = false;
@@ -44,21 +76,35 @@ mod tests {
     #[test]
     fn a_burst_of_requests_becomes_one_now_and_one_later() {
         let now = parlor_testkit::clock::Clock::new().now();
-        let mut requests = Requests::default();
-        assert!(requests.ask(now));
-        assert!(!requests.ask(now + Duration::from_millis(100)));
-        assert!(!requests.due(now + Duration::from_millis(499)));
-        assert!(requests.due(now + INTERVAL), "the trailing request is not lost");
-        assert!(!requests.due(now + INTERVAL * 3), "nobody asked again");
+        let (mut requests, mut allowance) = (Requests::default(), Allowance::new(now));
+        assert!(requests.ask(now, &mut allowance));
+        assert!(!requests.ask(now + Duration::from_millis(100), &mut allowance));
+        assert!(!requests.due(now + Duration::from_millis(499), &mut allowance));
+        assert!(requests.due(now + INTERVAL, &mut allowance), "the trailing request is not lost");
+        assert!(!requests.due(now + INTERVAL * 3, &mut allowance), "nobody asked again");
     }
 
     #[test]
     fn a_key_frame_answers_those_who_wait() {
         let now = parlor_testkit::clock::Clock::new().now();
-        let mut requests = Requests::default();
-        assert!(requests.ask(now));
-        assert!(!requests.ask(now));
+        let (mut requests, mut allowance) = (Requests::default(), Allowance::new(now));
+        assert!(requests.ask(now, &mut allowance));
+        assert!(!requests.ask(now, &mut allowance));
         requests.satisfied();
-        assert!(!requests.due(now + INTERVAL));
+        assert!(!requests.due(now + INTERVAL, &mut allowance));
+    }
+
+    #[test]
+    fn who_asks_without_end_is_answered_now_and_then() {
+        let now = parlor_testkit::clock::Clock::new().now();
+        let mut allowance = Allowance::new(now);
+        let mut layers = [Requests::default(), Requests::default(), Requests::default()];
+        let mut sent = 0;
+        for ms in (0..60_000).step_by(50) {
+            for layer in &mut layers {
+                sent += u32::from(layer.ask(now + Duration::from_millis(ms), &mut allowance));
+            }
+        }
+        assert!((40..=45).contains(&sent), "{sent} in a minute");
     }
 }

@@ -1,57 +1,65 @@
-//! Which simulcast layer each consumer of a transport gets, within what its client has room for.
+//! What each consumer of a transport gets, within what its client has room for.
 
-/// A layer is taken in addition only if this share of the estimate holds it; it is given up when it no
-/// longer fits the whole. The difference keeps layers from swinging.
+/// A step up is taken only if this share of the estimate holds it. The difference to the next keeps the choice from
+/// swinging.
 const UP_PERCENT: u64 = 85;
+/// A step is given up when it takes more than this share of the estimate. An estimate that fell because a link was
+/// full is 15 % below what the link carries, and what takes no more than that is not to be given up for it.
+const KEEP_PERCENT: u64 = 115;
 
-/// What one consumer could get.
+/// What one consumer could get: steps from little to much, known by their numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
-    /// The bitrate of every layer, from small to large; 0 for one that is off.
+    /// The bitrate of every step; 0 for one that is off.
     pub(crate) rates: Vec<u64>,
-    /// The highest layer its receiver wants.
-    pub(crate) preferred: u8,
-    /// The layer it has.
-    pub(crate) current: Option<u8>,
+    /// The highest step its receiver wants.
+    pub(crate) preferred: usize,
+    /// The step it has.
+    pub(crate) current: Option<usize>,
 }
 
 impl Candidate {
-    fn rate(&self, layer: u8) -> u64 {
-        self.rates.get(usize::from(layer)).copied().unwrap_or(0)
+    fn rate(&self, step: usize) -> u64 {
+        self.rates.get(step).copied().unwrap_or(0)
     }
 
-    fn active(&self) -> impl DoubleEndedIterator<Item = u8> + '_ {
-        let layers = u8::try_from(self.rates.len()).unwrap_or(u8::MAX);
-        (0..layers).filter(|layer| self.rate(*layer) > 0)
+    fn active(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        (0..self.rates.len()).filter(|step| self.rate(*step) > 0)
     }
 
     /// The least it can get. While nothing arrives: the smallest, which browsers begin with.
-    fn lowest(&self) -> u8 {
+    fn lowest(&self) -> usize {
         self.active().next().unwrap_or(0)
     }
 
-    fn above(&self, layer: u8) -> Option<u8> {
-        self.active().find(|other| *other > layer && *other <= self.preferred)
+    fn above(&self, step: usize) -> Option<usize> {
+        self.active().find(|other| *other > step && *other <= self.preferred)
+    }
+
+    /// Whether this step is less than what it has and wants: because there is no more room, and not because what it
+    /// had is off.
+    pub(crate) fn falls_to(&self, step: usize) -> bool {
+        self.current.is_some_and(|current| step < current && current <= self.preferred && self.rate(current) > 0)
     }
 }
 
-/// The layer for each candidate. `budget` is what is left for them, in bit/s; `may_rise` is false shortly after
-/// layers had to go down.
+/// The step for each candidate. `budget` is what is left for them, in bit/s; `may_rise` is false shortly after
+/// some had to go down.
 ///
 /// Everybody gets a picture before anybody gets a better one; then all rise step by step, in order.
-pub(crate) fn choose(candidates: &[Candidate], budget: u64, may_rise: bool) -> Vec<u8> {
-    let mut chosen: Vec<u8> = candidates.iter().map(Candidate::lowest).collect();
-    let mut spent: u64 = candidates.iter().zip(&chosen).map(|(candidate, layer)| candidate.rate(*layer)).sum();
+pub(crate) fn choose(candidates: &[Candidate], budget: u64, may_rise: bool) -> Vec<usize> {
+    let mut chosen: Vec<usize> = candidates.iter().map(Candidate::lowest).collect();
+    let mut spent: u64 = candidates.iter().zip(&chosen).map(|(candidate, step)| candidate.rate(*step)).sum();
     loop {
         let mut raised = false;
-        for (candidate, layer) in candidates.iter().zip(&mut chosen) {
-            let Some(next) = candidate.above(*layer) else { continue };
+        for (candidate, step) in candidates.iter().zip(&mut chosen) {
+            let Some(next) = candidate.above(*step) else { continue };
             let is_rise = candidate.current.is_none_or(|current| next > current);
-            let limit = if is_rise { budget.saturating_mul(UP_PERCENT) / 100 } else { budget };
-            let total = spent.saturating_sub(candidate.rate(*layer)).saturating_add(candidate.rate(next));
+            let limit = budget.saturating_mul(if is_rise { UP_PERCENT } else { KEEP_PERCENT }) / 100;
+            let total = spent.saturating_sub(candidate.rate(*step)).saturating_add(candidate.rate(next));
             if total <= limit && (may_rise || !is_rise) {
                 spent = total;
-                *layer = next;
+                *step = next;
                 raised = true;
             }
         }
@@ -65,7 +73,7 @@ pub(crate) fn choose(candidates: &[Candidate], budget: u64, may_rise: bool) -> V
 pub(crate) fn wanted(candidates: &[Candidate]) -> u64 {
     candidates
         .iter()
-        .map(|candidate| candidate.active().rfind(|layer| *layer <= candidate.preferred).map_or(0, |l| candidate.rate(l)))
+        .map(|candidate| candidate.active().rfind(|step| *step <= candidate.preferred).map_or(0, |step| candidate.rate(step)))
         .sum()
 }
 
@@ -73,7 +81,7 @@ pub(crate) fn wanted(candidates: &[Candidate]) -> u64 {
 mod tests {
     use super::*;
 
-    fn candidate(preferred: u8, current: Option<u8>) -> Candidate {
+    fn candidate(preferred: usize, current: Option<usize>) -> Candidate {
         Candidate { rates: vec![150_000, 500_000, 1_500_000], preferred, current }
     }
 
@@ -95,7 +103,8 @@ mod tests {
     fn a_layer_is_kept_at_an_estimate_that_would_not_raise_it() {
         assert_eq!(choose(&[candidate(2, Some(2))], 1_600_000, true), [2]);
         assert_eq!(choose(&[candidate(2, Some(1))], 1_600_000, true), [1]);
-        assert_eq!(choose(&[candidate(2, Some(2))], 1_400_000, true), [1]);
+        assert_eq!(choose(&[candidate(2, Some(2))], 1_310_000, true), [2]);
+        assert_eq!(choose(&[candidate(2, Some(2))], 1_290_000, true), [1]);
     }
 
     #[test]

@@ -4,25 +4,51 @@
 //! Time and datagrams are inputs, transmits and events are outputs; nothing here opens a socket or reads a
 //! clock.
 
+mod arena;
+mod arrive;
 mod audio_level;
+mod bandwidth;
 mod bitrate;
 mod candidate;
 mod command;
 mod config;
 mod consumer;
 mod demux;
+mod emit;
+mod extension;
 mod forward;
+pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
+mod incoming;
 mod keyframe;
 mod layers;
+mod loss;
 pub mod ortc;
+mod outgoing;
 mod payload;
+mod pipe;
 mod producer;
+mod protect;
+mod red;
+mod repair;
+mod reports;
+mod resend;
 mod rewrite;
+mod rtcp;
+mod rtp;
+mod select;
 mod sfu;
+mod sound;
+mod srtp;
 mod stats;
+mod talkers;
 mod tick;
 mod transport;
+mod wall_clock;
 
-pub use config::{LocalCandidate, SfuConfig, SfuError};
+pub use arena::{Batch, Segment};
+pub use config::{LocalCandidate, SfuConfig, SfuError, TalkersConfig};
+pub use pipe::{Mirror, PipeBatch};
 pub use sfu::{Datagram, Sfu, Transmit};
 pub use stats::{Drops, SfuStats};

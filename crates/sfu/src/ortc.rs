@@ -12,7 +12,7 @@ use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::{ExtensionDirection, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};
 
 pub use codec::Codec;
-pub(crate) use codec::ROUTER_CODECS;
+pub(crate) use codec::{OPUS_PAYLOAD_TYPE, RED_PAYLOAD_TYPE};
 pub(crate) use consumer::transport_needs;
 pub use consumer::{ConsumerStreams, can_consume, consumer_parameters};
 pub use producer::{ProducerFormat, check_producer};
@@ -33,6 +33,8 @@ pub mod uri {
     pub const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
     /// How a picture is to be turned (3GPP TS 26.114).
     pub const VIDEO_ORIENTATION: &str = "urn:3gpp:video-orientation";
+    /// The layers of a frame, and what it refers to (AV1 RTP specification, appendix A).
+    pub const DEPENDENCY_DESCRIPTOR: &str = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 }
 
 /// The router's extension ids: Chromium's own, so that its answers look like its offers.
@@ -43,6 +45,7 @@ pub(crate) mod id {
     pub(crate) const MID: u8 = 4;
     pub(crate) const RID: u8 = 10;
     pub(crate) const REPAIRED_RID: u8 = 11;
+    pub(crate) const DEPENDENCY_DESCRIPTOR: u8 = 12;
     pub(crate) const VIDEO_ORIENTATION: u8 = 13;
 }
 
@@ -69,6 +72,17 @@ pub fn router_capabilities() -> RtpCapabilities {
                 clock_rate: entry.codec.clock_rate(),
                 channels: None,
                 parameters: codec::rtx_parameters(entry.payload_type),
+                rtcp_feedback: Vec::new(),
+            });
+        }
+        if entry.codec == Codec::Opus {
+            codecs.push(RtpCodecCapability {
+                kind: MediaKind::Audio,
+                mime_type: codec::RED_MIME.to_owned(),
+                preferred_payload_type: Some(RED_PAYLOAD_TYPE),
+                clock_rate: entry.codec.clock_rate(),
+                channels: entry.codec.channels(),
+                parameters: codec::red_parameters(),
                 rtcp_feedback: Vec::new(),
             });
         }
@@ -101,6 +115,7 @@ fn header_extensions() -> Vec<RtpHeaderExtension> {
         (Video, uri::TRANSPORT_CC, id::TRANSPORT_CC, Sendrecv),
         (Audio, uri::AUDIO_LEVEL, id::AUDIO_LEVEL, Sendrecv),
         (Video, uri::VIDEO_ORIENTATION, id::VIDEO_ORIENTATION, Sendrecv),
+        (Video, uri::DEPENDENCY_DESCRIPTOR, id::DEPENDENCY_DESCRIPTOR, Sendrecv),
     ]
     .into_iter()
     .map(|(kind, uri, preferred_id, direction)| RtpHeaderExtension {

@@ -1,158 +1,83 @@
-//! What can be seen in a payload without decoding it: where key frames begin, and VP8's frame counters.
+//! What can be seen of a packet without decoding it: where frames begin, their layers, and their counters.
+
+pub(crate) mod av1;
+mod counters;
+mod h264;
+mod vp8;
+mod vp9;
+
+pub(crate) use counters::{Counters, NewCounters};
 
 use crate::ortc::Codec;
 
-/// Whether a packet begins a key frame: a decoder can start here.
-pub(crate) fn begins_key_frame(codec: Codec, payload: &[u8]) -> bool {
-    match codec {
-        Codec::Opus => true,
-        Codec::Vp8 => vp8_begins_key_frame(payload),
-        Codec::Vp9 => vp9_begins_key_frame(payload),
-        Codec::H264 => h264_begins_key_frame(payload),
-    }
-}
-
-/// Where the frame counters of a VP8 payload descriptor are (RFC 7741, section 4.2).
+/// What one packet is within its stream; found once, for all who get it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Vp8Descriptor {
-    /// `PictureID`, of 7 or 15 bits.
-    pub(crate) picture_id: Option<u16>,
-    /// Whether it has 15 bits.
-    pub(crate) long_picture_id: bool,
-    /// `TL0PICIDX`: counts frames of the base temporal layer.
-    pub(crate) tl0_index: Option<u8>,
-    /// The length of the descriptor.
-    len: usize,
+pub(crate) struct Unit {
+    /// A decoder can start here.
+    pub(crate) begins_key_frame: bool,
+    /// It is the first packet of a frame (of one spatial layer).
+    pub(crate) begins_frame: bool,
+    /// It is the last packet of a frame (of one spatial layer).
+    pub(crate) ends_frame: bool,
+    pub(crate) spatial: u8,
+    pub(crate) temporal: u8,
+    /// The frame refers to nothing of its own temporal layer or above: who was not sent them can begin with it.
+    pub(crate) sync: bool,
+    /// VP9: what follows above its temporal layer refers to nothing up there from before it.
+    pub(crate) opens_upper: bool,
+    /// VP9: the frame is predicted from another picture.
+    pub(crate) inter_picture: bool,
+    /// VP9: the frame is predicted from a lower layer of its picture.
+    pub(crate) inter_layer: bool,
+    pub(crate) counters: Counters,
+    /// AV1: what the dependency descriptor says.
+    pub(crate) frame: Option<av1::Frame>,
 }
 
-impl Vp8Descriptor {
-    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
-        let first = *payload.first()?;
-        let mut this = Self { len: 1, ..Self::default() };
-        if first & 0x80 == 0 {
-            return Some(this);
-        }
-        let extended = this.take(payload)?;
-        if extended & 0x80 != 0 {
-            let high = this.take(payload)?;
-            this.long_picture_id = high & 0x80 != 0;
-            this.picture_id = Some(match this.long_picture_id {
-                true => u16::from_be_bytes([high & 0x7f, this.take(payload)?]),
-                false => u16::from(high),
-            });
-        }
-        if extended & 0x40 != 0 {
-            this.tl0_index = Some(this.take(payload)?);
-        }
-        if extended & 0x30 != 0 {
-            this.take(payload)?;
-        }
-        Some(this)
-    }
+/// What must be remembered of one incoming stream to read its packets: nothing but for AV1.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    av1: Option<Box<av1::Structure>>,
+}
 
-    fn take(&mut self, payload: &[u8]) -> Option<u8> {
-        let byte = payload.get(self.len).copied();
-        self.len += 1;
-        byte
+impl State {
+    /// The layers of an AV1 stream, once they were described.
+    pub(crate) fn structure(&self) -> Option<&av1::Structure> {
+        self.av1.as_deref()
     }
 }
 
-/// S bit set, partition 0, and the P bit of the frame header clear (RFC 7741, sections 4.2 and 4.3).
-fn vp8_begins_key_frame(payload: &[u8]) -> bool {
-    let (Some(first), Some(descriptor)) = (payload.first(), Vp8Descriptor::parse(payload)) else { return false };
-    let begins_frame = first & 0x10 != 0 && first & 0x07 == 0;
-    begins_frame && payload.get(descriptor.len).is_some_and(|header| header & 0x01 == 0)
+/// The frame counters of a packet that was described before.
+pub(crate) fn counters(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Counters {
+    describe(codec, payload, false, descriptor, &mut State::default()).counters
 }
 
-/// B bit set, P bit clear, and the lowest spatial layer (RFC 9628, section 4.2).
-fn vp9_begins_key_frame(payload: &[u8]) -> bool {
-    let Some(first) = payload.first() else { return false };
-    let (picture_id, inter, layered, begins) = (first & 0x80 != 0, first & 0x40 != 0, first & 0x20 != 0, first & 0x08 != 0);
-    if inter || !begins {
-        return false;
-    }
-    if !layered {
-        return true;
-    }
-    let mut at = 1;
-    if picture_id {
-        at += if payload.get(at).is_some_and(|byte| byte & 0x80 != 0) { 2 } else { 1 };
-    }
-    payload.get(at).is_some_and(|layers| (layers >> 1) & 0x07 == 0)
-}
-
-const NAL_IDR: u8 = 5;
-const NAL_SPS: u8 = 7;
-const NAL_STAP_A: u8 = 24;
-const NAL_FU_A: u8 = 28;
-
-/// An SPS or an IDR slice, alone, in an aggregate, or as the first fragment (RFC 6184, section 5).
-fn h264_begins_key_frame(payload: &[u8]) -> bool {
-    let is_key = |nal: u8| matches!(nal & 0x1f, NAL_IDR | NAL_SPS);
-    let Some(first) = payload.first() else { return false };
-    match first & 0x1f {
-        NAL_STAP_A => {
-            let mut rest = payload.get(1..).unwrap_or_default();
-            while let [high, low, nal, ..] = rest {
-                if is_key(*nal) {
-                    return true;
-                }
-                let len = usize::from(u16::from_be_bytes([*high, *low]));
-                rest = rest.get(2 + len.max(1)..).unwrap_or_default();
-            }
-            false
-        }
-        NAL_FU_A => payload.get(1).is_some_and(|header| header & 0x80 != 0 && is_key(*header)),
-        _ => is_key(*first),
+/// Reads a packet. `descriptor` is its dependency descriptor extension, which only AV1 needs.
+pub(crate) fn describe(codec: Codec, payload: &[u8], marker: bool, descriptor: Option<&[u8]>, state: &mut State) -> Unit {
+    match codec {
+        Codec::Opus => Unit { begins_key_frame: true, begins_frame: true, ends_frame: true, ..Unit::default() },
+        Codec::Vp8 => vp8::describe(payload, marker),
+        Codec::Vp9 => vp9::describe(payload, marker),
+        Codec::H264 => h264::describe(payload, marker),
+        Codec::Av1 => av1::describe(payload, marker, descriptor, &mut state.av1),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_vp8_key_frame_begins_with_the_start_bit_and_a_clear_p_bit() {
-        assert!(begins_key_frame(Codec::Vp8, &[0x10, 0x00, 0, 0]));
-        assert!(!begins_key_frame(Codec::Vp8, &[0x10, 0x01, 0, 0]), "an inter frame");
-        assert!(!begins_key_frame(Codec::Vp8, &[0x00, 0x00, 0, 0]), "a later packet of the frame");
-        assert!(begins_key_frame(Codec::Vp8, &[0x90, 0xe0, 0x81, 0x02, 7, 0x20, 0x00]), "with every counter");
-    }
-
-    #[test]
-    fn vp8_counters_are_read_in_both_lengths() {
-        let long = Vp8Descriptor::parse(&[0x90, 0xe0, 0x81, 0x02, 7, 0x20, 0x00]).expect("parses");
-        assert_eq!((long.picture_id, long.long_picture_id, long.tl0_index), (Some(0x102), true, Some(7)));
-        let short = Vp8Descriptor::parse(&[0x90, 0x80, 0x11, 0x00]).expect("parses");
-        assert_eq!((short.picture_id, short.long_picture_id, short.tl0_index), (Some(0x11), false, None));
-    }
-
-    #[test]
-    fn a_vp9_key_frame_begins_at_the_lowest_layer_of_an_independent_picture() {
-        assert!(begins_key_frame(Codec::Vp9, &[0x88, 0x01, 0]));
-        assert!(!begins_key_frame(Codec::Vp9, &[0xc8, 0x01, 0]), "predicted from another picture");
-        assert!(!begins_key_frame(Codec::Vp9, &[0x80, 0x01, 0]), "a later packet of the frame");
-        assert!(begins_key_frame(Codec::Vp9, &[0xa8, 0x81, 0x01, 0x00]));
-        assert!(!begins_key_frame(Codec::Vp9, &[0xa8, 0x81, 0x01, 0x02]), "the second spatial layer");
-    }
-
-    #[test]
-    fn an_h264_key_frame_begins_in_every_packetization() {
-        assert!(begins_key_frame(Codec::H264, &[0x67, 0x42]));
-        assert!(begins_key_frame(Codec::H264, &[0x65, 0x88]));
-        assert!(!begins_key_frame(Codec::H264, &[0x41, 0x9a]));
-        assert!(begins_key_frame(Codec::H264, &[0x78, 0, 2, 0x67, 0x42, 0, 1, 0x68]));
-        assert!(begins_key_frame(Codec::H264, &[0x78, 0, 1, 0x68, 0, 2, 0x65, 0x88]));
-        assert!(!begins_key_frame(Codec::H264, &[0x78, 0, 2, 0x41, 0x9a]));
-        assert!(begins_key_frame(Codec::H264, &[0x7c, 0x85]));
-        assert!(!begins_key_frame(Codec::H264, &[0x7c, 0x05]), "a later fragment");
-    }
-
-    proptest::proptest! {
+    proptest! {
         #[test]
-        fn no_payload_breaks_the_readers(payload in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
-            for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::H264] {
-                begins_key_frame(codec, &payload);
+        fn no_bytes_break_the_readers(packets in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..40), prop::option::of(prop::collection::vec(any::<u8>(), 0..80)), any::<bool>()), 1..8,
+        )) {
+            for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1] {
+                let mut state = State::default();
+                for (payload, descriptor, marker) in &packets {
+                    describe(codec, payload, *marker, descriptor.as_deref(), &mut state);
+                }
             }
         }
     }

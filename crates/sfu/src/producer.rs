@@ -3,12 +3,20 @@
 use std::time::{Duration, Instant};
 
 use parlor_proto::ids::ProducerId;
-use parlor_proto::media::{MediaKind, StreamType};
+use parlor_proto::media::MediaKind;
+use parlor_proto::rtp::RtpParameters;
 
 use crate::audio_level::Level;
-use crate::bitrate::{Limit, Meter};
-use crate::keyframe::Requests;
+use crate::bitrate::{LayeredMeter, Limit};
+use crate::forward::Packet;
+use crate::keyframe::{Allowance, Requests};
 use crate::ortc::ProducerFormat;
+use crate::outgoing::Reference;
+use crate::payload::State;
+use crate::protect::Packer;
+use crate::repair::Store;
+use crate::select::Layers as Within;
+use crate::sound::Unpacker;
 
 /// A layer that has sent nothing for this long is off: browsers stop the upper ones when bandwidth or CPU run
 /// short. Whoever watches it has a frozen picture until then; at five frames a second it is three frames.
@@ -22,26 +30,74 @@ pub(crate) struct Producer {
     pub(crate) id: ProducerId,
     /// Index of its router.
     pub(crate) router: usize,
-    /// Index of the transport it arrives on.
-    pub(crate) transport: usize,
+    /// Index of the transport it arrives on; none if it is the mirror of one on another thread.
+    pub(crate) transport: Option<usize>,
+    /// Names its sender to receivers.
+    pub(crate) cname: String,
+    /// Threads with a mirror of it.
+    pub(crate) pipes: Vec<u16>,
     pub(crate) format: ProducerFormat,
     pub(crate) paused: bool,
     pub(crate) max_bitrate: u32,
     pub(crate) limit: Limit,
     pub(crate) layers: Vec<Layer>,
+    /// How often its sender may be asked for key frames.
+    pub(crate) key_frames: Allowance,
     /// Indexes of its consumers.
     pub(crate) consumers: Vec<usize>,
     pub(crate) level: Level,
+    /// Its number among the talkers of its router; pictures and mirrors have none.
+    pub(crate) talker: Option<usize>,
+    /// If its sound comes with redundancy: what is known of the last packets.
+    pub(crate) unpacker: Option<Box<Unpacker>>,
+    /// If it comes without, and a receiver loses packets.
+    pub(crate) packer: Option<Box<Packer>>,
+}
+
+/// Who sends a producer.
+pub(crate) struct Sender {
+    pub(crate) transport: Option<usize>,
+    pub(crate) cname: String,
+    pub(crate) talker: Option<usize>,
 }
 
 /// One of its streams, from small to large.
 pub(crate) struct Layer {
-    pub(crate) meter: Meter,
+    pub(crate) meter: LayeredMeter,
     pub(crate) requests: Requests,
     pub(crate) last_packet: Option<Instant>,
-    /// Highest sequence number that arrived.
-    highest: Option<u64>,
+    /// What receivers may ask for again.
+    pub(crate) store: Store,
+    /// How its frames hang together, as far as that is told once for many packets.
+    pub(crate) frames: State,
+    /// Its last sender report, on our clock.
+    pub(crate) reference: Option<Reference>,
+    /// The timestamp of the newest frame that was let in: the rest of it is, too.
+    admitted: Option<u32>,
+    /// The timestamp of the frame that was refused last: the rest of it is of no use.
+    refused: Option<u32>,
     expected: u64,
+}
+
+/// Something a receiver can be sent of a producer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Step {
+    pub(crate) layer: u8,
+    /// What of the layer's stream.
+    pub(crate) within: Within,
+    /// How large the picture is, as clients count: over simulcast streams, or over the layers within one.
+    pub(crate) size: u8,
+    pub(crate) rate: u64,
+}
+
+/// What becomes of a packet that is measured against its producer's limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admission {
+    Passed,
+    /// Dropped.
+    Refused,
+    /// Dropped, and the rest of its frame will be.
+    FrameRefused,
 }
 
 impl Layer {
@@ -49,20 +105,39 @@ impl Layer {
     /// say anything: more than it is allowed is never expected.
     pub(crate) fn new(position: u32, announced: Option<u64>, allowed: u32, now: Instant) -> Self {
         let expected = announced.unwrap_or(SMALLEST_LAYER_BITRATE << (2 * position.min(8))).min(u64::from(allowed));
-        Self { meter: Meter::new(now), requests: Requests::default(), last_packet: None, highest: None, expected }
-    }
-
-    /// Notes that a packet arrived; true if a later one arrived before it.
-    pub(crate) fn arrived(&mut self, seq: u64, now: Instant) -> bool {
-        self.last_packet = Some(now);
-        let late = self.highest.is_some_and(|highest| seq < highest);
-        self.highest = self.highest.max(Some(seq));
-        late
+        Self {
+            meter: LayeredMeter::new(now),
+            requests: Requests::default(),
+            last_packet: None,
+            store: Store::new(now),
+            frames: State::default(),
+            reference: None,
+            admitted: None,
+            refused: None,
+            expected,
+        }
     }
 
     /// Another encoder sends from now on, with numbers of its own.
     pub(crate) fn source_replaced(&mut self) {
-        self.highest = None;
+        self.store.clear();
+        self.frames = State::default();
+        self.reference = None;
+    }
+
+    /// What a receiver can be sent of it, from little to all; rates are 0 while it is off. `whole` leaves only all.
+    pub(crate) fn steps(&mut self, layer: u8, whole: bool, now: Instant) -> impl Iterator<Item = Step> + '_ {
+        let rate = self.rate(now);
+        let (spatial, temporal) = self.meter.layers();
+        let low = (0..temporal - 1).map(|temporal| Within { spatial: 0, temporal });
+        let high = (0..spatial - 1).map(|spatial| Within { spatial, temporal: u8::MAX });
+        let parts = low.chain(high).filter(move |_| !whole);
+        parts.chain([Within::ALL]).map(move |within| Step {
+            layer,
+            within,
+            size: layer.max(within.spatial.min(spatial - 1)),
+            rate: if within == Within::ALL { rate } else { self.meter.share(rate, within.spatial, within.temporal) },
+        })
     }
 
     /// Its bitrate; 0 while it is off. What is expected of it, until it is measured.
@@ -77,16 +152,95 @@ impl Layer {
 }
 
 impl Producer {
+    pub(crate) fn new(id: ProducerId, router: usize, format: ProducerFormat, sender: Sender, now: Instant) -> Self {
+        Self {
+            id,
+            router,
+            transport: sender.transport,
+            cname: sender.cname,
+            pipes: Vec::new(),
+            format,
+            paused: false,
+            max_bitrate: 0,
+            limit: Limit::new(0, now),
+            layers: Vec::new(),
+            key_frames: Allowance::new(now),
+            consumers: Vec::new(),
+            level: Level::default(),
+            talker: sender.talker,
+            unpacker: format.red.map(|opus| Box::new(Unpacker::new(opus))),
+            packer: None,
+        }
+    }
+
+    /// With the layers its client announced, within the bitrate it may use.
+    pub(crate) fn within(self, max_bitrate: u32, rtp: &RtpParameters, paused: bool, now: Instant) -> Self {
+        let layers = (0_u32..).zip(&rtp.encodings);
+        Self {
+            paused,
+            max_bitrate,
+            limit: Limit::new(max_bitrate, now),
+            layers: layers.map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, max_bitrate, now)).collect(),
+            ..self
+        }
+    }
+
     pub(crate) fn kind(&self) -> MediaKind {
         self.format.codec.kind()
     }
 
-    pub(crate) fn is_simulcast(&self) -> bool {
-        self.format.stream_type == StreamType::Simulcast
+    /// All that a receiver can be sent of it, from little to much. Of a simulcast stream only the smallest picture
+    /// is worth showing less often; a larger one with gaps is worse than the next smaller one.
+    pub(crate) fn steps(&mut self, now: Instant) -> Vec<Step> {
+        let mut smallest = true;
+        let mut steps = Vec::new();
+        for (layer, stream) in (0_u8..).zip(&mut self.layers) {
+            let before = steps.len();
+            steps.extend(stream.steps(layer, !smallest, now));
+            smallest &= steps.get(before..).is_none_or(|steps| steps.iter().all(|step| step.rate == 0));
+        }
+        steps
     }
 
-    /// Whether packets with this payload type are its media, first sent or repeated.
-    pub(crate) fn carries(&self, payload_type: u8) -> bool {
-        payload_type == self.format.payload_type || Some(payload_type) == self.format.rtx_payload_type
+    /// Whether a packet is its media, first sent or repeated.
+    pub(crate) fn carries(&self, packet: &Packet<'_>) -> bool {
+        match packet.repaired {
+            false => packet.payload_type == self.format.payload_type || Some(packet.payload_type) == self.format.red,
+            true => Some(packet.payload_type) == self.format.rtx_payload_type,
+        }
+    }
+
+    /// What follows has nothing to do with what was before.
+    pub(crate) fn interrupt_sound(&mut self) {
+        if let Some(unpacker) = &mut self.unpacker {
+            unpacker.interrupt();
+        }
+        if let Some(packer) = &mut self.packer {
+            packer.interrupt();
+        }
+    }
+
+    /// Measures a packet, and holds it against the bitrate the sender may use. Its sender is told the limit; only
+    /// one who does not listen loses frames here.
+    pub(crate) fn admit(&mut self, layer: u8, packet: &Packet<'_>, now: Instant) -> Admission {
+        let is_video = self.kind() == MediaKind::Video;
+        let Some(stream) = self.layers.get_mut(usize::from(layer)) else { return Admission::Refused };
+        stream.last_packet = Some(now);
+        if stream.refused == Some(packet.timestamp) {
+            return Admission::Refused;
+        }
+        // What comes late belongs to a frame that was let in, or to one of which nothing is passed on.
+        let goes_on = is_video && (packet.late || stream.admitted == Some(packet.timestamp));
+        if !self.limit.admit(packet.payload.len(), goes_on, now) {
+            if !is_video {
+                return Admission::Refused;
+            }
+            stream.refused = Some(packet.timestamp);
+            return Admission::FrameRefused;
+        }
+        if !packet.late {
+            (stream.admitted, stream.refused) = (Some(packet.timestamp), None);
+        }
+        Admission::Passed
     }
 }

@@ -10,26 +10,30 @@ use parlor_proto::media::MediaEvent;
 use parlor_proto::transport::{IceCandidate, Protocol};
 use slab::Slab;
 
+use crate::arena::{Arena, Batch, MAX_DATAGRAM};
+use crate::arrive::Scratch;
 use crate::audio_level::Speakers;
 use crate::candidate;
-use crate::config::{SfuConfig, SfuError};
+use crate::config::{SfuConfig, SfuError, TalkersConfig};
 use crate::consumer::Consumer;
 use crate::demux::Demux;
+use crate::pipe::PipeBatch;
 use crate::producer::Producer;
+use crate::rtcp::{ReportBlock, SenderInfo};
+use crate::rtp::{is_dtls, is_rtcp, is_rtp_or_rtcp};
 use crate::stats::SfuStats;
-use crate::transport::{Identity, Path, PeerOutput, Received, Request, Transport, is_dtls, is_rtp_or_rtcp, is_stun};
+use crate::talkers::Talkers;
+use crate::transport::{HandshakeOutput, Identity, Path, Request, Transport, is_stun};
+use crate::wall_clock::WallClock;
 
 /// How often what needs no exactness is looked after: silence, layers, speakers, repeated requests.
 const TICK: Duration = Duration::from_millis(100);
-/// A connection that wants to act at once, again and again, and has nothing to show for it, gets its turn this
-/// often within one drain. One that sends goes on: its pacer gives out one packet a turn, and what waited here
-/// for the next millisecond would grow without bound in a large room.
-const MAX_SPINS: u32 = 8;
-/// Datagrams of one connection in one drain: far more than one batch of arrivals can cause, and an end whatever
-/// the library below does.
-const MAX_DRAINED: u32 = 4_096;
-/// What is due sooner than this is due now; and whoever has had all its turns waits this long.
+/// Datagrams of one handshake at once: far more than a flight has, and an end whatever the library does.
+const MAX_DRAINED: u32 = 64;
+/// A connection has its next turn this much later at the earliest, whatever it asks for.
 const MIN_WAIT: Duration = Duration::from_millis(1);
+/// Numbers of selected paths; replies to others are numbered above.
+const LAST_DESTINATION: u32 = (1 << 31) - 1;
 
 /// One UDP datagram or one RFC 4571 frame that arrived.
 #[derive(Clone, Copy, Debug)]
@@ -63,16 +67,20 @@ pub(crate) struct Router {
     pub(crate) transports: Vec<usize>,
     /// Indexes of its audio producers.
     pub(crate) audio: Vec<usize>,
+    /// Indexes of mirrors of producers on other threads.
+    pub(crate) mirrors: Vec<usize>,
     pub(crate) speakers: Speakers<ProducerId>,
+    pub(crate) talkers: Talkers,
 }
 
 /// The media plane of one thread.
 ///
-/// After every input, drain [`Sfu::poll_transmit`] and [`Sfu::poll_event`]; a batch of datagrams may be
-/// handed in before that, and then what goes to one receiver is sealed in one go.
+/// After a batch of inputs, send what [`Sfu::batch`] shows, and drain [`Sfu::poll_event`].
 pub struct Sfu {
     pub(crate) candidates: Vec<IceCandidate>,
     pub(crate) identity: Identity,
+    pub(crate) clock: WallClock,
+    pub(crate) talkers: TalkersConfig,
     pub(crate) demux: Demux,
     pub(crate) routers: Slab<Router>,
     pub(crate) transports: Slab<Transport>,
@@ -83,13 +91,24 @@ pub struct Sfu {
     pub(crate) producer_ids: HashMap<ProducerId, usize>,
     pub(crate) consumer_ids: HashMap<ConsumerId, usize>,
     pub(crate) events: VecDeque<MediaEvent>,
+    /// What goes to other threads, by their number.
+    pub(crate) pipes: Vec<PipeBatch>,
+    pub(crate) wanted: VecDeque<(ProducerId, u8)>,
     pub(crate) stats: SfuStats,
-    transmits: VecDeque<Transmit>,
-    /// Transports with packets that were queued but not drained.
-    dirty: Vec<usize>,
+    pub(crate) arena: Arena,
+    /// Segments of the batch that were taken one by one.
+    taken: usize,
+    /// Where packets are opened.
+    pub(crate) scratch: Scratch,
+    /// Where reports are written before they are sealed.
+    pub(crate) reports: Vec<u8>,
+    pub(crate) blocks: Vec<ReportBlock>,
+    /// Sender reports to be written, each with the index of its producer.
+    pub(crate) infos: Vec<(SenderInfo, usize)>,
+    pub(crate) lost: Vec<u16>,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    next_destination: u32,
     next_tick: Instant,
-    last_now: Instant,
 }
 
 impl std::fmt::Debug for Sfu {
@@ -106,6 +125,8 @@ impl Sfu {
         Ok(Self {
             candidates,
             identity,
+            clock: WallClock::new(config.wall_clock, now),
+            talkers: config.talkers,
             demux: Demux::default(),
             routers: Slab::new(),
             transports: Slab::new(),
@@ -116,36 +137,45 @@ impl Sfu {
             producer_ids: HashMap::new(),
             consumer_ids: HashMap::new(),
             events: VecDeque::new(),
+            pipes: Vec::new(),
+            wanted: VecDeque::new(),
             stats: SfuStats::default(),
-            transmits: VecDeque::new(),
-            dirty: Vec::new(),
+            arena: Arena::default(),
+            taken: 0,
+            scratch: Scratch::new(),
+            reports: Vec::with_capacity(MAX_DATAGRAM),
+            blocks: Vec::new(),
+            infos: Vec::new(),
+            lost: Vec::new(),
             timers: BinaryHeap::new(),
+            next_destination: 0,
             next_tick: now,
-            last_now: now,
         })
     }
 
     /// Takes what arrived from the network. Whatever it is, it causes no panic.
     pub fn handle_datagram(&mut self, datagram: Datagram<'_>, now: Instant) {
-        self.last_now = self.last_now.max(now);
         self.stats.datagrams_in += 1;
         self.stats.bytes_in += datagram.bytes.len() as u64;
         if is_stun(datagram.bytes) {
             self.handle_stun(datagram, now);
-        } else if is_dtls(datagram.bytes) || is_rtp_or_rtcp(datagram.bytes) {
-            let Some(index) = self.demux.by_address(datagram.protocol, datagram.remote) else {
-                self.stats.drops.unknown_address += 1;
-                return;
-            };
-            let Some(transport) = self.transports.get_mut(index) else { return };
-            match transport.receive(datagram.bytes, now) {
-                Received::Taken => {}
-                Received::Refused => self.stats.drops.transport += 1,
-                Received::UnknownStream => self.stats.drops.unknown_stream += 1,
-            }
-            self.drain(index, now);
-        } else {
+            return;
+        }
+        let (rtp, dtls) = (is_rtp_or_rtcp(datagram.bytes), is_dtls(datagram.bytes));
+        if !rtp && !dtls {
             self.stats.drops.malformed += 1;
+            return;
+        }
+        let Some(index) = self.demux.by_address(datagram.protocol, datagram.remote) else {
+            self.stats.drops.unknown_address += 1;
+            return;
+        };
+        if dtls {
+            self.handle_dtls(index, datagram.bytes, now);
+        } else if is_rtcp(datagram.bytes) {
+            self.handle_rtcp(index, datagram.bytes, now);
+        } else {
+            self.handle_rtp(index, datagram.bytes, now);
         }
     }
 
@@ -159,10 +189,9 @@ impl Sfu {
             self.stats.drops.unknown_ufrag += 1;
             return;
         };
-        let crypto = &self.identity.crypto;
         let Some(transport) = self.transports.get_mut(index) else { return };
         let reply = match transport.ice.password(request.ufrag()) {
-            Some(password) if request.verify(password, crypto) => request.reply(datagram.remote, password, crypto),
+            Some(password) if request.verify(password) => request.reply(datagram.remote, password),
             _ => {
                 self.stats.drops.bad_integrity += 1;
                 return;
@@ -177,31 +206,71 @@ impl Sfu {
         if let Some(ufrag) = changes.retired {
             self.demux.remove_ufrag(&ufrag);
         }
-        if let Some(other) = self.demux.bind(path, index).and_then(|other| self.transports.get_mut(other)) {
-            other.ice.remove(|gone| (gone.protocol, gone.remote) == (path.protocol, path.remote));
+        if let Some(other) = self.demux.bind(path, index) {
+            if let Some(transport) = self.transports.get_mut(other) {
+                transport.ice.remove(|gone| (gone.protocol, gone.remote) == (path.protocol, path.remote));
+            }
+            self.follow_path(other);
         }
+        self.follow_path(index);
         if let Some(bytes) = reply {
-            self.transmit(path, bytes);
+            self.arena.push(path, &bytes);
         }
         self.update_state(index, now);
         // A handshake message may have waited for somewhere to go.
-        self.mark_dirty(index);
+        self.drive_handshake(index, now);
+    }
+
+    /// Only a validated address gets here: a hello from anywhere else cannot take the handshake over.
+    fn handle_dtls(&mut self, index: usize, bytes: &[u8], now: Instant) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        if !transport.handshake().receive(bytes, now) {
+            self.stats.drops.transport += 1;
+        }
+        self.drive_handshake(index, now);
+    }
+
+    /// Takes what the handshake has to say.
+    pub(crate) fn drive_handshake(&mut self, index: usize, now: Instant) {
+        // While there is nowhere to send to, what is to be sent waits in the handshake.
+        let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.destination.is_some()) else { return };
+        for _ in 0..MAX_DRAINED {
+            match transport.handshake().poll() {
+                HandshakeOutput::Idle(None) => return,
+                HandshakeOutput::Idle(Some(at)) => return self.schedule(index, at.max(now + MIN_WAIT)),
+                HandshakeOutput::Transmit(bytes) => {
+                    if let Some(destination) = transport.destination {
+                        self.arena.push(destination.path, &bytes);
+                    }
+                }
+                HandshakeOutput::Connected(keys) => {
+                    transport.secured(&keys);
+                    self.update_state(index, now);
+                    self.wake_consumers(index, now);
+                    return self.schedule(index, now + MIN_WAIT);
+                }
+                HandshakeOutput::Closed => {
+                    transport.closed();
+                    return self.update_state(index, now);
+                }
+            }
+        }
     }
 
     /// The TCP connection from `remote` is gone.
     pub fn handle_tcp_closed(&mut self, remote: SocketAddr, now: Instant) {
-        self.last_now = self.last_now.max(now);
         let Some(index) = self.demux.by_address(Protocol::Tcp, remote) else { return };
         let Some(transport) = self.transports.get_mut(index) else { return };
         let gone = |path: &Path| path.protocol == Protocol::Tcp && path.remote == remote;
         let paths: Vec<Path> = transport.ice.paths().filter(gone).collect();
         transport.ice.remove(gone);
         paths.into_iter().for_each(|path| self.demux.unbind(path, index));
+        self.follow_path(index);
+        self.update_state(index, now);
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.last_now = self.last_now.max(now);
         while let Some(Reverse((at, index))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -215,29 +284,54 @@ impl Sfu {
             self.next_tick = now + TICK;
             self.tick(now);
         }
-        self.flush(now);
+    }
+
+    /// One connection does what is due.
+    fn turn(&mut self, index: usize, now: Instant) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        transport.handshake().handle_timeout(now);
+        self.drive_handshake(index, now);
+        if let Some(at) = self.send_rtcp(index, now) {
+            self.schedule(index, at.max(now + MIN_WAIT));
+        }
+        if let Some(at) = self.send_padding(index, now) {
+            self.schedule(index, at.max(now + MIN_WAIT));
+        }
     }
 
     /// When [`Sfu::handle_timeout`] is to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.dirty.is_empty() {
-            return Some(self.last_now);
-        }
         let tick = (!self.transports.is_empty()).then_some(self.next_tick);
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         tick.into_iter().chain(timer).min()
     }
 
-    /// The next datagram to send.
+    /// All that is to be sent. It stays until [`Sfu::clear_batch`].
+    #[must_use]
+    pub fn batch(&self) -> Batch<'_> {
+        self.arena.batch()
+    }
+
+    /// What [`Sfu::batch`] showed was sent.
+    pub fn clear_batch(&mut self) {
+        let batch = self.arena.batch();
+        self.stats.datagrams_out += batch.segments.len() as u64;
+        self.stats.bytes_out += batch.bytes.len() as u64;
+        self.arena.clear();
+        self.taken = 0;
+    }
+
+    /// The next datagram to send, for who takes them one by one.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        if self.transmits.is_empty() {
-            self.flush(self.last_now);
-        }
-        let transmit = self.transmits.pop_front()?;
-        self.stats.datagrams_out += 1;
-        self.stats.bytes_out += transmit.bytes.len() as u64;
-        Some(transmit)
+        let batch = self.arena.batch();
+        let Some(segment) = batch.segments.get(self.taken) else {
+            self.clear_batch();
+            return None;
+        };
+        let bytes = batch.bytes.get(segment.start..segment.start + segment.len).unwrap_or_default().to_vec();
+        self.taken += 1;
+        Some(Transmit { protocol: segment.protocol, local: segment.local, remote: segment.remote, bytes })
     }
 
     /// The next report to the rules.
@@ -248,78 +342,19 @@ impl Sfu {
     /// Counters and sizes.
     #[must_use]
     pub fn stats(&self) -> SfuStats {
+        let mirrors = self.routers.iter().map(|(_, router)| router.mirrors.len()).sum();
         SfuStats {
             routers: self.routers.len(),
             transports: self.transports.len(),
-            producers: self.producers.len(),
+            producers: self.producers.len() - mirrors,
+            mirrors,
             consumers: self.consumers.len(),
             ..self.stats
         }
     }
 
-    /// Has the transport drained before anything is sent or waited for.
-    pub(crate) fn mark_dirty(&mut self, index: usize) {
-        if let Some(transport) = self.transports.get_mut(index).filter(|transport| !transport.dirty) {
-            transport.dirty = true;
-            self.dirty.push(index);
-        }
-    }
-
-    fn flush(&mut self, now: Instant) {
-        while let Some(index) = self.dirty.pop() {
-            if let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.dirty) {
-                transport.dirty = false;
-                self.turn(index, now);
-            }
-        }
-    }
-
-    /// Gives a connection the time, and takes what it has to say.
-    fn turn(&mut self, index: usize, now: Instant) {
-        if let Some(peer) = self.transports.get_mut(index).and_then(Transport::peer) {
-            peer.handle_timeout(now);
-            self.drain(index, now);
-        }
-    }
-
-    fn drain(&mut self, index: usize, now: Instant) {
-        let (mut spins, mut drained) = (0, 0);
-        loop {
-            let Some(transport) = self.transports.get_mut(index) else { return };
-            let Some(peer) = transport.peer() else { return };
-            match peer.poll() {
-                // The pacer's "at once" is a microsecond ahead.
-                PeerOutput::Idle(at) if at < now + MIN_WAIT && spins < MAX_SPINS && drained < MAX_DRAINED => {
-                    spins += 1;
-                    peer.handle_timeout(at.max(now));
-                }
-                PeerOutput::Idle(at) => return self.schedule(index, at.max(now + MIN_WAIT)),
-                PeerOutput::Transmit(bytes) => {
-                    spins = 0;
-                    drained += 1;
-                    if let Some(path) = transport.ice.selected() {
-                        self.transmit(path, bytes);
-                    }
-                }
-                PeerOutput::Packet(packet) => self.handle_packet(index, &packet, now),
-                PeerOutput::KeyFrameWanted(section) => self.handle_key_frame_wanted(index, section, now),
-                PeerOutput::Estimate(bitrate) => transport.estimate = Some(bitrate),
-                PeerOutput::Connected => {
-                    transport.dtls_connected();
-                    self.update_state(index, now);
-                    self.wake_consumers(index, now);
-                }
-                PeerOutput::Closed => {
-                    transport.closed();
-                    self.update_state(index, now);
-                    return;
-                }
-            }
-        }
-    }
-
     /// Keeps the earliest of a transport's times; when it comes, the transport says what comes after.
-    fn schedule(&mut self, index: usize, at: Instant) {
+    pub(crate) fn schedule(&mut self, index: usize, at: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         if transport.scheduled.is_none_or(|scheduled| at < scheduled) {
             transport.scheduled = Some(at);
@@ -327,9 +362,11 @@ impl Sfu {
         }
     }
 
-    fn transmit(&mut self, path: Path, bytes: Vec<u8>) {
-        let Path { protocol, local, remote } = path;
-        self.transmits.push_back(Transmit { protocol, local, remote, bytes });
+    fn follow_path(&mut self, index: usize) {
+        if let Some(transport) = self.transports.get_mut(index) {
+            self.next_destination = self.next_destination.wrapping_add(1) & LAST_DESTINATION;
+            transport.follow_path(self.next_destination);
+        }
     }
 
     pub(crate) fn update_state(&mut self, index: usize, now: Instant) {

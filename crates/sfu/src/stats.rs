@@ -9,10 +9,12 @@ pub struct Drops {
     pub unknown_ufrag: u64,
     /// A STUN request whose message integrity does not verify.
     pub bad_integrity: u64,
-    /// Not STUN, DTLS, RTP or RTCP, or truncated.
+    /// Not STUN, DTLS, RTP or RTCP, or truncated, or redundant sound that lies about what is in it.
     pub malformed: u64,
     /// Refused by DTLS or SRTP.
     pub transport: u64,
+    /// A packet that was there before.
+    pub replayed: u64,
     /// RTP of no producer of its transport.
     pub unknown_stream: u64,
     /// RTP over the producer's bitrate.
@@ -21,6 +23,8 @@ pub struct Drops {
     pub too_many_addresses: u64,
     /// Packets a consumer's transport could not take.
     pub send: u64,
+    /// Packets for another thread that did not keep up.
+    pub pipe: u64,
 }
 
 /// Counters and sizes of an `Sfu`.
@@ -36,8 +40,12 @@ pub struct SfuStats {
     pub bytes_out: u64,
     /// RTP packets received of producers.
     pub rtp_in: u64,
+    /// RTP packets that other threads handed over.
+    pub rtp_piped: u64,
     /// RTP packets forwarded to consumers.
     pub rtp_forwarded: u64,
+    /// RTP packets sent again because a receiver lost them.
+    pub rtp_repeated: u64,
     /// Key frames asked of senders.
     pub key_frame_requests: u64,
     /// What was dropped.
@@ -46,8 +54,10 @@ pub struct SfuStats {
     pub routers: usize,
     /// Transports there are.
     pub transports: usize,
-    /// Producers there are.
+    /// Producers there are, without mirrors.
     pub producers: usize,
+    /// Mirrors of producers on other threads.
+    pub mirrors: usize,
     /// Consumers there are.
     pub consumers: usize,
 }

@@ -13,8 +13,6 @@ use crate::transport::LayerOf;
 const REMIND_LIMIT_EVERY: Duration = Duration::from_secs(2);
 /// Room above the limits for RTP headers and repair.
 const LIMIT_OVERHEAD_PERCENT: u64 = 110;
-/// What a receiver is taken to have room for while it has not said anything.
-const ESTIMATE_UNKNOWN: u64 = 1_000_000;
 /// The estimator looks for a little more than is needed, so that the last layer fits with its margin.
 const WANTED_PERCENT: u64 = 130;
 
@@ -34,6 +32,7 @@ impl Sfu {
             }
         }
         self.send_waiting_requests(now);
+        self.trim(now);
         self.report_speakers(now);
     }
 
@@ -48,46 +47,42 @@ impl Sfu {
             return;
         }
         let total: u64 = producers().map(|producer| u64::from(producer.max_bitrate)).sum();
-        let Some(ssrc) = transport.receive.any_ssrc() else { return };
         transport.limit_sent = Some(now);
-        if let Some(peer) = transport.peer() {
-            peer.limit_sender(ssrc, total * LIMIT_OVERHEAD_PERCENT / 100);
-        }
-        self.mark_dirty(index);
+        self.send_limit(index, total * LIMIT_OVERHEAD_PERCENT / 100);
     }
 
-    /// Divides what a receiver has room for among its simulcast consumers.
+    /// Divides what a receiver has room for among what it is sent: first sound, then pictures.
     pub(crate) fn choose_layers(&mut self, index: usize, now: Instant) {
         let Some(transport) = self.transports.get(index) else { return };
-        let (mut simulcast, mut candidates, mut fixed) = (Vec::new(), Vec::new(), 0_u64);
+        let (mut choices, mut candidates, mut fixed) = (Vec::new(), Vec::new(), 0_u64);
         for consumer_index in &transport.consumers {
             let Some(consumer) = self.consumers.get(*consumer_index).filter(|consumer| !consumer.paused) else { continue };
             let Some(producer) = self.producers.get_mut(consumer.producer).filter(|producer| !producer.paused) else { continue };
-            let rates: Vec<u64> = producer.layers.iter_mut().map(|layer| layer.rate(now)).collect();
-            let is_simulcast = producer.is_simulcast();
+            let steps = producer.steps(now);
+            let rates: Vec<u64> = steps.iter().map(|step| step.rate).collect();
             // While nothing arrives at all (a still screen), what is sent next is decided when it does.
-            if is_simulcast && rates.iter().any(|rate| *rate > 0) {
-                simulcast.push(*consumer_index);
-                candidates.push(Candidate { rates, preferred: consumer.preferred, current: consumer.current() });
+            if steps.len() > 1 && rates.iter().any(|rate| *rate > 0) {
+                let (preferred, current) = (consumer.wanted(&steps), consumer.at(&steps));
+                choices.push((*consumer_index, steps));
+                candidates.push(Candidate { rates, preferred, current });
             } else {
-                fixed += rates.iter().sum::<u64>();
+                // Sound may be sent more than once.
+                let copies = if consumer.takes_red { 1 + u64::from(transport.loss.repeats()) } else { 1 };
+                fixed += copies * rates.iter().sum::<u64>();
             }
         }
         let Some(transport) = self.transports.get_mut(index) else { return };
-        let budget = transport.estimate.unwrap_or(ESTIMATE_UNKNOWN).saturating_sub(fixed);
+        let budget = transport.estimate().saturating_sub(fixed);
         let may_rise = transport.hold_up_until.is_none_or(|until| now >= until);
         let chosen = layers::choose(&candidates, budget, may_rise);
-        let falls = candidates.iter().zip(&chosen).any(|(candidate, layer)| {
-            let current_is_on = candidate.current.is_some_and(|c| candidate.rates.get(usize::from(c)).is_some_and(|rate| *rate > 0));
-            current_is_on && candidate.current.is_some_and(|current| *layer < current && current <= candidate.preferred)
-        });
+        let falls = candidates.iter().zip(&chosen).any(|(candidate, step)| candidate.falls_to(*step));
         if falls {
             transport.hold_up(now);
         }
-        transport.want((fixed + layers::wanted(&candidates)) * WANTED_PERCENT / 100);
-        for (consumer, layer) in simulcast.into_iter().zip(chosen) {
-            if let Some(consumer) = self.consumers.get_mut(consumer) {
-                consumer.aim(layer);
+        transport.want((fixed + layers::wanted(&candidates)) * WANTED_PERCENT / 100, now);
+        for ((consumer, steps), step) in choices.into_iter().zip(chosen) {
+            if let Some((consumer, step)) = self.consumers.get_mut(consumer).zip(steps.get(step)) {
+                consumer.aim(*step);
             }
         }
     }
@@ -109,8 +104,8 @@ impl Sfu {
         let Some(transport) = self.transports.get(index) else { return };
         for consumer in &transport.consumers {
             let Some(consumer) = self.consumers.get_mut(*consumer) else { continue };
-            let is_simulcast = self.producers.get(consumer.producer).is_some_and(|producer| producer.is_simulcast());
-            if let Some(layers) = is_simulcast.then(|| consumer.report()).flatten() {
+            let Some(stream_type) = self.producers.get(consumer.producer).map(|producer| producer.format.stream_type) else { continue };
+            if let Some(layers) = consumer.report(stream_type) {
                 self.events.push_back(MediaEvent::LayersChanged { consumer: consumer.id, layers });
             }
         }
@@ -120,12 +115,18 @@ impl Sfu {
         let mut due = Vec::new();
         for (index, producer) in &mut self.producers {
             for (layer, stream) in (0_u8..).zip(&mut producer.layers) {
-                if stream.requests.due(now) {
-                    due.push((producer.transport, LayerOf { producer: index, layer }));
+                if stream.requests.due(now, &mut producer.key_frames) {
+                    due.push(LayerOf { producer: index, layer });
                 }
             }
         }
-        due.into_iter().for_each(|(transport, of)| self.send_key_frame_request(transport, of));
+        due.into_iter().for_each(|of| self.send_key_frame_request(of));
+    }
+
+    /// Gives back memory of what has fallen silent.
+    fn trim(&mut self, now: Instant) {
+        self.producers.iter_mut().flat_map(|(_, producer)| &mut producer.layers).for_each(|layer| layer.store.trim(now));
+        self.routers.iter_mut().for_each(|(_, router)| router.talkers.trim(now));
     }
 
     fn report_speakers(&mut self, now: Instant) {

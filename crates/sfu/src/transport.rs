@@ -1,12 +1,9 @@
 //! One client connection for one direction: its ICE side, its encrypted side, and what it carries.
-//!
-//! str0m stays inside this module; what crosses its border are packets, bytes and times.
 
-mod extension;
-mod header;
+mod handshake;
 mod ice;
-mod peer;
 mod receive;
+mod ssrc;
 mod stun;
 
 use std::time::{Duration, Instant};
@@ -16,22 +13,36 @@ use parlor_proto::ids::TransportId;
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, DtlsParameters, TransportState};
 
-pub(crate) use extension::{Meaning, Meanings};
-pub(crate) use header::{is_dtls, is_rtp_or_rtcp};
+pub(crate) use handshake::{Handshake, HandshakeOutput, Identity, SrtpKeys};
 pub(crate) use ice::{Credentials, Ice, Liveness, Path};
-pub(crate) use peer::{Estimation, Identity, MediaPacket, Peer, PeerOutput, Section, Write};
-use receive::Found;
-pub(crate) use receive::{LayerOf, ReceiveTable};
+pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable};
+pub(crate) use ssrc::SsrcMap;
 pub(crate) use stun::{Request, is_stun};
 
+use crate::arena::Destination;
+use crate::bandwidth::Bandwidth;
+use crate::extension::{Meaning, Meanings};
+use crate::incoming::Recorder;
+use crate::loss::Loss;
 use crate::ortc::transport_needs;
+use crate::outgoing::SenderClock;
+use crate::srtp::{Opener, Replay, Sealer};
 
 /// After layers had to go down, how long until they may go up again: an estimate that just fell often
 /// rises too high before it settles.
 const HOLD_AFTER_DOWN: Duration = Duration::from_secs(4);
-
+/// What a new receiver is assumed to have room for, until its feedback says otherwise: sound, and the smallest
+/// layer of a camera or two. Probes find out within a second that there is more; the other way round, a slow link would
+/// be flooded for seconds.
+const INITIAL_ESTIMATE: u64 = 300_000;
 /// Every new wish may start probes; measured bitrates waver by less than this.
 const WANT_STEP_PERCENT: u64 = 15;
+
+/// The keys of an established connection.
+pub(crate) struct Secure {
+    pub(crate) sealer: Sealer,
+    pub(crate) opener: Opener,
+}
 
 /// One transport.
 pub(crate) struct Transport {
@@ -45,27 +56,45 @@ pub(crate) struct Transport {
     pub(crate) producers: Vec<usize>,
     pub(crate) consumers: Vec<usize>,
     pub(crate) receive: ReceiveTable,
+    /// Which consumer an SSRC of ours is.
+    pub(crate) sent: SsrcMap<usize>,
     /// Names the streams of this client to their receivers; made here, so that it cannot imitate another's.
     pub(crate) cname: String,
+    /// Our own name in RTCP of a transport on which we send nothing else.
+    pub(crate) ssrc: u32,
     /// When its entry among the timers is due.
     pub(crate) scheduled: Option<Instant>,
-    /// It has packets to send that were not drained yet.
-    pub(crate) dirty: bool,
-    /// What its client has room for, in bit/s.
-    pub(crate) estimate: Option<u64>,
+    pub(crate) secure: Option<Box<Secure>>,
+    /// Where to send, kept in step with what ICE selected.
+    pub(crate) destination: Option<Destination>,
+    pub(crate) meanings: Meanings,
+    /// What arrived, by transport-wide numbers.
+    pub(crate) recorder: Recorder,
+    /// Counts the reports of that.
+    pub(crate) feedback_number: u8,
+    /// How the clock of this sender runs against ours.
+    pub(crate) clock: SenderClock,
+    /// The numbers of bandwidth probes that belong to no stream (SSRC 0).
+    pub(crate) probe_replay: Option<Box<Replay>>,
+    /// Estimates what the receiver has room for; there once it is sent pictures.
+    pub(crate) bandwidth: Option<Box<Bandwidth>>,
+    /// How much of its sound the receiver loses.
+    pub(crate) loss: Loss,
+    /// What the receiver itself says it has room for (REMB).
+    pub(crate) remb: Option<u64>,
     pub(crate) hold_up_until: Option<Instant>,
     pub(crate) limit_sent: Option<Instant>,
-    meanings: Meanings,
-    peer: Option<Peer>,
+    pub(crate) next_report: Option<Instant>,
+    handshake: Handshake,
+    transport_cc: bool,
     connect_called: bool,
-    dtls_connected: bool,
     closed: bool,
     next_mid: u32,
     wanted: u64,
 }
 
 impl Transport {
-    pub(crate) fn new(id: TransportId, router: usize, direction: Direction) -> Self {
+    pub(crate) fn new(id: TransportId, router: usize, direction: Direction, identity: &Identity, now: Instant) -> Self {
         Self {
             id,
             router,
@@ -75,16 +104,26 @@ impl Transport {
             producers: Vec::new(),
             consumers: Vec::new(),
             receive: ReceiveTable::default(),
+            sent: SsrcMap::default(),
             cname: Credentials::random().ufrag,
+            ssrc: rand::random(),
             scheduled: None,
-            dirty: false,
-            estimate: None,
+            secure: None,
+            destination: None,
+            meanings: Meanings::default(),
+            recorder: Recorder::new(),
+            feedback_number: 0,
+            clock: SenderClock::default(),
+            probe_replay: None,
+            bandwidth: None,
+            loss: Loss::default(),
+            remb: None,
             hold_up_until: None,
             limit_sent: None,
-            meanings: Meanings::default(),
-            peer: None,
+            next_report: None,
+            handshake: Handshake::new(identity, now),
+            transport_cc: false,
             connect_called: false,
-            dtls_connected: false,
             closed: false,
             next_mid: 0,
             wanted: 0,
@@ -94,34 +133,35 @@ impl Transport {
     /// Media can flow. To a client that is gone it must not: its address may be somebody else's by now
     /// (RFC 7675, section 5.1).
     pub(crate) fn is_connected(&self) -> bool {
-        self.dtls_connected && self.state != TransportState::Failed
+        self.secure.is_some() && self.state != TransportState::Failed
     }
 
-    pub(crate) fn peer(&mut self) -> Option<&mut Peer> {
-        self.peer.as_mut()
-    }
-
-    /// The encrypted side, made when it is first needed: by then it is known how a receiver estimates.
-    pub(crate) fn open(&mut self, identity: &Identity, capabilities: Option<&RtpCapabilities>, now: Instant) -> &mut Peer {
-        let (direction, meanings) = (self.direction, &self.meanings);
-        self.peer.get_or_insert_with(|| match direction {
-            Direction::Send => Peer::receiving(identity, meanings, now),
-            Direction::Recv => {
-                let transport_cc = capabilities.is_none_or(|capabilities| transport_needs(capabilities).transport_cc);
-                let estimation = if transport_cc { Estimation::TransportCc } else { Estimation::Receiver };
-                Peer::sending(identity, estimation, now)
-            }
-        })
+    pub(crate) fn handshake(&mut self) -> &mut Handshake {
+        &mut self.handshake
     }
 
     /// Takes the client's DTLS parameters, once.
-    pub(crate) fn connect(&mut self, identity: &Identity, dtls: &DtlsParameters, now: Instant) -> Result<(), Error> {
+    pub(crate) fn connect(&mut self, dtls: &DtlsParameters, now: Instant) -> Result<(), Error> {
         if self.connect_called {
             return Err(Error::new(ErrorCode::InvalidState).with("reason", "the transport is connected already"));
         }
-        self.open(identity, None, now).connect(dtls)?;
+        self.handshake.start(dtls, now)?;
         self.connect_called = true;
         Ok(())
+    }
+
+    /// The handshake is done.
+    pub(crate) fn secured(&mut self, keys: &SrtpKeys) {
+        let sealer = Sealer::new(keys.profile, &keys.local_key, &keys.local_salt);
+        let opener = Opener::new(keys.profile, &keys.remote_key, &keys.remote_salt);
+        match sealer.zip(opener) {
+            Some((sealer, opener)) => self.secure = Some(Box::new(Secure { sealer, opener })),
+            None => self.closed = true,
+        }
+    }
+
+    pub(crate) fn closed(&mut self) {
+        self.closed = true;
     }
 
     /// Takes over the extension ids a producer uses; they must agree with those of the others.
@@ -138,32 +178,27 @@ impl Transport {
         Ok(())
     }
 
-    /// Gives it a datagram that is not STUN. What becomes of it shows in the outputs.
-    pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) -> Received {
-        let Some(peer) = &mut self.peer else { return Received::Refused };
-        if is_rtp_or_rtcp(bytes) && !header::is_rtcp(bytes) {
-            let Some(ssrc) = header::ssrc(bytes) else { return Received::Refused };
-            // SSRC 0 carries probes of the sender's bandwidth: feedback, and nothing else.
-            if ssrc != 0 {
-                match self.receive.find(ssrc, || header::stream_names(bytes, &self.meanings)) {
-                    Found::Known => {}
-                    Found::Learned { stream, dropped } => {
-                        dropped.into_iter().for_each(|ssrc| peer.forget_stream(ssrc));
-                        peer.expect_stream(stream.section, stream.of.layer, stream.ssrc, stream.rtx, true);
-                    }
-                    Found::Nothing => return Received::UnknownStream,
-                }
-            }
+    /// Notes how the receiver estimates, and begins to estimate if it is to get pictures.
+    pub(crate) fn prepare_estimation(&mut self, capabilities: &RtpCapabilities, pictures: bool, now: Instant) {
+        if self.consumers.is_empty() {
+            self.transport_cc = transport_needs(capabilities).transport_cc;
         }
-        if peer.receive(bytes, now) { Received::Taken } else { Received::Refused }
+        if pictures && self.transport_cc && self.bandwidth.is_none() {
+            self.bandwidth = Some(Box::new(Bandwidth::new(INITIAL_ESTIMATE, now)));
+        }
     }
 
-    pub(crate) fn dtls_connected(&mut self) {
-        self.dtls_connected = true;
+    /// What its client has room for, in bit/s.
+    pub(crate) fn estimate(&self) -> u64 {
+        self.bandwidth.as_ref().map(|bandwidth| bandwidth.estimate()).or(self.remb).unwrap_or(INITIAL_ESTIMATE)
     }
 
-    pub(crate) fn closed(&mut self) {
-        self.closed = true;
+    /// Follows what ICE selected; `number` tells the new destination from all others.
+    pub(crate) fn follow_path(&mut self, number: u32) {
+        let path = self.ice.selected();
+        if self.destination.map(|destination| destination.path) != path {
+            self.destination = path.map(|path| Destination { number, path });
+        }
     }
 
     /// Where it stands at `now`.
@@ -175,38 +210,29 @@ impl Transport {
             Liveness::Unknown => TransportState::New,
             Liveness::Gone => TransportState::Failed,
             Liveness::Silent => TransportState::Disconnected,
-            Liveness::Alive if self.dtls_connected => TransportState::Connected,
+            Liveness::Alive if self.secure.is_some() => TransportState::Connected,
             Liveness::Alive => TransportState::Connecting,
         }
     }
 
     /// A name for the next media section. Never used twice: a late packet of a closed section finds nothing.
     pub(crate) fn next_mid(&mut self) -> String {
-        let mid = self.next_mid.to_string();
+        // All of one length: packets of one length to one receiver leave as one message.
+        let mid = format!("{:03}", self.next_mid);
         self.next_mid = self.next_mid.wrapping_add(1);
         mid
     }
 
     /// Tells the estimator what could be sent; only when it changed enough to matter.
-    pub(crate) fn want(&mut self, bitrate: u64) {
+    pub(crate) fn want(&mut self, bitrate: u64, now: Instant) {
         let changed = bitrate.abs_diff(self.wanted) * 100 > self.wanted * WANT_STEP_PERCENT;
-        if let Some(peer) = self.peer.as_mut().filter(|_| changed && self.direction == Direction::Recv) {
+        if let Some(bandwidth) = self.bandwidth.as_mut().filter(|_| changed) {
             self.wanted = bitrate;
-            peer.want(bitrate);
+            bandwidth.want(bitrate, now);
         }
     }
 
     pub(crate) fn hold_up(&mut self, now: Instant) {
         self.hold_up_until = Some(now + HOLD_AFTER_DOWN);
     }
-}
-
-/// What became of a datagram.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Received {
-    Taken,
-    /// Not for what this transport is doing, or not authentic.
-    Refused,
-    /// RTP of no producer.
-    UnknownStream,
 }

@@ -275,7 +275,7 @@ fn a_call_by_tcp_survives_a_new_connection() {
     let bob = world.client(router, Direction::Recv);
     world.clients[bob].protocol = Protocol::Tcp;
     world.connect(bob);
-    world.until("a connected transport", |world| world.clients[bob].connected);
+    world.until("a connected transport", |world| world.clients[bob].connected && world.state(bob) == TransportState::Connected);
     let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
     let consumed = world.consume(bob, producer);
     speak(&mut world, alice, 1_111, 0, 50, -30);

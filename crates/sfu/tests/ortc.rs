@@ -5,7 +5,7 @@
 #[allow(unused, reason = "only the fixtures are needed")]
 mod common;
 
-use common::fixtures::{capabilities, parameters};
+use common::fixtures::{capabilities, parameters, red};
 use parlor_proto::error::ErrorCode;
 use parlor_proto::media::{MediaKind, StreamType};
 use parlor_proto::rtp::{ExtensionDirection, ParameterValue, RtpCapabilities, RtpEncoding, RtpHeaderExtensionParameters, RtpParameters};
@@ -180,4 +180,78 @@ fn a_producer_that_lies_is_refused() {
     let mut two = parameters("chrome", "audio");
     two.encodings.push(RtpEncoding { ssrc: Some(5), ..RtpEncoding::default() });
     assert_eq!(ortc::check_producer(MediaKind::Audio, &two).expect_err("refused").code, ErrorCode::InvalidRequest);
+}
+
+#[test]
+fn who_takes_the_first_codec_of_sound_takes_opus_and_redundancy_is_named_as_browsers_read_it() {
+    let sound: Vec<_> = ortc::router_capabilities().codecs.into_iter().filter(|codec| codec.kind == MediaKind::Audio).collect();
+    assert_eq!(sound.iter().map(|codec| codec.mime_type.as_str()).collect::<Vec<_>>(), ["audio/opus", "audio/red"]);
+    assert_eq!(sound[1].parameters[""], ParameterValue::Text("111/111".into()));
+    assert_eq!((sound[1].preferred_payload_type, sound[1].channels), (Some(63), Some(2)));
+}
+
+#[test]
+fn redundancy_goes_to_who_has_it_and_the_others_get_opus() {
+    let (rtp, caps) = red("0", 5);
+    let format = ortc::check_producer(MediaKind::Audio, &rtp).expect("produced");
+    assert_eq!((format.codec, format.payload_type, format.red), (Codec::Opus, 63, Some(111)));
+    let types = |rtp: &RtpParameters| rtp.codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>();
+    let with = consumer(MediaKind::Audio, &rtp, &caps).expect("compatible");
+    assert_eq!(types(&with), [63, 111]);
+    with.validate(MediaKind::Audio).expect("valid");
+    assert!(extension(&with, uri::TRANSPORT_CC).is_some(), "feedback is listed at what is in the blocks");
+    assert_eq!(types(&consumer(MediaKind::Audio, &rtp, &capabilities("firefox")).expect("compatible")), [111]);
+    let may_have = consumer(MediaKind::Audio, &parameters("chrome", "audio"), &caps).expect("compatible");
+    assert_eq!(types(&may_have), [111, 63], "for when it loses packets");
+    assert_eq!(may_have.codecs[1].parameters[""], ParameterValue::Text("111/111".into()));
+    may_have.validate(MediaKind::Audio).expect("valid");
+    assert_eq!(types(&consumer(MediaKind::Audio, &parameters("chrome", "audio"), &capabilities("firefox")).expect("compatible")), [111]);
+}
+
+#[test]
+fn redundancy_of_nothing_that_is_listed_is_refused() {
+    let refused = |change: &dyn Fn(&mut RtpParameters)| {
+        let (mut rtp, _) = red("0", 5);
+        change(&mut rtp);
+        ortc::check_producer(MediaKind::Audio, &rtp).map_err(|error| error.code)
+    };
+    assert_eq!(refused(&|rtp| rtp.codecs.truncate(1)).expect_err("refused"), ErrorCode::InvalidRequest);
+    assert_eq!(refused(&|rtp| rtp.codecs[1].payload_type = 110).expect_err("refused"), ErrorCode::InvalidRequest);
+    assert!(refused(&|rtp| rtp.codecs[0].parameters.clear()).is_ok(), "browsers' parameters get lost on the way");
+    assert_eq!(refused(&|rtp| rtp.codecs[0].channels = None).expect_err("refused"), ErrorCode::Incompatible);
+}
+
+/// What a browser that has AV1 sends and receives of it.
+fn av1(profile: i64) -> (RtpParameters, RtpCapabilities) {
+    let mut rtp = parameters("chrome", "vp8");
+    let mut caps = capabilities("chrome");
+    let format = [("level-idx", 5), ("profile", profile), ("tier", 0)];
+    let format = format.map(|(name, value)| (name.to_owned(), ParameterValue::Number(value)));
+    rtp.codecs[0].mime_type = "video/AV1".to_owned();
+    rtp.codecs[0].parameters = format.clone().into();
+    let vp8 = caps.codecs.iter_mut().find(|codec| codec.mime_type == "video/VP8").expect("has VP8");
+    vp8.mime_type = "video/AV1".to_owned();
+    vp8.parameters = format.into();
+    let mut descriptor = caps.header_extensions.iter().find(|extension| extension.uri == uri::MID).expect("has mid").clone();
+    (descriptor.kind, descriptor.uri, descriptor.preferred_id) = (MediaKind::Video, uri::DEPENDENCY_DESCRIPTOR.to_owned(), 9);
+    caps.header_extensions.push(descriptor);
+    (rtp, caps)
+}
+
+#[test]
+fn av1_is_forwarded_with_its_dependency_descriptor_and_no_other_codec_has_one() {
+    let (rtp, caps) = av1(0);
+    let format = ortc::check_producer(MediaKind::Video, &rtp).expect("produced");
+    assert_eq!(format.codec, Codec::Av1);
+    let consumed = consumer(MediaKind::Video, &rtp, &caps).expect("compatible");
+    assert_eq!(consumed.codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>(), [45, 46]);
+    assert!(extension(&consumed, uri::DEPENDENCY_DESCRIPTOR).is_some());
+    let vp9 = consumer(MediaKind::Video, &parameters("chrome", "vp9"), &caps).expect("compatible");
+    assert_eq!(extension(&vp9, uri::DEPENDENCY_DESCRIPTOR), None);
+    assert!(consumer(MediaKind::Video, &rtp, &capabilities("chrome")).is_none(), "a receiver without AV1");
+}
+
+#[test]
+fn av1_is_of_the_main_profile() {
+    assert_eq!(ortc::check_producer(MediaKind::Video, &av1(1).0).expect_err("refused").code, ErrorCode::Incompatible);
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::{Config, MAX_WORKERS};
+use super::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS};
 
 /// The file that is read when none is named and it is there.
 pub const FILE_NAME: &str = "parlor.toml";
@@ -203,6 +203,12 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     let fail = |key: &str, reason: &str| Err(bad("the configuration", key, reason));
     if config.media.workers > MAX_WORKERS {
         return fail("media.workers", "must not be over 64");
+    }
+    if config.media.flush_interval_us > MAX_FLUSH_INTERVAL_US {
+        return fail("media.flush_interval_us", "must not be over 2000");
+    }
+    if config.media.loudest_talkers > MAX_LOUDEST_TALKERS {
+        return fail("media.loudest_talkers", "must not be over 32");
     }
     if config.media.port.checked_add(u16::try_from(MAX_WORKERS).unwrap_or(u16::MAX)).is_none() {
         return fail("media.port", "leaves no room for the ports of the other workers below 65535");

@@ -55,6 +55,8 @@ async fn worker_stats(worker: &WorkerHandle) -> Value {
     json!({
         "restarts": counters.restarts.load(Ordering::Relaxed),
         "oversized": counters.oversized.load(Ordering::Relaxed),
+        "messages": counters.messages.load(Ordering::Relaxed),
+        "refused": counters.refused.load(Ordering::Relaxed),
         "unsent": counters.unsent.load(Ordering::Relaxed),
         "lostEvents": counters.lost_events.load(Ordering::Relaxed),
         "tcpConnections": counters.connections.load(Ordering::Relaxed),
@@ -64,6 +66,7 @@ async fn worker_stats(worker: &WorkerHandle) -> Value {
             "datagramsOut": sfu.datagrams_out,
             "bytesOut": sfu.bytes_out,
             "rtpIn": sfu.rtp_in,
+            "rtpPiped": sfu.rtp_piped,
             "rtpForwarded": sfu.rtp_forwarded,
             "keyFrameRequests": sfu.key_frame_requests,
             "drops": {
@@ -76,10 +79,12 @@ async fn worker_stats(worker: &WorkerHandle) -> Value {
                 "overBitrate": sfu.drops.over_bitrate,
                 "tooManyAddresses": sfu.drops.too_many_addresses,
                 "send": sfu.drops.send,
+                "pipe": sfu.drops.pipe,
             },
             "routers": sfu.routers,
             "transports": sfu.transports,
             "producers": sfu.producers,
+            "mirrors": sfu.mirrors,
             "consumers": sfu.consumers,
         },
     })

@@ -4,93 +4,254 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
-/// Datagrams received or sent by one call: the kernel's work for a batch is well below a millisecond, so a
-/// batch delays nothing that can be heard, and the cost of the call is shared by many.
-pub const BATCH: usize = 64;
-/// Room for one datagram. WebRTC keeps below an MTU of 1500; a longer datagram is cut off and dropped.
-const DATAGRAM: usize = 2048;
+use super::segments::{MAX_RUN, Message, Outbox};
 
-/// Buffers for one batch of received datagrams.
-pub struct RecvBatch {
-    buffers: Vec<[u8; DATAGRAM]>,
-    lengths: Vec<(usize, Option<SocketAddr>)>,
+/// Messages sent by one call: a flush of a large room is a few calls, and one call holds the CPU for well
+/// below a millisecond.
+pub const MESSAGES: usize = 256;
+/// Pieces of all messages of one call, at the most.
+const VECTORS: usize = 4_096;
+/// Messages received by one call. Each is one datagram, or many of one sender that the kernel put together.
+const ARRIVALS: usize = 64;
+/// Room for one received message: the longest there is. The rest keeps the buffers from beginning at the same
+/// place of the processor's cache, where they would drive each other out.
+const ROOM: usize = 65_536 + 9 * 64;
+/// The longest datagram taken. WebRTC keeps below an MTU of 1500; a longer one is dropped.
+const DATAGRAM: usize = 2_048;
+/// Room for the control message of one message: 24 bytes for the one that sends (a `u16`) and for the one that
+/// arrives (an `int`), and something left for what is not expected.
+const CONTROL: usize = 64;
+
+/// Control messages of one message.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// Received datagrams of one socket that wait to be handled.
+pub struct Inbox {
+    /// Memory the kernel gives only where it is written to: most messages are one small datagram.
+    buffers: Vec<u8>,
+    arrivals: Vec<Arrival>,
+    /// The next one to hand out, and where in it.
+    next: (usize, usize),
 }
 
-impl Default for RecvBatch {
+/// One received message: datagrams of one length, the last may be shorter.
+struct Arrival {
+    len: usize,
+    size: usize,
+    /// Nothing if it was cut off.
+    from: Option<SocketAddr>,
+}
+
+impl Default for Inbox {
     fn default() -> Self {
-        Self { buffers: vec![[0; DATAGRAM]; BATCH], lengths: Vec::with_capacity(BATCH) }
+        Self { buffers: vec![0; ROOM * ARRIVALS], arrivals: Vec::with_capacity(ARRIVALS), next: (0, 0) }
     }
 }
 
-impl RecvBatch {
-    /// Receives what is there, at most [`BATCH`] datagrams; `WouldBlock` if nothing is.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.lengths.clear();
-        let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::zeroed() }; BATCH];
-        let mut vectors = [const { MaybeUninit::<libc::iovec>::zeroed() }; BATCH];
-        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::zeroed() }; BATCH];
-        for (((buffer, name), vector), header) in self.buffers.iter_mut().zip(&mut names).zip(&mut vectors).zip(&mut headers) {
-            let vector = vector.write(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM });
+impl Inbox {
+    /// Receives what is there, at most one batch, in the place of the last one; `WouldBlock` if nothing is.
+    /// Answers whether the batch is full, so that more may be waiting.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
+        self.arrivals.clear();
+        self.next = (0, 0);
+        let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::zeroed() }; ARRIVALS];
+        let mut controls = [Control([0; CONTROL]); ARRIVALS];
+        let mut vectors = [const { MaybeUninit::<libc::iovec>::zeroed() }; ARRIVALS];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::zeroed() }; ARRIVALS];
+        let parts = self.buffers.chunks_exact_mut(ROOM).zip(&mut names).zip(&mut controls).zip(&mut vectors);
+        for ((((buffer, name), control), vector), header) in parts.zip(&mut headers) {
+            let vector = vector.write(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() });
             // SAFETY: all-zero is a valid `mmsghdr`: integers and null pointers.
             let header = unsafe { header.assume_init_mut() };
             header.msg_hdr.msg_name = name.as_mut_ptr().cast();
             header.msg_hdr.msg_namelen = socklen::<libc::sockaddr_storage>();
+            header.msg_hdr.msg_control = std::ptr::from_mut(control).cast();
+            header.msg_hdr.msg_controllen = CONTROL as _;
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
         }
-        // SAFETY: the first `BATCH` headers are initialized and point to names, vectors and buffers that live
-        // and are not moved until after the call; lengths are those of what they point to.
-        let received = unsafe {
-            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr().cast(), BATCH as libc::c_uint, libc::MSG_DONTWAIT, std::ptr::null_mut())
-        };
+        let (first, count) = (headers.as_mut_ptr().cast(), ARRIVALS as libc::c_uint);
+        // SAFETY: all `ARRIVALS` headers are initialized (there are as many buffers) and point to names, control
+        // buffers, vectors and buffers that live and are not moved until after the call; lengths are those of
+        // what they point to.
+        let received = unsafe { libc::recvmmsg(socket.as_raw_fd(), first, count, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
         let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         for (header, name) in headers.iter().zip(&names).take(received) {
             // SAFETY: initialized above, filled in by the kernel.
             let (header, name) = unsafe { (header.assume_init_ref(), name.assume_init_ref()) };
-            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            let len = (header.msg_len as usize).min(ROOM);
+            // What the kernel says of the message is lost if control data is: then its parts cannot be told apart.
+            let whole = header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) == 0;
             let from = if whole { read_address(name) } else { None };
-            self.lengths.push((header.msg_len as usize, from));
+            // SAFETY: the kernel left `msg_control` and wrote to `msg_controllen` how much of it is control messages.
+            let size = unsafe { segment_size(&header.msg_hdr) };
+            self.arrivals.push(Arrival { len, size: size.filter(|size| *size > 0).unwrap_or(len), from });
         }
-        Ok(())
+        Ok(received == ARRIVALS)
     }
 
-    /// The datagrams of the last batch with their senders, and whether each was whole: `None` was cut off.
-    pub fn datagrams(&self) -> impl Iterator<Item = Option<(&[u8], SocketAddr)>> {
-        self.buffers.iter().zip(&self.lengths).map(|(buffer, (length, from))| Some((buffer.get(..*length)?, (*from)?)))
+    /// The next datagram with its sender. In the place of one that was cut off or is too long there is `None`.
+    pub fn next(&mut self) -> Option<Option<(&[u8], SocketAddr)>> {
+        let (index, start) = self.next;
+        let arrival = self.arrivals.get(index)?;
+        let end = (start + arrival.size).min(arrival.len);
+        self.next = if end == arrival.len { (index + 1, 0) } else { (index, end) };
+        let buffer = self.buffers.get(index * ROOM..).unwrap_or_default();
+        Some(buffer.get(start..end).filter(|bytes| bytes.len() <= DATAGRAM).zip(arrival.from))
     }
 
-    /// Whether the last batch was full: more may be waiting.
+    /// Whether every datagram was handed out.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.lengths.len() == BATCH
+    pub fn is_empty(&self) -> bool {
+        self.next.0 >= self.arrivals.len()
     }
 }
 
-/// Sends datagrams in order, as many as the socket takes; answers how many went, counted from the first.
-/// An error belongs to the first datagram.
-pub fn send<'a>(socket: BorrowedFd<'_>, datagrams: impl Iterator<Item = (&'a [u8], SocketAddr)>) -> io::Result<usize> {
-    let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::zeroed() }; BATCH];
-    let mut vectors = [const { MaybeUninit::<libc::iovec>::zeroed() }; BATCH];
-    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::zeroed() }; BATCH];
-    let mut count: libc::c_uint = 0;
-    for (((name, vector), header), (bytes, to)) in names.iter_mut().zip(&mut vectors).zip(&mut headers).zip(datagrams) {
-        let vector = vector.write(libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
-        // SAFETY: all-zero is a valid `mmsghdr`.
-        let header = unsafe { header.assume_init_mut() };
-        header.msg_hdr.msg_namelen = write_address(name, to);
-        header.msg_hdr.msg_name = name.as_mut_ptr().cast();
-        header.msg_hdr.msg_iov = vector;
-        header.msg_hdr.msg_iovlen = 1;
-        count += 1;
+/// What a call to send needs of memory, kept from call to call.
+#[derive(Default)]
+pub struct SendBatch {
+    names: Vec<MaybeUninit<libc::sockaddr_storage>>,
+    controls: Vec<Control>,
+    vectors: Vec<libc::iovec>,
+    /// Where each message's vectors end.
+    ends: Vec<usize>,
+    headers: Vec<libc::mmsghdr>,
+}
+
+impl SendBatch {
+    /// Sends messages in order, as many as the socket takes and one call can hold; answers how many went,
+    /// counted from the first. An error belongs to the first message. The pieces lie in `bytes`.
+    pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8], outbox: &Outbox, messages: &[Message]) -> io::Result<usize> {
+        self.names.clear();
+        self.controls.clear();
+        self.vectors.clear();
+        self.ends.clear();
+        for message in messages.iter().take(MESSAGES) {
+            if self.vectors.len() + message.count.min(MAX_RUN) > VECTORS {
+                break;
+            }
+            let pieces = outbox.pieces.get(message.first..).unwrap_or_default();
+            let size = pieces.first().map_or(0, |piece| piece.len);
+            let start = self.vectors.len();
+            for piece in pieces.iter().take(message.count) {
+                let content = bytes.get(piece.start..).and_then(|rest| rest.get(..piece.len)).unwrap_or_default();
+                self.add_vector(content, start);
+            }
+            self.ends.push(self.vectors.len());
+            let mut name = MaybeUninit::zeroed();
+            write_address(&mut name, message.to);
+            self.names.push(name);
+            self.controls.push(segment_control(u16::try_from(size).unwrap_or(u16::MAX)));
+        }
+        self.fill_headers(messages);
+        let count = self.headers.len() as libc::c_uint;
+        if count == 0 {
+            return Ok(0);
+        }
+        // SAFETY: the headers are initialized; names, control messages and vectors are in `self`, which nothing
+        // changes until after the call, and the contents live as long as `bytes`; the kernel only reads from them.
+        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
-    if count == 0 {
-        return Ok(0);
+
+    /// Adds a piece to a message; what follows its predecessor in memory needs no vector of its own.
+    fn add_vector(&mut self, content: &[u8], start: usize) {
+        if let Some(last) = self.vectors.get_mut(start..).and_then(<[_]>::last_mut)
+            && last.iov_base.cast_const().cast::<u8>().wrapping_add(last.iov_len) == content.as_ptr()
+        {
+            last.iov_len += content.len();
+        } else {
+            self.vectors.push(libc::iovec { iov_base: content.as_ptr().cast_mut().cast(), iov_len: content.len() });
+        }
     }
-    // SAFETY: the first `count` headers are initialized; names and vectors live until after the call, and so
-    // do the datagrams ('a); the kernel only reads from them.
-    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr().cast(), count, libc::MSG_DONTWAIT) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+
+    /// Makes the headers, when nothing they point to is moved any more.
+    fn fill_headers(&mut self, messages: &[Message]) {
+        self.headers.clear();
+        let mut start = 0;
+        let parts = self.names.iter_mut().zip(&mut self.controls).zip(&self.ends);
+        for (((name, control), end), message) in parts.zip(messages) {
+            let Some(vectors) = self.vectors.get_mut(start..*end) else { break };
+            start = *end;
+            // SAFETY: all-zero is a valid `mmsghdr`: integers and null pointers.
+            let mut header: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+            header.msg_hdr.msg_namelen = name_length(message.to);
+            header.msg_hdr.msg_name = name.as_mut_ptr().cast();
+            header.msg_hdr.msg_iov = vectors.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = vectors.len() as _;
+            if message.count > 1 {
+                header.msg_hdr.msg_control = std::ptr::from_mut(control).cast();
+                header.msg_hdr.msg_controllen = control_space::<u16>() as _;
+            }
+            self.headers.push(header);
+        }
+    }
+}
+
+/// Waits until something is ready on `fd` or the time is over, to the microsecond: `epoll_wait` knows milliseconds only.
+pub fn wait_ready(fd: &impl AsRawFd, time: Duration) {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let seconds = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
+    let time = libc::timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos() as _ };
+    // SAFETY: one entry and one time that live until after the call; no signal mask. Whatever it answers, the
+    // caller looks what is ready.
+    unsafe { libc::ppoll(&raw mut entry, 1, &raw const time, std::ptr::null()) };
+}
+
+/// The control message that tells the length of the segments to make (`UDP_SEGMENT`).
+fn segment_control(size: u16) -> Control {
+    let mut control = Control([0; CONTROL]);
+    // SAFETY: all-zero is a valid `msghdr`.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = control_space::<u16>() as _;
+    // SAFETY: `control` is aligned for a `cmsghdr` and has room for one with a `u16`, so the first one is in it.
+    unsafe {
+        let message = libc::CMSG_FIRSTHDR(&raw const header);
+        (*message).cmsg_level = libc::SOL_UDP;
+        (*message).cmsg_type = libc::UDP_SEGMENT;
+        (*message).cmsg_len = libc::CMSG_LEN(socklen::<u16>()) as _;
+        libc::CMSG_DATA(message).cast::<u16>().write_unaligned(size);
+    }
+    control
+}
+
+/// The length of the datagrams a received message was put together from (`UDP_GRO`).
+///
+/// # Safety
+/// `msg_control` must point to `msg_controllen` bytes of control messages from the kernel.
+unsafe fn segment_size(header: &libc::msghdr) -> Option<usize> {
+    // SAFETY: promised by the caller; the macros keep within `msg_controllen`.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !message.is_null() {
+        // SAFETY: not null, so it lies whole within the control messages.
+        let (level, kind) = unsafe { ((*message).cmsg_level, (*message).cmsg_type) };
+        if (level, kind) == (libc::SOL_UDP, libc::UDP_GRO) {
+            // SAFETY: the kernel gives an `int` with this type.
+            return usize::try_from(unsafe { libc::CMSG_DATA(message).cast::<libc::c_int>().read_unaligned() }).ok();
+        }
+        // SAFETY: as for the first.
+        message = unsafe { libc::CMSG_NXTHDR(header, message) };
+    }
+    None
+}
+
+const fn control_space<T>() -> usize {
+    // SAFETY: arithmetic.
+    let space = unsafe { libc::CMSG_SPACE(socklen::<T>()) } as usize;
+    assert!(space <= CONTROL, "room for it");
+    space
+}
+
+const fn name_length(address: SocketAddr) -> libc::socklen_t {
+    match address {
+        SocketAddr::V4(_) => socklen::<libc::sockaddr_in>(),
+        SocketAddr::V6(_) => socklen::<libc::sockaddr_in6>(),
+    }
 }
 
 const fn socklen<T>() -> libc::socklen_t {
@@ -116,7 +277,7 @@ fn read_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-fn write_address(storage: &mut MaybeUninit<libc::sockaddr_storage>, address: SocketAddr) -> libc::socklen_t {
+fn write_address(storage: &mut MaybeUninit<libc::sockaddr_storage>, address: SocketAddr) {
     match address {
         SocketAddr::V4(v4) => {
             let raw = libc::sockaddr_in {
@@ -127,7 +288,6 @@ fn write_address(storage: &mut MaybeUninit<libc::sockaddr_storage>, address: Soc
             };
             // SAFETY: `sockaddr_storage` is larger and aligned for every address.
             unsafe { storage.as_mut_ptr().cast::<libc::sockaddr_in>().write(raw) };
-            socklen::<libc::sockaddr_in>()
         }
         SocketAddr::V6(v6) => {
             let raw = libc::sockaddr_in6 {
@@ -139,54 +299,9 @@ fn write_address(storage: &mut MaybeUninit<libc::sockaddr_storage>, address: Soc
             };
             // SAFETY: as above.
             unsafe { storage.as_mut_ptr().cast::<libc::sockaddr_in6>().write(raw) };
-            socklen::<libc::sockaddr_in6>()
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-    use std::os::fd::AsFd;
-
-    use super::*;
-
-    fn exchange(ip: &str) {
-        let (a, b) = (UdpSocket::bind((ip, 0)).expect("bind"), UdpSocket::bind((ip, 0)).expect("bind"));
-        let to = b.local_addr().expect("address");
-        let payloads: Vec<Vec<u8>> = (0..BATCH as u8).map(|n| vec![n; usize::from(n) + 1]).collect();
-        let sent = send(a.as_fd(), payloads.iter().map(|p| (p.as_slice(), to))).expect("sent");
-        assert_eq!(sent, BATCH);
-        let mut batch = RecvBatch::default();
-        batch.receive(b.as_fd()).expect("received");
-        let received: Vec<_> = batch.datagrams().map(|d| d.expect("whole")).collect();
-        assert!(batch.is_full());
-        for (payload, (bytes, from)) in payloads.iter().zip(received) {
-            assert_eq!((payload.as_slice(), a.local_addr().expect("address")), (bytes, from));
-        }
-        assert_eq!(batch.receive(b.as_fd()).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
-        assert_eq!(batch.datagrams().count(), 0);
-    }
-
-    #[test]
-    fn a_batch_arrives_whole_over_ipv4() {
-        exchange("127.0.0.1");
-    }
-
-    #[test]
-    fn a_batch_arrives_whole_over_ipv6() {
-        exchange("::1");
-    }
-
-    #[test]
-    fn a_datagram_that_is_too_long_is_dropped_alone() {
-        let (a, b) = (UdpSocket::bind("127.0.0.1:0").expect("bind"), UdpSocket::bind("127.0.0.1:0").expect("bind"));
-        let to = b.local_addr().expect("address");
-        a.send_to(&[1; DATAGRAM + 1], to).expect("sent");
-        a.send_to(&[2; 5], to).expect("sent");
-        let mut batch = RecvBatch::default();
-        batch.receive(b.as_fd()).expect("received");
-        let received: Vec<_> = batch.datagrams().map(|d| d.map(|(bytes, _)| bytes.to_vec())).collect();
-        assert_eq!(received, [None, Some(vec![2; 5])]);
-    }
-}
+mod tests;

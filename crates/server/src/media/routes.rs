@@ -17,6 +17,7 @@ pub struct Routes<M> {
 struct Router<M> {
     mailbox: M,
     transports: HashSet<TransportId>,
+    mirrors: HashSet<ProducerId>,
 }
 
 #[derive(Debug)]
@@ -29,8 +30,17 @@ struct Transport {
 
 #[derive(Debug)]
 struct Producer {
-    transport: TransportId,
+    of: Origin,
     consumers: HashSet<ConsumerId>,
+}
+
+/// Where a producer comes from.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// A transport here.
+    Transport(TransportId),
+    /// Another worker, to a router here: the mirror of a producer there.
+    Worker(u16, RouterId),
 }
 
 #[derive(Debug)]
@@ -48,7 +58,7 @@ impl<M> Default for Routes<M> {
 impl<M> Routes<M> {
     /// Events of this router go to this mailbox.
     pub fn open(&mut self, router: RouterId, mailbox: M) {
-        self.routers.insert(router, Router { mailbox, transports: HashSet::new() });
+        self.routers.insert(router, Router { mailbox, transports: HashSet::new(), mirrors: HashSet::new() });
     }
 
     /// Learns from a command what will belong where.
@@ -62,6 +72,22 @@ impl<M> Routes<M> {
             MediaCommand::Consume { transport, consumer, producer, .. } => self.add_consumer(transport, consumer, producer),
             MediaCommand::CloseConsumer { consumer } => self.close_consumer(consumer),
             _ => {}
+        }
+    }
+
+    /// A producer on the worker with this number has a mirror here.
+    pub fn note_mirror(&mut self, router: RouterId, producer: ProducerId, worker: u16) {
+        if let Some(entry) = self.routers.get_mut(&router).filter(|_| !self.producers.contains_key(&producer)) {
+            entry.mirrors.insert(producer);
+            self.producers.insert(producer, Producer { of: Origin::Worker(worker, router), consumers: HashSet::new() });
+        }
+    }
+
+    /// The worker of the producer of a mirror.
+    pub fn origin_of(&self, producer: ProducerId) -> Option<u16> {
+        match self.producers.get(&producer)?.of {
+            Origin::Transport(_) => None,
+            Origin::Worker(worker, _) => Some(worker),
         }
     }
 
@@ -79,7 +105,7 @@ impl<M> Routes<M> {
             | MediaEvent::IceRestarted { transport, .. }
             | MediaEvent::TransportState { transport, .. } => self.router_of_transport(transport),
             MediaEvent::Produced { producer } | MediaEvent::ProduceFailed { producer, .. } => {
-                self.producers.get(&producer).and_then(|p| self.router_of_transport(p.transport))
+                self.producers.get(&producer).and_then(|p| self.router_of(p.of))
             }
             MediaEvent::Consumed { consumer, .. }
             | MediaEvent::ConsumeFailed { consumer, .. }
@@ -107,6 +133,13 @@ impl<M> Routes<M> {
         self.transports.get(&transport).map(|t| t.router)
     }
 
+    fn router_of(&self, origin: Origin) -> Option<RouterId> {
+        match origin {
+            Origin::Transport(transport) => self.router_of_transport(transport),
+            Origin::Worker(_, router) => Some(router),
+        }
+    }
+
     fn add_transport(&mut self, router: RouterId, transport: TransportId) {
         if let Some(entry) = self.routers.get_mut(&router) {
             entry.transports.insert(transport);
@@ -118,7 +151,7 @@ impl<M> Routes<M> {
     fn add_producer(&mut self, transport: TransportId, producer: ProducerId) {
         if let Some(entry) = self.transports.get_mut(&transport) {
             entry.producers.insert(producer);
-            self.producers.insert(producer, Producer { transport, consumers: HashSet::new() });
+            self.producers.insert(producer, Producer { of: Origin::Transport(transport), consumers: HashSet::new() });
         }
     }
 
@@ -133,9 +166,9 @@ impl<M> Routes<M> {
     }
 
     fn close_router(&mut self, router: RouterId) {
-        for transport in self.routers.remove(&router).map(|r| r.transports).unwrap_or_default() {
-            self.close_transport(transport);
-        }
+        let Some(Router { transports, mirrors, .. }) = self.routers.remove(&router) else { return };
+        transports.into_iter().for_each(|transport| self.close_transport(transport));
+        mirrors.into_iter().for_each(|mirror| self.close_producer(mirror));
     }
 
     fn close_transport(&mut self, transport: TransportId) {
@@ -148,9 +181,18 @@ impl<M> Routes<M> {
     }
 
     fn close_producer(&mut self, producer: ProducerId) {
-        let Some(Producer { transport, consumers }) = self.producers.remove(&producer) else { return };
-        if let Some(entry) = self.transports.get_mut(&transport) {
-            entry.producers.remove(&producer);
+        let Some(Producer { of, consumers }) = self.producers.remove(&producer) else { return };
+        match of {
+            Origin::Transport(transport) => {
+                self.transports.get_mut(&transport).into_iter().for_each(|entry| {
+                    entry.producers.remove(&producer);
+                });
+            }
+            Origin::Worker(_, router) => {
+                self.routers.get_mut(&router).into_iter().for_each(|entry| {
+                    entry.mirrors.remove(&producer);
+                });
+            }
         }
         consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
     }
@@ -240,6 +282,36 @@ mod tests {
         let mut routes = call();
         routes.note_command(&MediaCommand::CloseRouter { router: ROUTER });
         assert!(routes.is_clear());
+    }
+
+    #[test]
+    fn a_mirror_is_forgotten_with_its_consumers_when_it_or_its_router_closes() {
+        let consume = || {
+            let capabilities = Arc::new(RtpCapabilities::default());
+            MediaCommand::Consume { transport: RECV, consumer: CONSUMER, producer: PRODUCER, capabilities, paused: false }
+        };
+        let mut routes = Routes::default();
+        routes.open(ROUTER, "room");
+        routes.note_command(&MediaCommand::CreateTransport { router: ROUTER, transport: RECV, direction: Direction::Recv });
+        for _ in 0..2 {
+            routes.note_mirror(ROUTER, PRODUCER, 3);
+            routes.note_command(&consume());
+            assert_eq!(routes.origin_of(PRODUCER), Some(3));
+            assert_eq!(routes.mailbox_of(&MediaEvent::LayersChanged { consumer: CONSUMER, layers: None }), Some(&"room"));
+            routes.note_command(&MediaCommand::CloseProducer { producer: PRODUCER });
+            assert!(routes.producers.is_empty() && routes.consumers.is_empty());
+            assert_eq!(routes.origin_of(PRODUCER), None);
+        }
+        routes.note_mirror(ROUTER, PRODUCER, 3);
+        routes.note_command(&MediaCommand::CloseRouter { router: ROUTER });
+        assert!(routes.is_clear());
+    }
+
+    #[test]
+    fn a_producer_of_this_worker_comes_from_no_other() {
+        let mut routes = call();
+        routes.note_mirror(ROUTER, PRODUCER, 3);
+        assert_eq!(routes.origin_of(PRODUCER), None);
     }
 
     #[test]

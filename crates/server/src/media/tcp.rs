@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use parlor_sfu::framing;
 
-/// A frame, in bytes: media, STUN and DTLS keep below the MTU of a UDP path. Longer means not WebRTC.
-const MAX_FRAME: usize = 2048;
 /// Unsent bytes of a connection: a second of 4 Mbit/s. A peer that is further behind loses frames, as it would
 /// on UDP.
 const MAX_UNSENT: usize = 512 * 1024;
@@ -105,7 +104,7 @@ impl Connections {
                 Progress::More => {}
             }
             let (local, remote) = (connection.local, connection.remote);
-            if !split_frames(&mut connection.unread, |frame| take(local, remote, frame)) {
+            if !framing::split(&mut connection.unread, |frame| take(local, remote, frame)) {
                 return Progress::Over;
             }
         }
@@ -187,50 +186,5 @@ impl Connection {
         };
         self.unsent.drain(..written);
         alive
-    }
-}
-
-/// Takes whole frames off the front of a buffer; false if one is longer than any frame may be.
-fn split_frames(buffer: &mut Vec<u8>, mut take: impl FnMut(&[u8])) -> bool {
-    let mut rest = buffer.as_slice();
-    while let Some((head, tail)) = rest.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*head));
-        if length > MAX_FRAME {
-            return false;
-        }
-        let Some((frame, after)) = tail.split_at_checked(length) else { break };
-        if !frame.is_empty() {
-            take(frame);
-        }
-        rest = after;
-    }
-    let done = buffer.len() - rest.len();
-    buffer.drain(..done);
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn frames_survive_any_fragmentation(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 0..8), cut in 1usize..50) {
-            let stream: Vec<u8> = frames.iter().flat_map(|f| (f.len() as u16).to_be_bytes().into_iter().chain(f.iter().copied())).collect();
-            let (mut buffer, mut read) = (Vec::new(), Vec::new());
-            for piece in stream.chunks(cut) {
-                buffer.extend_from_slice(piece);
-                prop_assert!(split_frames(&mut buffer, |frame| read.push(frame.to_vec())));
-            }
-            prop_assert_eq!(read, frames);
-            prop_assert!(buffer.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_frame_longer_than_any_ends_the_connection() {
-        assert!(!split_frames(&mut vec![0xff, 0xff, 0], |_| ()));
     }
 }

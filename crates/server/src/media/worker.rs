@@ -5,24 +5,31 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token};
 use parlor_proto::transport::Protocol;
-use parlor_proto::{MediaCommand, MediaEvent, RouterId};
-use parlor_sfu::{Datagram, Sfu, SfuConfig, SfuStats, Transmit};
+use parlor_proto::{MediaCommand, MediaEvent, ProducerId, RouterId};
+use parlor_sfu::{Datagram, Mirror, Sfu, SfuConfig, SfuStats, TalkersConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{self, BATCH, RecvBatch};
+use super::batch::{Inbox, SendBatch, wait_ready};
+use super::outlet::Outlet;
+use super::pace::Pace;
+use super::pipes::Pipes;
 use super::routes::Routes;
+use super::segments::{Grouper, Outbox};
 use super::sockets::{self, Bound};
 use super::tcp::{Connections, Progress};
 use super::{Counters, Phase, WAKER};
 
 /// Poll events taken at once; what does not fit comes with the next poll.
 const EVENTS: usize = 256;
+/// Datagrams of one socket handled between two looks at timers, commands and the other sockets: a flood on one
+/// starves nothing.
+const TURN: usize = 64;
 /// Commands carried out between two looks at the sockets.
 const COMMANDS: usize = 256;
 /// How often idle TCP connections are looked for.
@@ -34,6 +41,11 @@ const STABLE: Duration = Duration::from_secs(60);
 /// The first pause after a panic, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 
+/// The time of day, looked up once: times in reports mean the same on all workers, and after a restart of one.
+/// A clock before 1970 is wrong by more than RTCP could tell.
+static START: LazyLock<(Instant, Duration)> =
+    LazyLock::new(|| (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
+
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Command {
@@ -41,21 +53,43 @@ pub enum Command {
     Open(RouterId, mpsc::Sender<MediaEvent>),
     /// An order of the rules.
     Media(MediaCommand),
+    /// Mirror a producer of the worker with this number.
+    Mirror(Box<Mirror>, u16),
+    /// Hand a producer's packets to the worker with this number as well.
+    Pipe(ProducerId, u16),
     /// Answer with the counters.
     Stats(oneshot::Sender<SfuStats>),
     /// Panic: tests prove with it that calls on other workers, and the server, survive.
     Crash,
 }
 
-/// A media thread's state. Sockets and commands outlive a panic, the rest is made anew.
+/// What of the configuration a worker needs while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Least time between two flushes, so that each has more to send.
+    pub interval: Duration,
+    /// Who is heard in large rooms.
+    pub talkers: TalkersConfig,
+}
+
+/// A media thread's state. Sockets, commands and pipes outlive a panic, the rest is made anew.
 pub struct Worker {
     index: usize,
     poll: Poll,
     bound: Vec<Bound>,
     by_announced: HashMap<SocketAddr, usize>,
-    commands: mpsc::Receiver<Command>,
+    settings: Settings,
+    mail: Mail,
     counters: Arc<Counters>,
     phase: Arc<Phase>,
+}
+
+/// What other threads have for a worker.
+pub struct Mail {
+    /// Orders of rooms.
+    pub commands: mpsc::Receiver<Command>,
+    /// Packets of other workers, and for them.
+    pub pipes: Pipes,
 }
 
 /// What a panic destroys.
@@ -65,8 +99,12 @@ struct Plane {
     tcp: Connections,
     readable: Vec<bool>,
     unread: Vec<Token>,
-    outgoing: Vec<Vec<Transmit>>,
-    batch: RecvBatch,
+    inboxes: Vec<Inbox>,
+    grouper: Grouper,
+    outboxes: Vec<Outbox>,
+    outlets: Vec<Outlet>,
+    batch: SendBatch,
+    pace: Pace,
     swept: Instant,
     mentioned: (Instant, u64),
 }
@@ -77,7 +115,8 @@ impl Worker {
         index: usize,
         poll: Poll,
         mut bound: Vec<Bound>,
-        commands: mpsc::Receiver<Command>,
+        settings: Settings,
+        mail: Mail,
         counters: Arc<Counters>,
         phase: Arc<Phase>,
     ) -> io::Result<Self> {
@@ -86,13 +125,15 @@ impl Worker {
             poll.registry().register(&mut sockets.tcp, Token(2 * n + 1), Interest::READABLE)?;
         }
         let by_announced = bound.iter().enumerate().flat_map(|(n, b)| b.announced.iter().map(move |a| (*a, n))).collect();
-        Ok(Self { index, poll, bound, by_announced, commands, counters, phase })
+        Ok(Self { index, poll, bound, by_announced, settings, mail, counters, phase })
     }
 
     /// The media plane of a fresh start; made once before the thread starts, so that a bad configuration is
     /// an error of the start and not of the thread.
-    pub fn plane(bound: &[Bound]) -> Result<Sfu, parlor_sfu::SfuError> {
-        Sfu::new(SfuConfig::new(sockets::candidates(bound)), Instant::now())
+    pub fn plane(bound: &[Bound], settings: Settings) -> Result<Sfu, parlor_sfu::SfuError> {
+        let now = Instant::now();
+        let wall_clock = START.1 + now.saturating_duration_since(START.0);
+        Sfu::new(SfuConfig { talkers: settings.talkers, wall_clock, ..SfuConfig::new(sockets::candidates(bound)) }, now)
     }
 
     /// Runs until it is told to stop. A panic ends the calls of this worker, not the worker.
@@ -118,7 +159,7 @@ impl Worker {
     }
 
     fn run_once(&mut self) -> anyhow::Result<()> {
-        let mut plane = Plane::new(Self::plane(&self.bound)?, self.bound.len());
+        let mut plane = Plane::new(Self::plane(&self.bound, self.settings)?, &self.bound, self.settings.interval);
         let mut events = Events::with_capacity(EVENTS);
         for n in 0..self.bound.len() {
             // After a panic connections may be waiting that were announced before it.
@@ -135,10 +176,19 @@ impl Worker {
                 return Ok(());
             }
             let now = Instant::now();
+            // After the commands: a mirror is told of before its packets come.
+            plane.pace.collect(self.mail.pipes.take(&mut plane.sfu, now));
             if plane.sfu.poll_timeout().is_some_and(|at| at <= now) {
                 plane.sfu.handle_timeout(now);
+                plane.pace.collect(1);
             }
-            self.flush(&mut plane);
+            // First what others wait for: they seal and send while this worker does.
+            self.mail.pipes.hand_over(&mut plane.sfu, |producer| plane.routes.origin_of(producer));
+            if plane.pace.begin(now) {
+                self.flush(&mut plane);
+            }
+            self.report(&mut plane);
+            self.write_tcp(&mut plane);
             self.sweep(&mut plane, now);
         }
         Ok(())
@@ -147,9 +197,25 @@ impl Worker {
     fn wait(&mut self, plane: &mut Plane, events: &mut Events) -> io::Result<()> {
         let now = Instant::now();
         // Events are told once (edge-triggered): what was not read to the end is read on without waiting.
-        let busy = plane.readable.iter().any(|r| *r) || !plane.unread.is_empty() || !self.commands.is_empty();
-        let due = plane.sfu.poll_timeout().map_or(SWEEP, |at| at.saturating_duration_since(now).min(SWEEP));
-        match self.poll.poll(events, Some(if busy { Duration::ZERO } else { due })) {
+        let busy = plane.readable.iter().any(|r| *r)
+            || plane.inboxes.iter().any(|inbox| !inbox.is_empty())
+            || !plane.unread.is_empty()
+            || self.mail.pipes.is_busy()
+            || !self.mail.commands.is_empty();
+        let flush_at = plane.pace.due();
+        let due = plane.sfu.poll_timeout().into_iter().chain(flush_at).chain(self.mail.pipes.retry(now)).min();
+        let mut due = due.map_or(SWEEP, |at| at.saturating_duration_since(now).min(SWEEP));
+        if busy {
+            due = Duration::ZERO;
+        }
+        if flush_at.is_some() && !due.is_zero() {
+            wait_ready(&self.poll, due);
+            due = Duration::ZERO;
+        }
+        let polled = self.poll.poll(events, Some(due));
+        let woken = Instant::now();
+        plane.pace.rested(woken.saturating_duration_since(now), woken);
+        match polled {
             Err(e) if e.kind() == ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())
@@ -178,29 +244,28 @@ impl Worker {
         }
     }
 
-    /// One batch of each readable socket, handled whole.
+    /// A turn of each readable socket. What of a batch is left waits for the next turn.
     fn receive_udp(&self, plane: &mut Plane) {
-        let Plane { sfu, readable, batch, .. } = plane;
-        for (sockets, readable) in self.bound.iter().zip(readable) {
-            let Some(local) = sockets.label().filter(|_| *readable) else { continue };
-            match batch.receive(sockets.udp.as_fd()) {
-                Ok(()) => *readable = batch.is_full(),
-                Err(e) => {
-                    *readable = false;
-                    if e.kind() != ErrorKind::WouldBlock {
-                        tracing::debug!(error = %e, "receiving failed");
+        let Plane { sfu, readable, inboxes, pace, .. } = plane;
+        for ((sockets, readable), inbox) in self.bound.iter().zip(readable).zip(inboxes) {
+            let Some(local) = sockets.label().filter(|_| *readable || !inbox.is_empty()) else { continue };
+            if inbox.is_empty() {
+                *readable = inbox.receive(sockets.udp.as_fd()).unwrap_or_else(|error| {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        tracing::debug!(%error, "receiving failed");
                     }
-                    continue;
-                }
+                    false
+                });
             }
             let now = Instant::now();
-            for datagram in batch.datagrams() {
-                match datagram {
-                    Some((bytes, remote)) => sfu.handle_datagram(Datagram { protocol: Protocol::Udp, local, remote, bytes }, now),
-                    None => {
-                        self.counters.oversized.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+            for _ in 0..TURN {
+                let Some(datagram) = inbox.next() else { break };
+                let Some((bytes, remote)) = datagram else {
+                    self.counters.oversized.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                };
+                pace.collect(1);
+                sfu.handle_datagram(Datagram { protocol: Protocol::Udp, local, remote, bytes }, now);
             }
         }
     }
@@ -212,8 +277,11 @@ impl Worker {
         tokens.sort_unstable();
         tokens.dedup();
         for token in tokens {
-            let Plane { sfu, tcp, unread, .. } = plane;
-            let take = |local, remote, bytes: &[u8]| sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
+            let Plane { sfu, tcp, unread, pace, .. } = plane;
+            let take = |local, remote, bytes: &[u8]| {
+                pace.collect(1);
+                sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
+            };
             match tcp.read(token, now, take) {
                 Progress::Drained => {}
                 Progress::More => unread.push(token),
@@ -231,14 +299,20 @@ impl Worker {
     /// Carries out waiting commands; false if nobody is left to give any.
     fn carry_out(&mut self, plane: &mut Plane) -> bool {
         for _ in 0..COMMANDS {
-            match self.commands.try_recv() {
+            match self.mail.commands.try_recv() {
                 Ok(Command::Open(router, mailbox)) => plane.routes.open(router, mailbox),
                 Ok(Command::Media(command)) => {
                     plane.routes.note_command(&command);
                     plane.sfu.handle_command(command, Instant::now());
+                    plane.pace.collect(1);
                     // Requests one after the other would otherwise wait for each other's events.
                     self.report(plane);
                 }
+                Ok(Command::Mirror(mirror, origin)) => {
+                    plane.routes.note_mirror(mirror.router, mirror.producer, origin);
+                    plane.sfu.mirror(&mirror, Instant::now());
+                }
+                Ok(Command::Pipe(producer, to)) => plane.sfu.pipe(producer, to),
                 Ok(Command::Stats(answer)) => {
                     let _ = answer.send(plane.sfu.stats());
                 }
@@ -251,52 +325,36 @@ impl Worker {
         true
     }
 
-    /// Hands the plane's events to the rooms and its transmits to the sockets.
+    /// Has everything sealed that is to be sent, and hands it to the sockets.
     fn flush(&self, plane: &mut Plane) {
-        self.report(plane);
-        while let Some(transmit) = plane.sfu.poll_transmit() {
-            match transmit.protocol {
-                Protocol::Tcp => plane.tcp.send(transmit.remote, &transmit.bytes),
-                Protocol::Udp => {
-                    let queue = self.by_announced.get(&transmit.local).and_then(|n| plane.outgoing.get_mut(*n));
-                    if let Some(queue) = queue {
-                        queue.push(transmit);
-                    }
-                }
+        let Plane { sfu, tcp, grouper, outboxes, outlets, batch: calls, .. } = plane;
+        let batch = sfu.batch();
+        for frame in batch.segments.iter().filter(|segment| segment.protocol == Protocol::Tcp) {
+            let bytes = batch.bytes.get(frame.start..).and_then(|rest| rest.get(..frame.len));
+            tcp.send(frame.remote, bytes.unwrap_or_default());
+        }
+        grouper.group(batch, outboxes, |segment| self.by_announced.get(&segment.local).copied());
+        for ((sockets, outbox), outlet) in self.bound.iter().zip(outboxes).zip(outlets) {
+            let sent = outlet.send_all(outbox, |messages| calls.send(sockets.udp.as_fd(), batch.bytes, outbox, messages));
+            self.counters.messages.fetch_add(sent.messages, Ordering::Relaxed);
+            self.counters.unsent.fetch_add(sent.unsent, Ordering::Relaxed);
+            self.counters.refused.fetch_add(sent.refused, Ordering::Relaxed);
+            if let Some(code) = sent.first {
+                let error = io::Error::from_raw_os_error(code);
+                tracing::info!(worker = self.index, %error, "the kernel cannot cut up messages for every destination; single datagrams go there");
             }
         }
-        for (sockets, queue) in self.bound.iter().zip(&mut plane.outgoing) {
-            self.send_all(sockets, queue);
-        }
+        sfu.clear_batch();
+    }
+
+    /// Writes what waits for its connection.
+    fn write_tcp(&self, plane: &mut Plane) {
         let broken = plane.tcp.flush();
         for token in broken {
             self.close_tcp(plane, token, Instant::now());
         }
         let dropped = std::mem::take(&mut plane.tcp.dropped);
         self.counters.unsent.fetch_add(dropped, Ordering::Relaxed);
-    }
-
-    fn send_all(&self, sockets: &Bound, queue: &mut Vec<Transmit>) {
-        let mut rest = queue.as_slice();
-        while !rest.is_empty() {
-            let next = rest.iter().take(BATCH).map(|t| (t.bytes.as_slice(), t.remote));
-            let done = match batch::send(sockets.udp.as_fd(), next) {
-                Ok(sent) => sent.max(1),
-                // Media that cannot go now is not worth sending later: the queue in the kernel is the only one.
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    self.counters.unsent.fetch_add(rest.len() as u64, Ordering::Relaxed);
-                    break;
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => 0,
-                // Unreachable or forbidden: the fault of this one destination.
-                Err(_) => {
-                    self.counters.unsent.fetch_add(1, Ordering::Relaxed);
-                    1
-                }
-            };
-            rest = rest.get(done..).unwrap_or_default();
-        }
-        queue.clear();
     }
 
     fn report(&self, plane: &mut Plane) {
@@ -339,16 +397,20 @@ impl Worker {
 }
 
 impl Plane {
-    fn new(sfu: Sfu, sockets: usize) -> Self {
+    fn new(sfu: Sfu, bound: &[Bound], interval: Duration) -> Self {
         Self {
             sfu,
             routes: Routes::default(),
             tcp: Connections::default(),
             // After a panic datagrams may be waiting that were announced before it.
-            readable: vec![true; sockets],
+            readable: vec![true; bound.len()],
             unread: Vec::new(),
-            outgoing: (0..sockets).map(|_| Vec::with_capacity(BATCH)).collect(),
-            batch: RecvBatch::default(),
+            inboxes: bound.iter().map(|_| Inbox::default()).collect(),
+            grouper: Grouper::default(),
+            outboxes: bound.iter().map(|_| Outbox::default()).collect(),
+            outlets: bound.iter().map(|sockets| Outlet::new(!sockets.cuts_up)).collect(),
+            batch: SendBatch::default(),
+            pace: Pace::new(interval, Instant::now()),
             swept: Instant::now(),
             mentioned: (Instant::now(), 0),
         }

@@ -14,9 +14,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Broadcast, Message, Peer, Registry, RoomHandle};
 use crate::media::Lease;
 
-/// Reports of the media plane that wait for a room: answers to requests, of which each session has a handful
-/// outstanding, and state changes, a few a second at the most.
-const MEDIA_MAILBOX: usize = 1024;
 /// The longest sleep when the room has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -57,9 +54,7 @@ impl RoomTask {
 
     /// Runs until the room is empty or the server stops. A panic of the rules ends this room alone.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let (media_sender, media) = mpsc::channel(MEDIA_MAILBOX);
-        self.lease.open(self.router, media_sender).await;
-        if AssertUnwindSafe(self.serve(&mut inbox, media)).catch_unwind().await.is_err() {
+        if AssertUnwindSafe(self.serve(&mut inbox)).catch_unwind().await.is_err() {
             tracing::error!("a room panicked; its participants are told to join again");
             self.tell_all_to_rejoin();
         }
@@ -77,15 +72,15 @@ impl RoomTask {
         }
     }
 
-    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Message>, mut media: mpsc::Receiver<MediaEvent>) {
+    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Message>) {
         let stopping = self.registry.stopping.clone();
         let (mut media_lost, mut shut_down) = (false, false);
         self.carry_out().await;
         while !self.closed {
             let wake = self.room.poll_timeout().unwrap_or_else(|| Instant::now() + NO_DEADLINE);
             tokio::select! {
-                event = media.recv(), if !media_lost => {
-                    // The worker drops its end when it panics: everything of this router is gone.
+                event = self.lease.event(), if !media_lost => {
+                    // A worker that panics lost what it had of this room; without it the rest is of no use.
                     media_lost = event.is_none();
                     let event = event.unwrap_or(MediaEvent::RouterLost { router: self.router });
                     self.room.handle_media(event, Instant::now());

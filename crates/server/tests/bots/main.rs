@@ -5,6 +5,7 @@
 mod audio;
 mod leaving;
 mod network;
+mod spread;
 mod video;
 
 use std::time::Duration;

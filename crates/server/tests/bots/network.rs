@@ -1,6 +1,6 @@
 //! Ways through the network: TCP only, and a network that changes in the middle of a call.
 
-use parlor_bots::{AudioOptions, BotOptions, BotStats, VideoOptions};
+use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, VideoOptions};
 use parlor_proto::transport::Direction;
 
 use crate::{SOON, World, assert_smooth, hears_more, packets_of, stream_of};
@@ -21,6 +21,24 @@ async fn tcp_alone_carries_sound_and_picture_to_udp_and_back() {
         };
         let stats = bot.received(SOON, "sound and picture", both).await.expect("arrives");
         stats.streams.iter().for_each(|(_, stream)| assert_smooth(stream));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_that_wait_for_each_other_all_arrive() {
+    let world = World::with(|config| config.media.flush_interval_us = 2_000).await;
+    let tcp = BotOptions { tcp: true, ..world.options("room", "ann") };
+    let bots = [world.try_join(tcp).await.expect("joins over TCP"), world.join("ben").await, world.join("cid").await];
+    for bot in &bots {
+        bot.produce_audio(AudioOptions::default()).await.expect("talks");
+        bot.produce_video(VideoOptions { bitrates: vec![400_000], ..VideoOptions::default() }).await.expect("shows");
+    }
+    for bot in &bots {
+        for other in bots.iter().map(Bot::user).filter(|user| *user != bot.user()) {
+            let stats = hears_more(bot, other, false, 50).await;
+            assert_smooth(stream_of(&stats, other, false).expect("is heard"));
+            assert_smooth(stream_of(&hears_more(bot, other, true, 50).await, other, true).expect("is seen"));
+        }
     }
 }
 

@@ -55,6 +55,14 @@ fn a_wrong_type_is_an_error_that_names_key_and_origin() {
 }
 
 #[test]
+fn a_flush_interval_that_would_be_heard_is_refused() {
+    assert_eq!(Config::default().media.flush_interval_us, 0);
+    let config = load(&sources("[media]\nflush_interval_us = 2000\n", &[], &[])).expect("valid");
+    assert_eq!(config.media.flush_interval_us, 2000);
+    assert!(error("[media]\nflush_interval_us = 2001\n", &[]).contains("media.flush_interval_us: must not be over 2000"));
+}
+
+#[test]
 fn a_list_may_be_one_value_in_the_file_and_comma_separated_in_the_environment() {
     let config = load(&sources("[media]\nannounced_ip = \"192.0.2.1\"\n", &[], &[])).expect("valid");
     assert_eq!(config.media.announced_ip, ["192.0.2.1".parse::<std::net::IpAddr>().expect("ip")]);

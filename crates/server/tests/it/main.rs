@@ -10,6 +10,7 @@ mod http;
 mod media;
 mod ownership;
 mod rooms;
+mod spread;
 
 use parlor::config::Config;
 use parlor::{Options, Server};

@@ -14,6 +14,8 @@ pub enum Codec {
     Vp9,
     /// RFC 6184.
     H264,
+    /// The AV1 RTP specification, 1.0.
+    Av1,
 }
 
 impl Codec {
@@ -22,7 +24,7 @@ impl Codec {
     pub const fn kind(self) -> MediaKind {
         match self {
             Self::Opus => MediaKind::Audio,
-            Self::Vp8 | Self::Vp9 | Self::H264 => MediaKind::Video,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::Av1 => MediaKind::Video,
         }
     }
 
@@ -34,6 +36,7 @@ impl Codec {
             Self::Vp8 => "video/VP8",
             Self::Vp9 => "video/VP9",
             Self::H264 => "video/H264",
+            Self::Av1 => "video/AV1",
         }
     }
 
@@ -50,7 +53,7 @@ impl Codec {
     pub(super) const fn channels(self) -> Option<u8> {
         match self {
             Self::Opus => Some(2),
-            Self::Vp8 | Self::Vp9 | Self::H264 => None,
+            Self::Vp8 | Self::Vp9 | Self::H264 | Self::Av1 => None,
         }
     }
 }
@@ -65,13 +68,20 @@ pub(crate) struct RouterCodec {
     pub(super) packetization_mode: u8,
 }
 
+/// The payload type consumers get sound under.
+pub(crate) const OPUS_PAYLOAD_TYPE: u8 = 111;
+/// Sound with redundancy (RFC 2198). It is listed after Opus: who takes the first that it has sends none.
+pub(crate) const RED_PAYLOAD_TYPE: u8 = 63;
+pub(super) const RED_MIME: &str = "audio/red";
+
 /// In order of preference. The payload types are Chromium's where it has fixed ones.
 pub(crate) const ROUTER_CODECS: &[RouterCodec] = &[
-    RouterCodec { codec: Codec::Opus, payload_type: 111, rtx: None, packetization_mode: 0 },
+    RouterCodec { codec: Codec::Opus, payload_type: OPUS_PAYLOAD_TYPE, rtx: None, packetization_mode: 0 },
     RouterCodec { codec: Codec::Vp8, payload_type: 96, rtx: Some(97), packetization_mode: 0 },
     RouterCodec { codec: Codec::Vp9, payload_type: 98, rtx: Some(99), packetization_mode: 0 },
     RouterCodec { codec: Codec::H264, payload_type: 106, rtx: Some(107), packetization_mode: 1 },
     RouterCodec { codec: Codec::H264, payload_type: 108, rtx: Some(109), packetization_mode: 0 },
+    RouterCodec { codec: Codec::Av1, payload_type: 45, rtx: Some(46), packetization_mode: 0 },
 ];
 
 /// Constrained baseline, level 3.1: what every browser can encode and decode.
@@ -88,7 +98,8 @@ pub(super) fn parameters(entry: &RouterCodec) -> CodecParameters {
             ("sprop-stereo".to_owned(), number(0)),
         ]
         .into(),
-        Codec::Vp8 => CodecParameters::new(),
+        // Profile 0 is what is meant where none is given.
+        Codec::Vp8 | Codec::Av1 => CodecParameters::new(),
         Codec::Vp9 => [("profile-id".to_owned(), number(0))].into(),
         Codec::H264 => [
             ("packetization-mode".to_owned(), number(entry.packetization_mode.into())),
@@ -101,6 +112,28 @@ pub(super) fn parameters(entry: &RouterCodec) -> CodecParameters {
 
 pub(super) fn rtx_parameters(apt: u8) -> CodecParameters {
     [("apt".to_owned(), ParameterValue::Number(apt.into()))].into()
+}
+
+/// RFC 2198, section 5: the types of the blocks, without a name. Named by nothing they come out of `mediasoup-client` as
+/// `a=fmtp:63 =111/111`, which browsers read the same way.
+pub(super) fn red_parameters() -> CodecParameters {
+    let types = format!("{OPUS_PAYLOAD_TYPE}/{OPUS_PAYLOAD_TYPE}");
+    [(String::new(), ParameterValue::Text(types))].into()
+}
+
+/// Whether a browser's description is of redundant Opus.
+pub(super) fn is_red(mime: &str, clock_rate: u32, channels: Option<u8>) -> bool {
+    mime.eq_ignore_ascii_case(RED_MIME) && (clock_rate, channels) == (Codec::Opus.clock_rate(), Codec::Opus.channels())
+}
+
+/// Whether the blocks of redundant sound can be of a payload type. `mediasoup-client` makes `111/111` a name without a value
+/// of what has no name, or nothing at all.
+pub(super) fn red_carries(parameters: &CodecParameters, payload_type: u8) -> bool {
+    let types = parameters.iter().find_map(|(name, value)| match value {
+        ParameterValue::Text(text) if name.is_empty() => Some(text.as_str()),
+        _ => Some(name.as_str()).filter(|name| name.contains('/')),
+    });
+    types.is_none_or(|types| types.split('/').all(|one| one.parse() == Ok(payload_type)))
 }
 
 /// The router's codec that a browser's description means.
@@ -117,6 +150,7 @@ fn variant_matches(entry: &RouterCodec, parameters: &CodecParameters) -> bool {
     match entry.codec {
         Codec::Opus | Codec::Vp8 => true,
         Codec::Vp9 => number(parameters, "profile-id").unwrap_or(0) == 0,
+        Codec::Av1 => number(parameters, "profile").unwrap_or(0) == 0,
         Codec::H264 => {
             number(parameters, "packetization-mode").unwrap_or(0) == i64::from(entry.packetization_mode)
                 && is_constrained_baseline(parameters)

@@ -6,7 +6,7 @@ use parlor_proto::rtp::{
     RtpParameters, RtxEncoding,
 };
 
-use super::codec::{self, RouterCodec};
+use super::codec::{self, Codec, RouterCodec};
 use super::{ExtensionDirection, ProducerFormat, feedback, header_extensions, uri};
 
 /// The identity of the stream a consumer sends.
@@ -43,6 +43,18 @@ pub fn consumer_parameters(format: &ProducerFormat, capabilities: &RtpCapabiliti
         parameters: codec::parameters(entry),
         rtcp_feedback: shared_feedback(kind, theirs, transport_cc),
     }];
+    // The first is what is sent usually. Opus may be sent with redundancy while its receiver loses packets.
+    if entry.codec == Codec::Opus && has_red(theirs, capabilities) {
+        let red = RtpCodecParameters {
+            mime_type: codec::RED_MIME.to_owned(),
+            payload_type: codec::RED_PAYLOAD_TYPE,
+            clock_rate: entry.codec.clock_rate(),
+            channels: entry.codec.channels(),
+            parameters: codec::red_parameters(),
+            rtcp_feedback: Vec::new(),
+        };
+        codecs.insert(usize::from(format.red.is_none()), red);
+    }
     let rtx = entry.rtx.filter(|_| has_rtx(theirs, capabilities));
     if let Some(payload_type) = rtx {
         codecs.push(RtpCodecParameters {
@@ -57,7 +69,7 @@ pub fn consumer_parameters(format: &ProducerFormat, capabilities: &RtpCapabiliti
     Some(RtpParameters {
         mid: Some(streams.mid.clone()),
         codecs,
-        header_extensions: shared_extensions(kind, capabilities, transport_cc),
+        header_extensions: shared_extensions(entry.codec, capabilities, transport_cc),
         encodings: vec![RtpEncoding {
             ssrc: Some(streams.ssrc),
             rtx: rtx.map(|_| RtxEncoding { ssrc: streams.rtx }),
@@ -79,7 +91,7 @@ pub(crate) struct TransportNeeds {
 
 pub(crate) fn transport_needs(capabilities: &RtpCapabilities) -> TransportNeeds {
     let covers = |kind: MediaKind| {
-        let mut codecs = capabilities.codecs.iter().filter(|codec| codec.kind == kind && !is_rtx(&codec.mime_type));
+        let mut codecs = capabilities.codecs.iter().filter(|codec| codec.kind == kind && !is_wrapping(&codec.mime_type));
         codecs.all(|codec| codec.rtcp_feedback.iter().any(|entry| entry.kind == "transport-cc"))
     };
     let extension = has_extension(capabilities, uri::TRANSPORT_CC);
@@ -95,6 +107,17 @@ fn has_extension(capabilities: &RtpCapabilities, uri: &str) -> bool {
 
 fn is_rtx(mime: &str) -> bool {
     mime.eq_ignore_ascii_case("video/rtx") || mime.eq_ignore_ascii_case("audio/rtx")
+}
+
+/// Feedback is listed at what is wrapped, if at all.
+fn is_wrapping(mime: &str) -> bool {
+    is_rtx(mime) || mime.eq_ignore_ascii_case(codec::RED_MIME)
+}
+
+/// Whether the receiver takes redundant sound of the Opus it has.
+fn has_red(opus: &RtpCodecCapability, capabilities: &RtpCapabilities) -> bool {
+    let of_opus = |red: &RtpCodecCapability| opus.preferred_payload_type.is_none_or(|pt| codec::red_carries(&red.parameters, pt));
+    capabilities.codecs.iter().any(|codec| codec::is_red(&codec.mime_type, codec.clock_rate, codec.channels) && of_opus(codec))
 }
 
 fn receiver_codec<'a>(entry: &RouterCodec, capabilities: &'a RtpCapabilities) -> Option<&'a RtpCodecCapability> {
@@ -126,14 +149,17 @@ fn shared_feedback(kind: MediaKind, theirs: &RtpCodecCapability, transport_cc: b
         .collect()
 }
 
-fn shared_extensions(kind: MediaKind, capabilities: &RtpCapabilities, transport_cc: bool) -> Vec<RtpHeaderExtensionParameters> {
+/// A receiver trusts a dependency descriptor more than the payload, where the other formats have their counters, and
+/// where those are written anew: only AV1 has it.
+fn shared_extensions(codec: Codec, capabilities: &RtpCapabilities, transport_cc: bool) -> Vec<RtpHeaderExtensionParameters> {
     header_extensions()
         .into_iter()
-        .filter(|ours| ours.kind == kind && ours.direction == ExtensionDirection::Sendrecv)
+        .filter(|ours| ours.kind == codec.kind() && ours.direction == ExtensionDirection::Sendrecv)
         .filter(|ours| has_extension(capabilities, &ours.uri))
         .filter(|ours| match ours.uri.as_str() {
             uri::TRANSPORT_CC => transport_cc,
             uri::ABS_SEND_TIME => !transport_cc,
+            uri::DEPENDENCY_DESCRIPTOR => codec == Codec::Av1,
             _ => true,
         })
         .map(|ours| RtpHeaderExtensionParameters { uri: ours.uri, id: ours.preferred_id, encrypt: false })

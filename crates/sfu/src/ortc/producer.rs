@@ -13,6 +13,8 @@ pub struct ProducerFormat {
     pub codec: Codec,
     /// The payload type it sends it under.
     pub payload_type: u8,
+    /// If that is of redundant sound (RFC 2198): the payload type of what is in it, and of what is sent without.
+    pub red: Option<u8>,
     /// The payload type of its retransmissions.
     pub rtx_payload_type: Option<u8>,
     /// How its quality can be chosen.
@@ -24,6 +26,11 @@ impl ProducerFormat {
     /// The payload type consumers get it under.
     pub(crate) fn router_payload_type(&self) -> u8 {
         self.router.payload_type
+    }
+
+    /// The payload type of repairs consumers get, if they have RTX.
+    pub(crate) fn router_rtx(&self) -> Option<u8> {
+        self.router.rtx
     }
 }
 
@@ -42,7 +49,9 @@ pub fn check_producer(kind: MediaKind, rtp: &RtpParameters) -> Result<ProducerFo
     let Some(media) = rtp.codecs.iter().find(|codec| !codec.is_rtx()) else {
         return Err(Error::invalid(field, "must begin with a codec that carries media"));
     };
-    let Some(router) = codec::find(&media.mime_type, media.clock_rate, media.channels, &media.parameters) else {
+    let is_red = codec::is_red(&media.mime_type, media.clock_rate, media.channels);
+    let inner = if is_red { carried(media, &rtp.codecs)? } else { media };
+    let Some(router) = codec::find(&inner.mime_type, inner.clock_rate, inner.channels, &inner.parameters) else {
         return Err(Error::new(ErrorCode::Incompatible).with("field", field).with("reason", "the server does not forward this codec"));
     };
     if rtp.encodings.iter().any(|encoding| encoding.ssrc.is_none()) && rtp.mid.is_none() {
@@ -55,10 +64,18 @@ pub fn check_producer(kind: MediaKind, rtp: &RtpParameters) -> Result<ProducerFo
     Ok(ProducerFormat {
         codec: router.codec,
         payload_type: media.payload_type,
+        red: is_red.then_some(inner.payload_type),
         rtx_payload_type: rtx,
         stream_type: stream_type(media, &rtp.encodings),
         router,
     })
+}
+
+/// What is in the blocks of redundant sound.
+fn carried<'a>(red: &RtpCodecParameters, codecs: &'a [RtpCodecParameters]) -> Result<&'a RtpCodecParameters, Error> {
+    let opus = codecs.iter().find(|codec| codec.mime_type.eq_ignore_ascii_case(Codec::Opus.mime_type()));
+    opus.filter(|opus| codec::red_carries(&red.parameters, opus.payload_type))
+        .ok_or_else(|| Error::invalid("rtpParameters.codecs", "audio/red must carry an audio/opus that is listed, and nothing else"))
 }
 
 /// `L3T3` is one stream with three sizes in it; `L1T3` is one size, and the receiver sees to its frame rates.

@@ -40,7 +40,12 @@ impl Camera {
 
     /// Three layers of about 75, 480 and 1,440 kbit/s.
     pub fn simulcast(client: usize) -> Self {
-        let of = |index: usize, packets, bytes| layer(Client::unsignaled_ssrc(index), Some(format!("r{index}")), packets, bytes);
+        Self::simulcast_from(client, Client::unsignaled_ssrc(0))
+    }
+
+    /// The same, with the SSRC of its smallest layer.
+    pub fn simulcast_from(client: usize, ssrc: u32) -> Self {
+        let of = |index: u32, packets, bytes| layer(ssrc + 10 * index, Some(format!("r{index}")), packets, bytes);
         Self::new(client, vec![of(0, 1, 312), of(1, 2, 1_000), of(2, 6, 1_000)])
     }
 
@@ -51,6 +56,27 @@ impl Camera {
     pub fn with_payload_type(mut self, payload_type: u8) -> Self {
         self.payload_type = payload_type;
         self
+    }
+
+    /// One stream of frames of so many packets of so many bytes.
+    pub fn of(client: usize, ssrc: u32, packets_per_frame: usize, packet_bytes: usize) -> Self {
+        Self::new(client, vec![layer(ssrc, None, packets_per_frame, packet_bytes)])
+    }
+
+    /// Its frames have another number of packets from now on.
+    pub fn set_packets(&mut self, packets_per_frame: usize) {
+        self.layers.iter_mut().for_each(|layer| layer.packets_per_frame = packets_per_frame);
+    }
+
+    /// Begins with this sequence number.
+    pub fn starting_at(mut self, seq: u64) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.seq = seq);
+        self
+    }
+
+    /// The sequence number of what a layer sends next.
+    pub fn next_seq(&self, layer: usize) -> u64 {
+        self.layers[layer].seq
     }
 
     /// So many packets more than any sender can send: about 9.6 Mbit/s, in one stream.

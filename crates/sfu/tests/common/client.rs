@@ -2,23 +2,24 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parlor_proto::ids::TransportId;
 use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters, Protocol as Carrier};
 use parlor_testkit::link::{Conditions, Link};
-use str0m::bwe::BweKind;
-use str0m::config::Fingerprint;
+use str0m::bwe::{Bitrate, BweKind};
+use str0m::config::{DtlsCert, DtlsVersion, Fingerprint};
 use str0m::format::{Codec, FormatParams};
 use str0m::ice::IceCreds;
 use str0m::media::{Frequency, MediaKind as StrKind, Mid, Pt, Rid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::rtcp::Rtcp;
+use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RawPacket, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
-use super::{Down, Up, sfu_address};
+use super::{Down, Up, sfu_address, sfu_address_6};
 
 pub struct Client {
     pub transport: TransportId,
@@ -37,6 +38,20 @@ pub struct Client {
     pub protocol: Carrier,
     /// Nothing goes in or out: the process was killed.
     pub killed: bool,
+    /// Where it finds the `Sfu`.
+    pub sfu: SocketAddr,
+    /// Every datagram it sent, if this is wanted.
+    pub recorded: Option<Vec<Vec<u8>>>,
+    /// Datagrams the `Sfu` sent it.
+    pub sent_to: u64,
+    /// RTCP from the `Sfu`, if it is watched, and when it came.
+    pub rtcp: Vec<(Instant, Rtcp)>,
+    /// What it thinks its way to the `Sfu` has room for, in bit/s.
+    pub estimate: Option<u64>,
+    certificate: Vec<u8>,
+    begins: bool,
+    /// Its transport is on the second thread.
+    pub at_second: bool,
     timeout: Option<Instant>,
     password: String,
 }
@@ -46,6 +61,38 @@ pub struct Client {
 pub enum Browser {
     Chrome,
     Firefox,
+}
+
+/// What is special about a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Special {
+    pub conditions: Conditions,
+    pub browser: Browser,
+    pub ipv6: bool,
+    /// Whether it begins the DTLS handshake.
+    pub begins: bool,
+    pub dtls: DtlsVersion,
+    /// Whether RTCP it gets is kept.
+    pub watched: bool,
+    /// What its own estimation of bandwidth begins with, in bit/s; without, it does not estimate.
+    pub estimates_from: Option<u64>,
+    /// How often it reports on sound. Browsers take as long as str0m.
+    pub reports_every: Duration,
+}
+
+impl Default for Special {
+    fn default() -> Self {
+        Self {
+            conditions: Conditions::GOOD,
+            browser: Browser::Chrome,
+            ipv6: false,
+            begins: true,
+            dtls: DtlsVersion::Auto,
+            watched: false,
+            estimates_from: None,
+            reports_every: Duration::from_secs(5),
+        }
+    }
 }
 
 /// How a stream is sent.
@@ -60,27 +107,25 @@ pub struct Sending<'a> {
 }
 
 impl Client {
-    pub fn new(
-        index: usize,
-        transport: TransportId,
-        ice: &IceParameters,
-        dtls: &DtlsParameters,
-        conditions: Conditions,
-        browser: Browser,
-        now: Instant,
-    ) -> Self {
+    pub fn new(index: usize, transport: TransportId, ice: &IceParameters, dtls: &DtlsParameters, special: Special, now: Instant) -> Self {
+        let conditions = special.conditions;
         let last = u8::try_from(index + 2).expect("few clients");
-        let address = SocketAddr::from(([10, 0, 1, last], 5_000));
-        let mut rtc = config(browser).build(now);
+        let (address, sfu): (SocketAddr, _) = match special.ipv6 {
+            false => (([10, 0, 1, last], 5_000).into(), sfu_address()),
+            true => (([0xfd00, 0, 0, 1, 0, 0, 0, u16::from(last)], 5_000).into(), sfu_address_6()),
+        };
+        let made = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate().expect("a certificate");
+        let certificate = made.certificate.clone();
+        let mut rtc = config(special, made).build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").expect("valid"));
-        rtc.add_remote_candidate(Candidate::host(sfu_address(), "udp").expect("valid"));
+        rtc.add_remote_candidate(Candidate::host(sfu, "udp").expect("valid"));
         let (_, bytes) = dtls.strongest_fingerprint().expect("a fingerprint");
         let mut api = rtc.direct_api();
         api.set_ice_controlling(true);
         api.set_remote_ice_credentials(credentials(ice));
         api.set_remote_fingerprint(Fingerprint { hash_func: "sha-256".into(), bytes });
         api.enable_twcc_feedback();
-        api.start_dtls(true).expect("starts");
+        api.start_dtls(special.begins).expect("starts");
         rtc.handle_input(Input::Timeout(now)).expect("alive");
         let (up, down) = (Link::new(conditions, 2 * index as u64), Link::new(conditions, 2 * index as u64 + 1));
         Self {
@@ -95,6 +140,14 @@ impl Client {
             limit: None,
             protocol: Carrier::Udp,
             killed: false,
+            sfu,
+            recorded: None,
+            sent_to: 0,
+            rtcp: Vec::new(),
+            estimate: None,
+            certificate,
+            begins: special.begins,
+            at_second: false,
             timeout: None,
             password: ice.password.clone(),
         }
@@ -107,8 +160,20 @@ impl Client {
     pub fn dtls_parameters(&mut self) -> DtlsParameters {
         let api = self.rtc.direct_api();
         let ours = api.local_dtls_fingerprint();
-        let value = ours.bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
-        DtlsParameters { role: DtlsRole::Client, fingerprints: vec![DtlsFingerprint { algorithm: ours.hash_func.clone(), value }] }
+        let fingerprints = vec![DtlsFingerprint { algorithm: ours.hash_func.clone(), value: colons(&ours.bytes) }];
+        let role = if self.begins { DtlsRole::Client } else { DtlsRole::Server };
+        DtlsParameters { role, fingerprints }
+    }
+
+    /// The fingerprint of its certificate by another hash.
+    pub fn fingerprint(&self, algorithm: &str) -> DtlsFingerprint {
+        let hash = match algorithm {
+            "sha-384" => &aws_lc_rs::digest::SHA384,
+            "sha-512" => &aws_lc_rs::digest::SHA512,
+            other => panic!("no {other} here"),
+        };
+        let value = colons(aws_lc_rs::digest::digest(hash, &self.certificate).as_ref());
+        DtlsFingerprint { algorithm: algorithm.to_owned(), value }
     }
 
     /// Follows an ICE restart, from another address.
@@ -127,7 +192,7 @@ impl Client {
             let has_rtx = rtp.codecs.iter().any(|codec| codec.is_rtx());
             let rtx = encoding.rtx.map(|rtx| rtx.ssrc).or_else(|| has_rtx.then_some(ssrc + 1));
             let stream = api.declare_stream_tx(ssrc.into(), rtx.map(Ssrc::from), mid, encoding.rid.as_deref().map(Rid::from));
-            stream.set_rtx_cache(1_000, std::time::Duration::from_secs(2), None);
+            stream.set_rtx_cache(1_000, Duration::from_secs(2), None);
         }
     }
 
@@ -159,13 +224,18 @@ impl Client {
     }
 
     pub fn send(&mut self, sending: &Sending<'_>, now: Instant) {
+        self.send_captured(sending, now, now);
+    }
+
+    /// Sends what was captured before.
+    pub fn send_captured(&mut self, sending: &Sending<'_>, captured: Instant, now: Instant) {
         let values = ExtensionValues {
             audio_level: sending.audio_level,
             voice_activity: sending.audio_level.map(|level| level > -50),
             ..ExtensionValues::default()
         };
         let pt = Pt::new_with_value(sending.payload_type);
-        let write = RtpWrite::new(pt, sending.seq.into(), sending.timestamp, now, sending.payload)
+        let write = RtpWrite::new(pt, sending.seq.into(), sending.timestamp, captured, sending.payload)
             .marker(sending.marker)
             .ext_vals(values)
             .nackable(true);
@@ -190,7 +260,7 @@ impl Client {
             if self.killed {
                 continue;
             }
-            if let Ok(receive) = Receive::new(Protocol::Udp, sfu_address(), self.address, &bytes) {
+            if let Ok(receive) = Receive::new(Protocol::Udp, self.sfu, self.address, &bytes) {
                 let _ = self.rtc.handle_input(Input::Receive(now, receive));
                 self.drain(now);
             }
@@ -216,15 +286,18 @@ impl Client {
                 Ok(Output::Transmit(transmit)) => {
                     let bytes: Vec<u8> = transmit.contents.into();
                     let size = bytes.len();
+                    if let Some(recorded) = &mut self.recorded {
+                        recorded.push(bytes.clone());
+                    }
                     self.up.send((self.address, bytes), size, now);
                 }
-                Ok(Output::Event(event)) => self.handle(event),
+                Ok(Output::Event(event)) => self.handle(event, now),
                 Err(error) => panic!("the client broke: {error}"),
             }
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connected => self.connected = true,
             Event::RtpPacket(packet) => self.received.push(packet),
@@ -232,6 +305,12 @@ impl Client {
                 *self.key_frames_wanted.entry(request.rid.map(|rid| rid.to_string())).or_default() += 1;
             }
             Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => self.limit = Some(estimate.as_u64()),
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => self.estimate = Some(estimate.as_u64()),
+            Event::RawPacket(raw) => {
+                if let RawPacket::RtcpRx(rtcp) = *raw {
+                    self.rtcp.push((now, rtcp));
+                }
+            }
             _ => {}
         }
     }
@@ -245,10 +324,14 @@ fn str0m_kind(kind: MediaKind) -> StrKind {
     if kind == MediaKind::Audio { StrKind::Audio } else { StrKind::Video }
 }
 
-fn config(browser: Browser) -> RtcConfig {
+fn colons(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}
+
+fn config(special: Special, certificate: DtlsCert) -> RtcConfig {
     let mut map = ExtensionMap::empty();
     map.set(1, Extension::AudioLevel);
-    let rest = match browser {
+    let rest = match special.browser {
         Browser::Chrome => [3, 4, 10, 11, 13],
         Browser::Firefox => [7, 3, 9, 10, 13],
     };
@@ -260,10 +343,22 @@ fn config(browser: Browser) -> RtcConfig {
         Extension::VideoOrientation,
     ];
     rest.into_iter().zip(extensions).for_each(|(id, extension)| map.set(id, extension));
-    let mut config = RtcConfig::new().set_rtp_mode(true).clear_codecs().set_extension_map(map);
+    let mut config = RtcConfig::new()
+        .set_rtp_mode(true)
+        .clear_codecs()
+        .set_extension_map(map)
+        .set_dtls_cert(certificate)
+        .set_dtls_version(special.dtls)
+        .enable_raw_packets(special.watched)
+        .set_rtcp_report_interval_audio(special.reports_every)
+        .enable_bwe(special.estimates_from.map(Bitrate::from));
     let codecs = config.codec_config();
     let pt = Pt::new_with_value;
     codecs.add_config(pt(111), None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
+    // Redundant sound, and Firefox's Opus: to str0m only numbers.
+    for other in [63, 109] {
+        codecs.add_config(pt(other), None, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2), FormatParams::default());
+    }
     for (codec, main, rtx) in [(Codec::Vp8, 96, 97), (Codec::Vp9, 98, 99), (Codec::H264, 106, 107), (Codec::Vp8, 120, 124)] {
         codecs.add_config(pt(main), Some(pt(rtx)), codec, Frequency::NINETY_KHZ, None, FormatParams::default());
     }

@@ -1,4 +1,4 @@
-//! A world in virtual time: one `Sfu`, and clients on str0m behind lossy links.
+//! A world in virtual time: one `Sfu`, or two that share rooms, and clients on str0m behind lossy links.
 #![allow(dead_code, unused_imports, reason = "every test file uses its own part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 mod camera;
 mod client;
 pub mod fixtures;
+pub mod heap;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,17 +23,37 @@ use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind, Source, StreamType};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, IceParameters, Protocol, TransportState};
-use parlor_sfu::{Datagram, LocalCandidate, Sfu, SfuConfig};
+use parlor_sfu::{Datagram, LocalCandidate, Mirror, PipeBatch, Sfu, SfuConfig, TalkersConfig};
 use parlor_testkit::clock::Clock;
 use parlor_testkit::link::{Conditions, Link};
 
-pub use camera::{Camera, origin};
-pub use client::{Browser, Client, Sending};
+pub use camera::{Camera, FRAME, origin};
+pub use client::{Browser, Client, Sending, Special};
 
 /// Where the `Sfu` is.
 pub fn sfu_address() -> SocketAddr {
     ([10, 0, 0, 1], 7401).into()
 }
+
+/// The same by IPv6.
+pub fn sfu_address_6() -> SocketAddr {
+    ([0xfd00, 0, 0, 0, 0, 0, 0, 1], 7401).into()
+}
+
+/// What is called of an `Sfu`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    Rtp,
+    /// Another datagram.
+    Datagram,
+    Command,
+    Timeout,
+    /// What was sent is forgotten.
+    Clear,
+}
+
+/// Is told when something is called, and when it returns.
+pub type Watch = fn(call: Call, begins: bool);
 
 /// What `Consumed` says.
 #[derive(Clone, Debug)]
@@ -46,20 +67,53 @@ pub struct Consumed {
 pub struct World {
     pub clock: Clock,
     pub sfu: Sfu,
+    /// That of another thread, reached at the same address.
+    pub second: Option<Sfu>,
+    /// Commands are for the second.
+    pub at_second: bool,
     pub clients: Vec<Client>,
     pub events: Vec<MediaEvent>,
+    pub watch: Watch,
     next_id: u128,
 }
 
 impl World {
     pub fn new() -> Self {
+        Self::with(TalkersConfig::default())
+    }
+
+    pub fn with(talkers: TalkersConfig) -> Self {
         let clock = Clock::new();
-        let candidates = vec![
-            LocalCandidate { protocol: Protocol::Udp, address: sfu_address() },
-            LocalCandidate { protocol: Protocol::Tcp, address: sfu_address() },
-        ];
-        let sfu = Sfu::new(SfuConfig::new(candidates), clock.now()).expect("an sfu");
-        Self { clock, sfu, clients: Vec::new(), events: Vec::new(), next_id: 1 }
+        let sfu = new_sfu(talkers, clock.now());
+        Self { clock, sfu, second: None, at_second: false, clients: Vec::new(), events: Vec::new(), watch: |_, _| {}, next_id: 1 }
+    }
+
+    /// A world in which two threads share every room.
+    pub fn of_two() -> Self {
+        let world = Self::new();
+        Self { second: Some(new_sfu(TalkersConfig::default(), world.now())), ..world }
+    }
+
+    /// A client whose transport is on the second thread.
+    pub fn at_second<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.at_second = true;
+        let result = act(self);
+        self.at_second = false;
+        result
+    }
+
+    /// A command for both threads.
+    pub fn command_both(&mut self, command: MediaCommand) {
+        self.at_second(|world| world.command(command.clone()));
+        self.command(command);
+    }
+
+    /// Mirrors a producer of the first thread on the second.
+    pub fn mirror(&mut self, router: RouterId, producer: ProducerId, kind: MediaKind, rtp: &RtpParameters) {
+        let mirror = Mirror { router, producer, kind, rtp: Arc::new(rtp.clone()), paused: false, cname: "sender".to_owned() };
+        let now = self.clock.now();
+        assert!(self.second.as_mut().expect("of two").mirror(&mirror, now), "mirrored");
+        self.sfu.pipe(producer, 1);
     }
 
     pub fn now(&self) -> Instant {
@@ -72,7 +126,13 @@ impl World {
     }
 
     pub fn command(&mut self, command: MediaCommand) {
-        self.sfu.handle_command(command, self.clock.now());
+        let now = self.clock.now();
+        (self.watch)(Call::Command, true);
+        match &mut self.second {
+            Some(second) if self.at_second => second.handle_command(command, now),
+            _ => self.sfu.handle_command(command, now),
+        }
+        (self.watch)(Call::Command, false);
         self.collect();
     }
 
@@ -88,11 +148,16 @@ impl World {
     }
 
     pub fn client_behind(&mut self, router: RouterId, direction: Direction, conditions: Conditions, browser: Browser) -> usize {
+        self.client_with(router, direction, Special { conditions, browser, ..Special::default() })
+    }
+
+    pub fn client_with(&mut self, router: RouterId, direction: Direction, special: Special) -> usize {
         let transport = TransportId::from_random(self.id());
         self.command(MediaCommand::CreateTransport { router, transport, direction });
         let Some(MediaEvent::TransportCreated { ice, dtls, .. }) = self.events.pop() else { panic!("no transport") };
         let index = self.clients.len();
-        self.clients.push(Client::new(index, transport, &ice, &dtls, conditions, browser, self.now()));
+        self.clients.push(Client::new(index, transport, &ice, &dtls, special, self.now()));
+        self.clients[index].at_second = self.at_second;
         index
     }
 
@@ -108,9 +173,15 @@ impl World {
     }
 
     pub fn connected_behind(&mut self, router: RouterId, direction: Direction, conditions: Conditions, browser: Browser) -> usize {
-        let client = self.client_behind(router, direction, conditions, browser);
+        self.connected_with(router, direction, Special { conditions, browser, ..Special::default() })
+    }
+
+    pub fn connected_with(&mut self, router: RouterId, direction: Direction, special: Special) -> usize {
+        let client = self.client_with(router, direction, special);
         self.connect(client);
-        self.until("a connected transport", |world| world.clients[client].connected);
+        // Either end may be the first to know.
+        let both = |world: &Self| world.clients[client].connected && world.state(client) == TransportState::Connected;
+        self.until("a connected transport", both);
         client
     }
 
@@ -180,9 +251,16 @@ impl World {
 
     /// Hands the `Sfu` a datagram out of nowhere.
     pub fn inject(&mut self, remote: SocketAddr, bytes: &[u8]) {
-        let datagram = Datagram { protocol: Protocol::Udp, local: sfu_address(), remote, bytes };
-        self.sfu.handle_datagram(datagram, self.clock.now());
+        self.hand_over(Datagram { protocol: Protocol::Udp, local: sfu_address(), remote, bytes });
         self.collect();
+    }
+
+    fn hand_over(&mut self, datagram: Datagram<'_>) {
+        let is_rtp = matches!(datagram.bytes, [128..=191, second, ..] if !(192..=223).contains(second));
+        let call = if is_rtp { Call::Rtp } else { Call::Datagram };
+        (self.watch)(call, true);
+        self.sfu.handle_datagram(datagram, self.clock.now());
+        (self.watch)(call, false);
     }
 
     /// Lets the time run.
@@ -212,43 +290,74 @@ impl World {
     /// Everything that can happen without time passing.
     fn settle(&mut self) {
         let now = self.clock.now();
-        if self.sfu.poll_timeout().is_some_and(|at| at <= now) {
-            self.sfu.handle_timeout(now);
+        (self.watch)(Call::Timeout, true);
+        for sfu in [&mut self.sfu].into_iter().chain(&mut self.second) {
+            if sfu.poll_timeout().is_some_and(|at| at <= now) {
+                sfu.handle_timeout(now);
+            }
         }
+        (self.watch)(Call::Timeout, false);
         for index in 0..self.clients.len() {
             self.clients[index].step(now);
             while let Some((remote, bytes)) = self.clients[index].up.receive(now) {
-                let protocol = self.clients[index].protocol;
-                let datagram = Datagram { protocol, local: sfu_address(), remote, bytes: &bytes };
-                self.sfu.handle_datagram(datagram, now);
+                let (protocol, local) = (self.clients[index].protocol, self.clients[index].sfu);
+                let datagram = Datagram { protocol, local, remote, bytes: &bytes };
+                match &mut self.second {
+                    Some(second) if self.clients[index].at_second => second.handle_datagram(datagram, now),
+                    _ => self.hand_over(datagram),
+                }
             }
         }
+        self.exchange(now);
         // As a media thread does it: what arrived together is handled whole, then sent.
         self.collect();
+    }
+
+    /// What one thread has for the other.
+    fn exchange(&mut self, now: Instant) {
+        let Some(second) = &mut self.second else { return };
+        assert_eq!(second.piped().count(), 0, "packets go one way only");
+        while let Some((producer, layer)) = second.poll_wanted() {
+            self.sfu.want_key_frame(producer, layer, now);
+        }
+        if let Ok(batch) = self.sfu.take_piped(1, PipeBatch::default()) {
+            second.handle_piped(&batch, now);
+        }
     }
 
     /// At least a tenth of a millisecond on: nothing may spin without time passing.
     fn next_time(&self) -> Instant {
         let clients = self.clients.iter().filter_map(Client::next_time);
-        let next = clients.chain(self.sfu.poll_timeout()).min();
+        let second = self.second.as_ref().and_then(Sfu::poll_timeout);
+        let next = clients.chain(self.sfu.poll_timeout()).chain(second).min();
         next.unwrap_or(self.clock.now() + Duration::from_secs(1)).max(self.clock.now() + Duration::from_micros(100))
     }
 
     fn collect(&mut self) {
         let now = self.clock.now();
-        while let Some(transmit) = self.sfu.poll_transmit() {
-            assert_eq!(transmit.local, sfu_address());
-            if let Some(client) =
-                self.clients.iter_mut().find(|client| (client.protocol, client.address) == (transmit.protocol, transmit.remote))
-            {
-                let size = transmit.bytes.len();
-                client.down.send(transmit.bytes, size, now);
+        for sfu in [&mut self.sfu].into_iter().chain(&mut self.second) {
+            let batch = sfu.batch();
+            for segment in batch.segments {
+                let to = (segment.protocol, segment.remote);
+                if let Some(client) = self.clients.iter_mut().find(|client| (client.protocol, client.address) == to) {
+                    assert_eq!(segment.local, client.sfu);
+                    client.sent_to += 1;
+                    client.down.send(batch.bytes[segment.start..segment.start + segment.len].to_vec(), segment.len, now);
+                }
             }
-        }
-        while let Some(event) = self.sfu.poll_event() {
-            self.events.push(event);
+            (self.watch)(Call::Clear, true);
+            sfu.clear_batch();
+            (self.watch)(Call::Clear, false);
+            self.events.extend(std::iter::from_fn(|| sfu.poll_event()));
         }
     }
+}
+
+fn new_sfu(talkers: TalkersConfig, now: Instant) -> Sfu {
+    let protocols = [Protocol::Udp, Protocol::Tcp].into_iter();
+    let of = |protocol| [sfu_address(), sfu_address_6()].map(|address| LocalCandidate { protocol, address });
+    let candidates = protocols.flat_map(of).collect();
+    Sfu::new(SfuConfig { talkers, ..SfuConfig::new(candidates) }, now).expect("an sfu")
 }
 
 pub type Up = Link<(SocketAddr, Vec<u8>)>;

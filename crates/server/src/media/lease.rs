@@ -1,0 +1,90 @@
+//! A room's media, seen from the room: orders go to the workers they are for, events come from all of them.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use parlor_proto::{MediaCommand, MediaEvent};
+use tokio::sync::mpsc;
+
+use super::WorkerHandle;
+use super::spread::{Load, Order, Seat, Spread};
+use super::worker::Command;
+
+/// Reports of one worker that wait for a room: answers to requests, of which each session has a handful
+/// outstanding, and state changes, a few a second at the most.
+const MAILBOX: usize = 1024;
+
+/// A room's place on the workers. Dropping it tells the pool that the place is free.
+#[derive(Debug)]
+pub struct Lease {
+    workers: Arc<[WorkerHandle]>,
+    primary: usize,
+    spread: Spread,
+    /// One for each worker that has the router. The worker drops its end when it panics.
+    mailboxes: Vec<mpsc::Receiver<MediaEvent>>,
+    /// The mailbox to look into first: none is kept waiting by another.
+    next: usize,
+}
+
+impl Lease {
+    /// A room's place that begins with this worker.
+    pub(super) fn new(workers: Arc<[WorkerHandle]>, primary: usize) -> Self {
+        if let Some(worker) = workers.get(primary) {
+            worker.leases.fetch_add(1, Ordering::Relaxed);
+        }
+        let spread = Spread::new(u16::try_from(primary).unwrap_or(0));
+        Self { workers, primary, spread, mailboxes: Vec::new(), next: 0 }
+    }
+
+    /// Passes an order on to whom it is for.
+    pub async fn command(&mut self, command: MediaCommand) {
+        let workers = &self.workers;
+        let load =
+            |w: &WorkerHandle| Load { resting: w.phase.resting.load(Ordering::Relaxed), receivers: w.receivers.load(Ordering::Relaxed) };
+        let loads = || workers.iter().map(load).collect();
+        let seat = |worker: u16| workers.get(usize::from(worker)).map(|worker| Seat::take(&worker.receivers)).unwrap_or_default();
+        let orders = self.spread.route(command, loads, seat);
+        for (worker, order) in orders {
+            let Some(worker) = self.workers.get(usize::from(worker)) else { continue };
+            match order {
+                Order::Begin(router) => {
+                    let (sender, mailbox) = mpsc::channel(MAILBOX);
+                    self.mailboxes.push(mailbox);
+                    worker.send(Command::Open(router, sender)).await;
+                    worker.send(Command::Media(MediaCommand::CreateRouter { router })).await;
+                }
+                Order::Media(command) => worker.send(Command::Media(command)).await,
+                Order::Mirror(mirror, origin) => worker.send(Command::Mirror(mirror, origin)).await,
+                Order::Pipe(producer, to) => worker.send(Command::Pipe(producer, to)).await,
+            }
+        }
+    }
+
+    /// The next report of any worker; nothing if one of them lost what it had of the room.
+    pub async fn event(&mut self) -> Option<MediaEvent> {
+        let event = poll_fn(|context| self.poll_event(context)).await?;
+        self.spread.note_event(&event);
+        Some(event)
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<MediaEvent>> {
+        for _ in 0..self.mailboxes.len() {
+            self.next = (self.next + 1) % self.mailboxes.len();
+            let polled = self.mailboxes.get_mut(self.next).map(|mailbox| mailbox.poll_recv(context));
+            if let Some(Poll::Ready(event)) = polled {
+                return Poll::Ready(event);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(worker) = self.workers.get(self.primary) {
+            worker.leases.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

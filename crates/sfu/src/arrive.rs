@@ -1,0 +1,178 @@
+//! The way of a packet from its datagram to its producer: found, opened, unwrapped, counted.
+
+use std::time::Instant;
+
+use crate::extension;
+use crate::forward::Packet;
+use crate::incoming::Arrival;
+use crate::rtp::{self, Header};
+use crate::sfu::Sfu;
+use crate::transport::{Found, Part};
+
+/// Longer packets come from nobody: what fits an Ethernet frame, with some room for tunnels that carry more.
+const MAX_PACKET: usize = 2_048;
+
+/// Where a packet is opened: its datagram belongs to the caller.
+pub(crate) struct Scratch(Vec<u8>);
+
+impl Default for Scratch {
+    /// Without room: what stands in while the real one is in use.
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self(vec![0; MAX_PACKET])
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Option<&mut [u8]> {
+        let room = self.0.get_mut(..bytes.len())?;
+        room.copy_from_slice(bytes);
+        Some(room)
+    }
+}
+
+impl Sfu {
+    /// Takes an SRTP packet of a transport.
+    pub(crate) fn handle_rtp(&mut self, index: usize, bytes: &[u8], now: Instant) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match (Header::parse(bytes), scratch.copy(bytes)) {
+            (Some(header), Some(packet)) => self.open_rtp(index, &header, packet, now),
+            _ => self.stats.drops.malformed += 1,
+        }
+        self.scratch = scratch;
+    }
+
+    /// Nothing is changed before the packet is authenticated; so no number of forged packets ends a call.
+    fn open_rtp(&mut self, index: usize, header: &Header, packet: &mut [u8], now: Instant) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let Some(secure) = &transport.secure else {
+            self.stats.drops.transport += 1;
+            return;
+        };
+        if header.ssrc == 0 {
+            return self.open_probe(index, header, packet, now);
+        }
+        let found = transport.receive.find(header.ssrc, || extension::read(packet, header, &transport.meanings));
+        let number = match found {
+            Found::Known(slot, part) => {
+                let Some(replay) = transport.receive.stream(slot).map(|stream| stream.replay(part)) else { return };
+                let number = replay.guess(header.seq);
+                if !replay.is_new(number) {
+                    self.stats.drops.replayed += 1;
+                    return;
+                }
+                number
+            }
+            Found::New(..) => u64::from(header.seq),
+            Found::Nothing => {
+                self.stats.drops.unknown_stream += 1;
+                return;
+            }
+        };
+        let Some(len) = secure.opener.open_rtp(packet, header.header_len, number) else {
+            self.stats.drops.transport += 1;
+            return;
+        };
+        transport.ice.heard(now);
+        let (slot, part) = match found {
+            Found::Known(slot, part) => (slot, part),
+            Found::New(of, part) => {
+                let Some((slot, replaced)) = transport.receive.adopt(of, part, header.ssrc) else { return };
+                if replaced {
+                    self.source_replaced(of);
+                }
+                (slot, part)
+            }
+            Found::Nothing => return,
+        };
+        self.take_opened(index, Opened { slot, part, number, header, bytes: packet.get(..len).unwrap_or_default() }, now);
+    }
+
+    fn take_opened(&mut self, index: usize, opened: Opened<'_>, now: Instant) {
+        let Opened { slot, part, number, header, bytes } = opened;
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let values = extension::read(bytes, header, &transport.meanings);
+        let feedback_due = values.transport_cc.and_then(|number| {
+            transport.recorder.record(number, now);
+            transport.recorder.due()
+        });
+        let Some(stream) = transport.receive.stream(slot) else { return };
+        stream.replay(part).accept(number);
+        let payload = rtp::payload_end(bytes, header).and_then(|end| bytes.get(header.header_len..end)).unwrap_or_default();
+        // A repair stream carries padding, too.
+        let unwrapped = match part {
+            Part::Media => Some((number, payload)),
+            Part::Repair => stream.incoming.unwrap(payload),
+        };
+        let Some((seq, payload)) = unwrapped else { return feedback_due.into_iter().for_each(|at| self.schedule(index, at)) };
+        let arrival = stream.incoming.on_packet(seq, header.timestamp, now, part == Part::Repair);
+        let (of, nack_due) = (stream.of, stream.incoming.next_nack());
+        feedback_due.into_iter().chain(nack_due).for_each(|at| self.schedule(index, at));
+        if arrival == Arrival::Again {
+            self.stats.drops.replayed += 1;
+            return;
+        }
+        let packet = Packet {
+            payload_type: header.payload_type,
+            repaired: part == Part::Repair,
+            late: arrival == Arrival::Late,
+            seq,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            level: values.audio_level,
+            orientation: values.orientation,
+            descriptor: values.descriptor,
+            payload,
+        };
+        self.forward(of, &packet, now);
+    }
+
+    /// SSRC 0 carries probes of the sender's bandwidth: there is feedback for them, and nothing else.
+    fn open_probe(&mut self, index: usize, header: &Header, packet: &mut [u8], now: Instant) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let Some(secure) = &transport.secure else { return };
+        let replay = transport.probe_replay.get_or_insert_default();
+        let number = replay.guess(header.seq);
+        let opened = replay.is_new(number).then(|| secure.opener.open_rtp(packet, header.header_len, number)).flatten();
+        let Some(len) = opened else {
+            self.stats.drops.transport += 1;
+            return;
+        };
+        replay.accept(number);
+        let bytes = packet.get(..len).unwrap_or_default();
+        if let Some(number) = extension::read(bytes, header, &transport.meanings).transport_cc {
+            transport.recorder.record(number, now);
+        }
+        if let Some(at) = transport.recorder.due() {
+            self.schedule(index, at);
+        }
+    }
+
+    /// Takes an SRTCP packet of a transport.
+    pub(crate) fn handle_rtcp(&mut self, index: usize, bytes: &[u8], now: Instant) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let transport = self.transports.get_mut(index);
+        let opened = transport.zip(scratch.copy(bytes)).and_then(|(transport, packet)| {
+            let len = transport.secure.as_mut()?.opener.open_rtcp(packet)?;
+            transport.ice.heard(now);
+            packet.get(..len)
+        });
+        match opened {
+            Some(packet) => self.take_reports(index, packet, now),
+            None => self.stats.drops.transport += 1,
+        }
+        self.scratch = scratch;
+    }
+}
+
+/// A packet that is what it claims to be.
+struct Opened<'a> {
+    slot: usize,
+    part: Part,
+    number: u64,
+    header: &'a Header,
+    bytes: &'a [u8],
+}

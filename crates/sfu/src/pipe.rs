@@ -1,0 +1,240 @@
+//! One room on several threads: a packet crosses to another `Sfu` once, whatever the number of its receivers there.
+//!
+//! Producers stay where their senders are. Where somebody receives one from another thread, a mirror of it takes
+//! its packets, opened, and forwards them as its own. What the mirror's receivers need goes the other way.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parlor_proto::ids::{ProducerId, RouterId};
+use parlor_proto::media::MediaKind;
+use parlor_proto::rtp::RtpParameters;
+
+use crate::forward::Packet;
+use crate::outgoing::Reference;
+use crate::sfu::Sfu;
+use crate::transport::LayerOf;
+
+/// Between two flushes, to one thread: some hundred key frames. What is beyond is dropped, and asked for again.
+const MAX_BATCH_BYTES: usize = 8 << 20;
+/// What an emptied batch keeps of its memory: after a burst it gives the rest back.
+const KEPT_BYTES: usize = 1 << 20;
+/// Threads a room can be spread over, and so pipes of one `Sfu`.
+const MAX_PIPES: usize = 256;
+
+/// A producer on another thread, as the rules made it there.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// The router, which is to be there on both.
+    pub router: RouterId,
+    /// The producer: it has the same id on both.
+    pub producer: ProducerId,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// What its client says it sends.
+    pub rtp: Arc<RtpParameters>,
+    /// Whether nothing of it is forwarded at the moment.
+    pub paused: bool,
+    /// The same for all producers of one sender on this thread: keeps its sound and picture together.
+    pub cname: String,
+}
+
+/// What goes from one thread to another at once.
+#[derive(Debug, Default)]
+pub struct PipeBatch {
+    bytes: Vec<u8>,
+    items: Vec<(ProducerId, u8, Item)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Item {
+    Packet {
+        packet: Numbers,
+        descriptor: usize,
+        payload: usize,
+    },
+    /// Its consumers begin again with what comes next.
+    Interrupted,
+    /// Another encoder sends.
+    Replaced,
+    Reference(Reference),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    late: bool,
+    seq: u64,
+    timestamp: u32,
+    marker: bool,
+    /// Sound may come with and without redundancy.
+    payload_type: u8,
+    level: Option<(i8, bool)>,
+    orientation: Option<u8>,
+}
+
+impl PipeBatch {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.items.clear();
+    }
+
+    pub(crate) fn interrupted(&mut self, producer: ProducerId, layer: u8) {
+        self.items.push((producer, layer, Item::Interrupted));
+    }
+
+    pub(crate) fn replaced(&mut self, producer: ProducerId, layer: u8) {
+        self.items.push((producer, layer, Item::Replaced));
+    }
+
+    pub(crate) fn push_packet(&mut self, producer: ProducerId, layer: u8, packet: &Packet<'_>) -> bool {
+        let descriptor = packet.descriptor.unwrap_or_default();
+        if self.bytes.len() + descriptor.len() + packet.payload.len() > MAX_BATCH_BYTES {
+            return false;
+        }
+        self.bytes.extend_from_slice(descriptor);
+        self.bytes.extend_from_slice(packet.payload);
+        let Packet { late, seq, timestamp, marker, payload_type, level, orientation, .. } = *packet;
+        let numbers = Numbers { late, seq, timestamp, marker, payload_type, level, orientation };
+        let item = Item::Packet { packet: numbers, descriptor: descriptor.len(), payload: packet.payload.len() };
+        self.items.push((producer, layer, item));
+        true
+    }
+}
+
+/// Something for the mirrors of a producer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told<'a> {
+    Packet(&'a Packet<'a>),
+    Interrupted,
+    Replaced,
+    Reference(Reference),
+}
+
+impl Sfu {
+    /// From now on, what arrives of a producer goes to the thread with this number as well.
+    pub fn pipe(&mut self, producer: ProducerId, thread: u16) {
+        let Some(index) = self.producer_ids.get(&producer).copied() else { return };
+        let Some(producer) = self.producers.get_mut(index).filter(|_| usize::from(thread) < MAX_PIPES) else { return };
+        if producer.pipes.contains(&thread) {
+            return;
+        }
+        producer.pipes.push(thread);
+        let needed = usize::from(thread) + 1;
+        if self.pipes.len() < needed {
+            self.pipes.resize_with(needed, PipeBatch::default);
+        }
+        // The sender's next report may be seconds away; until then its sound and picture would not be together.
+        let Some(batch) = self.pipes.get_mut(usize::from(thread)) else { return };
+        for (layer, stream) in (0_u8..).zip(&producer.layers) {
+            batch.items.extend(stream.reference.map(|reference| (producer.id, layer, Item::Reference(reference))));
+        }
+    }
+
+    /// What is to be handed to the thread with this number, if there is anything; `empty`, one that was handled, takes
+    /// its place.
+    pub fn take_piped(&mut self, thread: u16, mut empty: PipeBatch) -> Result<PipeBatch, PipeBatch> {
+        match self.pipes.get_mut(usize::from(thread)).filter(|batch| !batch.is_empty()) {
+            Some(batch) => {
+                empty.clear();
+                Ok(std::mem::replace(batch, empty))
+            }
+            None => Err(empty),
+        }
+    }
+
+    /// The threads to which something is to be handed.
+    pub fn piped(&self) -> impl Iterator<Item = u16> + '_ {
+        (0_u16..).zip(&self.pipes).filter(|(_, batch)| !batch.is_empty()).map(|(thread, _)| thread)
+    }
+
+    /// Takes what another thread has for mirrors here.
+    pub fn handle_piped(&mut self, batch: &PipeBatch, now: Instant) {
+        let mut rest = batch.bytes.as_slice();
+        for (producer, layer, item) in &batch.items {
+            let mut take = |len: usize| {
+                let (taken, left) = rest.split_at_checked(len).unwrap_or_default();
+                rest = left;
+                taken
+            };
+            let taken = match item {
+                Item::Packet { descriptor, payload, .. } => (take(*descriptor), take(*payload)),
+                _ => (&[][..], &[][..]),
+            };
+            let Some(index) = self.producer_ids.get(producer).copied() else { continue };
+            let of = LayerOf { producer: index, layer: *layer };
+            match item {
+                Item::Packet { packet, .. } => self.handle_mirrored(of, packet, taken, now),
+                Item::Interrupted => self.interrupt_layer(of),
+                Item::Replaced => self.source_replaced(of),
+                Item::Reference(reference) => self.set_reference(of, *reference),
+            }
+        }
+    }
+
+    fn handle_mirrored(&mut self, of: LayerOf, numbers: &Numbers, (descriptor, payload): (&[u8], &[u8]), now: Instant) {
+        let Some(producer) = self.producers.get(of.producer).filter(|producer| producer.transport.is_none()) else { return };
+        let Numbers { late, seq, timestamp, marker, payload_type, level, orientation } = *numbers;
+        // One that was repaired came under another.
+        let unpacked = producer.format.red == Some(payload_type);
+        let packet = Packet {
+            payload_type: if unpacked { payload_type } else { producer.format.payload_type },
+            repaired: false,
+            late,
+            seq,
+            timestamp,
+            marker,
+            level,
+            orientation,
+            descriptor: (!descriptor.is_empty()).then_some(descriptor),
+            payload,
+        };
+        self.forward(of, &packet, now);
+    }
+
+    /// Passes something on to the mirrors of a producer. Most have none.
+    pub(crate) fn tell_mirrors(&mut self, of: LayerOf, told: Told<'_>) {
+        let Some(producer) = self.producers.get(of.producer) else { return };
+        for thread in &producer.pipes {
+            let Some(batch) = self.pipes.get_mut(usize::from(*thread)) else { continue };
+            let item = match told {
+                Told::Packet(packet) => {
+                    if !batch.push_packet(producer.id, of.layer, packet) {
+                        self.stats.drops.pipe += 1;
+                    }
+                    continue;
+                }
+                Told::Interrupted => Item::Interrupted,
+                Told::Replaced => Item::Replaced,
+                Told::Reference(reference) => Item::Reference(reference),
+            };
+            batch.items.push((producer.id, of.layer, item));
+        }
+    }
+
+    /// A key frame that receivers of a mirror need: to be told to the thread of its sender.
+    pub fn poll_wanted(&mut self) -> Option<(ProducerId, u8)> {
+        self.wanted.pop_front()
+    }
+
+    /// A mirror on another thread needs a key frame.
+    pub fn want_key_frame(&mut self, producer: ProducerId, layer: u8, now: Instant) {
+        if let Some(index) = self.producer_ids.get(&producer).copied() {
+            self.ask_for_key_frame(index, layer, now);
+        }
+    }
+
+    pub(crate) fn set_reference(&mut self, of: LayerOf, reference: Reference) {
+        let layer = self.producers.get_mut(of.producer).and_then(|producer| producer.layers.get_mut(usize::from(of.layer)));
+        if let Some(layer) = layer {
+            layer.reference = Some(reference);
+            self.tell_mirrors(of, Told::Reference(reference));
+        }
+    }
+}

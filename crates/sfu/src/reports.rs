@@ -1,0 +1,210 @@
+//! RTCP: what clients report is taken to whom it concerns, and what they are to know is written.
+
+use std::time::{Duration, Instant};
+
+use crate::arena::{Arena, Destination};
+use crate::rtcp::{self, Builder, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
+use crate::sfu::Sfu;
+use crate::transport::{LayerOf, Secure};
+use parlor_proto::transport::Direction;
+
+/// Reports about streams are sent this often. RFC 3550, section 6.2, asks for no more than one in 5 s where that is
+/// within 5 % of the bandwidth; browsers take one a second, and a fresh mapping of clocks matters to lip sync.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long a sender takes to answer: it is not measured, and browsers are rarely farther.
+pub(crate) const SENDER_RTT: Duration = Duration::from_millis(100);
+/// The same of a receiver of whom nothing was measured yet.
+pub(crate) const RECEIVER_RTT: Duration = Duration::from_millis(100);
+
+impl Sfu {
+    /// Takes an authenticated compound packet. What it says about streams that are not its transport's is ignored.
+    pub(crate) fn take_reports(&mut self, index: usize, bytes: &[u8], now: Instant) {
+        for report in rtcp::parse(bytes) {
+            match report {
+                Rtcp::SenderReport { info, reports } => {
+                    self.take_sender_report(index, &info, now);
+                    reports.for_each(|block| self.take_block(index, &block, now));
+                }
+                Rtcp::ReceiverReport { reports, .. } => reports.for_each(|block| self.take_block(index, &block, now)),
+                Rtcp::Nack { media, lost } => self.resend(index, media, lost, now),
+                Rtcp::Pli { media } => self.handle_key_frame_wanted(index, media, now),
+                Rtcp::Fir { entries } => entries.for_each(|entry| self.handle_key_frame_wanted(index, entry.media, now)),
+                Rtcp::Remb { bitrate, .. } => {
+                    if let Some(transport) = self.transports.get_mut(index) {
+                        transport.remb = Some(bitrate);
+                    }
+                }
+                Rtcp::TransportFeedback(feedback) => {
+                    let Some(transport) = self.transports.get_mut(index) else { return };
+                    let Some(bandwidth) = &mut transport.bandwidth else { continue };
+                    bandwidth.on_feedback(feedback.iter(), now);
+                    self.schedule(index, now);
+                }
+                Rtcp::Bye { .. } => {}
+            }
+        }
+    }
+
+    fn take_sender_report(&mut self, index: usize, info: &SenderInfo, now: Instant) {
+        let wall = self.clock.ntp(now);
+        let SenderInfo { ssrc, ntp, rtp, .. } = *info;
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        if let Some(stream) = transport.receive.by_ssrc(ssrc) {
+            stream.incoming.on_sender_report(ntp, now);
+            transport.clock.on_sender_report(ntp, wall, now);
+            if let Some((of, reference)) = Some(stream.of).zip(transport.clock.reference(ntp, rtp)) {
+                self.set_reference(of, reference);
+            }
+        }
+    }
+
+    fn take_block(&mut self, index: usize, block: &ReportBlock, now: Instant) {
+        let ntp = self.clock.ntp(now);
+        let Some(transport) = self.transports.get(index) else { return };
+        let Some(consumer) = transport.sent.get(block.ssrc) else { return };
+        self.take_loss(consumer, block.lost, now);
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let Some(bandwidth) = &mut transport.bandwidth else { return };
+        bandwidth.on_loss(f32::from(block.fraction_lost) / 256.0, now);
+        if block.last_sr != 0 {
+            // RFC 3550, section 6.4.1: in units of 1/65536 s. What is over a minute is a lie or a wrap.
+            #[expect(clippy::cast_possible_truncation, reason = "the middle 32 bits are meant")]
+            let units = ((ntp >> 16) as u32).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_sr);
+            if units < 60 << 16 {
+                bandwidth.on_rtt(Duration::from_micros(u64::from(units) * 15_625 / 1_024));
+            }
+        }
+    }
+
+    /// Writes what is due of one transport; returns when it is due next.
+    pub(crate) fn send_rtcp(&mut self, index: usize, now: Instant) -> Option<Instant> {
+        let transport = self.transports.get_mut(index).filter(|transport| transport.is_connected())?;
+        let report_due = *transport.next_report.get_or_insert(now);
+        let reports = report_due <= now;
+        if reports {
+            transport.next_report = Some(now + REPORT_EVERY);
+        }
+        let next_report = transport.next_report;
+        match transport.direction {
+            Direction::Send => {
+                let next = self.report_to_sender(index, reports, now);
+                next.into_iter().chain(next_report).min()
+            }
+            Direction::Recv => {
+                if reports {
+                    self.report_to_receiver(index, now);
+                }
+                next_report
+            }
+        }
+    }
+
+    /// NACKs, transport-wide feedback and receiver reports.
+    fn report_to_sender(&mut self, index: usize, reports: bool, now: Instant) -> Option<Instant> {
+        let transport = self.transports.get_mut(index)?;
+        let (mut next, mut wanted) = (None::<Instant>, Vec::new());
+        self.reports.clear();
+        let mut builder = Builder::new(&mut self.reports, transport.ssrc);
+        if reports {
+            self.blocks.clear();
+            self.blocks.extend(transport.receive.streams().map(|stream| stream.incoming.report(stream.ssrc, now)));
+            self.blocks.chunks(MAX_BLOCKS).for_each(|blocks| {
+                builder.receiver_report(blocks);
+            });
+        }
+        for stream in transport.receive.streams() {
+            self.lost.clear();
+            stream.incoming.nacks(now, SENDER_RTT, &mut self.lost);
+            if !self.lost.is_empty() {
+                builder.nack(stream.ssrc, &self.lost);
+            }
+            if stream.incoming.take_lost() {
+                wanted.push(stream.of);
+            }
+            next = next.into_iter().chain(stream.incoming.next_nack()).min();
+        }
+        send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+        while transport.recorder.due().is_some_and(|due| due <= now) {
+            let Some(report) = transport.recorder.take(now) else { break };
+            let (mut base, mut rest) = (report.base, report.arrivals);
+            while !rest.is_empty() {
+                let media = transport.receive.any_ssrc().unwrap_or(0);
+                self.reports.clear();
+                let mut builder = Builder::new(&mut self.reports, transport.ssrc);
+                let taken = builder.transport_feedback(media, transport.feedback_number, base, rest);
+                if taken == 0 {
+                    break;
+                }
+                rest = rest.get(taken..).unwrap_or_default();
+                base = base.wrapping_add(u16::try_from(taken).unwrap_or(u16::MAX));
+                transport.feedback_number = transport.feedback_number.wrapping_add(1);
+                send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+            }
+        }
+        next = next.into_iter().chain(transport.recorder.due()).min();
+        wanted.into_iter().for_each(|LayerOf { producer, layer }| self.ask_for_key_frame(producer, layer, now));
+        next
+    }
+
+    /// Sender reports of every stream that is being sent.
+    fn report_to_receiver(&mut self, index: usize, now: Instant) {
+        let wall = self.clock.ntp(now);
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        self.infos.clear();
+        for consumer in transport.consumers.iter().filter_map(|consumer| self.consumers.get(*consumer)) {
+            let Some(producer) = self.producers.get(consumer.producer) else { continue };
+            self.infos.extend(consumer.sender_report(producer, wall, now).map(|info| (info, consumer.producer)));
+        }
+        let mut rest = self.infos.as_slice();
+        while !rest.is_empty() {
+            self.reports.clear();
+            let mut builder = Builder::new(&mut self.reports, transport.ssrc);
+            // Together with the name that says whose streams belong together (RFC 3550, section 6.1).
+            let mut write = |info: &SenderInfo, producer: usize| {
+                let sender = self.producers.get(producer);
+                builder.sender_report(info) && sender.is_some_and(|sender| builder.cname(info.ssrc, &sender.cname))
+            };
+            let taken = rest.iter().take_while(|(info, producer)| write(info, *producer)).count();
+            send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+            rest = rest.get(taken.max(1)..).unwrap_or_default();
+        }
+    }
+
+    /// Asks the sender of a layer for a key frame.
+    pub(crate) fn send_key_frame_request(&mut self, of: LayerOf) {
+        let Some(producer) = self.producers.get(of.producer) else { return };
+        let Some(transport) = producer.transport else { return self.wanted.push_back((producer.id, of.layer)) };
+        let Some(sender) = self.transports.get_mut(transport).filter(|sender| sender.is_connected()) else { return };
+        let Some(ssrc) = sender.receive.ssrc(of) else { return };
+        self.reports.clear();
+        Builder::new(&mut self.reports, sender.ssrc).pli(ssrc);
+        send_report(&mut self.arena, &mut sender.secure, sender.destination, &self.reports);
+        self.stats.key_frame_requests += 1;
+    }
+
+    /// Tells a sender the most it may send in all, by REMB.
+    pub(crate) fn send_limit(&mut self, index: usize, bitrate: u64) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let ssrcs: Vec<u32> = transport.receive.streams().map(|stream| stream.ssrc).collect();
+        if ssrcs.is_empty() {
+            return;
+        }
+        self.reports.clear();
+        Builder::new(&mut self.reports, transport.ssrc).remb(bitrate, &ssrcs);
+        send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+    }
+}
+
+/// Seals a compound packet into what is to be sent.
+fn send_report(arena: &mut Arena, secure: &mut Option<Box<Secure>>, destination: Option<Destination>, report: &[u8]) {
+    let Some((secure, destination)) = secure.as_mut().zip(destination) else { return };
+    if report.is_empty() || report.len() > MAX_RTCP {
+        return;
+    }
+    let Some(room) = arena.room() else { return };
+    let Some(place) = room.get_mut(..report.len()) else { return };
+    place.copy_from_slice(report);
+    if let Some(len) = secure.sealer.seal_rtcp(room, report.len()) {
+        arena.commit(destination, len);
+    }
+}
