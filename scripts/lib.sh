@@ -36,21 +36,21 @@ need_node() {
     at_least "${have#v}" 20.19.0 || fail "Node $have is too old: 20.19 or newer is needed."
 }
 
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
 # need_packages COMMAND:PACKAGE...: installs the Debian packages whose command is not there.
 need_packages() {
-    local pair missing=() as_root=()
+    local pair missing=()
     for pair in "$@"; do
         command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
     done
     [ ${#missing[@]} -eq 0 ] && return
     command -v apt-get >/dev/null || fail "these programs are missing, and this is not a Debian system: ${missing[*]}. Install them, then run this again."
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || fail "these Debian packages are missing: ${missing[*]}. Install them as root, then run this again."
-        as_root=(sudo)
-    fi
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+        fail "these Debian packages are missing: ${missing[*]}. Install them as root, then run this again."
     say "installing Debian packages: ${missing[*]}"
-    "${as_root[@]}" apt-get update -q || fail "apt-get update failed: is this machine online?"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" ||
+    as_root apt-get update -q || fail "apt-get update failed: is this machine online?"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" ||
         fail "apt-get could not install: ${missing[*]}"
 }
 

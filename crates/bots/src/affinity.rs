@@ -11,8 +11,15 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// Binds the calling thread, and every thread and process it starts later, to one core.
 pub fn pin_current_thread(core: usize) -> io::Result<()> {
+    pin_current_thread_to(&[core])
+}
+
+/// Binds the calling thread, and every thread and process it starts later, to some cores.
+pub fn pin_current_thread_to(cores: &[usize]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core)?;
+    for core in cores {
+        set.set(*core)?;
+    }
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 

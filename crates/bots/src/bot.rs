@@ -20,13 +20,14 @@ use crate::engine::{Delays, Engine, Peer, PeerId, PeerState, StreamStats, Track}
 use crate::error::BotError;
 use crate::options::{AudioOptions, BotOptions, VideoOptions};
 use crate::ortc::{self, SentStream};
+use crate::sending;
 use crate::socket::{Pushed, Socket};
-use crate::source::{AudioSource, VideoCodec, VideoSource};
+use crate::source::VideoCodec;
 
 /// Pushed events remembered; the oldest are forgotten beyond that.
 const MAX_REMEMBERED: usize = 10_000;
 /// Between two looks at something that is waited for.
-const LOOK: Duration = Duration::from_millis(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// A track the bot sends.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -194,31 +195,15 @@ impl Bot {
 
     /// Sends sound.
     pub async fn produce_audio(&self, options: AudioOptions) -> Result<Producer, BotError> {
-        let stream = SentStream { ssrc: random_ssrc(), rtx: None, rid: None, bitrate: u32::try_from(options.bytes).unwrap_or(0) * 400 };
-        let begin = staggered(AudioSource::INTERVAL);
-        self.produce(None, Source::Mic, vec![stream.clone()], move |mid| {
-            Track::audio(mid, AudioSource::new(options.bytes), options.level, stream, begin)
-        })
-        .await
+        let stream = sending::audio_stream(&options);
+        self.produce(None, Source::Mic, vec![stream.clone()], move |mid| sending::audio_track(mid, &options, stream)).await
     }
 
     /// Sends picture.
     pub async fn produce_video(&self, options: VideoOptions) -> Result<Producer, BotError> {
-        let simulcast = options.bitrates.len() > 1;
-        let stream = |(layer, bitrate): (usize, &u32)| SentStream {
-            ssrc: random_ssrc(),
-            rtx: Some(random_ssrc()),
-            rid: simulcast.then(|| format!("r{layer}")),
-            bitrate: *bitrate,
-        };
-        let streams: Vec<SentStream> = options.bitrates.iter().enumerate().map(stream).collect();
-        let source = |(layer, stream): (u8, &SentStream)| {
-            VideoSource::new(options.codec, layer, stream.bitrate, options.temporal_layers, rand::random())
-        };
-        let sources = (0u8..).zip(&streams).map(source).collect();
-        let (codec, begin) = (options.codec, staggered(VideoSource::INTERVAL));
-        let sent = streams.clone();
-        self.produce(Some(codec), options.source, streams, move |mid| Track::video(mid, codec, sources, sent, begin)).await
+        let streams = sending::video_streams(&options);
+        let (codec, source, sent) = (options.codec, options.source, streams.clone());
+        self.produce(Some(codec), source, streams, move |mid| sending::video_track(mid, &options, sent)).await
     }
 
     async fn produce(
@@ -450,7 +435,8 @@ impl Inner {
             video: consumed.kind == parlor_proto::media::MediaKind::Video,
         };
         lock(&self.consumers).insert(consumer.producer.clone(), consumer.clone());
-        let open = self.opened.fetch_add(1, Ordering::Relaxed) < self.options.open_streams;
+        let open =
+            consumer.user.starts_with(&self.options.open_users) && self.opened.fetch_add(1, Ordering::Relaxed) < self.options.open_streams;
         self.engine.with(self.recv.peer, move |peer, _, now| peer.add_receiver(&consumed, open, now)).await??;
         Ok(consumer)
     }
@@ -464,16 +450,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// Bots do not begin their frames in step: a random part of the interval from now.
-fn staggered(interval: Duration) -> Instant {
-    Instant::now() + interval.mul_f64(rand::random::<f64>())
-}
-
-/// Not 0, which is reserved for bandwidth probes.
-fn random_ssrc() -> u32 {
-    rand::random::<u32>().max(1)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -133,6 +133,22 @@ pub struct Consumed {
     pub producer_paused: bool,
 }
 
+impl Consumed {
+    /// A stream of another server, which does not speak the dialect.
+    pub(crate) fn of_stream(id: &str, kind: MediaKind, rtp_parameters: RtpParameters) -> Self {
+        Self {
+            id: id.to_owned(),
+            producer_id: id.to_owned(),
+            user_id: String::new(),
+            kind,
+            rtp_parameters,
+            stream_type: StreamType::Simple,
+            paused: false,
+            producer_paused: false,
+        }
+    }
+}
+
 /// Reads an answer.
 pub(crate) fn read<T: DeserializeOwned>(event: &str, answer: Value) -> Result<T, BotError> {
     serde_json::from_value(answer).map_err(|e| BotError::Protocol { event: event.to_owned(), reason: e.to_string() })

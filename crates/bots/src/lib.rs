@@ -17,6 +17,7 @@
 pub mod affinity;
 pub mod clock;
 pub mod dialect;
+pub mod janus;
 pub mod source;
 
 mod bot;
@@ -27,14 +28,16 @@ mod marker;
 mod options;
 mod ortc;
 mod packet;
+mod sending;
 mod sequence;
 mod socket;
 mod token;
 
 pub use bot::{Bot, BotStats, Consumer, Producer};
-pub use engine::{Delays, Engine, PeerState, StreamStats};
+pub use engine::{Delays, Engine, PeerState, StreamStats, Totals};
 pub use error::BotError;
 pub use frames::FrameCounts;
+pub use janus::{JanusBot, JanusOptions};
 pub use options::{AudioOptions, BotOptions, VideoOptions};
 pub use socket::{Pushed, Socket};
 pub use source::VideoCodec;

@@ -27,6 +27,8 @@ pub struct BotOptions {
     /// How many streams are decrypted and looked into. The others are counted by their clear headers, which
     /// costs a fraction; their feedback is not sent.
     pub open_streams: usize,
+    /// Only streams of users whose name begins so are decrypted.
+    pub open_users: String,
 }
 
 impl BotOptions {
@@ -43,6 +45,7 @@ impl BotOptions {
             consume: true,
             loss_percent: 0,
             open_streams: usize::MAX,
+            open_users: String::new(),
         }
     }
 }

@@ -22,7 +22,7 @@ const H264_RTX_PT: u8 = 127;
 /// Constrained Baseline 3.1, what every browser sends.
 const H264_PROFILE: u32 = 0x42_e01f;
 
-const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+pub(crate) const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// Extensions of what a bot sends: id, URI, whether audio and video use it.
 fn sent_extensions() -> [(u8, Extension, bool, bool); 6] {
@@ -88,6 +88,8 @@ pub(crate) fn receive_config(capabilities: &RtpCapabilities) -> (CodecConfig, Ex
 /// streams would report the others as lost.
 pub(crate) fn receive_capabilities(router: &RtpCapabilities, audio_feedback: bool) -> RtpCapabilities {
     let mut capabilities = router.clone();
+    // str0m takes sound apart by its payload type only; it does not know redundancy.
+    capabilities.codecs.retain(|codec| !codec.mime_type.eq_ignore_ascii_case("audio/red"));
     capabilities.header_extensions.retain(|e| sent_extensions().iter().any(|(_, known, ..)| known.as_uri() == e.uri));
     if !audio_feedback {
         capabilities.header_extensions.retain(|e| e.kind != MediaKind::Audio || e.uri != TRANSPORT_CC);

@@ -57,8 +57,11 @@ impl SequenceTracker {
 
     /// Numbers between the first and the highest that have not arrived.
     #[must_use]
-    pub fn missing(&self) -> u64 {
-        self.first.map_or(0, |first| (self.highest - first + 1).saturating_sub(self.received))
+    pub const fn missing(&self) -> u64 {
+        match self.first {
+            Some(first) => (self.highest - first + 1).saturating_sub(self.received),
+            None => 0,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use nix::sys::socket::{setsockopt, sockopt::ReceiveTimestampns};
 
 /// Datagrams read in one call: a room of 50 sends 49 at once to each member.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 /// More than the largest packet of WebRTC.
 const BUFFER: usize = 2048;
 /// Room for one timestamp control message.

@@ -7,7 +7,7 @@ use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
 use str0m::net::Protocol;
 
-use super::batch::{Batch, enable_timestamps};
+use super::batch::{BATCH, Batch, enable_timestamps};
 use crate::clock;
 
 /// What may wait to be written to a slow TCP connection: half a second of the highest video bitrate, after which
@@ -108,7 +108,17 @@ impl Link {
         match self {
             Self::Udp { socket, .. } => loop {
                 match batch.receive(socket) {
-                    Ok(datagrams) => datagrams.for_each(|d| take(d.bytes, d.from, d.received_ns.unwrap_or_else(clock::now_ns))),
+                    Ok(datagrams) => {
+                        let mut count = 0;
+                        for datagram in datagrams {
+                            count += 1;
+                            take(datagram.bytes, datagram.from, datagram.received_ns.unwrap_or_else(clock::now_ns));
+                        }
+                        // A batch that was not filled emptied the socket.
+                        if count < BATCH {
+                            return Ok(());
+                        }
+                    }
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                     // An ICMP error of an earlier send; the next read goes on.
                     Err(_) => {}

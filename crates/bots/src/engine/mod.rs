@@ -11,7 +11,8 @@ mod rtp;
 mod session;
 mod track;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,32 +62,74 @@ pub(crate) struct PeerId(usize);
 
 /// What the thread owns.
 pub(crate) struct Peers {
-    peers: HashMap<usize, Peer>,
+    peers: HashMap<usize, Entry>,
     registry: Registry,
-    wake_at: Instant,
+    /// Who is to be woken when, the earliest first. What does not agree with [`Entry::queued`] is out of date.
+    queue: BinaryHeap<Reverse<(Instant, usize)>>,
+}
+
+struct Entry {
+    peer: Peer,
+    /// The time under which it stands in the queue.
+    queued: Option<Instant>,
+}
+
+/// The sums over all peers of an engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Processor time the media thread has used.
+    pub cpu: CpuTime,
+    /// Packets sent.
+    pub sent: u64,
+    /// Frames not sent because the thread was late.
+    pub skipped: u64,
+    /// Packets received.
+    pub received: u64,
+    /// Sequence numbers missing.
+    pub lost: u64,
 }
 
 impl Engine {
     /// Starts a media thread, on one core if it is named.
     pub fn start(core: Option<usize>) -> io::Result<Self> {
+        Self::start_coalescing(core, Duration::ZERO)
+    }
+
+    /// Starts a media thread that lets arrived packets lie for this long before it reads them, many at once: that
+    /// is cheaper, and times stay true, as the kernel takes them. What is due is sent on time.
+    pub fn start_coalescing(core: Option<usize>, pause: Duration) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let peers = Peers { peers: HashMap::new(), registry: poll.registry().try_clone()?, wake_at: Instant::now() };
+        let peers = Peers { peers: HashMap::new(), registry: poll.registry().try_clone()?, queue: BinaryHeap::new() };
         let (jobs, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("bots-media".to_owned()).spawn(move || {
             if let Some(Err(error)) = core.map(affinity::pin_current_thread) {
                 tracing::warn!(%error, "cannot pin the media thread");
             }
-            run(poll, peers, &inbox);
+            run(poll, peers, &inbox, pause);
         })?;
         Ok(Self { shared: Arc::new(Shared { jobs: Some(jobs), waker, next_peer: AtomicUsize::new(0), thread: Some(thread) }) })
     }
 
-    /// Processor time the media thread has used.
-    pub async fn cpu_time(&self) -> Result<CpuTime, BotError> {
+    /// What all peers have sent and received so far.
+    pub async fn totals(&self) -> Result<Totals, BotError> {
         let (sender, answer) = oneshot::channel();
-        self.post(Box::new(|_, _| {
-            let _ = sender.send(CpuTime::of_this_thread().unwrap_or_default());
+        self.post(Box::new(|peers, _| {
+            let _ = sender.send(peers.totals());
+        }));
+        answer.await.map_err(|_| BotError::Closed)
+    }
+
+    /// The one-way delays that all peers recorded since the last call.
+    pub async fn take_delays(&self) -> Result<Delays, BotError> {
+        let (sender, answer) = oneshot::channel();
+        self.post(Box::new(|peers, _| {
+            let mut all = Delays::new();
+            for Entry { peer, .. } in peers.peers.values_mut() {
+                all.add(peer.session().delays());
+                peer.session().delays().reset();
+            }
+            let _ = sender.send(all);
         }));
         answer.await.map_err(|_| BotError::Closed)
     }
@@ -97,7 +140,8 @@ impl Engine {
         self.post(Box::new(move |peers, now| match peer.register(&peers.registry, Token(id)) {
             Ok(()) => {
                 peer.settle(now);
-                peers.peers.insert(id, peer);
+                peers.peers.insert(id, Entry { peer, queued: None });
+                peers.schedule(id);
             }
             Err(error) => tracing::warn!(%error, "cannot watch a socket"),
         }));
@@ -107,8 +151,8 @@ impl Engine {
     /// Closes a peer's socket and forgets it.
     pub(crate) fn remove(&self, id: PeerId) {
         self.post(Box::new(move |peers, _| {
-            if let Some(mut peer) = peers.peers.remove(&id.0) {
-                peer.deregister(&peers.registry);
+            if let Some(mut entry) = peers.peers.remove(&id.0) {
+                entry.peer.deregister(&peers.registry);
             }
         }));
     }
@@ -121,9 +165,10 @@ impl Engine {
     ) -> Result<R, BotError> {
         let (sender, answer) = oneshot::channel();
         self.post(Box::new(move |peers, now| {
-            if let Some(peer) = peers.peers.get_mut(&id.0) {
+            if let Some(Entry { peer, .. }) = peers.peers.get_mut(&id.0) {
                 let result = job(peer, &peers.registry, now);
                 peer.settle(now);
+                peers.schedule(id.0);
                 // The one who asked may be gone.
                 let _ = sender.send(result);
             }
@@ -150,12 +195,19 @@ impl Drop for Shared {
     }
 }
 
-fn run(mut poll: Poll, mut peers: Peers, inbox: &mpsc::Receiver<Job>) {
+fn run(mut poll: Poll, mut peers: Peers, inbox: &mpsc::Receiver<Job>, pause: Duration) {
     let mut events = Events::with_capacity(EVENTS);
     let mut batch = Batch::new();
+    let mut read_at = Instant::now();
     loop {
-        let patience = peers.wake_at.saturating_duration_since(Instant::now()).min(IDLE);
-        if let Err(error) = poll.poll(&mut events, Some(patience))
+        let now = Instant::now();
+        let due = peers.next_due().unwrap_or(now + IDLE);
+        if now < read_at {
+            std::thread::sleep(due.min(read_at).saturating_duration_since(now));
+            peers.handle_timeouts(Instant::now());
+            continue;
+        }
+        if let Err(error) = poll.poll(&mut events, Some(due.saturating_duration_since(now).min(IDLE)))
             && error.kind() != io::ErrorKind::Interrupted
         {
             tracing::error!(%error, "cannot wait for sockets");
@@ -165,17 +217,19 @@ fn run(mut poll: Poll, mut peers: Peers, inbox: &mpsc::Receiver<Job>) {
         let mut woken = false;
         for event in &events {
             woken |= event.token() == WAKER;
-            if let Some(peer) = peers.peers.get_mut(&event.token().0) {
+            if let Some(Entry { peer, .. }) = peers.peers.get_mut(&event.token().0) {
                 peer.handle_readable(&mut batch, now);
-                peers.wake_at = peers.wake_at.min(peer.wake_at().unwrap_or(peers.wake_at));
+                peers.schedule(event.token().0);
             }
         }
         if woken && !do_jobs(&mut peers, inbox, now) {
             return;
         }
-        if woken || peers.wake_at <= now {
-            peers.handle_timeouts(Instant::now());
+        // With more to read, there is no pause.
+        if events.iter().count() < EVENTS {
+            read_at = now + pause;
         }
+        peers.handle_timeouts(Instant::now());
     }
 }
 
@@ -191,14 +245,46 @@ fn do_jobs(peers: &mut Peers, inbox: &mpsc::Receiver<Job>, now: Instant) -> bool
 }
 
 impl Peers {
+    /// Puts a peer into the queue, unless it stands there early enough.
+    fn schedule(&mut self, id: usize) {
+        let Some(Entry { peer, queued }) = self.peers.get_mut(&id) else { return };
+        if let Some(at) = peer.wake_at()
+            && queued.is_none_or(|queued| at < queued)
+        {
+            *queued = Some(at);
+            self.queue.push(Reverse((at, id)));
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.queue.peek().map(|Reverse((at, _))| *at)
+    }
+
     fn handle_timeouts(&mut self, now: Instant) {
-        let mut next = now + IDLE;
-        for peer in self.peers.values_mut() {
+        let mut handled = Vec::new();
+        while let Some(Reverse((at, id))) = self.queue.peek().copied().filter(|Reverse((at, _))| *at <= now) {
+            self.queue.pop();
+            let Some(Entry { peer, queued }) = self.peers.get_mut(&id).filter(|entry| entry.queued == Some(at)) else { continue };
+            *queued = None;
             if peer.wake_at().is_some_and(|at| at <= now) {
                 peer.handle_timeout(now);
             }
-            next = next.min(peer.wake_at().unwrap_or(next));
+            handled.push(id);
         }
-        self.wake_at = next;
+        // Only now, so that one that is due again at once does not keep the others from being read.
+        handled.into_iter().for_each(|id| self.schedule(id));
+    }
+
+    fn totals(&mut self) -> Totals {
+        let mut all = Totals { cpu: CpuTime::of_this_thread().unwrap_or_default(), ..Totals::default() };
+        for Entry { peer, .. } in self.peers.values_mut() {
+            let (sent, _, skipped) = peer.sent_counts();
+            (all.sent, all.skipped) = (all.sent + sent, all.skipped + skipped);
+            for receiver in peer.session().receivers() {
+                let (received, lost) = receiver.counts();
+                (all.received, all.lost) = (all.received + received, all.lost + lost);
+            }
+        }
+        all
     }
 }

@@ -35,23 +35,51 @@ pub(crate) struct Peer {
 impl Peer {
     /// Prepares a peer towards a transport of the server. It is the controlling side and the DTLS client.
     pub(crate) fn new(config: RtcConfig, protocol: Protocol, created: &TransportCreated) -> Result<Self, BotError> {
+        let first = remotes(protocol, created).first().copied();
+        let first = first.ok_or_else(|| BotError::Media(format!("the server offers no {protocol} candidate")))?;
+        let mut peer = Self::prepare(config, protocol, first)?;
+        peer.reach(created)?;
+        Ok(peer)
+    }
+
+    /// Prepares a peer whose server is not known yet, only an address to which the route is the same.
+    pub(crate) fn prepare(config: RtcConfig, protocol: Protocol, towards: SocketAddr) -> Result<Self, BotError> {
         let now = Instant::now();
-        let remotes = remotes(protocol, created);
-        let first = remotes.first().copied().ok_or_else(|| BotError::Media(format!("the server offers no {protocol} candidate")))?;
-        let link = Link::open(protocol, first).map_err(media)?;
+        let link = Link::open(protocol, towards).map_err(media)?;
         let mut rtc = config.set_rtp_mode(true).build(now);
         rtc.add_local_candidate(Candidate::host(link.local(), protocol).map_err(media)?);
+        rtc.direct_api().set_ice_controlling(true);
+        let session = Session::new(rtc, protocol, now);
+        Ok(Self { session, link, remotes: Vec::new(), token: Token(usize::MAX), tracks: Vec::new(), running: false, loss_percent: 0 })
+    }
+
+    /// Says where the server is and how it is known.
+    pub(crate) fn reach(&mut self, created: &TransportCreated) -> Result<(), BotError> {
+        let protocol = self.link.protocol();
+        let remotes = remotes(protocol, created);
+        let rtc = &mut self.session.rtc;
         for remote in &remotes {
             rtc.add_remote_candidate(Candidate::host(*remote, protocol).map_err(media)?);
         }
         let (hash_func, bytes) = created.dtls_parameters.strongest_fingerprint().map_err(media)?;
         let mut direct = rtc.direct_api();
-        direct.set_ice_controlling(true);
         direct.set_remote_ice_credentials(credentials(&created.ice_parameters));
         direct.set_remote_fingerprint(Fingerprint { hash_func: hash_func.to_owned(), bytes });
         direct.start_dtls(true).map_err(media)?;
-        let session = Session::new(rtc, protocol, now);
-        Ok(Self { session, link, remotes, token: Token(usize::MAX), tracks: Vec::new(), running: false, loss_percent: 0 })
+        self.remotes = remotes;
+        Ok(())
+    }
+
+    /// The address of its socket.
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.link.local()
+    }
+
+    /// Its ufrag and password of ICE, and the fingerprint of its certificate.
+    pub(crate) fn credentials(&mut self) -> (String, String, String) {
+        let direct = self.session.rtc.direct_api();
+        let ice = direct.local_ice_credentials();
+        (ice.ufrag, ice.pass, direct.local_dtls_fingerprint().to_string())
     }
 
     /// What `connectTransport` takes.

@@ -99,6 +99,11 @@ impl Receiver {
         stats
     }
 
+    /// Different packets received, and numbers missing.
+    pub(crate) const fn counts(&self) -> (u64, u64) {
+        (self.sequence.received(), self.sequence.missing())
+    }
+
     /// Counts a packet without opening it.
     pub(crate) fn count(&mut self, packet: &[u8], received_ns: u64) {
         if rtp::sequence(packet).is_some_and(|n| self.sequence.insert(n)) {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod join;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,11 @@ Examples:
   parlor-bots join --url http://203.0.113.9:7400 --secret-file secret.txt --bots 2
       Two listeners on a server in production, with tokens signed by its secret.
   parlor-bots bench
-      Start a server of its own and measure it: packets, processor time, delay, memory.";
+      Start a server of its own and measure it: packets, processor time, delay, memory.
+  parlor-bots bench --only join --peers none
+      Only the join latency, without Janus beside it.
+  parlor-bots soak --seconds 600
+      Ten minutes of people who come, talk, show themselves and go.";
 
 #[derive(Debug, Parser)]
 #[command(name = "parlor-bots", version, about = "Bots that take part in Parlor calls", after_help = EXAMPLES)]
@@ -32,6 +37,8 @@ enum Command {
     Join(join::Arguments),
     /// Measure a server started for the purpose, and print a table
     Bench(bench::Arguments),
+    /// Join and leave a server started for the purpose for a long time, and see that its memory stays flat
+    Soak(soak::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,15 +47,17 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let cores = match &cli.command {
         Command::Bench(arguments) => arguments.cores(),
-        Command::Join(_) => None,
+        Command::Join(_) | Command::Soak(_) => None,
     };
+    let all_cores = affinity::cores();
     // Before any other thread starts, so that all of them stay away from the server's core.
     let pinned = cores.map_or(Ok(()), |cores| affinity::pin_current_thread(cores.bots));
     let result = pinned.map_err(anyhow::Error::from).and_then(|()| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         match cli.command {
             Command::Join(arguments) => runtime.block_on(join::run(arguments)),
-            Command::Bench(arguments) => runtime.block_on(bench::run(arguments, cores)),
+            Command::Bench(arguments) => runtime.block_on(bench::run(arguments, cores, all_cores)),
+            Command::Soak(arguments) => runtime.block_on(soak::run(arguments)),
         }
     });
     match result {

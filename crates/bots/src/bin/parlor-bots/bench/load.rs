@@ -1,56 +1,54 @@
-//! One workload: a room filled with bots, and what it costs the server while nothing changes.
+//! One workload: rooms filled with bots, and what they cost the server while nothing changes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use parlor_bots::Engine;
+use parlor_bots::Totals;
 use parlor_bots::affinity::CpuTime;
-use parlor_bots::{AudioOptions, Bot, BotOptions, Delays, Engine, VideoOptions};
 use serde::Serialize;
 
 use super::limit::Limits;
-use super::server::BenchServer;
+use super::server::Setting;
+use super::sfu::{AUDIO_BYTES, Media, Person, Room, Sfu, VIDEO_BYTES};
 
-/// Audio payload in bytes: about 40 kbit/s.
-const AUDIO_BYTES: usize = 100;
-/// Bitrate of the video.
-const VIDEO_BITRATE: u32 = 1_500_000;
-/// Payload of a video packet, for the limit.
-const VIDEO_BYTES: usize = 1_042;
-/// Bots that join at the same time.
-const JOINING: usize = 4;
-/// How long a room may take to fill.
-const FILL: Duration = Duration::from_secs(60);
 /// Rest between filling and measuring.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Streams of each bot that are decrypted in an audio room; the others are counted by their clear headers.
 const OPEN_STREAMS: usize = 2;
+/// With more bots than this, decrypting is left to a few.
+const ALL_TIMED: usize = 100;
+/// And this many of each room do it.
+const FEW_TIMED: usize = 1;
 
-/// What is sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Media {
-    /// Everybody talks.
-    Audio,
-    /// One shows a picture.
-    Video,
-}
-
-/// A room.
-#[derive(Clone, Copy, Debug)]
+/// What is measured.
+#[derive(Clone, Debug)]
 pub struct Load {
+    /// What the table calls it.
+    pub name: String,
     /// What is sent.
     pub media: Media,
-    /// By how many.
-    pub senders: usize,
-    /// Received by how many.
-    pub receivers: usize,
+    /// In how many rooms.
+    pub rooms: usize,
+    /// Each with how many people.
+    pub people: usize,
+    /// Settings of the server that it is about.
+    pub settings: Vec<Setting>,
+    /// A server that does not know them is measured without: it does by itself what they ask for.
+    pub or_without: bool,
+    /// Measured with Janus too.
+    pub peers: bool,
+    /// The server may use every core.
+    pub every_core: bool,
 }
 
 /// What came out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
     /// The workload.
     pub name: String,
-    /// People in the room.
+    /// The server.
+    pub sfu: String,
+    /// People in all rooms.
     pub participants: usize,
     /// Packets the bots sent, per second.
     pub packets_in: f64,
@@ -83,146 +81,160 @@ pub struct Row {
     pub limits: Limits,
 }
 
+impl Row {
+    /// Server processor time per forwarded packet.
+    pub fn total_us(&self) -> f64 {
+        self.user_us + self.system_us
+    }
+
+    /// Server processor time for everything that came of one packet in. When the server is saturated, only what it did
+    /// forward counts.
+    pub fn us_per_packet_in(&self) -> f64 {
+        let handled = self.packets_in * (self.kept_up_percent / 100.0).min(1.0);
+        self.server_cpu_percent / 100.0 * 1e6 / handled.max(1.0)
+    }
+
+    /// Share of what was sent that did not arrive within the window, or was lost, in percent.
+    pub fn missing_percent(&self) -> f64 {
+        self.lost_percent.max(100.0 - self.kept_up_percent)
+    }
+}
+
 /// Counters at one moment.
-struct Reading {
+#[derive(Clone, Copy)]
+pub struct Reading {
     server: CpuTime,
-    bots: CpuTime,
-    sent: u64,
-    received: u64,
-    lost: u64,
-    skipped: u64,
+    bots: Totals,
+    at: Instant,
+}
+
+impl Reading {
+    /// Reads the server's and the bots'.
+    pub async fn take(sfu: &Sfu, engine: &Engine) -> anyhow::Result<Self> {
+        Ok(Self { server: sfu.process().cpu_time()?, bots: engine.totals().await?, at: Instant::now() })
+    }
+
+    /// What happened since. `copies` is how many come of one packet sent.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn row(self, before: Self, copies: f64) -> Row {
+        let seconds = self.at.duration_since(before.at).as_secs_f64();
+        let sent = (self.bots.sent - before.bots.sent) as f64;
+        let received = (self.bots.received - before.bots.received) as f64;
+        let lost = self.bots.lost.saturating_sub(before.bots.lost) as f64;
+        let cpu = self.server.since(before.server);
+        Row {
+            packets_in: sent / seconds,
+            packets_out: received / seconds,
+            kept_up_percent: 100.0 * received / (sent * copies).max(1.0),
+            lost_percent: 100.0 * lost / (received + lost).max(1.0),
+            user_us: cpu.user.as_secs_f64() * 1e6 / received.max(1.0),
+            system_us: cpu.system.as_secs_f64() * 1e6 / received.max(1.0),
+            server_cpu_percent: 100.0 * cpu.total().as_secs_f64() / seconds,
+            bots_cpu_percent: 100.0 * self.bots.cpu.since(before.bots.cpu).total().as_secs_f64() / seconds,
+            skipped_frames: self.bots.skipped - before.bots.skipped,
+            ..Row::default()
+        }
+    }
 }
 
 impl Load {
-    /// What the table calls it.
-    pub fn name(&self) -> String {
-        match self.media {
-            Media::Audio => format!("audio {} talkers", self.senders),
-            Media::Video => format!("video 1 to {}", self.receivers),
-        }
-    }
-
     /// Payload of a packet.
     pub const fn packet_bytes(&self) -> usize {
         match self.media {
-            Media::Audio => AUDIO_BYTES,
+            Media::Audio { .. } => AUDIO_BYTES,
             Media::Video => VIDEO_BYTES,
         }
     }
 
-    /// To how many each packet goes.
-    pub const fn destinations(&self) -> usize {
-        match self.media {
-            Media::Audio => self.receivers - 1,
-            Media::Video => self.receivers,
-        }
+    /// One of its rooms.
+    pub const fn room(&self, number: usize) -> Room {
+        let everybody = self.rooms * self.people <= ALL_TIMED;
+        let opened = match self.media {
+            Media::Audio { .. } => OPEN_STREAMS,
+            Media::Video => usize::MAX,
+        };
+        Room { number, media: self.media, people: self.people, timed: if everybody { self.people } else { FEW_TIMED }, opened }
     }
 
-    const fn people(&self) -> usize {
-        match self.media {
-            Media::Audio => self.senders,
-            Media::Video => 1 + self.receivers,
-        }
+    /// How many packets come of one that is sent.
+    #[expect(clippy::cast_precision_loss, reason = "counts of people")]
+    pub fn copies(&self) -> f64 {
+        let room = self.room(0);
+        room.streams() as f64 / room.senders().max(1) as f64
     }
 
-    /// Fills the room and measures it.
-    pub async fn measure(&self, server: &BenchServer, engine: &Engine, window: Duration, limits: Limits) -> anyhow::Result<Row> {
-        let empty = server.memory()?;
-        let bots = self.fill(server, engine).await?;
+    /// Fills the rooms and measures them.
+    pub async fn measure(&self, sfu: &Sfu, engine: &Engine, window: Duration, limits: Limits) -> anyhow::Result<Row> {
+        let empty = sfu.process().memory()?;
+        let mut people: Vec<Person> = Vec::new();
+        for number in 0..self.rooms {
+            people.extend(sfu.fill(engine, self.room(number)).await?);
+        }
         tokio::time::sleep(SETTLE.min(window)).await;
-        delays(&bots).await?;
-        let before = Reading::take(server, engine, &bots).await?;
-        let begin = std::time::Instant::now();
+        engine.take_delays().await?;
+        let before = Reading::take(sfu, engine).await?;
         tokio::time::sleep(window).await;
-        let after = Reading::take(server, engine, &bots).await?;
-        let seconds = begin.elapsed().as_secs_f64();
-        let delays = delays(&bots).await?;
-        let memory = server.memory()?.saturating_sub(empty);
-        let streams = self.destinations() * self.senders;
-        let opened = if self.media == Media::Audio { streams.min(OPEN_STREAMS * self.people()) } else { streams };
-        drop(bots);
+        let after = Reading::take(sfu, engine).await?;
+        let delays = engine.take_delays().await?;
+        let memory = sfu.process().memory()?.saturating_sub(empty);
+        let (streams, participants) = (self.rooms * self.room(0).streams(), people.len());
+        drop(people);
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let row = {
-            let received = (after.received - before.received) as f64;
-            let lost = after.lost.saturating_sub(before.lost) as f64;
-            let cpu = after.server.since(before.server);
-            let due = (after.sent - before.sent) as f64 * self.destinations() as f64;
-            Row {
-                name: self.name(),
-                participants: self.people(),
-                packets_in: (after.sent - before.sent) as f64 / seconds,
-                packets_out: received / seconds,
-                kept_up_percent: 100.0 * received / due.max(1.0),
-                lost_percent: 100.0 * lost / (received + lost).max(1.0),
-                user_us: cpu.user.as_secs_f64() * 1e6 / received.max(1.0),
-                system_us: cpu.system.as_secs_f64() * 1e6 / received.max(1.0),
-                server_cpu_percent: 100.0 * cpu.total().as_secs_f64() / seconds,
-                delay_p50_ms: delays.quantile(0.5).as_secs_f64() * 1e3,
-                delay_p99_ms: delays.quantile(0.99).as_secs_f64() * 1e3,
-                memory_kib: memory as f64 / 1024.0 / self.people() as f64,
-                bots_cpu_percent: 100.0 * after.bots.since(before.bots).total().as_secs_f64() / seconds,
-                skipped_frames: after.skipped - before.skipped,
-                opened_streams: format!("{opened}/{streams}"),
-                limits,
-            }
-        };
-        Ok(row)
+        let memory_kib = memory as f64 / 1024.0 / participants.max(1) as f64;
+        Ok(Row {
+            name: self.name.clone(),
+            participants,
+            delay_p50_ms: delays.quantile(0.5).as_secs_f64() * 1e3,
+            delay_p99_ms: delays.quantile(0.99).as_secs_f64() * 1e3,
+            memory_kib,
+            opened_streams: format!("{}/{streams}", streams.min(self.opened())),
+            limits,
+            ..after.row(before, self.copies())
+        })
     }
 
-    async fn fill(&self, server: &BenchServer, engine: &Engine) -> anyhow::Result<Vec<Bot>> {
-        let open_streams = if self.media == Media::Audio { OPEN_STREAMS } else { usize::MAX };
-        let join = |number: usize| async move {
-            let options = BotOptions { open_streams, ..BotOptions::new(server.url(), "bench", &format!("bot-{number}")) };
-            let bot = Bot::join(engine, options).await?;
-            bot.connected(FILL).await?;
-            match self.media {
-                Media::Audio => drop(bot.produce_audio(AudioOptions { bytes: AUDIO_BYTES, ..AudioOptions::default() }).await?),
-                Media::Video if number == 0 => {
-                    let options = VideoOptions { bitrates: vec![VIDEO_BITRATE], ..VideoOptions::default() };
-                    bot.produce_video(options).await?;
-                }
-                Media::Video => {}
-            }
-            Ok::<Bot, parlor_bots::BotError>(bot)
-        };
-        // The first alone: it is the one who shows.
-        let first = join(0).await?;
-        let others = stream::iter(1..self.people()).map(join).buffer_unordered(JOINING);
-        let mut bots: Vec<Bot> = others.try_collect().await?;
-        for bot in &bots {
-            let expected = if self.media == Media::Audio { self.people() - 1 } else { 1 };
-            let complete = |stats: &parlor_bots::BotStats| {
-                let running = |stream: &parlor_bots::StreamStats| stream.first_decodable_ns.is_some();
-                stats.streams.iter().filter(|(_, stream)| running(stream)).count() == expected
-            };
-            bot.received(FILL, "media of everybody", complete).await?;
-        }
-        bots.push(first);
-        Ok(bots)
+    fn opened(&self) -> usize {
+        let room = self.room(0);
+        room.opened.saturating_mul(room.timed).saturating_mul(self.rooms)
     }
 }
 
-impl Reading {
-    async fn take(server: &BenchServer, engine: &Engine, bots: &[Bot]) -> anyhow::Result<Self> {
-        // The server first, and then the bots one by one: what this shifts is a few packets of each stream.
-        let (server, media) = (server.cpu_time()?, engine.cpu_time().await?);
-        let mut reading = Self { server, bots: media, sent: 0, received: 0, lost: 0, skipped: 0 };
-        for bot in bots {
-            let stats = bot.stats().await?;
-            reading.sent += stats.sent;
-            reading.skipped += stats.skipped;
-            reading.received += stats.streams.iter().map(|(_, s)| s.packets).sum::<u64>();
-            reading.lost += stats.streams.iter().map(|(_, s)| s.lost).sum::<u64>();
-        }
-        Ok(reading)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The delays since the last call, of all bots.
-async fn delays(bots: &[Bot]) -> anyhow::Result<Delays> {
-    let mut all = Delays::new();
-    for bot in bots {
-        all.add(&bot.take_delays().await?);
+    fn audio(people: usize, loud: usize, rooms: usize) -> Load {
+        let media = Media::Audio { loud };
+        Load { name: "x".into(), media, rooms, people, settings: Vec::new(), or_without: false, peers: false, every_core: false }
     }
-    Ok(all)
+
+    #[test]
+    fn a_packet_goes_to_everybody_else() {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(near(audio(8, 8, 1).copies(), 7.0));
+        assert!(near(audio(100, 5, 1).copies(), 4.95), "only those of the loud are forwarded");
+        let video = Load { media: Media::Video, people: 11, ..audio(0, 0, 1) };
+        assert!(near(video.copies(), 10.0));
+    }
+
+    #[test]
+    fn what_a_packet_in_costs_counts_only_what_was_forwarded() {
+        let row = Row { packets_in: 1000.0, kept_up_percent: 50.0, server_cpu_percent: 100.0, ..Row::default() };
+        assert!((row.us_per_packet_in() - 2000.0).abs() < 1e-6);
+        assert!((row.missing_percent() - 50.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_row_is_the_difference_of_two_readings() {
+        let begin = Instant::now();
+        let bots = |sent, received, lost| Totals { sent, received, lost, ..Totals::default() };
+        let cpu = |ms| CpuTime { user: Duration::from_millis(ms), system: Duration::from_millis(ms) };
+        let before = Reading { server: cpu(100), bots: bots(10, 70, 5), at: begin };
+        let after = Reading { server: cpu(200), bots: bots(110, 763, 12), at: begin + Duration::from_secs(2) };
+        let row = after.row(before, 7.0);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+        assert!(near(row.packets_in, 50.0) && near(row.packets_out, 346.5));
+        assert!(near(row.kept_up_percent, 99.0) && near(row.lost_percent, 1.0));
+        assert!(near(row.server_cpu_percent, 10.0) && near(row.total_us(), 0.2e6 / 693.0));
+    }
 }

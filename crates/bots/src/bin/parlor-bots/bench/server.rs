@@ -1,71 +1,73 @@
-//! A server process for one measurement: fresh, on its own core, on free ports.
+//! The Parlor server for one measurement: fresh, on free ports, with the settings of the workload.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, bail};
-use parlor_bots::affinity::{self, CpuTime};
 
-/// How long the server may take to start.
-const START: Duration = Duration::from_secs(10);
+use super::process::Process;
+
 /// Far above any room measured: the tiers' limits are not what is measured.
 const PARTICIPANTS: &str = "1000";
 
+/// A setting of the server that a workload is about: its name in the configuration file, and its value.
+pub type Setting = (&'static str, &'static str);
+
+/// What came of starting a server.
+pub enum Started {
+    /// It runs.
+    Up(BenchServer),
+    /// It does not know this setting: it is older than the workload.
+    Unknown(&'static str),
+}
+
 /// A running server; it is stopped when dropped.
 pub struct BenchServer {
-    child: Child,
+    /// Its process.
+    pub process: Process,
     url: String,
-    log: PathBuf,
 }
 
 impl BenchServer {
     /// Starts the server and waits until it answers.
-    pub async fn start(binary: &Path, core: Option<usize>) -> anyhow::Result<Self> {
+    pub async fn start(binary: &Path, cores: &[usize], settings: &[Setting]) -> anyhow::Result<Started> {
         if !binary.is_file() {
             bail!("there is no server at {}; build it (cargo build --release) or name it with --server", binary.display());
         }
-        let binary = std::fs::canonicalize(binary)?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let log = std::env::temp_dir().join(format!("parlor-bench-{}-{port}.log", std::process::id()));
-        let output = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(std::fs::canonicalize(binary)?);
         // Nobody's configuration but ours: results are to be comparable.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PARLOR_")) {
             command.env_remove(name);
         }
         command
-            .current_dir(std::env::temp_dir())
-            .args(["serve", "--dev", "--media-port", "0", "--media-workers", "1", "--listen-ip", "127.0.0.1", "--log-level", "warn"])
-            .arg("--http-listen")
-            .arg(format!("127.0.0.1:{port}"))
+            .args(["serve", "--dev", "--media-port", "0", "--listen-ip", "127.0.0.1", "--log-level", "warn"])
+            .args(["--http-listen", &format!("127.0.0.1:{port}")])
+            .env("PARLOR_MEDIA__WORKERS", "1")
             .env("PARLOR_LIMITS__PARTICIPANTS_FREE", PARTICIPANTS)
-            .env("PARLOR_LIMITS__PARTICIPANTS_PRO", PARTICIPANTS)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        // A process inherits the core of the thread that starts it.
-        let spawn = move || {
-            core.map(affinity::pin_current_thread).transpose()?;
-            command.spawn()
-        };
-        let child = std::thread::spawn(spawn).join().map_err(|_| anyhow::anyhow!("starting the server panicked"))??;
-        let server = Self { child, url: format!("http://127.0.0.1:{port}"), log };
-        server.wait_until_up().await?;
-        Ok(server)
+            .env("PARLOR_LIMITS__PARTICIPANTS_PRO", PARTICIPANTS);
+        for (name, value) in settings {
+            command.env(variable(name), value);
+        }
+        let mut server = Self { process: Process::start(command, "parlor", cores)?, url: format!("http://127.0.0.1:{port}") };
+        let health = format!("{}/healthz", server.url);
+        let is_up = async || reqwest::get(&health).await.is_ok_and(|answer| answer.status().is_success());
+        match server.process.wait_until_up(is_up).await {
+            Ok(()) => Ok(Started::Up(server)),
+            Err(error) => match refused(&server.process.output(), settings) {
+                Some(name) => Ok(Started::Unknown(name)),
+                None => Err(error.context("the server cannot be measured")),
+            },
+        }
     }
 
-    async fn wait_until_up(&self) -> anyhow::Result<()> {
-        let begin = Instant::now();
-        let health = format!("{}/healthz", self.url);
-        while begin.elapsed() < START {
-            if reqwest::get(&health).await.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    /// As [`BenchServer::start`], for settings every server knows.
+    pub async fn start_plain(binary: &Path, cores: &[usize]) -> anyhow::Result<Self> {
+        match Self::start(binary, cores, &[]).await? {
+            Started::Up(server) => Ok(server),
+            Started::Unknown(name) => bail!("the server does not know {name}"),
         }
-        bail!("the server did not come up; it said:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default())
     }
 
     /// Where it serves.
@@ -74,34 +76,39 @@ impl BenchServer {
     }
 
     /// Its counters, for whoever looks for the reason of a failure.
-    pub async fn counters(&self) -> String {
-        let counters = async { reqwest::get(format!("{}/api/dev/stats", self.url)).await?.text().await };
-        counters.await.unwrap_or_else(|error| error.to_string())
-    }
-
-    /// What it wrote.
-    pub fn log(&self) -> &Path {
-        &self.log
-    }
-
-    /// Processor time it has used.
-    pub fn cpu_time(&self) -> anyhow::Result<CpuTime> {
-        Ok(CpuTime::of_process(self.child.id())?)
-    }
-
-    /// Its resident memory in bytes.
-    pub fn memory(&self) -> anyhow::Result<u64> {
-        Ok(affinity::resident_bytes(self.child.id())?)
+    pub async fn counters(&self) -> anyhow::Result<String> {
+        let answer = reqwest::get(format!("{}/api/dev/stats", self.url)).await.context("no counters")?;
+        Ok(answer.text().await?)
     }
 }
 
-impl Drop for BenchServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        // A log with something in it is kept for whoever looks for the reason.
-        if std::fs::metadata(&self.log).is_ok_and(|m| m.len() == 0) {
-            let _ = std::fs::remove_file(&self.log);
-        }
+/// `media.workers` is `PARLOR_MEDIA__WORKERS`.
+fn variable(setting: &str) -> String {
+    format!("PARLOR_{}", setting.replace('.', "__").to_uppercase())
+}
+
+/// Which setting the server complained of.
+fn refused(output: &str, settings: &[Setting]) -> Option<&'static str> {
+    settings.iter().map(|(name, _)| *name).find(|name| output.contains(&format!("there is no key \"{name}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_has_a_variable() {
+        assert_eq!(variable("media.flush_interval_us"), "PARLOR_MEDIA__FLUSH_INTERVAL_US");
+    }
+
+    #[test]
+    fn an_unknown_setting_is_found_in_what_the_server_says() {
+        let settings = [("media.workers", "2"), ("media.flush_interval_us", "2000")];
+        assert_eq!(
+            refused(r#"parlor: the environment variable PARLOR_X: there is no key "media.flush_interval_us"."#, &settings),
+            Some("media.flush_interval_us")
+        );
+        assert_eq!(refused(r#"parlor: media.flush_interval_us is too long"#, &settings), None);
+        assert_eq!(refused(r#"there is no key "media.workers"#, &[]), None);
     }
 }
