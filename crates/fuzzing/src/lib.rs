@@ -10,6 +10,8 @@ mod client;
 mod common;
 pub mod datagrams;
 pub mod media;
+pub mod operations;
+pub mod readers;
 pub mod rooms;
 pub mod socketio;
 mod stun;

@@ -34,7 +34,7 @@ const STREAMS: [(usize, u32, u8, bool); 6] = [
     (1, 2000, client::VP8.0, false),
     (1, 2001, client::VP8.0, false),
     (1, 2002, client::VP8.0, false),
-    (2, 3000, client::VP9.0, true),
+    (2, 3000, client::VP9.0, false),
     (3, 4000, client::H264.0, true),
 ];
 const PRODUCERS: usize = 4;
@@ -66,7 +66,7 @@ struct World {
     receiver: Client,
     /// The next sequence number and timestamp of each stream.
     positions: [(u64, u32); STREAMS.len()],
-    /// Payloads of Opus, VP9 and H264 that were sent.
+    /// Payloads of Opus and H264 that were sent: the others have counters, which are written anew.
     sent: Vec<Vec<u8>>,
     /// The SSRCs of consumers whose payloads are passed on unchanged.
     unchanged: Vec<u32>,
@@ -152,7 +152,7 @@ impl World {
         });
         let encoding = rtp.and_then(|rtp| rtp.encodings.first()).expect("the consumer was made");
         let ssrc = encoding.ssrc.expect("a consumer has an SSRC");
-        if n != 1 {
+        if n == 0 || n == 3 {
             self.unchanged.push(ssrc);
         }
         if n == 0 {
@@ -293,7 +293,8 @@ impl World {
 
     fn check_received(&self) {
         let unchanged = self.receiver.received.iter().filter(|packet| self.unchanged.contains(&*packet.header.ssrc));
-        for packet in unchanged {
+        // An empty one stands for a number that is missing on purpose.
+        for packet in unchanged.filter(|packet| !packet.payload.is_empty()) {
             assert!(self.sent.iter().any(|sent| *sent == *packet.payload), "a payload arrived that nobody sent");
         }
         for number in self.heard() {

@@ -8,6 +8,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 
+use parlor_fuzzing::readers;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -87,4 +88,25 @@ fn arbitrary_datagrams_never_harm_the_media_plane() {
 #[test]
 fn arbitrary_media_of_a_client_with_keys_never_harms_a_call() {
     smoke("media", parlor_fuzzing::media::run, 120);
+}
+
+#[test]
+fn whole_sequences_of_operations_on_two_threads_seal_no_number_twice() {
+    smoke("operations", parlor_fuzzing::operations::run, 60);
+}
+
+#[test]
+fn what_is_read_of_a_packet_and_written_again_reads_the_same() {
+    smoke("rtp", readers::rtp, 10_000);
+    smoke("rtcp", readers::rtcp, 10_000);
+    smoke("red", readers::red, 4_000);
+    smoke("stun", readers::stun, 500);
+    smoke("framing", readers::framing, 2_000);
+}
+
+#[test]
+fn streams_keep_their_promises_whatever_their_packets_say() {
+    smoke("rtx", readers::rtx, 1_500);
+    smoke("descriptor", readers::descriptor, 1_500);
+    smoke("stream", readers::stream, 2_000);
 }

@@ -1,0 +1,4 @@
+//! Arbitrary STUN.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| parlor_fuzzing::readers::stun(data));
