@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Everything here is thin: it calls cargo, npm and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench fuzz fmt check clean
+.PHONY: help run test bench soak quality fuzz fmt check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,8 +14,14 @@ test: ## Set up what is missing, and run every test (scripts/test.sh NAME... run
 check: ## The quick part of the tests: format, lints, types, unit tests; no browsers
 	@scripts/test.sh licences format web lint unit
 
-bench: ## Measure the release server under load, and print a table
+bench: ## Measure the release server under load, beside Janus, and print a table (ARGS="--help" for more)
 	@scripts/bench.sh $(ARGS)
+
+soak: ## Let people come and go for SOAK_SECONDS (default 600), and see that the server's memory stays flat
+	@scripts/soak.sh $(ARGS)
+
+quality: ## Measure what people hear and see over bad links, in real browsers (ARGS= names single parts)
+	@scripts/quality.sh $(ARGS)
 
 fuzz: ## Fuzz every target for FUZZ_SECONDS (default 3600) each; needs a nightly toolchain and cargo-fuzz
 	@scripts/fuzz.sh

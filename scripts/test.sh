@@ -45,11 +45,12 @@ part_doc() { cargo test --workspace --doc --locked; }
 part_bench() {
     build_server
     PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh --short
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" "$TARGET_DIR/debug/parlor-bots" soak --seconds 20
 }
 
 part_e2e() {
     need_packages chromium:chromium firefox-esr:firefox-esr espeak-ng:espeak-ng sox:sox \
-        ip:iproute2 nft:nftables pulseaudio:pulseaudio
+        ip:iproute2 nft:nftables pulseaudio:pulseaudio python3:python3 sysctl:procps
     build_server
     npm --prefix web run --silent test -w @parlor/e2e
 }

@@ -1,4 +1,4 @@
-// Checks and compiles the tests, and bundles the two scripts that are put into pages.
+// Checks and compiles the tests, and bundles the scripts that are put into pages.
 
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -15,6 +15,7 @@ execFileSync(process.execPath, [tsc, '-p', here], { stdio: 'inherit' });
 for (const [entry, name] of [
   ['bare', 'ParlorBare'],
   ['probe', 'ParlorProbe'],
+  ['quality', 'ParlorQuality'],
 ]) {
   await build({
     root: here,

@@ -12,8 +12,8 @@ import { until } from './until.js';
 const SCRIPT = readFileSync(join(PAGE_SCRIPTS, 'bare.iife.js'), 'utf8');
 
 /** An empty page of the server's own origin, with the bare client in it. */
-export async function barePage(browser: Browser, url: string): Promise<Person> {
-  const person = await newPerson(browser);
+export async function barePage(browser: Browser, url: string, options?: Parameters<typeof newPerson>[1]): Promise<Person> {
+  const person = await newPerson(browser, options);
   await person.page.goto(`${url}/healthz`);
   await person.page.evaluate(SCRIPT);
   return person;

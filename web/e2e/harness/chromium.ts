@@ -4,7 +4,6 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { ARTEFACTS, PAGE_SCRIPTS, temporaryDirectory } from './paths.js';
-import type { NetworkNamespace } from './netns.js';
 import { speech } from './speech.js';
 
 const EXECUTABLE = '/usr/bin/chromium';
@@ -28,14 +27,19 @@ const FLAGS = [
 /** What a Chromium is started with. */
 export interface ChromiumOptions {
   /** Where its network is; that of this machine unless given. */
-  namespace?: NetworkNamespace;
+  namespace?: { command(...program: string[]): string[] };
   /** A plain-HTTP origin that is to count as secure, so that the page gets a microphone. */
   secureOrigin?: string;
+  /** What the fake microphone hears: a WAV file, again and again. */
+  sound?: string;
+  /** What the fake camera sees: a Y4M file, again and again. */
+  picture?: string;
 }
 
 /** Starts one. It ends with `close()`, or with this process. */
-export async function startChromium({ namespace, secureOrigin }: ChromiumOptions = {}): Promise<Browser> {
-  const args = [...FLAGS, `--use-file-for-fake-audio-capture=${speech()}`];
+export async function startChromium({ namespace, secureOrigin, sound = speech(), picture }: ChromiumOptions = {}): Promise<Browser> {
+  const args = [...FLAGS, `--use-file-for-fake-audio-capture=${sound}`];
+  if (picture !== undefined) args.push(`--use-file-for-fake-video-capture=${picture}`);
   // Chromium's own sandbox does not run as root.
   if (process.getuid?.() === 0) args.push('--no-sandbox');
   if (secureOrigin !== undefined) args.push(`--unsafely-treat-insecure-origin-as-secure=${secureOrigin}`);
@@ -65,7 +69,7 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(ARTEFACTS, `${name}.png`), fullPage: true });
 }
 
-function wrapper(namespace: NetworkNamespace): string {
+function wrapper(namespace: { command(...program: string[]): string[] }): string {
   const path = join(temporaryDirectory(), 'chromium');
   writeFileSync(path, `#!/bin/sh\nexec ${namespace.command(EXECUTABLE).join(' ')} "$@"\n`);
   chmodSync(path, 0o755);

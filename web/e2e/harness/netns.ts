@@ -8,7 +8,8 @@ export class NetworkNamespace {
   readonly hostAddress: string;
   /** The namespace's address on the cable. */
   readonly address: string;
-  private readonly name: string;
+  /** What `ip netns` knows it by. */
+  readonly name: string;
   private readonly onExit = (): void => this.remove();
 
   private constructor(index: number) {
@@ -83,18 +84,19 @@ export class NetworkNamespace {
     this.run('nft', `add rule inet bad ${hook} ${rule}`);
   }
 
-  private run(program: string, ...args: string[]): string {
+  /** Runs a program inside to its end, and answers what it said. */
+  run(program: string, ...args: string[]): string {
     return run('ip', 'netns', 'exec', this.name, program, ...args);
   }
 }
 
 /** Namespaces need root; where the tests run as somebody else, sudo is asked. */
-const AS_ROOT = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+export const AS_ROOT = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
 
 /** What a run that was killed could not remove itself. Those of living processes are theirs. */
 function removeLeftovers(): void {
   for (const line of run('ip', 'netns', 'list').split('\n')) {
-    const found = /^(parlor-e2e-(\d+)-\d+)/.exec(line);
+    const found = /^(parlor-e2e-(\d+)[-\d]+)/.exec(line);
     if (found?.[1] !== undefined && !isAlive(Number(found[2]))) run('ip', 'netns', 'delete', found[1]);
   }
 }
@@ -108,7 +110,8 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function run(program: string, ...args: string[]): string {
+/** Runs a program as root to its end, and answers what it said. */
+export function run(program: string, ...args: string[]): string {
   const [first = program, ...rest] = [...AS_ROOT, program, ...args];
   const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
   return execFileSync(first, rest, { encoding: 'utf8', env });

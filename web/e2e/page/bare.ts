@@ -63,6 +63,8 @@ export interface ProduceOptions {
   codec?: string;
   /** Three sizes at once. */
   simulcast?: boolean;
+  /** The temporal layers of each of them; one unless given. */
+  scalabilityMode?: 'L1T1' | 'L1T3';
   width?: number;
   height?: number;
 }
@@ -166,7 +168,12 @@ export class BareClient {
       track,
       appData: { source: options.source },
       ...(codec === undefined ? {} : { codec }),
-      ...(options.simulcast === true ? { encodings: THREE_SIZES, codecOptions: { videoGoogleStartBitrate: 1500 } } : {}),
+      ...(options.simulcast === true
+        ? {
+            encodings: THREE_SIZES.map((size) => ({ ...size, scalabilityMode: options.scalabilityMode ?? 'L1T1' })),
+            codecOptions: { videoGoogleStartBitrate: 1500 },
+          }
+        : {}),
       ...(track.kind === 'audio' ? { codecOptions: { opusFec: true, opusDtx: true, opusStereo: false } } : {}),
     });
     this.producers.set(producer.id, producer);
@@ -239,9 +246,9 @@ export class BareClient {
 }
 
 const THREE_SIZES = [
-  { rid: 'r0', scaleResolutionDownBy: 4, maxBitrate: 150_000, scalabilityMode: 'L1T1' },
-  { rid: 'r1', scaleResolutionDownBy: 2, maxBitrate: 500_000, scalabilityMode: 'L1T1' },
-  { rid: 'r2', scaleResolutionDownBy: 1, maxBitrate: 1_500_000, scalabilityMode: 'L1T1' },
+  { rid: 'r0', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: 'r1', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: 'r2', scaleResolutionDownBy: 1, maxBitrate: 1_500_000 },
 ];
 
 async function capture({ source, width = 640, height = 360 }: ProduceOptions): Promise<MediaStreamTrack> {
