@@ -130,9 +130,17 @@ impl Settings {
     }
 }
 
+/// What libraries may say, whatever the level of the log.
+///
+/// At `trace` the WebSocket library prints every message, and with it tokens and passwords. Those of STUN and DTLS warn of
+/// what is in a packet, the first of a stranger's and hundreds of times for one: the log would be theirs to fill.
+const LIBRARIES: [(&str, &str); 3] = [("tungstenite", "debug"), ("is::stun", "error"), ("dimpl", "error")];
+
 fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
-    // At `trace` the WebSocket library prints every message, and with it tokens and passwords.
-    let filter = EnvFilter::try_new(&config.log.level)?.add_directive("tungstenite=debug".parse()?);
+    let mut filter = EnvFilter::try_new(&config.log.level)?;
+    for (library, level) in LIBRARIES {
+        filter = filter.add_directive(format!("{library}={level}").parse()?);
+    }
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -78,6 +78,8 @@ async fn worker_stats(worker: &WorkerHandle) -> Value {
                 "unknownStream": sfu.drops.unknown_stream,
                 "overBitrate": sfu.drops.over_bitrate,
                 "tooManyAddresses": sfu.drops.too_many_addresses,
+                "takenAddress": sfu.drops.taken_address,
+                "replayed": sfu.drops.replayed,
                 "send": sfu.drops.send,
                 "pipe": sfu.drops.pipe,
             },

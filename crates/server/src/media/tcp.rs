@@ -22,6 +22,11 @@ const FIRST_STUN: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
 /// Read from one connection in a row, so that a fast sender does not keep the others waiting.
 const READ_CHUNKS: usize = 4;
+/// Connections accepted in a row: who opens more and more of them keeps nobody waiting.
+const ACCEPTS: usize = 32;
+/// What a connection may send before its first valid STUN request is answered: a hundred requests. A stranger's
+/// connection carries no flood for longer than that.
+const MAX_UNCONFIRMED: usize = 16 * 1024;
 
 /// The TCP connections of one worker.
 #[derive(Debug, Default)]
@@ -42,6 +47,8 @@ struct Connection {
     unsent: Vec<u8>,
     /// The media plane has answered it, so its STUN was valid.
     confirmed: bool,
+    /// Bytes that came before that.
+    strange: usize,
     heard: Instant,
 }
 
@@ -62,34 +69,38 @@ impl Connections {
         self.by_token.len()
     }
 
-    /// Accepts what waits at a listener; `first` is where tokens of connections begin.
-    pub fn accept(&mut self, listener: &TcpListener, local: SocketAddr, registry: &Registry, first: usize, now: Instant) {
-        loop {
+    /// Accepts what waits at a listener, a bounded number; answers whether more may be waiting. `first` is where
+    /// tokens of connections begin.
+    pub fn accept(&mut self, listener: &TcpListener, local: SocketAddr, registry: &Registry, first: Token, now: Instant) -> bool {
+        for _ in 0..ACCEPTS {
             match listener.accept() {
                 Ok((stream, remote)) => self.add(stream, local, remote, registry, first, now),
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                // The next one may be in order.
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot accept a media connection");
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
-    fn add(&mut self, mut stream: TcpStream, local: SocketAddr, remote: SocketAddr, registry: &Registry, first: usize, now: Instant) {
+    fn add(&mut self, mut stream: TcpStream, local: SocketAddr, remote: SocketAddr, registry: &Registry, first: Token, now: Instant) {
         let of_ip = |ip: IpAddr| self.by_remote.keys().filter(|r| r.ip() == ip).count();
         if self.by_token.len() >= MAX_CONNECTIONS || self.by_remote.contains_key(&remote) || of_ip(remote.ip()) >= MAX_PER_IP {
             return;
         }
         // Small packets must not wait for each other.
         let _ = stream.set_nodelay(true);
-        let token = Token(first + self.next);
+        let token = Token(first.0 + self.next);
         self.next += 1;
         if registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).is_err() {
             return;
         }
-        let connection = Connection { stream, local, remote, unread: Vec::new(), unsent: Vec::new(), confirmed: false, heard: now };
+        let connection =
+            Connection { stream, local, remote, unread: Vec::new(), unsent: Vec::new(), confirmed: false, strange: 0, heard: now };
         self.by_token.insert(token, connection);
         self.by_remote.insert(remote, token);
     }
@@ -158,6 +169,11 @@ impl Connection {
                     // the media plane knows count as life.
                     if self.confirmed {
                         self.heard = now;
+                    } else {
+                        self.strange += count;
+                        if self.strange > MAX_UNCONFIRMED {
+                            return Progress::Over;
+                        }
                     }
                     self.unread.extend_from_slice(chunk.get(..count).unwrap_or_default());
                     return Progress::More;
@@ -186,5 +202,25 @@ impl Connection {
         };
         self.unsent.drain(..written);
         alive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_is_let_in_by_turns() {
+        let poll = mio::Poll::new().expect("polls");
+        let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address")).expect("binds");
+        let address = listener.local_addr().expect("bound");
+        let crowd: Vec<_> = (0..=ACCEPTS).map(|_| std::net::TcpStream::connect(address).expect("connects")).collect();
+        let mut connections = Connections::default();
+        let mut turn = || {
+            let more = connections.accept(&listener, address, poll.registry(), Token(2), Instant::now());
+            (more, connections.len())
+        };
+        assert_eq!(turn(), (true, ACCEPTS));
+        assert_eq!(turn(), (false, crowd.len()));
     }
 }

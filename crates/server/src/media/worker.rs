@@ -163,12 +163,12 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS);
         for n in 0..self.bound.len() {
             // After a panic connections may be waiting that were announced before it.
-            self.note_ready(&mut plane, Token(2 * n + 1));
+            Self::note_ready(&mut plane, Token(2 * n + 1));
         }
         while !self.phase.stopping.load(Ordering::Relaxed) {
             self.wait(&mut plane, &mut events)?;
             for event in &events {
-                self.note_ready(&mut plane, event.token());
+                Self::note_ready(&mut plane, event.token());
             }
             self.receive_udp(&mut plane);
             self.receive_tcp(&mut plane);
@@ -224,23 +224,14 @@ impl Worker {
         }
     }
 
-    fn note_ready(&self, plane: &mut Plane, token: Token) {
+    fn note_ready(plane: &mut Plane, token: Token) {
         if token == WAKER {
             return;
         }
-        let first = 2 * self.bound.len();
-        match self.bound.get(token.0 / 2) {
-            Some(_) if token.0.is_multiple_of(2) => {
-                if let Some(flag) = plane.readable.get_mut(token.0 / 2) {
-                    *flag = true;
-                }
-            }
-            Some(sockets) => {
-                if let Some(local) = sockets.label() {
-                    plane.tcp.accept(&sockets.tcp, local, self.poll.registry(), first, Instant::now());
-                }
-            }
-            None => plane.unread.push(token),
+        match plane.readable.get_mut(token.0 / 2) {
+            Some(flag) if token.0.is_multiple_of(2) => *flag = true,
+            // A listener or a connection.
+            _ => plane.unread.push(token),
         }
     }
 
@@ -270,6 +261,7 @@ impl Worker {
         }
     }
 
+    /// A turn of each listener and each connection with something to read.
     fn receive_tcp(&self, plane: &mut Plane) {
         let now = Instant::now();
         // One event and one leftover are one turn: a connection that always has more to read gets no second one.
@@ -278,6 +270,15 @@ impl Worker {
         tokens.dedup();
         for token in tokens {
             let Plane { sfu, tcp, unread, pace, .. } = plane;
+            if let Some(sockets) = self.bound.get(token.0 / 2) {
+                let first = Token(2 * self.bound.len());
+                if let Some(local) = sockets.label()
+                    && tcp.accept(&sockets.tcp, local, self.poll.registry(), first, now)
+                {
+                    unread.push(token);
+                }
+                continue;
+            }
             let take = |local, remote, bytes: &[u8]| {
                 pace.collect(1);
                 sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);

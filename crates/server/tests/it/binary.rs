@@ -1,7 +1,9 @@
 //! The binary as an operator sees it: help, configuration, the one line at the start, and the end by a signal.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -84,41 +86,89 @@ fn it_says_one_line_when_it_is_ready_and_ends_with_zero_on_sigterm() {
     assert!(lines.next().is_none(), "one line, no more");
 }
 
+/// A running server at some level of the log, and a transport on it.
+struct Logged {
+    child: Child,
+    log: JoinHandle<String>,
+    address: String,
+    token: String,
+    transport: Value,
+}
+
+impl Logged {
+    async fn start(level: &str) -> Self {
+        let mut arguments = vec!["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
+        arguments.extend(["--listen-ip", "127.0.0.1", "--log-level", level]);
+        let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut errors = child.stderr.take().expect("piped");
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).map(|_| text).expect("text")
+        });
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+        let address = line.trim().strip_prefix("Parlor is ready: http://").expect("an address").to_owned();
+        let wish = reqwest::Client::new().post(format!("http://{address}/api/dev/token")).json(&json!({"user": "alice"}));
+        let issued: Value = wish.send().await.expect("answers").json().await.expect("json");
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
+        let join = "420[\"voice:join\",{\"channelId\":\"lobby\"}]".to_owned();
+        let create = "421[\"voice:rtc:createTransport\",{\"direction\":\"send\"}]".to_owned();
+        for text in [format!("40{issued}"), join, create] {
+            socket.send(Message::text(text)).await.expect("sends");
+        }
+        let created = loop {
+            let message = socket.next().await.expect("goes on").expect("a message").into_text().expect("text");
+            if let Some(created) = message.strip_prefix("431") {
+                break serde_json::from_str::<Value>(created).expect("json");
+            }
+        };
+        let token = issued["token"].as_str().expect("a token").to_owned();
+        Self { child, log, address, token, transport: created[0].clone() }
+    }
+
+    /// Ends it and gives what it wrote to the log.
+    fn end(mut self) -> String {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
+        assert!(self.child.wait().expect("ends").success());
+        self.log.join().expect("reads")
+    }
+}
+
 #[tokio::test]
 async fn no_level_of_the_log_shows_a_token_or_a_password() {
-    let mut arguments = vec!["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
-    arguments.extend(["--listen-ip", "127.0.0.1", "--log-level", "trace"]);
-    let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-    let mut errors = child.stderr.take().expect("piped");
-    let log = std::thread::spawn(move || {
-        let mut text = String::new();
-        errors.read_to_string(&mut text).map(|_| text)
-    });
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
-    let address = line.trim().strip_prefix("Parlor is ready: http://").expect("an address");
-    let wish = reqwest::Client::new().post(format!("http://{address}/api/dev/token")).json(&json!({"user": "alice"}));
-    let issued: Value = wish.send().await.expect("answers").json().await.expect("json");
-    let token = issued["token"].as_str().expect("a token");
-    let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
-    let join = "420[\"voice:join\",{\"channelId\":\"lobby\"}]".to_owned();
-    let create = "421[\"voice:rtc:createTransport\",{\"direction\":\"send\"}]".to_owned();
-    for text in [format!("40{issued}"), join, create] {
-        socket.send(Message::text(text)).await.expect("sends");
-    }
-    let created = loop {
-        let message = socket.next().await.expect("goes on").expect("a message").into_text().expect("text");
-        if let Some(created) = message.strip_prefix("431") {
-            break serde_json::from_str::<Value>(created).expect("json");
-        }
-    };
-    let password = created[0]["iceParameters"]["password"].as_str().expect("a password");
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
-    assert!(child.wait().expect("ends").success());
-    let log = log.join().expect("reads").expect("text");
+    let server = Logged::start("trace").await;
+    let token = server.token.clone();
+    let password = server.transport["iceParameters"]["password"].as_str().expect("a password").to_owned();
+    let log = server.end();
     assert!(log.contains("a session begins"), "{log}");
-    let shown: Vec<&str> = log.lines().filter(|line| line.contains(token) || line.contains(password)).collect();
+    let shown: Vec<&str> = log.lines().filter(|line| line.contains(&token) || line.contains(&password)).collect();
     assert!(shown.is_empty(), "{shown:#?}");
+}
+
+#[tokio::test]
+async fn what_strangers_send_to_the_media_port_does_not_fill_the_log() {
+    const DATAGRAMS: u64 = 20;
+    let server = Logged::start("info").await;
+    let port = server.transport["iceCandidates"][0]["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+    // A binding request full of attributes that have no place in one: MAPPED-ADDRESS, UNKNOWN-ATTRIBUTES, ALTERNATE-SERVER.
+    let attributes = [[0, 1, 0, 0], [0, 10, 0, 0], [0x80, 0x23, 0, 0]].concat().repeat(100);
+    let begin = [0, 1, 0x04, 0xb0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+    for _ in 0..DATAGRAMS {
+        socket.send_to(&[begin.as_slice(), &attributes].concat(), ("127.0.0.1", port)).expect("sent");
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let url = format!("http://{}/api/dev/stats", server.address);
+        let stats: Value = reqwest::get(url).await.expect("answers").json().await.expect("json");
+        if stats["workers"][0]["sfu"]["drops"]["malformed"] == DATAGRAMS {
+            break;
+        }
+        assert!(Instant::now() < deadline, "they arrive: {stats}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let log = server.end();
+    assert!(log.lines().count() < 20, "{} lines: {}", log.lines().count(), log.chars().take(1_000).collect::<String>());
 }

@@ -1,6 +1,6 @@
 //! The media ports: what strangers send is borne, and a dying media thread is survived.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,13 @@ async fn what_strangers_send_is_borne_in_silence() {
     long.write_all(&[0xff, 0xff, 0, 1]).expect("sent");
     long.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
     assert!(matches!(long.read(&mut [0; 10]), Ok(0) | Err(_)), "no answer, only the end");
+    // Frames in order that are nothing of ours are borne for a while only.
+    let mut chatty = TcpStream::connect(media).expect("connects");
+    // Sooner than one that never asks by STUN is given up.
+    chatty.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
+    let _ = chatty.write_all(&[[0, 98].as_slice(), &[0x80; 98]].concat().repeat(200));
+    let end = chatty.read(&mut [0; 10]).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "cut off: {end:?}");
     let mut short = TcpStream::connect(media).expect("connects");
     short.write_all(&[0, 20, 0, 1]).expect("sent");
     socket.set_nonblocking(true).expect("set");
