@@ -66,7 +66,15 @@ impl Sfu {
                 }
                 number
             }
-            Found::New(..) => u64::from(header.seq),
+            Found::New(..) => {
+                let replay = transport.receive.replay_of(header.ssrc);
+                let number = replay.map_or(u64::from(header.seq), |replay| replay.guess(header.seq));
+                if replay.is_some_and(|replay| !replay.is_new(number)) {
+                    self.stats.drops.replayed += 1;
+                    return;
+                }
+                number
+            }
             Found::Nothing => {
                 self.stats.drops.unknown_stream += 1;
                 return;
@@ -134,14 +142,14 @@ impl Sfu {
     fn open_probe(&mut self, index: usize, header: &Header, packet: &mut [u8], now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let Some(secure) = &transport.secure else { return };
-        let replay = transport.probe_replay.get_or_insert_default();
-        let number = replay.guess(header.seq);
-        let opened = replay.is_new(number).then(|| secure.opener.open_rtp(packet, header.header_len, number)).flatten();
+        let number = transport.probe_replay.as_ref().map_or(u64::from(header.seq), |replay| replay.guess(header.seq));
+        let is_new = transport.probe_replay.as_ref().is_none_or(|replay| replay.is_new(number));
+        let opened = is_new.then(|| secure.opener.open_rtp(packet, header.header_len, number)).flatten();
         let Some(len) = opened else {
             self.stats.drops.transport += 1;
             return;
         };
-        replay.accept(number);
+        transport.probe_replay.get_or_insert_default().accept(number);
         let bytes = packet.get(..len).unwrap_or_default();
         if let Some(number) = extension::read(bytes, header, &transport.meanings).transport_cc {
             transport.recorder.record(number, now);

@@ -289,7 +289,7 @@ impl Sfu {
         if !ortc::can_consume(&producer.format, &new.capabilities) {
             return Err(Error::new(ErrorCode::Incompatible));
         }
-        let (ssrc, rtx) = fresh_ssrcs(transport);
+        let (ssrc, rtx) = (transport.next_ssrc(), transport.next_ssrc());
         let streams = ConsumerStreams { mid: transport.next_mid(), ssrc, rtx, cname };
         let rtp = ortc::consumer_parameters(&producer.format, &new.capabilities, &streams).ok_or(ErrorCode::Incompatible)?;
         let repaired = rtp.encodings.first().and_then(|encoding| encoding.rtx);
@@ -316,7 +316,9 @@ impl Sfu {
             producer.consumers.push(index);
         }
         self.protect(index);
-        self.choose_layers(transport_index, now);
+        if self.consumers.get(index).is_some_and(|consumer| consumer.selection.is_some()) {
+            self.choose_layers(transport_index, now);
+        }
         if flows {
             self.ask_for_consumer(index, now);
         }
@@ -358,14 +360,6 @@ impl Sfu {
         self.choose_layers(transport, now);
         self.repeat_requests(transport, now);
     }
-}
-
-/// Two SSRCs no other consumer of the transport has. Zero is for probes.
-fn fresh_ssrcs(transport: &Transport) -> (u32, u32) {
-    let free = |ssrc: &u32| *ssrc != 0 && transport.sent.get(*ssrc).is_none();
-    let mut fresh = std::iter::repeat_with(rand::random::<u32>).filter(free);
-    let ssrc = fresh.next().unwrap_or(1);
-    (ssrc, fresh.find(|other| *other != ssrc).unwrap_or(2))
 }
 
 /// Room for one more. Doubled, as it would be by itself, a table of what is large would be half empty.

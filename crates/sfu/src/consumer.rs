@@ -59,8 +59,7 @@ pub(crate) struct Consumer {
     pub(crate) with_red: bool,
     pub(crate) rewriter: Rewriter,
     pub(crate) outgoing: Outgoing,
-    /// Which packets within a layer's stream are sent.
-    /// Sound has none. Apart, so that what every packet of sound needs lies together.
+    /// Which packets within a layer's stream are sent. Sound has none. Apart, so that what every packet of sound needs lies together.
     pub(crate) selection: Option<Box<Selection>>,
     /// The layer to be sent as soon as it has a key frame.
     pub(crate) target: u8,

@@ -168,6 +168,10 @@ impl Sfu {
     pub(crate) fn ask_for_key_frame(&mut self, index: usize, layer: u8, now: Instant) {
         let Some(producer) = self.producers.get_mut(index).filter(|p| p.kind() == MediaKind::Video && !p.paused) else { return };
         let Producer { layers, key_frames, .. } = producer;
+        // Who waits longer comes first: a receiver who asks without end for one layer must not keep the others from theirs.
+        if layers.iter().enumerate().any(|(other, stream)| other != usize::from(layer) && stream.requests.waiting().is_some()) {
+            return layers.iter_mut().skip(usize::from(layer)).take(1).for_each(|stream| stream.requests.wait(now));
+        }
         if layers.get_mut(usize::from(layer)).is_some_and(|stream| stream.requests.ask(now, key_frames)) {
             self.send_key_frame_request(LayerOf { producer: index, layer });
         }
@@ -213,8 +217,8 @@ impl Receivers<'_> {
             let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
             match selection.decide(header, unit, self.structure) {
                 Choice::Send { marker: last } => marker = last,
-                Choice::LeaveOut => return self.leave_out(index, passing),
-                Choice::Nothing => return consumer.interrupt(),
+                // Nothing: it is from before the key frame that sending began with.
+                Choice::LeaveOut | Choice::Nothing => return self.leave_out(index, passing),
             }
         }
         let Some((payload_type, payload)) = passing.form(consumer) else { return };

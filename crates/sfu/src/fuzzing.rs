@@ -236,8 +236,7 @@ impl Receiver {
         let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
         let number = match self.selection.decide(header, unit, state.structure()) {
             Verdict::Send { .. } => self.rewriter.rewrite(packet, &unit.counters).map(|outgoing| outgoing.seq),
-            Verdict::LeaveOut => self.rewriter.leave_out(packet.seq, &unit.counters).map(|fill| fill.seq),
-            Verdict::Nothing => return self.interrupt(),
+            Verdict::LeaveOut | Verdict::Nothing => self.rewriter.leave_out(packet.seq, &unit.counters).map(|fill| fill.seq),
         };
         // Twice would be two packets under one nonce (RFC 7714, section 8.1).
         let Some(number) = number else { return };

@@ -41,31 +41,42 @@ impl Allowance {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     last: Option<Instant>,
-    waiting: bool,
+    /// Since when somebody waits.
+    waiting: Option<Instant>,
 }
 
 impl Requests {
     /// Somebody needs a key frame: true if the sender is to be asked now. Otherwise the request waits for
     /// [`Requests::due`]; it is not lost.
     pub(crate) fn ask(&mut self, now: Instant, allowance: &mut Allowance) -> bool {
-        self.waiting = true;
+        self.wait(now);
         self.due(now, allowance)
+    }
+
+    /// Somebody needs a key frame, when its turn comes.
+    pub(crate) fn wait(&mut self, now: Instant) {
+        self.waiting.get_or_insert(now);
+    }
+
+    /// Since when somebody waits.
+    pub(crate) fn waiting(&self) -> Option<Instant> {
+        self.waiting
     }
 
     /// Whether a request that waited is to be sent now.
     pub(crate) fn due(&mut self, now: Instant, allowance: &mut Allowance) -> bool {
         let free = self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
-        if !self.waiting || !free || !allowance.take(now) {
+        if self.waiting.is_none() || !free || !allowance.take(now) {
             return false;
         }
-        self.waiting = false;
+        self.waiting = None;
         self.last = Some(now);
         true
     }
 
     /// A key frame begins: whoever waited for one gets it.
     pub(crate) fn satisfied(&mut self) {
-        self.waiting = false;
+        self.waiting = None;
     }
 }
 

@@ -19,6 +19,10 @@ use crate::transport::LayerOf;
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// What an emptied batch keeps of its memory: after a burst it gives the rest back.
 const KEPT_BYTES: usize = 1 << 20;
+/// Packets between two flushes, to one thread: ten times what one core forwards in the time a thread may be busy.
+const MAX_PACKETS: usize = 32_768;
+/// What is told besides packets must not be dropped: a mirror would go on with what is not there. It has room of its own.
+const MAX_ITEMS: usize = 2 * MAX_PACKETS;
 /// Threads a room can be spread over, and so pipes of one `Sfu`.
 const MAX_PIPES: usize = 256;
 
@@ -60,6 +64,15 @@ enum Item {
     Reference(Reference),
 }
 
+impl Item {
+    fn is_like(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Interrupted, Self::Interrupted) | (Self::Replaced, Self::Replaced) | (Self::Reference(_), Self::Reference(_))
+        )
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Numbers {
     late: bool,
@@ -93,9 +106,19 @@ impl PipeBatch {
         self.items.push((producer, layer, Item::Replaced));
     }
 
+    /// What is said twice in a row is said once.
+    fn tell(&mut self, producer: ProducerId, layer: u8, item: Item) {
+        let room = self.items.len() < MAX_ITEMS;
+        match self.items.last_mut().filter(|last| (last.0, last.1) == (producer, layer) && last.2.is_like(&item)) {
+            Some(last) => last.2 = item,
+            None if room => self.items.push((producer, layer, item)),
+            None => {}
+        }
+    }
+
     pub(crate) fn push_packet(&mut self, producer: ProducerId, layer: u8, packet: &Packet<'_>) -> bool {
         let descriptor = packet.descriptor.unwrap_or_default();
-        if self.bytes.len() + descriptor.len() + packet.payload.len() > MAX_BATCH_BYTES {
+        if self.items.len() >= MAX_PACKETS || self.bytes.len() + descriptor.len() + packet.payload.len() > MAX_BATCH_BYTES {
             return false;
         }
         self.bytes.extend_from_slice(descriptor);
@@ -214,7 +237,7 @@ impl Sfu {
                 Told::Replaced => Item::Replaced,
                 Told::Reference(reference) => Item::Reference(reference),
             };
-            batch.items.push((producer.id, of.layer, item));
+            batch.tell(producer.id, of.layer, item);
         }
     }
 

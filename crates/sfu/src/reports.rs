@@ -103,20 +103,31 @@ impl Sfu {
     fn report_to_sender(&mut self, index: usize, reports: bool, now: Instant) -> Option<Instant> {
         let transport = self.transports.get_mut(index)?;
         let (mut next, mut wanted) = (None::<Instant>, Vec::new());
-        self.reports.clear();
-        let mut builder = Builder::new(&mut self.reports, transport.ssrc);
+        let ours = transport.ssrc;
         if reports {
             self.blocks.clear();
             self.blocks.extend(transport.receive.streams().map(|stream| stream.incoming.report(stream.ssrc, now)));
-            self.blocks.chunks(MAX_BLOCKS).for_each(|blocks| {
-                builder.receiver_report(blocks);
-            });
+            for blocks in self.blocks.chunks(MAX_BLOCKS) {
+                self.reports.clear();
+                Builder::new(&mut self.reports, ours).receiver_report(blocks);
+                send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+            }
         }
+        self.reports.clear();
         for stream in transport.receive.streams() {
             self.lost.clear();
             stream.incoming.nacks(now, SENDER_RTT, &mut self.lost);
-            if !self.lost.is_empty() {
-                builder.nack(stream.ssrc, &self.lost);
+            let mut rest = self.lost.as_slice();
+            while !rest.is_empty() {
+                let taken = Builder::resume(&mut self.reports, ours).nack(stream.ssrc, rest);
+                rest = rest.get(taken..).unwrap_or_default();
+                if !rest.is_empty() {
+                    if self.reports.is_empty() {
+                        break;
+                    }
+                    send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+                    self.reports.clear();
+                }
             }
             if stream.incoming.take_lost() {
                 wanted.push(stream.of);

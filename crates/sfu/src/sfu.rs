@@ -32,6 +32,10 @@ const TICK: Duration = Duration::from_millis(100);
 const MAX_DRAINED: u32 = 64;
 /// A connection has its next turn this much later at the earliest, whatever it asks for.
 const MIN_WAIT: Duration = Duration::from_millis(1);
+/// Times that were brought forward stay in the list until then. When it is longer than this, for all and for each
+/// transport, it is made anew.
+const MAX_STALE_TIMERS: usize = 256;
+const STALE_TIMERS: usize = 8;
 /// Numbers of selected paths; replies to others are numbered above.
 const LAST_DESTINATION: u32 = (1 << 31) - 1;
 
@@ -189,8 +193,17 @@ impl Sfu {
             self.stats.drops.unknown_ufrag += 1;
             return;
         };
+        // An address that is somebody else's, and in use, is not given away: whoever can write it as a source could keep
+        // its owner from the call. One that a NAT gave to another is silent first.
+        let owner = self.demux.by_address(datagram.protocol, datagram.remote).filter(|owner| *owner != index);
+        let in_use =
+            owner.and_then(|owner| self.transports.get(owner)).is_some_and(|owner| owner.ice.uses(datagram.protocol, datagram.remote, now));
         let Some(transport) = self.transports.get_mut(index) else { return };
         let reply = match transport.ice.password(request.ufrag()) {
+            Some(password) if request.verify(password) && in_use => {
+                self.stats.drops.taken_address += 1;
+                return;
+            }
             Some(password) if request.verify(password) => request.reply(datagram.remote, password),
             _ => {
                 self.stats.drops.bad_integrity += 1;
@@ -359,6 +372,10 @@ impl Sfu {
         if transport.scheduled.is_none_or(|scheduled| at < scheduled) {
             transport.scheduled = Some(at);
             self.timers.push(Reverse((at, index)));
+            if self.timers.len() > MAX_STALE_TIMERS + STALE_TIMERS * self.transports.len() {
+                let transports = self.transports.iter();
+                self.timers = transports.filter_map(|(index, transport)| Some(Reverse((transport.scheduled?, index)))).collect();
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use parlor_proto::media::{MediaEvent, MediaKind};
 use parlor_proto::transport::Direction;
 
 use crate::layers::{self, Candidate};
+use crate::producer::Layer;
 use crate::sfu::Sfu;
 use crate::transport::LayerOf;
 
@@ -114,10 +115,12 @@ impl Sfu {
     fn send_waiting_requests(&mut self, now: Instant) {
         let mut due = Vec::new();
         for (index, producer) in &mut self.producers {
-            for (layer, stream) in (0_u8..).zip(&mut producer.layers) {
-                if stream.requests.due(now, &mut producer.key_frames) {
-                    due.push(LayerOf { producer: index, layer });
-                }
+            let waiting = |(layer, stream): (u8, &Layer)| stream.requests.waiting().map(|since| (since, layer));
+            let longest = (0_u8..).zip(&producer.layers).filter_map(waiting).min();
+            let Some((_, layer)) = longest else { continue };
+            let stream = producer.layers.get_mut(usize::from(layer));
+            if stream.is_some_and(|stream| stream.requests.due(now, &mut producer.key_frames)) {
+                due.push(LayerOf { producer: index, layer });
             }
         }
         due.into_iter().for_each(|of| self.send_key_frame_request(of));

@@ -90,6 +90,7 @@ pub(crate) struct Transport {
     connect_called: bool,
     closed: bool,
     next_mid: u32,
+    last_ssrc: u32,
     wanted: u64,
 }
 
@@ -126,6 +127,7 @@ impl Transport {
             connect_called: false,
             closed: false,
             next_mid: 0,
+            last_ssrc: rand::random(),
             wanted: 0,
         }
     }
@@ -213,6 +215,13 @@ impl Transport {
             Liveness::Alive if self.secure.is_some() => TransportState::Connected,
             Liveness::Alive => TransportState::Connecting,
         }
+    }
+
+    /// The SSRC for the next stream to the client. Never used twice, not after its stream ended either: the keys stay, and
+    /// numbers begin anew (RFC 7714, section 8.1). Zero is for probes.
+    pub(crate) fn next_ssrc(&mut self) -> u32 {
+        self.last_ssrc = self.last_ssrc.checked_add(1).unwrap_or(1);
+        self.last_ssrc
     }
 
     /// A name for the next media section. Never used twice: a late packet of a closed section finds nothing.

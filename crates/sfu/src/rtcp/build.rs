@@ -42,6 +42,11 @@ impl<'b> Builder<'b> {
         Self { bytes, start, sender }
     }
 
+    /// Goes on with the datagram that is all of `bytes`.
+    pub(crate) fn resume(bytes: &'b mut Vec<u8>, sender: u32) -> Self {
+        Self { bytes, start: 0, sender }
+    }
+
     /// Length of the datagram so far.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len().saturating_sub(self.start)

@@ -149,6 +149,12 @@ impl Ice {
         self.paths.iter().map(|(path, _)| *path)
     }
 
+    /// Whether a check came from there not long ago.
+    pub(crate) fn uses(&self, protocol: Protocol, remote: SocketAddr, now: Instant) -> bool {
+        let recent = |heard: Instant| now.saturating_duration_since(heard) < DISCONNECTED_AFTER;
+        self.paths.iter().any(|(path, heard)| (path.protocol, path.remote) == (protocol, remote) && recent(*heard))
+    }
+
     /// A path that cannot be used any more. The most recently heard one takes its place.
     pub(crate) fn remove(&mut self, gone: impl Fn(&Path) -> bool) {
         self.paths.retain(|(path, _)| !gone(path));

@@ -3,6 +3,8 @@
 //! An SSRC that was not signaled is found by mid and rid in the header. Nobody has authenticated these yet, so
 //! finding changes nothing; a stream is adopted when a packet of it could be opened.
 
+use std::collections::VecDeque;
+
 use parlor_proto::rtp::RtpParameters;
 use slab::Slab;
 
@@ -17,6 +19,10 @@ pub(crate) struct LayerOf {
     pub(crate) producer: usize,
     pub(crate) layer: u8,
 }
+
+/// Ended streams whose numbers are remembered. A client that begins a stream of each layer anew at every moment
+/// would reach it in minutes; the oldest is forgotten then.
+const MAX_ENDED: usize = 64;
 
 /// First sent, or repeated (RFC 4588).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,14 +43,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     fn new(of: LayerOf, ssrc: u32, rtx: Option<u32>, format: Format) -> Self {
-        Self {
-            of,
-            ssrc,
-            rtx,
-            incoming: Incoming::new(format.clock_rate, format.repairs),
-            replay: Replay::default(),
-            repair_replay: rtx.map(|_| Box::default()),
-        }
+        let incoming = Incoming::new(format.clock_rate, format.repairs);
+        Self { of, ssrc, rtx, incoming, replay: Replay::default(), repair_replay: None }
     }
 
     pub(crate) fn replay(&mut self, part: Part) -> &mut Replay {
@@ -81,9 +81,20 @@ pub(crate) enum Found {
     Nothing,
 }
 
+/// A stream that ended. Its numbers are remembered as long as the keys: else its packets could be played again, and it
+/// could not go on (RFC 3711, section 3.3.2).
+struct Ended {
+    ssrc: u32,
+    replay: Replay,
+    /// Another has its place: it is not to come back.
+    replaced: bool,
+}
+
 /// The incoming streams of one transport.
 #[derive(Default)]
 pub(crate) struct ReceiveTable {
+    /// The oldest first.
+    ended: VecDeque<Ended>,
     announced: Vec<Announced>,
     streams: Slab<Stream>,
     by_ssrc: SsrcMap<(usize, Part)>,
@@ -116,13 +127,16 @@ impl ReceiveTable {
     pub(crate) fn remove(&mut self, producer: usize) {
         self.announced.retain(|announced| announced.producer != producer);
         let gone: Vec<usize> = self.streams.iter().filter(|(_, s)| s.of.producer == producer).map(|(slot, _)| slot).collect();
-        gone.into_iter().for_each(|slot| self.drop_stream(slot));
+        gone.into_iter().for_each(|slot| self.drop_stream(slot, false));
     }
 
     /// Finds the stream of a packet that is not opened yet.
     pub(crate) fn find<'a>(&self, ssrc: u32, names: impl FnOnce() -> Values<'a>) -> Found {
         if let Some((slot, part)) = self.by_ssrc.get(ssrc) {
             return Found::Known(slot, part);
+        }
+        if self.ended.iter().any(|ended| ended.ssrc == ssrc && ended.replaced) {
+            return Found::Nothing;
         }
         let names = names();
         let Some(announced) = names.mid.and_then(|mid| self.announced.iter().find(|a| a.mid.as_deref() == Some(mid))) else {
@@ -138,21 +152,28 @@ impl ReceiveTable {
         }
     }
 
+    /// The numbers of a stream found by name, if there was one of its SSRC before.
+    pub(crate) fn replay_of(&self, ssrc: u32) -> Option<&Replay> {
+        self.ended.iter().find(|ended| ended.ssrc == ssrc).map(|ended| &ended.replay)
+    }
+
     /// Takes over a stream found by name. Returns its number, and whether it replaces another of the layer.
     pub(crate) fn adopt(&mut self, of: LayerOf, part: Part, ssrc: u32) -> Option<(usize, bool)> {
         let old = self.slot(of);
         if part == Part::Repair {
+            let replay = self.resume(ssrc);
             let stream = self.streams.get_mut(old?)?;
-            if let Some(before) = stream.rtx.replace(ssrc) {
+            let before = stream.rtx.replace(ssrc).zip(stream.repair_replay.replace(Box::new(replay)));
+            if let Some((before, replay)) = before {
                 self.by_ssrc.remove(before);
+                self.end(before, *replay, true);
             }
-            stream.repair_replay = Some(Box::default());
             self.by_ssrc.insert(ssrc, (old?, Part::Repair));
             return Some((old?, false));
         }
         let format = self.announced.iter().find(|announced| announced.producer == of.producer)?.format;
         if let Some(old) = old {
-            self.drop_stream(old);
+            self.drop_stream(old, true);
         }
         Some((self.insert(Stream::new(of, ssrc, None, format)), old.is_some()))
     }
@@ -185,8 +206,10 @@ impl ReceiveTable {
         self.streams.iter().find(|(_, stream)| stream.of == of).map(|(slot, _)| slot)
     }
 
-    fn insert(&mut self, stream: Stream) -> usize {
+    fn insert(&mut self, mut stream: Stream) -> usize {
         let (ssrc, rtx) = (stream.ssrc, stream.rtx);
+        stream.replay = self.resume(ssrc);
+        stream.repair_replay = rtx.map(|rtx| Box::new(self.resume(rtx)));
         let slot = self.streams.insert(stream);
         self.by_ssrc.insert(ssrc, (slot, Part::Media));
         if let Some(rtx) = rtx {
@@ -195,12 +218,30 @@ impl ReceiveTable {
         slot
     }
 
-    fn drop_stream(&mut self, slot: usize) {
+    fn drop_stream(&mut self, slot: usize, replaced: bool) {
         if let Some(stream) = self.streams.try_remove(slot) {
             self.by_ssrc.remove(stream.ssrc);
-            if let Some(rtx) = stream.rtx {
+            self.end(stream.ssrc, stream.replay, replaced);
+            if let Some((rtx, replay)) = stream.rtx.zip(stream.repair_replay) {
                 self.by_ssrc.remove(rtx);
+                self.end(rtx, *replay, replaced);
             }
         }
+    }
+
+    fn end(&mut self, ssrc: u32, replay: Replay, replaced: bool) {
+        // One of which nothing came has no numbers.
+        if replay != Replay::default() {
+            if self.ended.len() >= MAX_ENDED {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(Ended { ssrc, replay, replaced });
+        }
+    }
+
+    /// The numbers of a stream that begins: those it had before, if it did.
+    fn resume(&mut self, ssrc: u32) -> Replay {
+        let at = self.ended.iter().position(|ended| ended.ssrc == ssrc);
+        at.and_then(|at| self.ended.remove(at)).map(|ended| ended.replay).unwrap_or_default()
     }
 }
