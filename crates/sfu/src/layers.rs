@@ -1,8 +1,8 @@
 //! What each consumer of a transport gets, within what its client has room for.
 
-/// A step up is taken only if this share of the estimate holds it. The difference to the next keeps the choice from
-/// swinging.
-const UP_PERCENT: u64 = 85;
+/// A step up is taken only if this share of the estimate holds it: bitrates waver, and a key frame comes first. The
+/// difference to the next keeps the choice from swinging.
+const UP_PERCENT: u64 = 92;
 /// A step is given up when it takes more than this share of the estimate. An estimate that fell because a link was
 /// full is 15 % below what the link carries, and what takes no more than that is not to be given up for it.
 const KEEP_PERCENT: u64 = 115;

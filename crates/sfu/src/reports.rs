@@ -13,6 +13,8 @@ use parlor_proto::transport::Direction;
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long a sender takes to answer: it is not measured, and browsers are rarely farther.
 pub(crate) const SENDER_RTT: Duration = Duration::from_millis(100);
+/// An estimate that fell to this share of what it was says that a link got worse.
+const FALL_PERCENT: u64 = 95;
 /// The same of a receiver of whom nothing was measured yet.
 pub(crate) const RECEIVER_RTT: Duration = Duration::from_millis(100);
 
@@ -37,8 +39,15 @@ impl Sfu {
                 Rtcp::TransportFeedback(feedback) => {
                     let Some(transport) = self.transports.get_mut(index) else { return };
                     let Some(bandwidth) = &mut transport.bandwidth else { continue };
+                    let before = bandwidth.estimate();
                     bandwidth.on_feedback(feedback.iter(), now);
+                    let fell = bandwidth.estimate() < before * FALL_PERCENT / 100;
                     self.schedule(index, now);
+                    if fell {
+                        // A queue is filling up: not to wait for the next tick.
+                        self.choose_layers(index, now);
+                        self.repeat_requests(index, now);
+                    }
                 }
                 Rtcp::Bye { .. } => {}
             }
