@@ -261,3 +261,57 @@ impl Sfu {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(payload: &[u8]) -> Packet<'_> {
+        Packet {
+            payload_type: 96,
+            repaired: false,
+            late: false,
+            seq: 1,
+            timestamp: 2,
+            marker: false,
+            level: None,
+            orientation: None,
+            descriptor: None,
+            payload,
+        }
+    }
+
+    #[test]
+    fn what_is_told_again_in_a_row_is_told_once() {
+        let (one, two) = (ProducerId::from_random(1), ProducerId::from_random(2));
+        let mut batch = PipeBatch::default();
+        (0..1_000).for_each(|_| batch.tell(one, 0, Item::Interrupted));
+        assert_eq!(batch.items.len(), 1);
+        // Of another layer, another producer, and of another kind it is something else.
+        batch.tell(one, 1, Item::Interrupted);
+        batch.tell(two, 1, Item::Interrupted);
+        (0..1_000).for_each(|_| batch.tell(two, 1, Item::Replaced));
+        (0..1_000).for_each(|rtp| batch.tell(two, 1, Item::Reference(Reference { wall: 1, rtp })));
+        assert_eq!(batch.items.len(), 5);
+        assert!(matches!(batch.items.last(), Some((_, _, Item::Reference(Reference { rtp: 999, .. })))), "the last one counts");
+        // After a packet it is not the same any more.
+        batch.tell(one, 0, Item::Interrupted);
+        assert!(batch.push_packet(one, 0, &packet(&[1])));
+        batch.tell(one, 0, Item::Interrupted);
+        assert_eq!(batch.items.len(), 8);
+    }
+
+    #[test]
+    fn a_batch_nobody_takes_is_bounded_and_keeps_room_for_interruptions() {
+        let producers = [1, 2].map(ProducerId::from_random);
+        let mut batch = PipeBatch::default();
+        let taken = (0..2 * MAX_PACKETS).filter(|_| batch.push_packet(producers[0], 0, &packet(&[]))).count();
+        assert_eq!(taken, MAX_PACKETS, "also of packets with nothing in them");
+        batch.tell(producers[0], 0, Item::Interrupted);
+        assert_eq!(batch.items.len(), MAX_PACKETS + 1, "that packets are missing can be told");
+        for _ in 0..2 * MAX_ITEMS {
+            producers.iter().for_each(|producer| batch.tell(*producer, 0, Item::Interrupted));
+        }
+        assert_eq!(batch.items.len(), MAX_ITEMS);
+    }
+}

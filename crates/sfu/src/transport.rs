@@ -245,3 +245,19 @@ impl Transport {
         self.hold_up_until = Some(now + HOLD_AFTER_DOWN);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parlor_testkit::clock::Clock;
+
+    use super::*;
+
+    #[test]
+    fn ssrcs_are_counted_past_the_last_one_and_zero_is_left_out() {
+        let identity = Identity::new().expect("a certificate");
+        let mut transport = Transport::new(TransportId::from_random(1), 0, Direction::Recv, &identity, Clock::new().now());
+        transport.last_ssrc = u32::MAX - 2;
+        let next = [(); 5].map(|()| transport.next_ssrc());
+        assert_eq!(next, [u32::MAX - 1, u32::MAX, 1, 2, 3]);
+    }
+}

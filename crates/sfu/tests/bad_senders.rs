@@ -51,6 +51,25 @@ fn nobody_begins_at_a_key_frame_of_which_packets_were_left_out() {
 }
 
 #[test]
+fn what_comes_late_from_before_the_starting_key_frame_stops_no_picture() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::video("1", SSRC));
+    let consumed = world.consume(bob, producer);
+    world.run(Duration::from_millis(600));
+    let asked = world.clients[alice].key_frames_wanted();
+    for (seq, frame, first, key) in [(100, 2, true, true), (99, 1, true, false), (101, 3, true, false), (102, 4, true, false)] {
+        send(&mut world, alice, seq, frame, first, key);
+    }
+    world.run(Duration::from_millis(700));
+    assert_contiguous(&world.clients[bob], &consumed);
+    let received: Vec<u8> = world.clients[bob].received_of(&consumed.rtp).map(|packet| packet.payload[4]).collect();
+    assert_eq!(received, [100, 101, 102], "it goes on, without what nobody could decode");
+    assert_eq!(world.clients[alice].key_frames_wanted(), asked, "no other key frame is needed");
+}
+
+#[test]
 fn after_a_hole_that_is_closed_the_picture_goes_on_with_a_key_frame() {
     let mut world = World::new();
     let router = world.router();

@@ -106,6 +106,92 @@ fn a_closed_producer_ends_its_consumers_and_frees_its_names() {
     }
 }
 
+/// The RTP a client sent since it is recorded.
+fn recorded_rtp(world: &mut World, client: usize) -> Vec<Vec<u8>> {
+    let mut recorded = world.clients[client].recorded.take().expect("recorded");
+    recorded.retain(|bytes| matches!(bytes[..], [128..=191, second, ..] if !(192..=223).contains(&second)));
+    recorded
+}
+
+#[test]
+fn a_stream_that_is_produced_again_goes_on_after_a_rollover_and_is_not_replayed() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let rtp = fixtures::audio("0", 1_111);
+    let producer = world.produce(alice, MediaKind::Audio, &rtp);
+    world.clients[alice].recorded = Some(Vec::new());
+    speak(&mut world, alice, 1_111, 65_530, 20, -30);
+    world.run(Duration::from_millis(50));
+    let old = recorded_rtp(&mut world, alice);
+    assert_eq!((old.len(), world.sfu.stats().rtp_in), (20, 20));
+    world.command(MediaCommand::CloseProducer { producer });
+    world.clients[alice].stop_sending("0");
+
+    let producer = world.produce(alice, MediaKind::Audio, &rtp);
+    let consumed = world.consume(bob, producer);
+    let (address, before) = (world.clients[alice].address, world.sfu.stats());
+    old.iter().for_each(|bytes| world.inject(address, bytes));
+    let after = world.sfu.stats();
+    assert_eq!(after.rtp_in, before.rtp_in, "what was said before is not heard again");
+    assert_eq!(after.drops.replayed, before.drops.replayed + 20);
+    speak(&mut world, alice, 1_111, 65_550, 10, -30);
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.clients[bob].received_of(&consumed.rtp).count(), 10, "the round of its numbers is known");
+}
+
+#[test]
+fn a_stream_that_was_replaced_does_not_come_back() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let mut rtp = fixtures::simulcast("1");
+    let producer = world.produce(alice, MediaKind::Video, &rtp);
+    let consumed = world.consume(bob, producer);
+    world.clients[alice].recorded = Some(Vec::new());
+    Camera::simulcast(alice).film(&mut world, Duration::from_secs(1));
+    let old = recorded_rtp(&mut world, alice);
+    // Another encoder, with other SSRCs for the same names.
+    world.clients[alice].stop_sending("1");
+    for (encoding, ssrc) in rtp.encodings.iter_mut().zip([8_000, 8_010, 8_020]) {
+        encoding.ssrc = Some(ssrc);
+    }
+    world.clients[alice].start_sending(MediaKind::Video, &rtp);
+    let mut camera = Camera::simulcast_from(alice, 8_000);
+    camera.film(&mut world, Duration::from_secs(2));
+    let (address, before) = (world.clients[alice].address, world.sfu.stats());
+    let asked = world.clients[alice].key_frames_wanted();
+    old.iter().for_each(|bytes| world.inject(address, bytes));
+    let after = world.sfu.stats();
+    assert!(old.len() > 50);
+    assert_eq!(after.rtp_in, before.rtp_in);
+    assert_eq!(after.drops.unknown_stream, before.drops.unknown_stream + old.len() as u64);
+    let received = world.clients[bob].received_of(&consumed.rtp).count();
+    // So short that nobody's layer goes up.
+    camera.film(&mut world, Duration::from_millis(300));
+    assert!(world.clients[bob].received_of(&consumed.rtp).count() >= received + 8, "the picture goes on");
+    assert_eq!(world.clients[alice].key_frames_wanted(), asked, "without another key frame");
+    assert_contiguous(&world.clients[bob], &consumed);
+}
+
+#[test]
+fn numbers_of_streams_to_a_receiver_are_for_one_use() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::video("1", 2_222));
+    let mut ssrcs = Vec::new();
+    for _ in 0..100 {
+        let consumed = world.consume(bob, producer);
+        let encoding = &consumed.rtp.encodings[0];
+        ssrcs.extend([encoding.ssrc.expect("an ssrc"), encoding.rtx.as_ref().expect("repairs").ssrc]);
+        world.command(MediaCommand::CloseConsumer { consumer: consumed.consumer });
+    }
+    // One after the other, and not zero: what is drawn would be the same again some day.
+    assert!(ssrcs.iter().all(|ssrc| *ssrc != 0));
+    assert!(ssrcs.windows(2).all(|pair| matches!(pair[1].wrapping_sub(pair[0]), 1 | 2)), "{ssrcs:?}");
+}
+
 #[test]
 fn media_sections_of_consumers_are_never_named_twice() {
     let mut world = World::new();

@@ -7,9 +7,9 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Browser, Camera, World, assert_contiguous, fixtures, speak};
+use common::{Browser, Camera, Client, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::error::ErrorCode;
-use parlor_proto::media::{MediaCommand, MediaKind};
+use parlor_proto::media::{Layers, MediaCommand, MediaKind};
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_testkit::link::Conditions;
 use str0m::ice::{StunMessage, TransId};
@@ -125,6 +125,36 @@ fn a_forger_at_a_clients_address_cannot_disturb_the_stream() {
     assert!(world.clients[bob].received_of(&consumed.rtp).count() > 100);
 }
 
+/// Whoever can write an address as a source, and has a transport of their own, could take it from who uses it.
+#[test]
+fn an_address_in_use_is_not_given_to_another_transport() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
+    let consumed = world.consume(bob, producer);
+    let mallory = world.client(router, Direction::Send);
+    let ice = world.restart_ice(mallory);
+    let check = binding_request(&ice.username_fragment, &ice.password);
+    let (address, out) = (world.clients[alice].address, world.sfu.stats().datagrams_out);
+    world.inject(address, &check);
+    let stats = world.sfu.stats();
+    assert_eq!((stats.drops.taken_address, stats.datagrams_out), (1, out), "counted, and not answered");
+    assert_eq!(world.state(mallory), TransportState::New);
+    speak(&mut world, alice, 1_111, 0, 20, -30);
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.clients[bob].received_of(&consumed.rtp).count(), 20, "the call goes on");
+
+    // A NAT gives a port to another when its first owner is silent.
+    world.clients[alice].killed = true;
+    world.run(Duration::from_millis(8_100));
+    let out = world.sfu.stats().datagrams_out;
+    world.inject(address, &check);
+    let stats = world.sfu.stats();
+    assert_eq!((stats.drops.taken_address, stats.datagrams_out), (1, out + 1));
+    assert_eq!(world.state(mallory), TransportState::Connecting);
+}
+
 #[test]
 fn addresses_of_one_transport_are_bounded() {
     let mut world = World::new();
@@ -201,6 +231,37 @@ fn key_frame_requests_of_a_crowd_are_throttled() {
     world.run(Duration::from_secs(1));
     let asked = world.clients[alice].key_frames_wanted() - before.0;
     assert!((2..=4).contains(&asked), "{asked} requests in a second of 160");
+}
+
+#[test]
+fn who_asks_without_end_for_one_layer_keeps_nobody_from_the_key_frame_of_another() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected(router, Direction::Send);
+    let (mallory, bob) = (world.connected(router, Direction::Recv), world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::simulcast("1"));
+    let (small, best) = (world.consume(mallory, producer), world.consume(bob, producer));
+    let layers = Layers { spatial_layer: 0, temporal_layer: None };
+    world.command(MediaCommand::SetPreferredLayers { consumer: small.consumer, layers });
+    let mut camera = Camera::simulcast(alice);
+    camera.film(&mut world, Duration::from_secs(12));
+    let last = world.clients[bob].received_of(&best.rtp).last().expect("received");
+    assert_eq!(origin(&last.payload).0, Client::unsignaled_ssrc(2));
+    let mut ask_on = |world: &mut World, seconds: u32| {
+        for _ in 0..seconds * 30 {
+            camera.frame(world);
+            for _ in 0..6 {
+                world.command(MediaCommand::RequestKeyFrame { consumer: small.consumer });
+                world.run(common::FRAME / 6);
+            }
+        }
+        [camera.key_frames(0), camera.key_frames(2)]
+    };
+    let before = ask_on(&mut world, 10);
+    world.command(MediaCommand::RequestKeyFrame { consumer: best.consumer });
+    let after = ask_on(&mut world, 5);
+    assert_eq!(after[1], before[1] + 1, "its turn comes");
+    assert!(after[0] > before[0], "and that of the other");
 }
 
 proptest::proptest! {

@@ -245,3 +245,110 @@ impl ReceiveTable {
         at.and_then(|at| self.ended.remove(at)).map(|ended| ended.replay).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parlor_proto::rtp::{RtcpParameters, RtpEncoding};
+
+    use super::*;
+
+    const FORMAT: Format = Format { clock_rate: 90_000, repairs: true };
+    const LAYER: LayerOf = LayerOf { producer: 0, layer: 0 };
+
+    /// Of one producer with one layer, known by its name.
+    fn table() -> ReceiveTable {
+        let mut table = ReceiveTable::default();
+        table.add(0, &named(None), FORMAT);
+        table
+    }
+
+    fn named(ssrc: Option<u32>) -> RtpParameters {
+        let encoding = RtpEncoding { rid: Some("r0".to_owned()), ssrc, ..RtpEncoding::default() };
+        RtpParameters {
+            mid: Some("1".to_owned()),
+            codecs: Vec::new(),
+            header_extensions: Vec::new(),
+            encodings: vec![encoding],
+            rtcp: RtcpParameters::default(),
+        }
+    }
+
+    fn find(table: &ReceiveTable, ssrc: u32) -> Found {
+        table.find(ssrc, || Values { mid: Some("1"), rid: Some("r0"), ..Values::default() })
+    }
+
+    fn find_repair(table: &ReceiveTable, ssrc: u32) -> Found {
+        table.find(ssrc, || Values { mid: Some("1"), repaired_rid: Some("r0"), ..Values::default() })
+    }
+
+    /// A stream of which a packet arrived.
+    fn adopt(table: &mut ReceiveTable, part: Part, ssrc: u32, number: u64) {
+        let (slot, _) = table.adopt(LAYER, part, ssrc).expect("adopted");
+        table.stream(slot).expect("there").replay(part).accept(number);
+    }
+
+    #[test]
+    fn a_stream_that_was_replaced_is_not_found_again_by_its_name() {
+        let mut table = table();
+        adopt(&mut table, Part::Media, 7, 100);
+        adopt(&mut table, Part::Media, 8, 100);
+        assert_eq!(find(&table, 7), Found::Nothing);
+        assert_eq!(find(&table, 9), Found::New(LAYER, Part::Media), "another one is");
+    }
+
+    #[test]
+    fn a_repair_stream_that_was_replaced_is_not_found_again_by_its_name() {
+        let mut table = table();
+        adopt(&mut table, Part::Media, 7, 100);
+        adopt(&mut table, Part::Repair, 17, 100);
+        adopt(&mut table, Part::Repair, 18, 100);
+        assert_eq!(find_repair(&table, 17), Found::Nothing);
+        assert_eq!(find_repair(&table, 19), Found::New(LAYER, Part::Repair));
+        // With its stream goes the last one, too.
+        adopt(&mut table, Part::Media, 8, 100);
+        assert_eq!(find_repair(&table, 18), Found::Nothing);
+    }
+
+    #[test]
+    fn numbers_of_a_stream_go_on_when_its_producer_is_there_again() {
+        let (round, mut table) = (3_u64 << 16, table());
+        adopt(&mut table, Part::Media, 7, round + 5);
+        adopt(&mut table, Part::Repair, 17, round + 6);
+        table.remove(0);
+        // By its name, and by a signaled SSRC.
+        table.add(0, &named(None), FORMAT);
+        assert_eq!(find(&table, 7), Found::New(LAYER, Part::Media), "its end was not that of another's beginning");
+        let replay = table.replay_of(7).expect("remembered");
+        assert_eq!((replay.guess(6), replay.is_new(round + 5)), (round + 6, false));
+        table.adopt(LAYER, Part::Media, 7).expect("adopted");
+        table.adopt(LAYER, Part::Repair, 17).expect("adopted");
+        let Found::Known(slot, _) = find(&table, 7) else { panic!("not there") };
+        let stream = table.stream(slot).expect("there");
+        assert!(!stream.replay(Part::Media).is_new(round + 5) && !stream.replay(Part::Repair).is_new(round + 6));
+        table.remove(0);
+        table.add(0, &named(Some(7)), FORMAT);
+        let Found::Known(slot, _) = find(&table, 7) else { panic!("not there") };
+        assert_eq!(table.stream(slot).expect("there").replay(Part::Media).guess(6), round + 6);
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_ended_streams_is_forgotten() {
+        let (last, mut table) = (2 * MAX_ENDED as u32, table());
+        (1..=last).for_each(|ssrc| adopt(&mut table, Part::Media, ssrc, 100));
+        assert_eq!(table.ended.len(), MAX_ENDED);
+        assert!(table.replay_of(last - 1).is_some() && table.replay_of(last - MAX_ENDED as u32).is_some());
+        assert!(table.replay_of(last - MAX_ENDED as u32 - 1).is_none());
+    }
+
+    #[test]
+    fn streams_of_which_nothing_came_drive_out_no_others() {
+        let mut table = table();
+        adopt(&mut table, Part::Media, 7, 100);
+        table.remove(0);
+        for ssrc in 1_000..1_200 {
+            table.add(0, &named(Some(ssrc)), FORMAT);
+            table.remove(0);
+        }
+        assert!(table.replay_of(7).is_some());
+    }
+}
