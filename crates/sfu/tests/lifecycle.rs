@@ -141,6 +141,32 @@ fn a_stream_that_is_produced_again_goes_on_after_a_rollover_and_is_not_replayed(
 }
 
 #[test]
+fn a_stream_that_is_known_by_its_name_goes_on_like_one_that_was_signaled() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let rtp = fixtures::simulcast("1");
+    let producer = world.produce(alice, MediaKind::Video, &rtp);
+    let mut camera = Camera::simulcast(alice).starting_at(65_520);
+    world.clients[alice].recorded = Some(Vec::new());
+    camera.film(&mut world, Duration::from_secs(1));
+    let old = recorded_rtp(&mut world, alice);
+    assert!(camera.next_seq(0) > 65_536 && old.len() > 50);
+    world.command(MediaCommand::CloseProducer { producer });
+    world.clients[alice].stop_sending("1");
+
+    let producer = world.produce(alice, MediaKind::Video, &rtp);
+    let consumed = world.consume(bob, producer);
+    let (address, before) = (world.clients[alice].address, world.sfu.stats());
+    old.iter().for_each(|bytes| world.inject(address, bytes));
+    assert_eq!(world.sfu.stats().rtp_in, before.rtp_in, "what was shown before is not shown again");
+    camera.film(&mut world, Duration::from_secs(2));
+    assert_eq!(world.sfu.stats().drops.transport, before.drops.transport, "the round of its numbers is known");
+    assert!(world.clients[bob].received_of(&consumed.rtp).count() > 30, "and the picture goes on");
+    assert_contiguous(&world.clients[bob], &consumed);
+}
+
+#[test]
 fn a_stream_that_was_replaced_does_not_come_back() {
     let mut world = World::new();
     let router = world.router();
