@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 /// A key frame is many times the size of others; two a second are already a burden.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Requests to one sender in a row: a few join, or switch, at the same time.
-const IN_A_ROW: u32 = 4;
+/// Requests to one sender in a row: a few join at the same time, and each climbs from layer to layer.
+const IN_A_ROW: u32 = 6;
 /// Then this often. Browsers answer with key frames of all layers, which everybody pays for; and one receiver who loses them
 /// again and again would ask without end.
-const REFILL: Duration = Duration::from_millis(1_500);
+const REFILL: Duration = Duration::from_millis(750);
 
 /// What one sender may be asked for, over all its layers.
 #[derive(Debug)]
@@ -116,6 +116,6 @@ mod tests {
                 sent += u32::from(layer.ask(now + Duration::from_millis(ms), &mut allowance));
             }
         }
-        assert!((40..=45).contains(&sent), "{sent} in a minute");
+        assert!((80..=87).contains(&sent), "{sent} in a minute");
     }
 }
