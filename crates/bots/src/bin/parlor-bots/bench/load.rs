@@ -16,7 +16,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// Streams of each bot that are decrypted in an audio room; the others are counted by their clear headers.
 const OPEN_STREAMS: usize = 2;
 /// With more bots than this, decrypting is left to a few.
-const ALL_TIMED: usize = 100;
+const ALL_TIMED: usize = 101;
 /// And this many of each room do it.
 const FEW_TIMED: usize = 1;
 
