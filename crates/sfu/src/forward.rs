@@ -166,6 +166,10 @@ impl Sfu {
 
     /// Asks a producer's sender for a key frame, throttled.
     pub(crate) fn ask_for_key_frame(&mut self, index: usize, layer: u8, now: Instant) {
+        // A stream of which nothing has come begins with a key frame; a request would be spent on nobody.
+        if !self.hears_requests(LayerOf { producer: index, layer }) {
+            return;
+        }
         let Some(producer) = self.producers.get_mut(index).filter(|p| p.kind() == MediaKind::Video && !p.paused) else { return };
         let Producer { layers, key_frames, .. } = producer;
         // Who waits longer comes first: a receiver who asks without end for one layer must not keep the others from theirs.
@@ -175,6 +179,12 @@ impl Sfu {
         if layers.get_mut(usize::from(layer)).is_some_and(|stream| stream.requests.ask(now, key_frames)) {
             self.send_key_frame_request(LayerOf { producer: index, layer });
         }
+    }
+
+    fn hears_requests(&self, of: LayerOf) -> bool {
+        let Some(producer) = self.producers.get(of.producer) else { return false };
+        let sender = producer.transport.map(|transport| self.transports.get(transport));
+        sender.is_none_or(|sender| sender.is_some_and(|sender| sender.is_connected() && sender.receive.ssrc(of).is_some()))
     }
 
     /// Media can flow on a transport: whoever waits on it needs a key frame.

@@ -139,3 +139,15 @@ fn a_paused_consumer_reports_no_layers() {
     call.film(1);
     assert!(call.reported().is_some());
 }
+
+#[test]
+fn a_request_nobody_can_hear_does_not_use_up_the_turn_of_the_next() {
+    let mut call = call(Conditions::GOOD);
+    let ask = |call: &mut Call| call.world.command(MediaCommand::RequestKeyFrame { consumer: call.consumed.consumer });
+    ask(&mut call);
+    assert_eq!(call.world.sfu.stats().key_frame_requests, 0, "nothing has arrived whose sender could be asked");
+    call.camera.film(&mut call.world, Duration::from_millis(200));
+    let before = call.world.sfu.stats().key_frame_requests;
+    ask(&mut call);
+    assert_eq!(call.world.sfu.stats().key_frame_requests, before + 1, "asked at once");
+}
