@@ -295,12 +295,16 @@ impl Bandwidth {
 
     /// When [`Self::padding`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let probe = match self.prober.next_timeout() {
+        let silence = self.unreported_since.filter(|_| self.last_feedback.is_some()).map(|since| since + self.silence());
+        self.next_padding().into_iter().chain(silence).min()
+    }
+
+    /// The same, but for silence, which can be noticed a little later.
+    pub(crate) fn next_padding(&self) -> Option<Instant> {
+        match self.prober.next_timeout() {
             Some(micros) => Some(self.epoch + Duration::from_micros(micros)),
             None => self.has_need().then_some(self.next_probe),
-        };
-        let silence = self.unreported_since.filter(|_| self.last_feedback.is_some()).map(|since| since + self.silence());
-        [probe, silence].into_iter().flatten().min()
+        }
     }
 
     fn micros(&self, now: Instant) -> u64 {

@@ -311,6 +311,9 @@ impl Sfu {
         let stream_type = producer.format.stream_type;
         self.consumer_ids.insert(new.consumer, index);
         transport.consumers.push(index);
+        if producer.kind() == MediaKind::Video {
+            transport.pictures.push(index);
+        }
         let flows = transport.is_connected();
         if let Some(producer) = self.producers.get_mut(producer_index) {
             producer.consumers.push(index);
@@ -348,6 +351,7 @@ impl Sfu {
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport) {
             transport.consumers.retain(|other| *other != index);
+            transport.pictures.retain(|other| *other != index);
             transport.sent.remove(consumer.ssrc);
         }
     }

@@ -42,7 +42,10 @@ impl Sfu {
                     let before = bandwidth.estimate();
                     bandwidth.on_feedback(feedback.iter(), now);
                     let fell = bandwidth.estimate() < before * FALL_PERCENT / 100;
-                    self.schedule(index, now);
+                    // Reports are many, and few of them change what is to be done when.
+                    if let Some(at) = bandwidth.next_padding() {
+                        self.schedule(index, at);
+                    }
                     if fell {
                         // A queue is filling up: not to wait for the next tick.
                         self.choose_layers(index, now);
@@ -85,7 +88,7 @@ impl Sfu {
         }
     }
 
-    /// Writes what is due of one transport; returns when it is due next.
+    /// Writes what is due of one transport; returns when something is due next that does not wait for a tick.
     pub(crate) fn send_rtcp(&mut self, index: usize, now: Instant) -> Option<Instant> {
         let transport = self.transports.get_mut(index).filter(|transport| transport.is_connected())?;
         let report_due = *transport.next_report.get_or_insert(now);
@@ -93,18 +96,22 @@ impl Sfu {
         if reports {
             transport.next_report = Some(now + REPORT_EVERY);
         }
-        let next_report = transport.next_report;
         match transport.direction {
-            Direction::Send => {
-                let next = self.report_to_sender(index, reports, now);
-                next.into_iter().chain(next_report).min()
-            }
+            Direction::Send => self.report_to_sender(index, reports, now),
             Direction::Recv => {
                 if reports {
                     self.report_to_receiver(index, now);
                 }
-                next_report
+                None
             }
+        }
+    }
+
+    /// Reports about streams go with a tick, those of many transports together: to wake up for each would cost more than the report.
+    pub(crate) fn report_if_due(&mut self, index: usize, now: Instant) {
+        let due = self.transports.get(index).is_some_and(|transport| transport.next_report.is_none_or(|due| due <= now));
+        if due && let Some(at) = self.send_rtcp(index, now) {
+            self.schedule(index, at);
         }
     }
 

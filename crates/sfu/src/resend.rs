@@ -46,10 +46,10 @@ impl Sfu {
     pub(crate) fn send_padding(&mut self, index: usize, now: Instant) -> Option<Instant> {
         let transport = self.transports.get_mut(index).filter(|transport| transport.is_connected())?;
         let flowing = |index: &&usize| self.consumers.get(**index).is_some_and(|c| c.rtx.is_some() && c.current().is_some());
-        let consumer = transport.consumers.iter().find(flowing).copied();
+        let consumer = transport.pictures.iter().find(flowing).copied();
         let bandwidth = transport.bandwidth.as_mut()?;
         let Some(consumer) = consumer.and_then(|consumer| self.consumers.get_mut(consumer)) else {
-            return bandwidth.next_timeout().map(|at| at.max(now + IDLE_WAIT));
+            return bandwidth.next_padding().map(|at| at.max(now + IDLE_WAIT));
         };
         // Nothing to send now is no reason not to ask again.
         if let Some((rtx, request)) = consumer.rtx.zip(bandwidth.padding(now)) {
@@ -69,6 +69,6 @@ impl Sfu {
                 left = left.saturating_sub(sent);
             }
         }
-        transport.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_timeout())
+        transport.bandwidth.as_ref().and_then(|bandwidth| bandwidth.next_padding())
     }
 }

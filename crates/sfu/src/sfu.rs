@@ -302,7 +302,7 @@ impl Sfu {
     /// One connection does what is due.
     fn turn(&mut self, index: usize, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
-        transport.handshake().handle_timeout(now);
+        transport.handshake().handle_due(now);
         self.drive_handshake(index, now);
         if let Some(at) = self.send_rtcp(index, now) {
             self.schedule(index, at.max(now + MIN_WAIT));

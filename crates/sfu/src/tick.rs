@@ -22,9 +22,11 @@ impl Sfu {
         let transports: Vec<usize> = self.transports.iter().map(|(index, _)| index).collect();
         for index in transports {
             self.update_state(index, now);
+            self.report_if_due(index, now);
             match self.transports.get(index).map(|transport| transport.direction) {
                 Some(Direction::Send) => self.remind_of_limit(index, now),
                 Some(Direction::Recv) => {
+                    self.notice_silence(index, now);
                     self.choose_layers(index, now);
                     self.repeat_requests(index, now);
                     self.report_layers(index);
@@ -35,6 +37,14 @@ impl Sfu {
         self.send_waiting_requests(now);
         self.trim(now);
         self.report_speakers(now);
+    }
+
+    /// Of a receiver who reports nothing. To wake up for each would cost more than to look at it some milliseconds later.
+    fn notice_silence(&mut self, index: usize, now: Instant) {
+        let bandwidth = self.transports.get(index).and_then(|transport| transport.bandwidth.as_ref());
+        if bandwidth.and_then(|bandwidth| bandwidth.next_timeout()).is_some_and(|at| at <= now) {
+            self.schedule(index, now);
+        }
     }
 
     fn remind_of_limit(&mut self, index: usize, now: Instant) {
@@ -54,11 +64,18 @@ impl Sfu {
 
     /// Divides what a receiver has room for among what it is sent: first sound, then pictures.
     pub(crate) fn choose_layers(&mut self, index: usize, now: Instant) {
-        let Some(transport) = self.transports.get(index) else { return };
+        // Who gets only sound gets all of it.
+        let Some(transport) = self.transports.get(index).filter(|transport| !transport.pictures.is_empty()) else { return };
         let (mut choices, mut candidates, mut fixed) = (Vec::new(), Vec::new(), 0_u64);
         for consumer_index in &transport.consumers {
             let Some(consumer) = self.consumers.get(*consumer_index).filter(|consumer| !consumer.paused) else { continue };
             let Some(producer) = self.producers.get_mut(consumer.producer).filter(|producer| !producer.paused) else { continue };
+            if producer.kind() == MediaKind::Audio {
+                // It may be sent more than once.
+                let copies = if consumer.takes_red { 1 + u64::from(transport.loss.repeats()) } else { 1 };
+                fixed += copies * producer.layers.first_mut().map_or(0, |layer| layer.rate(now));
+                continue;
+            }
             let steps = producer.steps(now);
             let rates: Vec<u64> = steps.iter().map(|step| step.rate).collect();
             // While nothing arrives at all (a still screen), what is sent next is decided when it does.
@@ -67,9 +84,7 @@ impl Sfu {
                 choices.push((*consumer_index, steps));
                 candidates.push(Candidate { rates, preferred, current });
             } else {
-                // Sound may be sent more than once.
-                let copies = if consumer.takes_red { 1 + u64::from(transport.loss.repeats()) } else { 1 };
-                fixed += copies * rates.iter().sum::<u64>();
+                fixed += rates.iter().sum::<u64>();
             }
         }
         let Some(transport) = self.transports.get_mut(index) else { return };
@@ -92,7 +107,7 @@ impl Sfu {
     pub(crate) fn repeat_requests(&mut self, index: usize, now: Instant) {
         let Some(transport) = self.transports.get(index).filter(|transport| transport.is_connected()) else { return };
         let mut needed = Vec::new();
-        for consumer in &transport.consumers {
+        for consumer in &transport.pictures {
             let Some(consumer) = self.consumers.get_mut(*consumer) else { continue };
             if let Some(layer) = consumer.needs_key_frame(now) {
                 needed.push((consumer.producer, layer));
@@ -103,7 +118,7 @@ impl Sfu {
 
     fn report_layers(&mut self, index: usize) {
         let Some(transport) = self.transports.get(index) else { return };
-        for consumer in &transport.consumers {
+        for consumer in &transport.pictures {
             let Some(consumer) = self.consumers.get_mut(*consumer) else { continue };
             let Some(stream_type) = self.producers.get(consumer.producer).map(|producer| producer.format.stream_type) else { continue };
             if let Some(layers) = consumer.report(stream_type) {

@@ -55,6 +55,8 @@ pub(crate) struct Transport {
     /// Indexes of what it carries.
     pub(crate) producers: Vec<usize>,
     pub(crate) consumers: Vec<usize>,
+    /// Those of them that are pictures: in a large room far fewer, and all that layers and key frames are about.
+    pub(crate) pictures: Vec<usize>,
     pub(crate) receive: ReceiveTable,
     /// Which consumer an SSRC of ours is.
     pub(crate) sent: SsrcMap<usize>,
@@ -104,6 +106,7 @@ impl Transport {
             state: TransportState::New,
             producers: Vec::new(),
             consumers: Vec::new(),
+            pictures: Vec::new(),
             receive: ReceiveTable::default(),
             sent: SsrcMap::default(),
             cname: Credentials::random().ufrag,

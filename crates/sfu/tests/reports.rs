@@ -11,7 +11,7 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Camera, Client, Consumed, FRAME, Sending, Special, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::media::MediaKind;
@@ -60,6 +60,39 @@ fn a_sender_is_told_its_loss_and_jitter() {
     assert!(last.max_seq > 65_536 && last.max_seq <= 66_150, "extended: {}", last.max_seq);
     assert_ne!(last.last_sr_time, 0, "its own reports are answered");
     assert!(last.last_sr_delay < 10 << 16);
+}
+
+/// When a client was sent reports about streams.
+fn report_times(client: &Client) -> Vec<Instant> {
+    let is_report = |rtcp: &Rtcp| matches!(rtcp, Rtcp::SenderReport(_) | Rtcp::ReceiverReport(_));
+    client.rtcp.iter().filter(|(_, rtcp)| is_report(rtcp)).map(|(at, _)| *at).collect()
+}
+
+#[test]
+fn reports_go_with_those_of_others_and_once_a_second() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected(router, Direction::Send);
+    let sound = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
+    let receivers: Vec<usize> = (0..5)
+        .map(|_| {
+            let receiver = world.connected_with(router, Direction::Recv, watched());
+            world.consume(receiver, sound);
+            // They come one after the other, at no special times.
+            world.run(Duration::from_millis(37));
+            receiver
+        })
+        .collect();
+    // The first reports go as soon as there is somebody to tell.
+    speak(&mut world, alice, 1_111, 1, 75, -30);
+    let begun = world.now();
+    speak(&mut world, alice, 1_111, 76, 250, -30);
+    let times: Vec<Vec<Instant>> =
+        receivers.iter().map(|receiver| report_times(&world.clients[*receiver]).into_iter().filter(|at| *at > begun).collect()).collect();
+    assert!(times.iter().all(|times| (4..=5).contains(&times.len())), "{times:?}");
+    let first = times[0][0];
+    let off_beat = |at: &&Instant| !(**at).max(first).duration_since((**at).min(first)).as_millis().is_multiple_of(100);
+    assert_eq!(times.iter().flatten().filter(off_beat).count(), 0, "{times:?}");
 }
 
 /// When its sender captured a packet, by the clock of the last report that came before it.

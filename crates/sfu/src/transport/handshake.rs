@@ -168,6 +168,13 @@ impl Handshake {
         self.settle(result, now);
     }
 
+    /// Does what is due at `now`. Connections have turns for other reasons many times a second, and dimpl is not asked each time.
+    pub(crate) fn handle_due(&mut self, now: Instant) {
+        if self.timer.is_some_and(|at| at <= now) {
+            self.handle_timeout(now);
+        }
+    }
+
     /// Tells the client that it ends.
     pub(crate) fn close(&mut self, now: Instant) {
         if let State::Connected { dtls: Some(dtls), .. } = &mut self.state
