@@ -80,8 +80,8 @@ pub struct Media {
     /// what gets through is late by the time its worker needs for all in it, tens of milliseconds in small rooms
     /// and up to a second where fifty talk to fifty. The kernel may grant less (`net.core.rmem_max`).
     pub socket_buffer: usize,
-    /// Microseconds a packet may always wait for others to be sent together with, 0 to 2,000. 0: none waits while its worker
-    /// has time enough; above 30 % of a core it waits the longer the busier that is, up to 1,000.
+    /// Microseconds packets always wait for others to be received and sent together with, 0 to 2,000. 0: they wait up to 1,000 where
+    /// more than 2,000 a second come to their worker, or where it is busy (above 30 % of a core, the longer the busier).
     pub flush_interval_us: u64,
     /// In rooms with more microphones than `all_talkers_up_to` only this many, the loudest, are forwarded. 0: always
     /// all.

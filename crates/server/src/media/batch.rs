@@ -4,7 +4,6 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 use super::segments::{MAX_RUN, Message, Outbox};
 
@@ -15,6 +14,8 @@ pub const MESSAGES: usize = 256;
 const VECTORS: usize = 4_096;
 /// Messages received by one call. Each is one datagram, or many of one sender that the kernel put together.
 const ARRIVALS: usize = 64;
+/// Messages asked for at least.
+const MIN_EXPECTED: usize = 8;
 /// Room for one received message: the longest there is. The rest keeps the buffers from beginning at the same
 /// place of the processor's cache, where they would drive each other out.
 const ROOM: usize = 65_536 + 9 * 64;
@@ -29,11 +30,21 @@ const CONTROL: usize = 64;
 #[derive(Clone, Copy)]
 struct Control([u8; CONTROL]);
 
+/// An address for the kernel to read. With hundreds of receivers it counts that it is not 128 bytes long.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Name {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
 /// Received datagrams of one socket that wait to be handled.
 pub struct Inbox {
     /// Memory the kernel gives only where it is written to: most messages are one small datagram.
     buffers: Vec<u8>,
     arrivals: Vec<Arrival>,
+    /// Messages asked for with the next call: to ask for many that are not there has its price, too.
+    expected: usize,
     /// The next one to hand out, and where in it.
     next: (usize, usize),
 }
@@ -48,7 +59,7 @@ struct Arrival {
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { buffers: vec![0; ROOM * ARRIVALS], arrivals: Vec::with_capacity(ARRIVALS), next: (0, 0) }
+        Self { buffers: vec![0; ROOM * ARRIVALS], arrivals: Vec::with_capacity(ARRIVALS), expected: ARRIVALS, next: (0, 0) }
     }
 }
 
@@ -58,24 +69,26 @@ impl Inbox {
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
         self.arrivals.clear();
         self.next = (0, 0);
-        let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::zeroed() }; ARRIVALS];
-        let mut controls = [Control([0; CONTROL]); ARRIVALS];
-        let mut vectors = [const { MaybeUninit::<libc::iovec>::zeroed() }; ARRIVALS];
-        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::zeroed() }; ARRIVALS];
+        let mut names = [const { MaybeUninit::<libc::sockaddr_storage>::uninit() }; ARRIVALS];
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; ARRIVALS];
+        let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; ARRIVALS];
+        let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; ARRIVALS];
+        let expected = self.expected.min(ARRIVALS);
         let parts = self.buffers.chunks_exact_mut(ROOM).zip(&mut names).zip(&mut controls).zip(&mut vectors);
-        for ((((buffer, name), control), vector), header) in parts.zip(&mut headers) {
+        for ((((buffer, name), control), vector), header) in parts.zip(&mut headers).take(expected) {
             let vector = vector.write(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() });
             // SAFETY: all-zero is a valid `mmsghdr`: integers and null pointers.
-            let header = unsafe { header.assume_init_mut() };
-            header.msg_hdr.msg_name = name.as_mut_ptr().cast();
+            let header = header.write(unsafe { MaybeUninit::zeroed().assume_init() });
+            // SAFETY: all-zero is a valid `sockaddr_storage`: integers.
+            header.msg_hdr.msg_name = std::ptr::from_mut(name.write(unsafe { MaybeUninit::zeroed().assume_init() })).cast();
             header.msg_hdr.msg_namelen = socklen::<libc::sockaddr_storage>();
-            header.msg_hdr.msg_control = std::ptr::from_mut(control).cast();
+            header.msg_hdr.msg_control = std::ptr::from_mut(control.write(Control([0; CONTROL]))).cast();
             header.msg_hdr.msg_controllen = CONTROL as _;
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
         }
-        let (first, count) = (headers.as_mut_ptr().cast(), ARRIVALS as libc::c_uint);
-        // SAFETY: all `ARRIVALS` headers are initialized (there are as many buffers) and point to names, control
+        let (first, count) = (headers.as_mut_ptr().cast(), expected as libc::c_uint);
+        // SAFETY: the first `expected` headers are initialized (there are more buffers) and point to names, control
         // buffers, vectors and buffers that live and are not moved until after the call; lengths are those of
         // what they point to.
         let received = unsafe { libc::recvmmsg(socket.as_raw_fd(), first, count, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
@@ -91,7 +104,9 @@ impl Inbox {
             let size = unsafe { segment_size(&header.msg_hdr) };
             self.arrivals.push(Arrival { len, size: size.filter(|size| *size > 0).unwrap_or(len), from });
         }
-        Ok(received == ARRIVALS)
+        // Twice as many, so that a burst is seldom cut in two; less only slowly.
+        self.expected = (received * 2).max(expected * 7 / 8).clamp(MIN_EXPECTED, ARRIVALS);
+        Ok(received == expected)
     }
 
     /// The next datagram with its sender. In the place of one that was cut off or is too long there is `None`.
@@ -114,7 +129,7 @@ impl Inbox {
 /// What a call to send needs of memory, kept from call to call.
 #[derive(Default)]
 pub struct SendBatch {
-    names: Vec<MaybeUninit<libc::sockaddr_storage>>,
+    names: Vec<Name>,
     controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
     /// Where each message's vectors end.
@@ -142,10 +157,10 @@ impl SendBatch {
                 self.add_vector(content, start);
             }
             self.ends.push(self.vectors.len());
-            let mut name = MaybeUninit::zeroed();
-            write_address(&mut name, message.to);
-            self.names.push(name);
-            self.controls.push(segment_control(u16::try_from(size).unwrap_or(u16::MAX)));
+            self.names.push(name_of(message.to));
+            if message.count > 1 {
+                self.controls.push(segment_control(u16::try_from(size).unwrap_or(u16::MAX)));
+            }
         }
         self.fill_headers(messages);
         let count = self.headers.len() as libc::c_uint;
@@ -173,33 +188,23 @@ impl SendBatch {
     fn fill_headers(&mut self, messages: &[Message]) {
         self.headers.clear();
         let mut start = 0;
-        let parts = self.names.iter_mut().zip(&mut self.controls).zip(&self.ends);
-        for (((name, control), end), message) in parts.zip(messages) {
+        let mut controls = self.controls.iter_mut();
+        for ((name, end), message) in self.names.iter_mut().zip(&self.ends).zip(messages) {
             let Some(vectors) = self.vectors.get_mut(start..*end) else { break };
             start = *end;
             // SAFETY: all-zero is a valid `mmsghdr`: integers and null pointers.
             let mut header: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
             header.msg_hdr.msg_namelen = name_length(message.to);
-            header.msg_hdr.msg_name = name.as_mut_ptr().cast();
+            header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
             header.msg_hdr.msg_iov = vectors.as_mut_ptr();
             header.msg_hdr.msg_iovlen = vectors.len() as _;
-            if message.count > 1 {
+            if let Some(control) = Some(message).filter(|message| message.count > 1).and_then(|_| controls.next()) {
                 header.msg_hdr.msg_control = std::ptr::from_mut(control).cast();
                 header.msg_hdr.msg_controllen = control_space::<u16>() as _;
             }
             self.headers.push(header);
         }
     }
-}
-
-/// Waits until something is ready on `fd` or the time is over, to the microsecond: `epoll_wait` knows milliseconds only.
-pub fn wait_ready(fd: &impl AsRawFd, time: Duration) {
-    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    let seconds = libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX);
-    let time = libc::timespec { tv_sec: seconds, tv_nsec: time.subsec_nanos() as _ };
-    // SAFETY: one entry and one time that live until after the call; no signal mask. Whatever it answers, the
-    // caller looks what is ready.
-    unsafe { libc::ppoll(&raw mut entry, 1, &raw const time, std::ptr::null()) };
 }
 
 /// The control message that tells the length of the segments to make (`UDP_SEGMENT`).
@@ -277,29 +282,25 @@ fn read_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
-fn write_address(storage: &mut MaybeUninit<libc::sockaddr_storage>, address: SocketAddr) {
+fn name_of(address: SocketAddr) -> Name {
     match address {
-        SocketAddr::V4(v4) => {
-            let raw = libc::sockaddr_in {
+        SocketAddr::V4(v4) => Name {
+            v4: libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
                 sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
                 sin_zero: [0; 8],
-            };
-            // SAFETY: `sockaddr_storage` is larger and aligned for every address.
-            unsafe { storage.as_mut_ptr().cast::<libc::sockaddr_in>().write(raw) };
-        }
-        SocketAddr::V6(v6) => {
-            let raw = libc::sockaddr_in6 {
+            },
+        },
+        SocketAddr::V6(v6) => Name {
+            v6: libc::sockaddr_in6 {
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: 0,
                 sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
-            };
-            // SAFETY: as above.
-            unsafe { storage.as_mut_ptr().cast::<libc::sockaddr_in6>().write(raw) };
-        }
+            },
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use parlor_proto::{MediaCommand, MediaEvent, ProducerId, RouterId};
 use parlor_sfu::{Datagram, Mirror, Sfu, SfuConfig, SfuStats, TalkersConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{Inbox, SendBatch, wait_ready};
+use super::batch::{Inbox, SendBatch};
 use super::outlet::Outlet;
 use super::pace::Pace;
 use super::pipes::Pipes;
@@ -36,6 +36,8 @@ const COMMANDS: usize = 256;
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often dropped datagrams are mentioned in the log.
 const MENTION: Duration = Duration::from_secs(10);
+/// Nanoseconds by which the kernel may end a wait late: its usual 50 µs are a good part of how long packets gather.
+const TIMER_SLACK: libc::c_ulong = 1_000;
 /// A panic within this time of the last start doubles the pause before the next one.
 const STABLE: Duration = Duration::from_secs(60);
 /// The first pause after a panic, and the longest.
@@ -138,6 +140,9 @@ impl Worker {
 
     /// Runs until it is told to stop. A panic ends the calls of this worker, not the worker.
     pub fn run(mut self) {
+        if let Err(error) = nix::sys::prctl::set_timerslack(TIMER_SLACK) {
+            tracing::debug!(%error, "waits are longer than asked for");
+        }
         let mut pause = BACKOFF.0;
         loop {
             let started = Instant::now();
@@ -177,14 +182,13 @@ impl Worker {
             }
             let now = Instant::now();
             // After the commands: a mirror is told of before its packets come.
-            plane.pace.collect(self.mail.pipes.take(&mut plane.sfu, now));
+            self.mail.pipes.take(&mut plane.sfu, now);
             if plane.sfu.poll_timeout().is_some_and(|at| at <= now) {
                 plane.sfu.handle_timeout(now);
-                plane.pace.collect(1);
             }
             // First what others wait for: they seal and send while this worker does.
             self.mail.pipes.hand_over(&mut plane.sfu, |producer| plane.routes.origin_of(producer));
-            if plane.pace.begin(now) {
+            if !plane.sfu.batch().segments.is_empty() {
                 self.flush(&mut plane);
             }
             self.report(&mut plane);
@@ -202,14 +206,9 @@ impl Worker {
             || !plane.unread.is_empty()
             || self.mail.pipes.is_busy()
             || !self.mail.commands.is_empty();
-        let flush_at = plane.pace.due();
-        let due = plane.sfu.poll_timeout().into_iter().chain(flush_at).chain(self.mail.pipes.retry(now)).min();
+        let due = plane.sfu.poll_timeout().into_iter().chain(self.mail.pipes.retry(now)).min();
         let mut due = due.map_or(SWEEP, |at| at.saturating_duration_since(now).min(SWEEP));
         if busy {
-            due = Duration::ZERO;
-        }
-        if flush_at.is_some() && !due.is_zero() {
-            wait_ready(&self.poll, due);
             due = Duration::ZERO;
         }
         let polled = self.poll.poll(events, Some(due));
@@ -218,10 +217,25 @@ impl Worker {
         match polled {
             Err(e) if e.kind() == ErrorKind::Interrupted => {
                 events.clear();
-                Ok(())
+                return Ok(());
             }
-            other => other,
+            other => other?,
         }
+        // Orders, what other workers hand over and connections come when they come; they are not waited for.
+        if !busy && !events.is_empty() && events.iter().all(|event| self.is_udp(event.token())) {
+            let time = plane.pace.gather(now, woken);
+            if !time.is_zero() {
+                // By time alone: to be woken by each packet is what this is to save.
+                std::thread::sleep(time);
+                let slept = Instant::now();
+                plane.pace.rested(slept.saturating_duration_since(woken), slept);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_udp(&self, token: Token) -> bool {
+        token.0.is_multiple_of(2) && token.0 < 2 * self.bound.len()
     }
 
     fn note_ready(plane: &mut Plane, token: Token) {
@@ -249,15 +263,17 @@ impl Worker {
                 });
             }
             let now = Instant::now();
+            let mut taken = 0;
             for _ in 0..TURN {
                 let Some(datagram) = inbox.next() else { break };
+                taken += 1;
                 let Some((bytes, remote)) = datagram else {
                     self.counters.oversized.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
-                pace.collect(1);
                 sfu.handle_datagram(Datagram { protocol: Protocol::Udp, local, remote, bytes }, now);
             }
+            pace.took(taken, !*readable && inbox.is_empty(), now);
         }
     }
 
@@ -269,7 +285,7 @@ impl Worker {
         tokens.sort_unstable();
         tokens.dedup();
         for token in tokens {
-            let Plane { sfu, tcp, unread, pace, .. } = plane;
+            let Plane { sfu, tcp, unread, .. } = plane;
             if let Some(sockets) = self.bound.get(token.0 / 2) {
                 let first = Token(2 * self.bound.len());
                 if let Some(local) = sockets.label()
@@ -279,10 +295,7 @@ impl Worker {
                 }
                 continue;
             }
-            let take = |local, remote, bytes: &[u8]| {
-                pace.collect(1);
-                sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
-            };
+            let take = |local, remote, bytes: &[u8]| sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
             match tcp.read(token, now, take) {
                 Progress::Drained => {}
                 Progress::More => unread.push(token),
@@ -305,7 +318,6 @@ impl Worker {
                 Ok(Command::Media(command)) => {
                     plane.routes.note_command(&command);
                     plane.sfu.handle_command(command, Instant::now());
-                    plane.pace.collect(1);
                     // Requests one after the other would otherwise wait for each other's events.
                     self.report(plane);
                 }
