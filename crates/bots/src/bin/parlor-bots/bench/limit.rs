@@ -1,8 +1,8 @@
 //! The limit: a bare loop that seals and sends the same packets, and does nothing else.
 //!
 //! AES-128-GCM over packets of the same size to as many destinations as the workload has, on the server's core,
-//! while a thread on the bots' core reads them. Three ways to send: one call a packet, one call for many packets, and
-//! one call for several packets of equal size to one destination (segmentation offload).
+//! while a thread on the bots' core reads them. Four ways to send: one call a packet, one call for many packets, the same
+//! with a sleep between the calls, and one call for several packets of equal size to one destination (segmentation offload).
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
@@ -27,6 +27,8 @@ const TAG: usize = 16;
 const MANY: usize = 64;
 /// Packets of one segmented send: what a batch of 2 ms has for one member of a room of 50, and about one video frame.
 const SEGMENTS: usize = 5;
+/// What lies between two packets that arrive from a room of 25 talkers. A core that slept so long is slower at first.
+const PAUSE: Duration = Duration::from_micros(800);
 
 /// Processor time of one packet, in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -53,16 +55,18 @@ pub struct Limits {
     pub sendto: Cost,
     /// `sendmmsg`.
     pub sendmmsg: Cost,
+    /// `sendmmsg`, one packet to every destination, and then a sleep of [`PAUSE`].
+    pub calm: Cost,
     /// Segmentation offload.
     pub gso: Cost,
 }
 
-/// Measures all three.
+/// Measures all four.
 pub async fn measure(payload: usize, destinations: usize, each: Duration, cores: Option<Cores>) -> anyhow::Result<Limits> {
     // On a thread of its own, which is then bound to the server's core.
     tokio::task::spawn_blocking(move || {
-        let run = |way: Way| way.measure(payload, destinations.max(1), each / 3, cores);
-        Ok(Limits { sendto: run(Way::One)?, sendmmsg: run(Way::Many)?, gso: run(Way::Segmented)? })
+        let run = |way: Way| way.measure(payload, destinations.max(1), each / 4, cores);
+        Ok(Limits { sendto: run(Way::One)?, sendmmsg: run(Way::Many)?, calm: run(Way::Calm)?, gso: run(Way::Segmented)? })
     })
     .await?
 }
@@ -71,6 +75,7 @@ pub async fn measure(payload: usize, destinations: usize, each: Duration, cores:
 enum Way {
     One,
     Many,
+    Calm,
     Segmented,
 }
 
@@ -107,6 +112,10 @@ impl Way {
             sent += match self {
                 Self::One => send_each(&socket, &mut seal, to)?,
                 Self::Many => send_many(&socket, &mut seal, to)?,
+                Self::Calm => {
+                    std::thread::sleep(PAUSE);
+                    send_many(&socket, &mut seal, to)?
+                }
                 Self::Segmented => send_segmented(&socket, &mut seal, to)?,
             };
         }

@@ -169,8 +169,8 @@ impl Report {
         writeln!(f, "how many times {PARLOR}'s time the peer needs, and how many times the limit's {PARLOR} needs:")?;
         writeln!(
             f,
-            "{:<20}{:>8}{:>16}{:>16}{:>18}{:>22}",
-            "workload", PARLOR, "peer", "limit: sendto", "limit: sendmmsg", "limit: GSO, 5 at once"
+            "{:<20}{:>8}{:>16}{:>16}{:>18}{:>22}{:>22}",
+            "workload", PARLOR, "peer", "limit: sendto", "limit: sendmmsg", "the same, every 0.8 ms", "limit: GSO, 5 at once"
         )?;
         for pair in compare::pairs(&self.loads, PARLOR) {
             let ours = pair.ours.total_us();
@@ -179,12 +179,13 @@ impl Report {
             let peer = pair.theirs.map(|row| format!("{:.2} {:>5.1}x", row.total_us(), row.total_us() / ours.max(0.001)));
             writeln!(
                 f,
-                "{:<20}{:>8.2}{:>16}{:>16}{:>18}{:>22}",
+                "{:<20}{:>8.2}{:>16}{:>16}{:>18}{:>22}{:>22}",
                 pair.ours.name,
                 ours,
                 peer.unwrap_or_else(|| "-".to_owned()),
                 limit(limits.sendto),
                 limit(limits.sendmmsg),
+                limit(limits.calm),
                 limit(limits.gso)
             )?;
         }
