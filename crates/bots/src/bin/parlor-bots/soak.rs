@@ -119,13 +119,14 @@ fn judge(happened: &Happened, trend: &Trend, length: Duration, emptied: bool, ru
     ]
 }
 
-/// One seat: somebody comes, stays, goes, again and again.
+/// One seat: somebody comes, stays, goes, and somebody else comes. The same person may not come as often as that.
 async fn sit(url: String, engine: Engine, number: usize, happened: Arc<Happened>) {
     let room = format!("soak-{}", number % ROOMS);
-    let mut times = 0u64;
+    let (mut visits, mut times) = (0u64, 0u64);
     while !happened.over.load(Ordering::Relaxed) {
         tokio::time::sleep(Duration::from_millis(rand::random_range(AWAY))).await;
-        let options = BotOptions { open_streams: 2, ..BotOptions::new(&url, &room, &format!("guest-{number}")) };
+        visits += 1;
+        let options = BotOptions { open_streams: 2, ..BotOptions::new(&url, &room, &format!("guest-{number}-{visits}")) };
         happened.joins.fetch_add(1, Ordering::Relaxed);
         match stay(&engine, options, (number / ROOMS).is_multiple_of(SHOWS)).await {
             Ok((bot, heard)) => {
