@@ -1,8 +1,9 @@
-//! Channels, the people in them, and what they may do.
+//! Channels, as the store knows them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ChannelId, UserId};
+use crate::time::Timestamp;
 
 /// What a channel or a person has paid for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -15,40 +16,178 @@ pub enum Tier {
     Pro,
 }
 
+/// What a channel is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelKind {
+    /// A conversation of a few.
+    Dm,
+    /// A room people drop into.
+    #[default]
+    Voice,
+}
+
+/// How media goes from one to the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Topology {
+    /// Through the server.
+    #[default]
+    Sfu,
+    /// From client to client.
+    Mesh,
+    /// From client to client between two who both allow it, otherwise through the server.
+    Auto,
+}
+
+/// Who may speak in a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Everybody who is signed in.
+    #[default]
+    Public,
+    /// Its members.
+    Members,
+    /// Its owner, and who was invited and has accepted.
+    Invited,
+    /// Who has one of its seats, and its owner.
+    Seated,
+}
+
+/// Whether clients may learn of addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Privacy {
+    /// Every candidate is used.
+    #[default]
+    Standard,
+    /// Clients are told to use relays only.
+    Relay,
+}
+
+/// Whether media is to be encrypted end to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum E2eePolicy {
+    /// No.
+    #[default]
+    Off,
+    /// Where the clients can.
+    Optional,
+    /// Nothing else is let in.
+    Required,
+}
+
+/// Whether the channel may be recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingPolicy {
+    /// No.
+    #[default]
+    Off,
+    /// Yes, with everybody's knowledge.
+    Allowed,
+}
+
+/// When a channel can be joined: from `opens_at` on, until just before `closes_at`. What is not set is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Window {
+    /// The first moment inside.
+    pub opens_at: Option<Timestamp>,
+    /// The first moment after it.
+    pub closes_at: Option<Timestamp>,
+}
+
+impl Window {
+    /// Whether a moment lies inside.
+    #[must_use]
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.opens_at.is_none_or(|opens| opens <= at) && self.closes_at.is_none_or(|closes| at < closes)
+    }
+}
+
 /// A channel as the store knows it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Channel {
     /// The host application's id of it.
     pub id: ChannelId,
     /// What people call it.
     pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub kind: ChannelKind,
+    /// How media goes.
+    #[serde(default)]
+    pub topology: Topology,
     /// Decides the participant and video limits.
+    #[serde(default)]
     pub tier: Tier,
     /// A limit of its own; `None` means the tier's.
+    #[serde(default)]
     pub max_participants: Option<u32>,
+    /// Whether clients use relays only.
+    #[serde(default)]
+    pub privacy: Privacy,
+    /// End-to-end encryption.
+    #[serde(default)]
+    pub e2ee: E2eePolicy,
+    /// Recording.
+    #[serde(default)]
+    pub recording: RecordingPolicy,
+    /// Who may speak.
+    #[serde(default)]
+    pub access: Access,
+    /// Who does not satisfy `access` may come in all the same, to listen.
+    #[serde(default)]
+    pub spectators: bool,
+    /// When it can be joined.
+    #[serde(default)]
+    pub window: Window,
+    /// Whose it is: always let in, and a moderator.
+    #[serde(default)]
+    pub owner: Option<UserId>,
 }
 
-/// Who a session is: fixed when the socket connects, from a verified token.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Identity {
-    /// The user.
-    pub user: UserId,
-    /// The name others see.
-    pub name: String,
-    /// What the user has paid for.
-    pub tier: Tier,
+impl Channel {
+    /// A free voice channel open to everybody at all times.
+    #[must_use]
+    pub fn new(id: ChannelId, name: impl Into<String>) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            kind: ChannelKind::default(),
+            topology: Topology::default(),
+            tier: Tier::default(),
+            max_participants: None,
+            privacy: Privacy::default(),
+            e2ee: E2eePolicy::default(),
+            recording: RecordingPolicy::default(),
+            access: Access::default(),
+            spectators: false,
+            window: Window::default(),
+            owner: None,
+        }
+    }
 }
 
-/// What a participant may do in a room, derived on the server (features 3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct Permissions {
-    /// May speak.
-    pub audio: bool,
-    /// May turn a camera on.
-    pub video: bool,
-    /// May share the screen.
-    pub screenshare: bool,
-    /// Audio bitrate at the most, in bit/s.
-    #[serde(rename = "maxBitrate")]
-    pub max_bitrate: u32,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_includes_its_beginning_and_excludes_its_end() {
+        let window = Window { opens_at: Some(Timestamp(10)), closes_at: Some(Timestamp(20)) };
+        let inside: Vec<i64> = (0..30).filter(|at| window.contains(Timestamp(*at))).collect();
+        assert_eq!((inside.first(), inside.last()), (Some(&10), Some(&19)));
+        assert!(Window::default().contains(Timestamp(i64::MIN)));
+    }
+
+    #[test]
+    fn a_channel_is_its_id_and_name_unless_it_says_more() {
+        let read: Channel = serde_json::from_str(r#"{"id":"den","name":"The den"}"#).expect("enough");
+        assert_eq!(read, Channel::new(ChannelId::new("den").expect("valid"), "The den"));
+    }
 }

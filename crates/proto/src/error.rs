@@ -30,6 +30,8 @@ pub enum ErrorCode {
     ChannelNotFound,
     /// The channel has as many participants as it may have.
     ChannelFull,
+    /// It is not the time at which the channel can be joined; `details` has `opensAt` and `closesAt`.
+    ChannelClosed,
     /// Banned, or not among those who may join.
     PermissionDenied,
     /// The tier does not include it; `details.capability` says what is missing.
@@ -40,6 +42,8 @@ pub enum ErrorCode {
     AlreadyInChannel,
     /// The request needs a joined channel.
     NotInChannel,
+    /// There is nothing left to resume: join again.
+    SessionExpired,
     /// No such transport, producer or consumer belongs to this session. Somebody else's is answered alike.
     NotFound,
     /// The object is not in a state in which this can be done (connected twice, a second send transport...).
@@ -50,6 +54,10 @@ pub enum ErrorCode {
     RateLimited,
     /// The session has as many objects of this kind as it may have.
     LimitExceeded,
+    /// What is to be made exists already, and is different.
+    Conflict,
+    /// What is to be changed is not any more what the caller believes it to be.
+    PreconditionFailed,
     /// WebRTC transport could not be set up.
     TransportFailed,
     /// The operation did not end within its deadline.
@@ -62,22 +70,26 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, for documentation and tests.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::UnknownEvent,
         Self::Unauthenticated,
         Self::ChannelNotFound,
         Self::ChannelFull,
+        Self::ChannelClosed,
         Self::PermissionDenied,
         Self::CapabilityRequired,
         Self::VideoLimitReached,
         Self::AlreadyInChannel,
         Self::NotInChannel,
+        Self::SessionExpired,
         Self::NotFound,
         Self::InvalidState,
         Self::Incompatible,
         Self::RateLimited,
         Self::LimitExceeded,
+        Self::Conflict,
+        Self::PreconditionFailed,
         Self::TransportFailed,
         Self::Timeout,
         Self::ShuttingDown,
@@ -94,10 +106,14 @@ impl ErrorCode {
             Self::Unauthenticated
             | Self::ChannelNotFound
             | Self::ChannelFull
+            | Self::ChannelClosed
             | Self::PermissionDenied
             | Self::CapabilityRequired
             | Self::VideoLimitReached
             | Self::AlreadyInChannel
+            | Self::SessionExpired
+            | Self::Conflict
+            | Self::PreconditionFailed
             | Self::Incompatible
             | Self::RateLimited => Culprit::Caller,
             Self::TransportFailed => Culprit::Network,
@@ -116,16 +132,20 @@ impl ErrorCode {
             Self::Unauthenticated => "You are not signed in, or your sign-in has expired. Sign in again.",
             Self::ChannelNotFound => "This channel does not exist. Check its name.",
             Self::ChannelFull => "This channel is full. Try again when somebody has left.",
+            Self::ChannelClosed => "This channel is not open at this time. Come back when it is.",
             Self::PermissionDenied => "You may not join this channel. Ask a moderator if you think that is a mistake.",
             Self::CapabilityRequired => "This needs a Pro account.",
             Self::VideoLimitReached => "All video slots of this channel are taken. Try again when somebody has turned their video off.",
             Self::AlreadyInChannel => "You are in this channel already, in another window or on another device. Leave there first.",
             Self::NotInChannel => "You are not in a channel. Join one first.",
+            Self::SessionExpired => "Your place in the call was given up. Join the channel again.",
             Self::NotFound => "What the app asked for is not there any more.",
             Self::InvalidState => "That cannot be done right now. Leave the channel and join it again.",
             Self::Incompatible => "Your browser cannot play this. Try a current version of another browser.",
             Self::RateLimited => "That was too often. Wait a moment and try again.",
             Self::LimitExceeded => "You have opened as many of these as one connection may have.",
+            Self::Conflict => "There is one already, and it is another. Choose another id, or change the one there is.",
+            Self::PreconditionFailed => "Somebody has changed this meanwhile. Read it again, then repeat your change.",
             Self::TransportFailed => "No media connection could be made. Check your network, VPN or firewall.",
             Self::Timeout => "The server took too long. Try again.",
             Self::ShuttingDown => "This server is about to restart. Join again in a moment.",
@@ -143,7 +163,7 @@ pub struct Error {
     pub message: String,
     /// The code of the closed list.
     pub code: ErrorCode,
-    /// Facts beside the code: `capability`, `current`, `max`, `retryAfterMs`, `field`, `reason`.
+    /// Facts beside the code: `capability`, `current`, `max`, `retryAfterMs`, `field`, `reason`, `until`…
     pub details: Map<String, Value>,
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::channel::Permissions;
-use crate::ids::{ChannelId, ConsumerId, ProducerId, TransportId, UserId};
+use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
 use crate::media::{Layers, MediaKind, Source, StreamType};
+use crate::moderation::Restrictions;
+use crate::people::{Permissions, Role};
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
 
@@ -76,6 +77,7 @@ pub struct AppData {
 
 /// How a participant is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ParticipantState {
     /// Nothing of the microphone is heard.
     pub muted: bool,
@@ -83,6 +85,38 @@ pub struct ParticipantState {
     pub deafened: bool,
     /// Speaks at the moment, by the client's own account.
     pub speaking: bool,
+    /// What moderators have silenced.
+    pub server_muted: ServerMuted,
+    /// A moderator lets them hear nothing.
+    pub server_deafened: bool,
+}
+
+/// What of somebody moderators have silenced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ServerMuted {
+    /// Every sound.
+    pub audio: bool,
+    /// The camera.
+    pub video: bool,
+    /// The shared screen, picture and sound.
+    pub screen: bool,
+}
+
+impl ParticipantState {
+    /// The part that moderators decide.
+    #[must_use]
+    pub const fn restrictions(self) -> Restrictions {
+        let ServerMuted { audio, video, screen } = self.server_muted;
+        Restrictions { audio, video, screen, deafened: self.server_deafened }
+    }
+
+    /// The same under other restrictions. Nobody hears the silenced, so to the others they do not speak.
+    #[must_use]
+    pub const fn restricted(self, restrictions: Restrictions) -> Self {
+        let Restrictions { audio, video, screen, deafened } = restrictions;
+        let server_muted = ServerMuted { audio, video, screen };
+        Self { speaking: self.speaking && !audio, server_muted, server_deafened: deafened, ..self }
+    }
 }
 
 /// Somebody in a room.
@@ -96,6 +130,10 @@ pub struct Participant {
     /// How they are.
     #[serde(flatten)]
     pub state: ParticipantState,
+    /// Speaks, or listens only.
+    pub role: Role,
+    /// May moderate.
+    pub moderator: bool,
     /// What they send.
     pub producers: Vec<ProducerInfo>,
 }
@@ -136,6 +174,57 @@ pub struct Joined {
     pub e2ee: Policy,
     /// Recording of this channel.
     pub recording: Policy,
+    /// Speaks, or listens only.
+    pub role: Role,
+    /// May moderate.
+    pub moderator: bool,
+    /// How one is: what moderators decided before holds from the first moment.
+    pub state: ParticipantState,
+    /// The video slots of the channel.
+    pub video_slots: VideoSlots,
+    /// What takes the session up again after its connection was lost.
+    pub resume_token: ResumeToken,
+    /// For how long after the loss, in milliseconds; 0 if not at all.
+    pub resume_grace_ms: u64,
+    /// This is a session taken up again, not a new one.
+    pub resumed: bool,
+    /// What of one's own is still there, after `resume` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
+}
+
+/// How many show video, and how many can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct VideoSlots {
+    /// Slots held.
+    pub current: u32,
+    /// Slots there are.
+    pub max: u32,
+}
+
+/// What a session has that outlived its connection.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Own {
+    /// Transports.
+    pub transports: Vec<TransportId>,
+    /// Producers.
+    pub producers: Vec<ProducerId>,
+    /// Consumers.
+    pub consumers: Vec<ConsumerId>,
+    /// The sources one holds a video slot for.
+    pub slots: Vec<Source>,
+}
+
+/// How a wish for a video slot stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SlotStatus {
+    /// One has it.
+    Granted,
+    /// One waits.
+    Queued,
+    /// One neither has it nor waits.
+    Released,
 }
 
 /// The answer to a request that succeeded.
@@ -145,6 +234,8 @@ pub struct Joined {
 pub enum Reply {
     /// In the channel.
     Joined(Box<Joined>),
+    /// Back in it, as if one had not been away.
+    Resumed(Box<Joined>),
     /// Out of it.
     Left { channel_id: ChannelId },
     /// What the SFU can forward.
@@ -203,6 +294,16 @@ pub enum Reply {
         #[serde(flatten)]
         state: ParticipantState,
     },
+    /// How one's wish for a slot stands; `position` counts from 1, for those who wait.
+    Slot {
+        source: Source,
+        status: SlotStatus,
+        position: Option<u32>,
+        #[serde(flatten)]
+        slots: VideoSlots,
+    },
+    /// It is done.
+    Moderated { action: &'static str, user_id: Option<UserId> },
 }
 
 /// Something a client is told without having asked.
@@ -223,7 +324,12 @@ pub enum Event {
     /// Somebody sends a new track: consume it.
     NewProducer(ProducerInfo),
     /// A track is no more: drop its consumer.
-    ProducerClosed { producer_id: ProducerId, user_id: UserId },
+    ProducerClosed {
+        producer_id: ProducerId,
+        user_id: UserId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<CloseReason>,
+    },
     /// A track is silent for now.
     ProducerPaused { producer_id: ProducerId, user_id: UserId },
     /// It goes on.
@@ -235,7 +341,64 @@ pub enum Event {
     /// One's consumer gets other layers now; null while it gets nothing.
     LayersChanged { consumer_id: ConsumerId, layers: Option<Layers> },
     /// One is no longer in the channel, not by one's own doing; join again if `rejoin`.
-    Left { channel_id: ChannelId, reason: LeftReason, rejoin: bool },
+    Left {
+        channel_id: ChannelId,
+        reason: LeftReason,
+        rejoin: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<ChannelId>,
+    },
+    /// A slot one waited for is one's own now: produce.
+    SlotGranted {
+        source: Source,
+        #[serde(flatten)]
+        slots: VideoSlots,
+    },
+    /// One's place among those who wait for a slot has changed; it counts from 1.
+    SlotQueue {
+        source: Source,
+        position: u32,
+        #[serde(flatten)]
+        slots: VideoSlots,
+    },
+    /// One may do more or less than before.
+    Entitlement { permissions: Permissions, reason: EntitlementReason },
+    /// One was moderated.
+    Moderation { action: &'static str, by_user_id: Option<UserId>, restrictions: Restrictions, reason: Option<String> },
+}
+
+/// Why the server closed a producer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloseReason {
+    /// Its owner's tier, or the channel's, does not include it any more.
+    Entitlement,
+    /// Its owner was put out.
+    Moderation,
+    /// Its transport failed.
+    Media,
+}
+
+impl CloseReason {
+    /// As it is sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entitlement => "entitlement",
+            Self::Moderation => "moderation",
+            Self::Media => "media",
+        }
+    }
+}
+
+/// Why permissions changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntitlementReason {
+    /// What was paid for is over.
+    Expired,
+    /// The host application said so.
+    Changed,
 }
 
 /// Why a session was put out of its room.
@@ -246,6 +409,47 @@ pub enum LeftReason {
     MediaLost,
     /// The server stops.
     ShuttingDown,
+    /// A moderator put one out.
+    Kicked,
+    /// A moderator put one out, and one cannot come back for now.
+    Banned,
+    /// A moderator sends one to another channel.
+    Moved,
+    /// A moderator ended the call.
+    CallEnded,
+    /// One was signed out.
+    SessionRevoked,
+    /// The channel is no more.
+    ChannelDeleted,
+    /// One may not be in the channel any more.
+    AccessLost,
+    /// One took the session up on another connection.
+    Replaced,
+}
+
+impl LeftReason {
+    /// As it is sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MediaLost => "media-lost",
+            Self::ShuttingDown => "shutting-down",
+            Self::Kicked => "kicked",
+            Self::Banned => "banned",
+            Self::Moved => "moved",
+            Self::CallEnded => "call-ended",
+            Self::SessionRevoked => "session-revoked",
+            Self::ChannelDeleted => "channel-deleted",
+            Self::AccessLost => "access-lost",
+            Self::Replaced => "replaced",
+        }
+    }
+
+    /// Whether a client should join again by itself. Where a person decided, a person decides to come back.
+    #[must_use]
+    pub const fn rejoin(self) -> bool {
+        matches!(self, Self::MediaLost | Self::ShuttingDown)
+    }
 }
 
 /// One who is heard.

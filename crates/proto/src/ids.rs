@@ -83,6 +83,11 @@ object_id!(
     ConsumerId
 );
 
+object_id!(
+    /// Shows that a new connection is the old one's client, which lost it: to be kept to oneself.
+    ResumeToken
+);
+
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -93,7 +98,7 @@ macro_rules! name_id {
             /// Takes a text of 1 to [`limits::MAX_ID_CHARS`] characters without white space at its ends and
             /// without control characters; otherwise says in a few words what is wrong.
             pub fn new(text: &str) -> Result<Self, &'static str> {
-                check_name(text, limits::MAX_ID_CHARS).map(|()| Self(text.into()))
+                check_id(text).map(|()| Self(text.into()))
             }
 
             /// The id as it was given.
@@ -138,13 +143,27 @@ pub fn check_name(text: &str, max: usize) -> Result<(), &'static str> {
     if text.trim() != text {
         return Err("must not begin or end with white space");
     }
-    // Bidirectional overrides and zero-width characters would let one name pass for another.
-    let unseen =
-        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    if text.chars().any(unseen) {
+    if text.chars().any(is_unseen) {
         return Err("must not contain control or invisible characters");
     }
     Ok(())
+}
+
+/// Checks an id: as a name, and without the selectors that names need for emoji, because they change nothing else one sees.
+pub fn check_id(text: &str) -> Result<(), &'static str> {
+    check_name(text, limits::MAX_ID_CHARS)?;
+    if text.contains(['\u{fe0e}', '\u{fe0f}']) { Err("must not contain control or invisible characters") } else { Ok(()) }
+}
+
+/// What would let one name pass for another: bidirectional overrides, and what is not seen (`Default_Ignorable_Code_Point`
+/// of Unicode, but for the two selectors of emoji).
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0d}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -174,6 +193,10 @@ mod tests {
         assert!(ChannelId::new(" x").is_err());
         assert!(ChannelId::new("a\u{202e}b").is_err());
         assert!(ChannelId::new("a\nb").is_err());
+        for unseen in ['\u{ad}', '\u{61c}', '\u{3164}', '\u{206a}', '\u{180e}', '\u{e0041}', '\u{fe0f}'] {
+            assert!(UserId::new(&format!("alice{unseen}")).is_err(), "U+{:04X}", u32::from(unseen));
+        }
+        assert!(check_name("Heart \u{2764}\u{fe0f}", limits::MAX_NAME_CHARS).is_ok());
         assert!(ChannelId::new(&"x".repeat(limits::MAX_ID_CHARS)).is_ok());
         assert!(ChannelId::new(&"x".repeat(limits::MAX_ID_CHARS + 1)).is_err());
     }

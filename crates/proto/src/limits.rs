@@ -25,3 +25,5 @@ pub const MAX_FINGERPRINTS: usize = 8;
 pub const MAX_RID_BYTES: usize = 16;
 /// A mid, in bytes: the one-byte header extension carries 16 at the most (RFC 8285).
 pub const MAX_MID_BYTES: usize = 16;
+/// The reason a moderator gives, in characters: two sentences.
+pub const MAX_REASON_CHARS: usize = 256;

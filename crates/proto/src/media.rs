@@ -20,7 +20,7 @@ pub enum MediaKind {
 }
 
 /// What a producer shows or lets hear; decides permissions and limits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A microphone.
@@ -117,6 +117,13 @@ pub enum MediaCommand {
         producer: ProducerId,
         /// Whether it is to be silent.
         paused: bool,
+    },
+    /// Sets the bitrate a producer may use from now on, because its owner's tier changed. Nothing is answered.
+    SetProducerMaxBitrate {
+        /// The producer.
+        producer: ProducerId,
+        /// In bit/s; enforced on what arrives.
+        max_bitrate: u32,
     },
     /// Closes a producer and every consumer of it. Nothing is answered.
     CloseProducer {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::ids::{ChannelId, ConsumerId, ProducerId, TransportId};
+use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{Layers, MediaKind, Source};
+use crate::moderation::Moderation;
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters};
 
@@ -16,6 +17,13 @@ pub enum Request {
         channel: ChannelId,
         /// What the client can decode, if it knows already; `Consume` may bring it later.
         capabilities: Option<Arc<RtpCapabilities>>,
+    },
+    /// Take up again what the user's own connection left when it broke.
+    Resume {
+        /// Where.
+        channel: ChannelId,
+        /// What `Joined` gave.
+        token: ResumeToken,
     },
     /// Leave the channel.
     Leave {
@@ -115,5 +123,20 @@ pub enum Request {
         deafened: Option<bool>,
         /// The client hears its user speak.
         speaking: Option<bool>,
+    },
+    /// Ask for a video slot: it is granted at once, or as soon as it is one's turn.
+    RequestSlot {
+        /// For the camera or the screen.
+        source: Source,
+    },
+    /// Give a slot back, or stop waiting for one.
+    ReleaseSlot {
+        /// For the camera or the screen.
+        source: Source,
+    },
+    /// Moderate the call.
+    Moderate {
+        /// What to do.
+        action: Moderation,
     },
 }

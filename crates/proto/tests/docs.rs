@@ -58,6 +58,7 @@ fn the_sizes_on_the_page_are_the_limits_of_the_code() {
     let sentences = [
         format!("texts of 1 to {} characters", limits::MAX_ID_CHARS),
         format!("the same, up to {} characters", limits::MAX_NAME_CHARS),
+        format!("1 to {} characters |", limits::MAX_REASON_CHARS),
         format!("| size of a message | {} KiB;", limits::MAX_MESSAGE_BYTES / 1024),
         format!("1 to {} encodings", limits::MAX_ENCODINGS),
         format!("with 1 to {} entries", limits::MAX_FINGERPRINTS),

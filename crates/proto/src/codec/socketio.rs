@@ -4,6 +4,8 @@
 //! reply's object, or `{error, code, details}`. One without gets the event named by [`reply_name`], or
 //! [`ERROR_EVENT`].
 
+mod moderate;
+
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -12,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorCode};
 use crate::event::{Event, Reply};
-use crate::ids::{ChannelId, ConsumerId, ProducerId, TransportId};
+use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{Layers, MediaKind, Source};
 use crate::request::Request;
 use crate::rtp::{RtpCapabilities, RtpParameters};
@@ -22,7 +24,7 @@ use crate::transport::{Direction, DtlsParameters};
 pub const ERROR_EVENT: &str = "voice:rtc:error";
 
 /// Every event a client may send.
-pub const REQUEST_EVENTS: [&str; 17] = [
+pub const REQUEST_EVENTS: [&str; 21] = [
     "voice:join",
     "voice:leave",
     "voice:rtc:getRouterRtpCapabilities",
@@ -40,6 +42,10 @@ pub const REQUEST_EVENTS: [&str; 17] = [
     "voice:rtc:setPreferredLayers",
     "voice:rtc:requestKeyFrame",
     "voice:state:update",
+    "voice:resume",
+    "voice:slot:request",
+    "voice:slot:release",
+    "voice:moderate",
 ];
 
 #[derive(Deserialize)]
@@ -47,6 +53,13 @@ pub const REQUEST_EVENTS: [&str; 17] = [
 struct Join {
     channel_id: ChannelId,
     rtp_capabilities: Option<Arc<RtpCapabilities>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Resume {
+    channel_id: ChannelId,
+    resume_token: String,
 }
 
 #[derive(Deserialize)]
@@ -126,12 +139,23 @@ struct UpdateState {
     speaking: Option<bool>,
 }
 
+#[derive(Deserialize)]
+struct OfSlot {
+    source: Source,
+}
+
 /// Reads a request. The size of the message is checked before, where it is read from the socket.
 pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
     Ok(match event {
         "voice:join" => {
             let Join { channel_id, rtp_capabilities } = read(payload)?;
             Request::Join { channel: channel_id, capabilities: checked(rtp_capabilities)? }
+        }
+        "voice:resume" => {
+            let Resume { channel_id, resume_token } = read(payload)?;
+            // A token that cannot be one is answered like one that is over.
+            let token = ResumeToken::parse(&resume_token).ok_or_else(|| Error::new(ErrorCode::SessionExpired))?;
+            Request::Resume { channel: channel_id, token }
         }
         "voice:leave" => Request::Leave { channel: read::<Leave>(payload)?.channel_id },
         "voice:rtc:getRouterRtpCapabilities" => Request::GetRouterRtpCapabilities,
@@ -167,8 +191,19 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
             let UpdateState { muted, deafened, speaking } = read(payload)?;
             Request::UpdateState { muted, deafened, speaking }
         }
+        "voice:slot:request" => Request::RequestSlot { source: slot_source(read::<OfSlot>(payload)?.source)? },
+        "voice:slot:release" => Request::ReleaseSlot { source: slot_source(read::<OfSlot>(payload)?.source)? },
+        "voice:moderate" => Request::Moderate { action: moderate::decode(payload)? },
         _ => return Err(Error::new(ErrorCode::UnknownEvent)),
     })
+}
+
+/// Slots are for pictures.
+fn slot_source(source: Source) -> Result<Source, Error> {
+    match source {
+        Source::Camera | Source::Screen => Ok(source),
+        Source::Mic => Err(Error::invalid("source", "must be camera or screen")),
+    }
 }
 
 fn decode_produce(payload: &Value) -> Result<Request, Error> {
@@ -185,6 +220,7 @@ fn decode_produce(payload: &Value) -> Result<Request, Error> {
 pub const fn reply_name(reply: &Reply) -> &'static str {
     match reply {
         Reply::Joined(_) => "voice:joined",
+        Reply::Resumed(_) => "voice:resumed",
         Reply::Left { .. } => "voice:left",
         Reply::RouterRtpCapabilities { .. } => "voice:routerRtpCapabilities",
         Reply::TransportCreated { .. } => "voice:transportCreated",
@@ -201,6 +237,8 @@ pub const fn reply_name(reply: &Reply) -> &'static str {
         Reply::PreferredLayersSet { .. } => "voice:preferredLayersSet",
         Reply::KeyFrameRequested { .. } => "voice:keyFrameRequested",
         Reply::StateUpdated { .. } => "voice:stateUpdated",
+        Reply::Slot { .. } => "voice:slot",
+        Reply::Moderated { .. } => "voice:moderated",
     }
 }
 
@@ -219,6 +257,10 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::TransportState { .. } => "voice:transportState",
         Event::LayersChanged { .. } => "voice:layersChanged",
         Event::Left { .. } => "voice:left",
+        Event::SlotGranted { .. } => "voice:slot:granted",
+        Event::SlotQueue { .. } => "voice:slot:queue",
+        Event::Entitlement { .. } => "voice:entitlement",
+        Event::Moderation { .. } => "voice:moderation",
     }
 }
 

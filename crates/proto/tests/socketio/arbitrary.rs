@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::examples;
 
 /// Keys that mean something, so that arbitrary objects come close to real ones.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 30] = [
     "channelId",
     "rtpCapabilities",
     "direction",
@@ -34,12 +34,31 @@ const KEYS: [&str; 24] = [
     "appData",
     "source",
     "producerId",
+    "resumeToken",
+    "action",
+    "userId",
+    "until",
+    "reason",
+    "to",
 ];
 
 fn json_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
-        select(vec!["send", "audio", "video", "mic", "audio/opus", "video/VP8", "video/rtx", "sha-256", examples::ID])
-            .prop_map(str::to_owned),
+        select(vec![
+            "send",
+            "audio",
+            "video",
+            "mic",
+            "audio/opus",
+            "video/VP8",
+            "video/rtx",
+            "sha-256",
+            "mute",
+            "ban",
+            "2026-03-01T18:00:00Z",
+            examples::ID
+        ])
+        .prop_map(str::to_owned),
         any::<String>(),
     ];
     let leaf = prop_oneof![
@@ -65,6 +84,7 @@ fn check(event: &str, payload: &Value) {
         let known = REQUEST_EVENTS.contains(&event);
         match error.code {
             ErrorCode::InvalidRequest | ErrorCode::NotFound => assert!(known, "{event}"),
+            ErrorCode::SessionExpired => assert_eq!(event, "voice:resume"),
             ErrorCode::UnknownEvent => assert!(!known, "{event}"),
             other => panic!("{event} {payload} was answered {other:?}"),
         }

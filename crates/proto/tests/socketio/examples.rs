@@ -78,7 +78,31 @@ pub fn all() -> Vec<Example> {
     let connect = json!({"transportId": ID, "dtlsParameters": {"role": "client", "fingerprints": [fingerprint()]}});
     let consume = json!({"producerId": ID, "transportId": ID, "rtpCapabilities": capabilities(), "paused": true});
     let produced: &[&str] = &["transportId", "kind", "rtpParameters", "appData"];
+    let whom = |action: &str| json!({"action": action, "userId": "mallory"});
+    let with = |mut payload: Value, more: Value| {
+        payload.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        payload
+    };
     vec![
+        example("voice:resume", json!({"channelId": "den", "resumeToken": ID}), &["channelId", "resumeToken"], &[]),
+        example("voice:slot:request", json!({"source": "camera"}), &["source"], &[]),
+        example("voice:slot:release", json!({"source": "screen"}), &["source"], &[]),
+        example(
+            "voice:moderate",
+            with(whom("mute"), json!({"audio": true, "video": false, "screen": true})),
+            &["action", "userId"],
+            &["audio", "video", "screen"],
+        ),
+        example("voice:moderate", with(whom("deafen"), json!({"deafened": true})), &["action", "userId", "deafened"], &[]),
+        example("voice:moderate", with(whom("kick"), json!({"reason": "Noise."})), &["action", "userId"], &["reason"]),
+        example(
+            "voice:moderate",
+            with(whom("ban"), json!({"until": "2026-03-01T18:00:00Z", "reason": "Spam."})),
+            &["action", "userId"],
+            &["until", "reason"],
+        ),
+        example("voice:moderate", with(whom("move"), json!({"to": "attic"})), &["action", "userId", "to"], &[]),
+        example("voice:moderate", json!({"action": "end-call", "reason": "Good night."}), &["action"], &["reason"]),
         example("voice:join", json!({"channelId": "den", "rtpCapabilities": capabilities()}), &["channelId"], &["rtpCapabilities"]),
         example("voice:leave", json!({"channelId": "den"}), &[], &["channelId"]),
         example("voice:rtc:getRouterRtpCapabilities", json!({}), &[], &[]),

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use parlor_proto::codec::socketio::{REQUEST_EVENTS, decode_request};
-use parlor_proto::limits::{MAX_ID_CHARS, MAX_MESSAGE_BYTES};
+use parlor_proto::limits::{MAX_ID_CHARS, MAX_MESSAGE_BYTES, MAX_REASON_CHARS};
 use parlor_proto::media::{Layers, Source};
-use parlor_proto::{ErrorCode, MediaKind, Request};
+use parlor_proto::{ErrorCode, MediaKind, Moderation, Request, Timestamp, UserId};
 use serde_json::{Value, json};
 
 use crate::examples::{self, ID};
@@ -93,7 +93,8 @@ fn a_field_of_the_wrong_type_is_named() {
                 // `setPreferredLayers` is flattened: its error names the payload as a whole.
                 let flat = example.event == "voice:rtc:setPreferredLayers" && error.code == ErrorCode::InvalidRequest;
                 let id = error.code == ErrorCode::NotFound && field.ends_with("Id") && wrong.is_string();
-                assert!(named || flat || id, "{} {field}={wrong}: {error:?}", example.event);
+                let token = error.code == ErrorCode::SessionExpired && *field == "resumeToken" && wrong.is_string();
+                assert!(named || flat || id || token, "{} {field}={wrong}: {error:?}", example.event);
             }
         }
     }
@@ -153,6 +154,44 @@ fn a_channel_id_is_short_and_printable() {
         for id in ["den", "mysea-42", "Стол №5 🎲", &"ж".repeat(MAX_ID_CHARS)] {
             assert!(decode_request(event, &json!({"channelId": id})).is_ok(), "{id:?}");
         }
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_one_is_over() {
+    for token in ["", "x", &ID[1..], "0123456789ABCDEF0123456789ABCDEF"] {
+        let error = refusal("voice:resume", &json!({"channelId": "den", "resumeToken": token}));
+        assert_eq!(error.code, ErrorCode::SessionExpired, "{token:?}");
+    }
+}
+
+#[test]
+fn a_slot_is_for_a_picture() {
+    for event in ["voice:slot:request", "voice:slot:release"] {
+        assert_eq!(invalid(event, &json!({"source": "mic"})).0, "source");
+    }
+}
+
+#[test]
+fn an_act_of_moderation_says_what_it_needs() {
+    let moderate = |payload: Value| decode_request("voice:moderate", &payload);
+    let user = UserId::new("mallory").expect("fine");
+    let until = Some(Timestamp(1_772_388_000_000));
+    assert_eq!(
+        moderate(json!({"action": "ban", "userId": "mallory", "until": "2026-03-01T19:00:00+01:00", "audio": true})),
+        Ok(Request::Moderate { action: Moderation::Ban { user, until, reason: None } })
+    );
+    assert_eq!(moderate(json!({"action": "end-call"})), Ok(Request::Moderate { action: Moderation::EndCall { reason: None } }));
+    for (payload, field) in [
+        (json!({"action": "mute", "userId": "mallory"}), "audio"),
+        (json!({"action": "ban", "userId": "mallory", "until": "tomorrow"}), "until"),
+        (json!({"action": "kick", "userId": "mallory", "reason": ""}), "reason"),
+        (json!({"action": "kick", "userId": "mallory", "reason": "a\nb"}), "reason"),
+        (json!({"action": "kick", "userId": "mallory", "reason": "x".repeat(MAX_REASON_CHARS + 1)}), "reason"),
+        (json!({"action": "kick", "userId": ""}), "userId"),
+        (json!({"action": "promote", "userId": "mallory"}), "action"),
+    ] {
+        assert_eq!(invalid("voice:moderate", &payload).0, field, "{payload}");
     }
 }
 

@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use parlor_proto::codec::socketio::{event_name, reply_name};
 use parlor_proto::event::{
-    AppData, Event, IceServer, IceTransportPolicy, Joined, LeftReason, Participant, ParticipantState, Policy, ProducerInfo, Reply,
-    RtcConfig, Speaker,
+    AppData, CloseReason, EntitlementReason, Event, IceServer, IceTransportPolicy, Joined, LeftReason, Own, Participant, ParticipantState,
+    Policy, ProducerInfo, Reply, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
 };
-use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, TransportId, UserId};
+use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
 use parlor_proto::media::{Layers, MediaKind, Source, StreamType};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{
     CandidateKind, Direction, DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, Protocol, TcpType, TransportState,
 };
-use parlor_proto::{Error, ErrorCode, Permissions};
+use parlor_proto::{Error, ErrorCode, Permissions, Restrictions, Role, Timestamp};
 use serde_json::{Value, json};
 
 use crate::examples;
@@ -49,27 +49,48 @@ fn producer() -> ProducerInfo {
 }
 
 fn participant() -> Participant {
-    let state = ParticipantState { muted: true, deafened: false, speaking: false };
-    Participant { user_id: user(), name: "Alice".into(), state, producers: vec![producer()] }
+    let server_muted = ServerMuted { audio: false, video: true, screen: false };
+    let state = ParticipantState { muted: true, server_muted, ..ParticipantState::default() };
+    let (role, moderator) = (Role::Speaker, true);
+    Participant { user_id: user(), name: "Alice".into(), state, role, moderator, producers: vec![producer()] }
 }
 
-fn joined() -> Reply {
+fn permissions(expires_at: Option<Timestamp>) -> Permissions {
+    Permissions { audio: true, video: expires_at.is_some(), screenshare: expires_at.is_some(), max_bitrate: 32_000, expires_at }
+}
+
+fn joined() -> Joined {
     let server = IceServer { urls: vec!["turn:turn.example.org".into()], username: Some("u".into()), credential: Some("c".into()) };
     let stun = IceServer { urls: vec!["stun:stun.example.org".into()], username: None, credential: None };
-    Reply::Joined(Box::new(Joined {
+    Joined {
         channel_id: channel(),
         channel_name: "The den".into(),
         sfu_endpoint: "sfu-1".into(),
         user_id: UserId::new("bob").expect("fine"),
         participants: vec![participant()],
-        permissions: Permissions { audio: true, video: false, screenshare: false, max_bitrate: 32_000 },
+        permissions: permissions(None),
         rtc_config: RtcConfig { ice_servers: vec![stun, server], ice_transport_policy: IceTransportPolicy::Relay },
         turn_credential_expires_at: None,
         router_rtp_capabilities: capabilities(),
         e2ee: Policy::Off,
         recording: Policy::Off,
-    }))
+        role: Role::Speaker,
+        moderator: false,
+        state: ParticipantState::default(),
+        video_slots: VideoSlots { current: 1, max: 4 },
+        resume_token: ResumeToken::from_random(4),
+        resume_grace_ms: 10_000,
+        resumed: false,
+        own: None,
+    }
 }
+
+fn resumed() -> Joined {
+    let own = Own { transports: vec![TRANSPORT], producers: vec![PRODUCER], consumers: vec![CONSUMER], slots: vec![Source::Camera] };
+    Joined { resumed: true, own: Some(own), permissions: permissions(Some(Timestamp(1_772_388_000_000))), ..joined() }
+}
+
+const SLOTS: VideoSlots = VideoSlots { current: 4, max: 4 };
 
 fn transport_created() -> Reply {
     let ip = "192.0.2.1".parse().expect("an address");
@@ -102,7 +123,8 @@ fn ice() -> IceParameters {
 
 fn replies() -> Vec<Reply> {
     vec![
-        joined(),
+        Reply::Joined(Box::new(joined())),
+        Reply::Resumed(Box::new(resumed())),
         Reply::Left { channel_id: channel() },
         Reply::RouterRtpCapabilities { rtp_capabilities: capabilities() },
         transport_created(),
@@ -128,7 +150,12 @@ fn replies() -> Vec<Reply> {
         Reply::ConsumerClosed { consumer_id: CONSUMER },
         Reply::PreferredLayersSet { consumer_id: CONSUMER, layers: Layers { spatial_layer: 1, temporal_layer: Some(0) } },
         Reply::KeyFrameRequested { consumer_id: CONSUMER },
-        Reply::StateUpdated { state: ParticipantState { muted: true, deafened: true, speaking: false } },
+        Reply::StateUpdated { state: ParticipantState { muted: true, deafened: true, ..ParticipantState::default() } },
+        Reply::Slot { source: Source::Camera, status: SlotStatus::Queued, position: Some(2), slots: SLOTS },
+        Reply::Slot { source: Source::Screen, status: SlotStatus::Granted, position: None, slots: SLOTS },
+        Reply::Slot { source: Source::Camera, status: SlotStatus::Released, position: None, slots: SLOTS },
+        Reply::Moderated { action: "mute", user_id: Some(user()) },
+        Reply::Moderated { action: "end-call", user_id: None },
     ]
 }
 
@@ -138,7 +165,8 @@ fn events() -> Vec<Event> {
         Event::ParticipantLeft { user_id: user() },
         Event::ParticipantState { user_id: user(), state: ParticipantState::default() },
         Event::NewProducer(producer()),
-        Event::ProducerClosed { producer_id: PRODUCER, user_id: user() },
+        Event::ProducerClosed { producer_id: PRODUCER, user_id: user(), reason: None },
+        Event::ProducerClosed { producer_id: PRODUCER, user_id: user(), reason: Some(CloseReason::Entitlement) },
         Event::ProducerPaused { producer_id: PRODUCER, user_id: user() },
         Event::ProducerResumed { producer_id: PRODUCER, user_id: user() },
         Event::ActiveSpeakers { speakers: vec![Speaker { user_id: user(), producer_id: PRODUCER, level: -23 }] },
@@ -146,8 +174,20 @@ fn events() -> Vec<Event> {
         Event::TransportState { transport_id: TRANSPORT, state: TransportState::Disconnected },
         Event::LayersChanged { consumer_id: CONSUMER, layers: Some(Layers { spatial_layer: 2, temporal_layer: None }) },
         Event::LayersChanged { consumer_id: CONSUMER, layers: None },
-        Event::Left { channel_id: channel(), reason: LeftReason::MediaLost, rejoin: true },
-        Event::Left { channel_id: channel(), reason: LeftReason::ShuttingDown, rejoin: true },
+        Event::Left { channel_id: channel(), reason: LeftReason::MediaLost, rejoin: true, to: None },
+        Event::Left { channel_id: channel(), reason: LeftReason::ShuttingDown, rejoin: true, to: None },
+        Event::Left { channel_id: channel(), reason: LeftReason::Moved, rejoin: false, to: ChannelId::new("attic").ok() },
+        Event::SlotGranted { source: Source::Camera, slots: SLOTS },
+        Event::SlotQueue { source: Source::Screen, position: 1, slots: SLOTS },
+        Event::Entitlement { permissions: permissions(None), reason: EntitlementReason::Expired },
+        Event::Entitlement { permissions: permissions(Some(Timestamp(1_772_388_000_000))), reason: EntitlementReason::Changed },
+        Event::Moderation {
+            action: "kick",
+            by_user_id: Some(user()),
+            restrictions: Restrictions { audio: true, ..Restrictions::default() },
+            reason: Some("Noise.".into()),
+        },
+        Event::Moderation { action: "deafen", by_user_id: None, restrictions: Restrictions::default(), reason: None },
     ]
 }
 
@@ -190,6 +230,28 @@ fn every_event_has_its_documented_name_and_shape() {
 fn every_error_has_its_documented_shape() {
     let values: Vec<Value> = ErrorCode::ALL.into_iter().map(|code| json!(Error::new(code))).collect();
     golden("errors.json", &values);
+}
+
+#[test]
+fn the_reasons_for_being_out_are_written_as_they_are_named() {
+    let all = [
+        LeftReason::MediaLost,
+        LeftReason::ShuttingDown,
+        LeftReason::Kicked,
+        LeftReason::Banned,
+        LeftReason::Moved,
+        LeftReason::CallEnded,
+        LeftReason::SessionRevoked,
+        LeftReason::ChannelDeleted,
+        LeftReason::AccessLost,
+        LeftReason::Replaced,
+    ];
+    for reason in all {
+        assert_eq!(json!(reason), reason.as_str());
+    }
+    for reason in [CloseReason::Entitlement, CloseReason::Moderation, CloseReason::Media] {
+        assert_eq!(json!(reason), reason.as_str());
+    }
 }
 
 #[test]

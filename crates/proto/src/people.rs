@@ -1,0 +1,157 @@
+//! People: who a session is, what they have paid for, and what they may do.
+
+use serde::{Deserialize, Serialize};
+
+use crate::channel::Tier;
+use crate::ids::{ChannelId, UserId};
+use crate::time::{Timestamp, rfc3339_or_null};
+
+/// What a person has paid for, and until when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entitlement {
+    /// May send video and share the screen.
+    pub pro: bool,
+    /// The first moment at which that is over; `None` if it does not end.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Entitlement {
+    /// Pro without an end.
+    pub const PRO: Self = Self { pro: true, expires_at: None };
+    /// Not pro.
+    pub const FREE: Self = Self { pro: false, expires_at: None };
+
+    /// What it is at this moment: an expired one is free.
+    #[must_use]
+    pub fn at(self, wall: Timestamp) -> Self {
+        if self.pro && self.expires_at.is_none_or(|end| wall < end) { self } else { Self::FREE }
+    }
+
+    /// The tier it stands for.
+    #[must_use]
+    pub const fn tier(self) -> Tier {
+        if self.pro { Tier::Pro } else { Tier::Free }
+    }
+}
+
+/// Who a session is: fixed when the socket connects, from a verified token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The user.
+    pub user: UserId,
+    /// The name others see.
+    pub name: String,
+    /// What the user has paid for, by the token.
+    pub entitlement: Entitlement,
+    /// A moderator of every channel.
+    pub moderator: bool,
+    /// `None`: the store decides everywhere. Otherwise these channels and no others, and each stands for membership.
+    pub grants: Option<Vec<Grant>>,
+    /// When the token was made: who was signed out after that needs a new one.
+    pub issued_at: Timestamp,
+}
+
+impl Identity {
+    /// Somebody with nothing special.
+    #[must_use]
+    pub fn new(user: UserId, name: impl Into<String>) -> Self {
+        let (entitlement, issued_at) = (Entitlement::FREE, Timestamp::default());
+        Self { user, name: name.into(), entitlement, moderator: false, grants: None, issued_at }
+    }
+
+    /// What a token says of one channel.
+    #[must_use]
+    pub fn grant(&self, channel: &ChannelId) -> Option<GrantRole> {
+        self.grants.iter().flatten().find(|g| g.channel == *channel).map(|g| g.role)
+    }
+}
+
+/// A channel a token lets its bearer into.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Grant {
+    /// Which.
+    pub channel: ChannelId,
+    /// As what.
+    #[serde(default)]
+    pub role: GrantRole,
+}
+
+/// What a grant makes of its bearer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantRole {
+    /// May listen.
+    Spectator,
+    /// May speak.
+    #[default]
+    Member,
+    /// May speak and moderate.
+    Moderator,
+}
+
+/// What a member of a channel is, by the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// One of them.
+    #[default]
+    Member,
+    /// May moderate.
+    Moderator,
+}
+
+/// How far an invitation has come. It only ever goes on: from `Invited` to `Present` to `Left`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Invitation {
+    /// Not answered.
+    #[default]
+    Invited,
+    /// Accepted: the token is deposited.
+    Present,
+    /// Gone for good.
+    Left,
+}
+
+/// What somebody in a room is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May speak.
+    #[default]
+    Speaker,
+    /// Listens.
+    Spectator,
+}
+
+/// What a participant may do in a room, derived on the server (features 3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Permissions {
+    /// May speak.
+    pub audio: bool,
+    /// May turn a camera on.
+    pub video: bool,
+    /// May share the screen.
+    pub screenshare: bool,
+    /// Audio bitrate at the most, in bit/s.
+    #[serde(rename = "maxBitrate")]
+    pub max_bitrate: u32,
+    /// When `video` and `screenshare` end; `None` if they do not.
+    #[serde(rename = "expiresAt", serialize_with = "rfc3339_or_null")]
+    pub expires_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entitlement_ends_at_its_moment() {
+        let until = Entitlement { pro: true, expires_at: Some(Timestamp(10)) };
+        assert_eq!(until.at(Timestamp(9)), until);
+        assert_eq!(until.at(Timestamp(10)), Entitlement::FREE);
+        assert_eq!(Entitlement::PRO.at(Timestamp(i64::MAX)).tier(), Tier::Pro);
+    }
+}
