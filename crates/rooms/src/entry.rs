@@ -2,59 +2,82 @@
 
 use std::sync::Arc;
 
-use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply};
+use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply, RtcConfig};
 use parlor_proto::transport::Direction;
-use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, RouterId, SessionId};
+use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, RouterId, SessionId, UserId};
 
+use crate::ending::Departure;
+use crate::feed::Happening;
 use crate::output::{Join, Output, RequestId};
-use crate::participant::Participant;
+use crate::participant::{Entrant, Participant};
 use crate::permission::permissions;
 use crate::room::{Answer, Room};
 
 impl Room {
     pub(crate) fn join(&mut self, join: Join) {
-        let Join { session, request, identity, banned, rtc_config, capabilities } = join;
-        if let Err(error) = self.check_join(session, &identity.user, banned) {
+        let Join { session, request, identity, admitted, pro_until, rtc_config, capabilities } = join;
+        if let Err(error) = self.check_join(session, &identity.user) {
             self.reply(session, request, Err(error));
             return;
         }
-        let joined = Joined {
+        self.remove_lost(&identity.user);
+        self.joins += 1;
+        let permissions = permissions(&self.config.policy, admitted.role, admitted.entitlement);
+        let (number, token) = (self.joins, self.ids.resume_token());
+        let participant = Participant::new(Entrant { session, number, identity, admitted, permissions, pro_until, capabilities, token });
+        let joined = self.show_to(&participant, rtc_config);
+        let shown = participant.show();
+        self.participants.insert(session, participant);
+        self.reply(session, request, Ok(Reply::Joined(Box::new(joined))));
+        if !std::mem::replace(&mut self.started, true) {
+            self.feed(Happening::RoomStarted);
+        }
+        self.feed(Happening::ParticipantJoined { user: shown.user_id.clone(), name: shown.name.clone(), session });
+        self.tell_others(session, Event::ParticipantJoined(shown));
+    }
+
+    /// Everything somebody needs to know who is, or is about to be, in the room.
+    pub(crate) fn show_to(&self, participant: &Participant, rtc_config: RtcConfig) -> Joined {
+        let user = &participant.identity.user;
+        Joined {
             channel_id: self.config.channel.id.clone(),
             channel_name: self.config.channel.name.clone(),
             sfu_endpoint: self.config.sfu_endpoint.clone(),
-            user_id: identity.user.clone(),
-            participants: self.participants(),
-            permissions: permissions(&self.config.policy, identity.tier),
+            user_id: user.clone(),
+            participants: self.participants().into_iter().filter(|p| p.user_id != *user).collect(),
+            permissions: participant.permissions,
             rtc_config,
             turn_credential_expires_at: None,
             router_rtp_capabilities: Arc::clone(&self.config.capabilities),
             e2ee: Policy::Off,
             recording: Policy::Off,
-        };
-        self.joins += 1;
-        let participant = Participant::new(identity, self.joins, joined.permissions, capabilities);
-        let shown = participant.show();
-        self.participants.insert(session, participant);
-        self.reply(session, request, Ok(Reply::Joined(Box::new(joined))));
-        self.tell_others(session, Event::ParticipantJoined(shown));
+            role: participant.role,
+            moderator: participant.moderator,
+            state: participant.state,
+            video_slots: self.slots.slots(),
+            resume_token: participant.token,
+            resume_grace_ms: u64::try_from(self.config.policy.resume_grace.as_millis()).unwrap_or(u64::MAX),
+            resumed: false,
+            own: None,
+        }
     }
 
-    fn check_join(&self, session: SessionId, user: &parlor_proto::UserId, banned: bool) -> Result<(), Error> {
+    fn check_join(&self, session: SessionId, user: &UserId) -> Result<(), Error> {
         if self.closed {
             return Err(Error::new(ErrorCode::ShuttingDown));
         }
-        if banned {
-            return Err(Error::new(ErrorCode::PermissionDenied));
-        }
-        if self.participants.contains_key(&session) || self.participants.values().any(|p| p.identity.user == *user) {
+        let same = self.participants.values().find(|p| p.identity.user == *user);
+        if self.participants.contains_key(&session) || same.is_some_and(|p| p.lost.is_none()) {
             return Err(Error::new(ErrorCode::AlreadyInChannel).with("reason", "already_in_channel"));
         }
         let channel = &self.config.channel;
         let max = channel.max_participants.unwrap_or_else(|| self.config.policy.participants(channel.tier));
-        if u32::try_from(self.participants.len()).is_ok_and(|n| n < max) {
+        // The lost connection of the same user makes room for the new one.
+        let current = self.participants.len() - usize::from(same.is_some());
+        if u32::try_from(current).is_ok_and(|n| n < max) {
             Ok(())
         } else {
-            Err(Error::new(ErrorCode::ChannelFull).with("current", self.participants.len()).with("max", max))
+            Err(Error::new(ErrorCode::ChannelFull).with("current", current).with("max", max))
         }
     }
 
@@ -62,24 +85,32 @@ impl Room {
         if channel.is_some_and(|c| *c != self.config.channel.id) {
             return Err(Error::new(ErrorCode::NotInChannel));
         }
-        self.remove(session, Some(request));
-        self.close_if_empty();
+        self.remove(session, Departure::Left(request));
         Ok(None)
     }
 
-    /// Takes somebody out with all that is theirs; answers `leave` if there is one to answer.
-    pub(crate) fn remove(&mut self, session: SessionId, leave: Option<RequestId>) {
-        let Some(user) = self.participants.get(&session).map(|p| p.identity.user.clone()) else { return };
-        let error = Error::new(ErrorCode::NotInChannel);
-        self.close_transport(session, Direction::Send, &error);
-        self.close_transport(session, Direction::Recv, &error);
-        self.participants.remove(&session);
-        if let Some(request) = leave {
-            let channel_id = self.config.channel.id.clone();
-            self.reply(session, request, Ok(Reply::Left { channel_id }));
+    /// Takes somebody out with all that is theirs.
+    pub(crate) fn remove(&mut self, session: SessionId, departure: Departure) {
+        let Some(participant) = self.participants.get(&session) else { return };
+        let (user, stay, lost) = (participant.identity.user.clone(), participant.stay, participant.lost.is_some());
+        let (ending, reason) = (departure.ending(), departure.reason());
+        self.close_transport(session, Direction::Send, &ending);
+        self.close_transport(session, Direction::Recv, &ending);
+        self.slots.leave(session);
+        match departure {
+            Departure::Left(request) => {
+                let channel_id = self.config.channel.id.clone();
+                self.reply(session, request, Ok(Reply::Left { channel_id }));
+            }
+            Departure::PutOut(reason, to) => self.tell_left(session, reason, to),
+            Departure::Disconnected | Departure::Replaced => {}
         }
+        self.participants.remove(&session);
+        self.feed(Happening::ParticipantLeft { user: user.clone(), session: stay, reason });
         self.tell_others(session, Event::ParticipantLeft { user_id: user });
-        self.output(Output::Left { session });
+        if !lost {
+            self.output(Output::Left { session });
+        }
     }
 
     /// An empty room frees everything: nothing outlives the last participant.
@@ -88,7 +119,7 @@ impl Room {
             self.closed = true;
             let router = self.config.router;
             self.media(MediaCommand::CloseRouter { router });
-            self.output(Output::Closed);
+            self.finish();
         }
     }
 
@@ -99,6 +130,13 @@ impl Room {
         }
         self.closed = true;
         self.evict(LeftReason::MediaLost, ErrorCode::ServerError);
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        if self.started {
+            self.feed(Happening::RoomEnded);
+        }
         self.output(Output::Closed);
     }
 
@@ -107,13 +145,21 @@ impl Room {
         for waiting in self.pending.drain() {
             self.reply(waiting.session, waiting.request, Err(Error::new(code)));
         }
-        let to: Vec<SessionId> = std::mem::take(&mut self.participants).into_keys().collect();
+        let all = std::mem::take(&mut self.participants);
         self.owners = crate::room::Owners::default();
-        if to.is_empty() {
-            return;
+        self.slots = crate::slots::SlotQueue::new(self.slots.slots().max);
+        let to: Vec<SessionId> = all.iter().filter(|(_, p)| p.lost.is_none()).map(|(session, _)| *session).collect();
+        if !to.is_empty() {
+            let channel_id = self.config.channel.id.clone();
+            self.output(Output::Event { to: to.clone(), event: Event::Left { channel_id, reason, rejoin: reason.rejoin(), to: None } });
         }
-        let channel_id = self.config.channel.id.clone();
-        self.output(Output::Event { to: to.clone(), event: Event::Left { channel_id, reason, rejoin: true } });
+        for participant in all.into_values() {
+            let user = participant.identity.user;
+            for producer in participant.producers.iter().filter(|p| p.live) {
+                self.feed(producer.stopped(&user, reason.as_str()));
+            }
+            self.feed(Happening::ParticipantLeft { user, session: participant.stay, reason: reason.as_str() });
+        }
         for session in to {
             self.output(Output::Left { session });
         }

@@ -1,6 +1,6 @@
 //! Makes the ids of a room's objects: random, so that nobody can guess one.
 
-use parlor_proto::{ConsumerId, ProducerId, TransportId};
+use parlor_proto::{ConsumerId, ProducerId, ResumeToken, TransportId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -22,6 +22,10 @@ impl Ids {
 
     pub(crate) fn consumer(&mut self) -> ConsumerId {
         ConsumerId::from_random(self.bits())
+    }
+
+    pub(crate) fn resume_token(&mut self) -> ResumeToken {
+        ResumeToken::from_random(self.bits())
     }
 
     fn bits(&mut self) -> u128 {

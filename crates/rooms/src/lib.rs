@@ -4,10 +4,14 @@
 //! it wants to be woken ([`Room::poll_timeout`]). It does no I/O and reads no clock, so every rule is a test
 //! that runs in no time.
 
+pub mod access;
 mod consumers;
+mod ending;
 mod entry;
+pub mod feed;
 mod ids;
 pub mod limit;
+mod moderate;
 mod output;
 mod participant;
 mod pending;
@@ -15,10 +19,17 @@ pub mod permission;
 pub mod policy;
 mod presence;
 mod producers;
+mod resume;
 mod room;
+pub mod slots;
+mod tiers;
 mod transports;
+mod video;
 
+pub use access::{Admitted, Ban, Facts, admit};
+pub use feed::{Happening, Ledger};
 pub use limit::JoinLimiter;
-pub use output::{Join, Output, RequestId};
+pub use output::{Join, Output, RequestId, Resume};
 pub use policy::Policy;
 pub use room::{Room, RoomConfig, RoomSize};
+pub use slots::{Slot, SlotQueue};

@@ -76,6 +76,13 @@ impl JoinLimiter {
         self.history(user, now).dropped = true;
     }
 
+    /// Notes that the user went on with the session that connection left: there was no reconnect.
+    pub fn resumed(&mut self, user: &UserId) {
+        if let Some(history) = self.users.get_mut(user) {
+            history.dropped = false;
+        }
+    }
+
     /// How many users are remembered.
     #[must_use]
     pub fn remembered(&self) -> usize {

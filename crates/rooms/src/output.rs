@@ -1,10 +1,14 @@
 //! What goes into a room besides requests, and everything that comes out of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parlor_proto::event::{Event, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Error, Identity, MediaCommand, SessionId};
+use parlor_proto::{Actor, Error, Identity, MediaCommand, Moderation, ResumeToken, SessionId};
+
+use crate::access::Admitted;
+use crate::feed::Happening;
 
 /// Names a request of a session, so that its reply finds the way back. The shell chooses it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -19,12 +23,33 @@ pub struct Join {
     pub request: RequestId,
     /// Who it is, from a verified token.
     pub identity: Identity,
-    /// Whether the channel has banned this user.
-    pub banned: bool,
+    /// As what they were admitted.
+    pub admitted: Admitted,
+    /// When their entitlement ends, if it is pro and ends: `admitted.entitlement.expires_at` by the room's clock.
+    pub pro_until: Option<Instant>,
     /// The STUN and TURN servers for this user.
     pub rtc_config: RtcConfig,
     /// What the client can decode, if it said so.
     pub capabilities: Option<Arc<RtpCapabilities>>,
+}
+
+/// A wish to go on where another connection of the same user broke off.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    /// The new connection.
+    pub session: SessionId,
+    /// Its request.
+    pub request: RequestId,
+    /// Who it is, from a verified token.
+    pub identity: Identity,
+    /// As what they were admitted, now.
+    pub admitted: Admitted,
+    /// When their entitlement ends, if it is pro and ends.
+    pub pro_until: Option<Instant>,
+    /// What shows that it is the same client.
+    pub token: ResumeToken,
+    /// The STUN and TURN servers for this user.
+    pub rtc_config: RtcConfig,
 }
 
 /// What a room wants done. Outputs are to be carried out in the order in which they come.
@@ -48,7 +73,21 @@ pub enum Output {
     },
     /// An order to the media plane.
     Media(MediaCommand),
-    /// The session is out of the room; nothing more is addressed to it.
+    /// Something for the host application.
+    Feed(Happening),
+    /// A moderator's wish, allowed and possible. The shell keeps what is to be kept (a ban, restrictions, the
+    /// audit log), then calls [`crate::Room::handle_moderation`], and answers the request itself.
+    Moderate {
+        /// Who asked.
+        session: SessionId,
+        /// What is to be answered.
+        request: RequestId,
+        /// Who that is.
+        by: Actor,
+        /// What is to be done.
+        action: Moderation,
+    },
+    /// The session is out of the room, or its connection is lost; nothing more is addressed to it.
     Left {
         /// Which.
         session: SessionId,

@@ -6,16 +6,32 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parlor_proto::event::{AppData, Participant as Shown, ParticipantState, ProducerInfo};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::transport::Direction;
-use parlor_proto::{ConsumerId, Error, ErrorCode, Identity, MediaKind, Permissions, ProducerId, Source, TransportId};
+use parlor_proto::{
+    ConsumerId, Error, ErrorCode, Identity, MediaKind, Permissions, ProducerId, ResumeToken, Role, SessionId, Source, TransportId, UserId,
+};
+
+use crate::access::Admitted;
+use crate::feed::Happening;
 
 /// Somebody in the room.
 #[derive(Debug)]
 pub(crate) struct Participant {
     pub(crate) identity: Identity,
+    /// The session that joined: it names the stay, also when another took it up.
+    pub(crate) stay: SessionId,
+    /// Shows that somebody is the client of this stay.
+    pub(crate) token: ResumeToken,
+    pub(crate) role: Role,
+    pub(crate) moderator: bool,
+    /// When the entitlement ends.
+    pub(crate) pro_until: Option<Instant>,
+    /// The connection is lost; at this time they are taken out.
+    pub(crate) lost: Option<Instant>,
     /// Counts the joins of the room: who came first is listed first.
     pub(crate) number: u64,
     pub(crate) permissions: Permissions,
@@ -67,16 +83,27 @@ pub(crate) struct Consumer {
 }
 
 impl Producer {
-    /// A muted microphone is silent, whatever the client sends and whatever its own pause says.
+    /// A muted microphone is silent, and so is all that moderators silenced, whatever the client sends and
+    /// whatever its own pause says.
     pub(crate) fn silent(&self, state: ParticipantState) -> bool {
-        self.paused || (self.source == Source::Mic && state.muted)
+        let muted = match self.source {
+            Source::Mic => state.muted,
+            Source::Camera => state.server_muted.video,
+            Source::Screen => state.server_muted.screen,
+        };
+        self.paused || muted || (self.kind == MediaKind::Audio && state.server_muted.audio)
+    }
+
+    /// What the host application is told when it ends.
+    pub(crate) fn stopped(&self, user: &UserId, reason: &'static str) -> Happening {
+        Happening::ProducerStopped { user: user.clone(), producer: self.id, kind: self.kind, source: self.source, reason }
     }
 }
 
 impl Consumer {
     /// Who is deafened is sent no sound.
     pub(crate) fn silent(&self, state: ParticipantState) -> bool {
-        self.paused || (self.kind == MediaKind::Audio && state.deafened)
+        self.paused || (self.kind == MediaKind::Audio && (state.deafened || state.server_deafened))
     }
 }
 
@@ -126,19 +153,33 @@ pub(crate) fn invalid_state(reason: &str) -> Error {
     Error::new(ErrorCode::InvalidState).with("reason", reason)
 }
 
+/// What somebody brings along.
+pub(crate) struct Entrant {
+    pub(crate) session: SessionId,
+    pub(crate) number: u64,
+    pub(crate) identity: Identity,
+    pub(crate) admitted: Admitted,
+    pub(crate) permissions: Permissions,
+    pub(crate) pro_until: Option<Instant>,
+    pub(crate) capabilities: Option<Arc<RtpCapabilities>>,
+    pub(crate) token: ResumeToken,
+}
+
 impl Participant {
-    pub(crate) fn new(
-        identity: Identity,
-        number: u64,
-        permissions: Permissions,
-        capabilities: Option<Arc<RtpCapabilities>>,
-    ) -> Participant {
+    pub(crate) fn new(entrant: Entrant) -> Self {
+        let Entrant { session, number, identity, admitted, permissions, pro_until, capabilities, token } = entrant;
         Self {
             identity,
+            stay: session,
+            token,
+            role: admitted.role,
+            moderator: admitted.moderator,
+            pro_until: pro_until.filter(|_| admitted.entitlement.pro),
+            lost: None,
             number,
             permissions,
             capabilities,
-            state: ParticipantState::default(),
+            state: ParticipantState::default().restricted(admitted.restrictions),
             send: None,
             recv: None,
             producers: Vec::new(),
@@ -150,6 +191,16 @@ impl Participant {
         match direction {
             Direction::Send => &mut self.send,
             Direction::Recv => &mut self.recv,
+        }
+    }
+
+    /// Which way a transport of theirs goes.
+    pub(crate) fn direction(&self, id: TransportId) -> Option<Direction> {
+        let is = |transport: &Option<Transport>| transport.as_ref().is_some_and(|t| t.id == id);
+        match (is(&self.send), is(&self.recv)) {
+            (true, _) => Some(Direction::Send),
+            (_, true) => Some(Direction::Recv),
+            _ => None,
         }
     }
 
@@ -187,6 +238,8 @@ impl Participant {
             user_id: self.identity.user.clone(),
             name: self.identity.name.clone(),
             state: self.state,
+            role: self.role,
+            moderator: self.moderator,
             producers: self.producers.iter().filter(|p| p.live).map(|p| self.show_producer(p)).collect(),
         }
     }

@@ -65,6 +65,12 @@ impl Pending {
         Some(waiting)
     }
 
+    /// What a session waits for, the oldest deadline first.
+    pub(crate) fn of(&self, session: SessionId) -> Vec<Operation> {
+        let waits = |operation: &&Operation| self.waiting.get(*operation).is_some_and(|(w, _)| w.session == session);
+        self.deadlines.values().filter(waits).copied().collect()
+    }
+
     /// Whether somebody waits for this.
     pub(crate) fn contains(&self, operation: Operation) -> bool {
         self.waiting.contains_key(&operation)

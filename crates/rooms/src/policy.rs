@@ -37,6 +37,8 @@ pub struct Policy {
     pub joins_per_minute: u32,
     /// The least time between two joins that each follow a lost connection.
     pub reconnect_interval: Duration,
+    /// How long somebody whose connection was lost stays in the room, to resume; 0 means not at all.
+    pub resume_grace: Duration,
 }
 
 impl Default for Policy {
@@ -57,6 +59,7 @@ impl Default for Policy {
             consume_timeout: Duration::from_secs(5),
             joins_per_minute: 10,
             reconnect_interval: Duration::from_secs(5),
+            resume_grace: Duration::from_secs(10),
         }
     }
 }

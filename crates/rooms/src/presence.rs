@@ -1,7 +1,7 @@
 //! How participants are: muted, deafened, speaking; and who is heard.
 
 use parlor_proto::event::{Event, ParticipantState, Reply, Speaker};
-use parlor_proto::{ConsumerId, MediaCommand, ProducerId, RouterId, SessionId};
+use parlor_proto::{ConsumerId, MediaCommand, ProducerId, Role, RouterId, SessionId};
 
 use crate::output::Output;
 use crate::room::{Answer, Room};
@@ -19,19 +19,27 @@ impl Room {
         let participant = self.participant(session)?;
         let before = participant.state;
         let muted = muted.unwrap_or(before.muted);
+        // Nobody hears the muted, so to the others they do not speak.
+        let heard = !muted && !before.server_muted.audio && participant.role == Role::Speaker;
         let after = ParticipantState {
             muted,
             deafened: deafened.unwrap_or(before.deafened),
-            // Nobody hears the muted, so to the others they do not speak.
-            speaking: speaking.unwrap_or(before.speaking) && !muted,
+            speaking: speaking.unwrap_or(before.speaking) && heard,
+            ..before
         };
+        self.set_state(session, after);
+        Ok(Some(Reply::StateUpdated { state: after }))
+    }
+
+    /// Somebody is otherwise than before: the others are told, and the media plane does it.
+    pub(crate) fn set_state(&mut self, session: SessionId, after: ParticipantState) {
+        let Some(participant) = self.participants.get_mut(&session) else { return };
+        let before = std::mem::replace(&mut participant.state, after);
         if before != after {
-            participant.state = after;
             let user_id = participant.identity.user.clone();
             self.tell_others(session, Event::ParticipantState { user_id, state: after });
             self.enforce(session, before, after);
         }
-        Ok(Some(Reply::StateUpdated { state: after }))
     }
 
     fn enforce(&mut self, session: SessionId, before: ParticipantState, after: ParticipantState) {
@@ -57,7 +65,7 @@ impl Room {
         // An empty list is news only after one that was not.
         let news = !speakers.is_empty() || self.speakers_shown;
         self.speakers_shown = !speakers.is_empty();
-        let to: Vec<SessionId> = self.participants.keys().copied().collect();
+        let to: Vec<SessionId> = self.participants.iter().filter(|(_, p)| p.lost.is_none()).map(|(session, _)| *session).collect();
         if news && !to.is_empty() {
             self.output(Output::Event { to, event: Event::ActiveSpeakers { speakers } });
         }

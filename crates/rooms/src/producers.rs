@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parlor_proto::event::{Event, Reply};
+use parlor_proto::event::{CloseReason, Event, Reply};
 use parlor_proto::rtp::RtpParameters;
 use parlor_proto::transport::Direction;
-use parlor_proto::{Error, ErrorCode, MediaCommand, MediaKind, ProducerId, SessionId, Source, TransportId};
+use parlor_proto::{Error, ErrorCode, MediaCommand, MediaKind, ProducerId, SessionId, Source, TransportId, UserId};
 
+use crate::ending::Ending;
+use crate::feed::{CLOSED, Happening};
 use crate::output::RequestId;
 use crate::participant::{Producer, invalid_state, not_found};
 use crate::pending::{Operation, Waiting};
 use crate::permission::check_produce;
 use crate::room::{Answer, Room};
+use crate::slots::Slot;
 
 /// A track somebody wants to send.
 pub(crate) struct Wanted {
@@ -50,20 +53,9 @@ impl Room {
             return Err(Error::new(ErrorCode::LimitExceeded).with("reason", "there is a producer of this source and kind"));
         }
         if wanted.kind == MediaKind::Video {
-            self.check_video_slots()?;
+            self.take_slot(session, wanted.source)?;
         }
         Ok(max_bitrate)
-    }
-
-    /// Every camera and every shared screen takes a slot, from the moment it is asked for: two that ask at
-    /// the same time cannot both get the last one.
-    fn check_video_slots(&self) -> Result<(), Error> {
-        let current = self.participants.values().flat_map(|p| &p.producers).filter(|p| p.kind == MediaKind::Video).count();
-        let max = self.config.policy.videos(self.config.channel.tier);
-        if u32::try_from(current).is_ok_and(|n| n < max) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorCode::VideoLimitReached).with("current", current).with("max", max))
     }
 
     /// The media plane takes it: now it is announced, once to everybody who is here. Whoever comes later
@@ -74,8 +66,10 @@ impl Room {
         let Some(index) = participant.producers.iter().position(|p| p.id == id && !p.live) else { return };
         let Some(producer) = participant.producers.get_mut(index) else { return };
         producer.live = true;
+        let (kind, source) = (producer.kind, producer.source);
         let Some(info) = participant.producers.get(index).map(|p| participant.show_producer(p)) else { return };
         self.settle(Operation::Produce(id), Ok(Reply::Produced { producer_id: id }));
+        self.feed(Happening::ProducerStarted { user: info.user_id.clone(), producer: id, kind, source });
         self.tell_others(session, Event::NewProducer(info));
     }
 
@@ -88,8 +82,11 @@ impl Room {
     /// Drops a producer that nobody has heard of yet.
     pub(crate) fn give_up_producer(&mut self, id: ProducerId, error: Error) {
         if let Some(session) = self.owners.producers.remove(&id) {
-            if let Some(participant) = self.participants.get_mut(&session) {
-                participant.producers.retain(|p| p.id != id);
+            let producers = self.participants.get_mut(&session).map(|p| &mut p.producers);
+            for producer in producers.into_iter().flat_map(|all| all.extract_if(.., |p| p.id == id)) {
+                if producer.kind == MediaKind::Video {
+                    self.slots.failed(Slot { session, source: producer.source });
+                }
             }
             // Late or refused, the media plane may have made something of it.
             self.media(MediaCommand::CloseProducer { producer: id });
@@ -120,29 +117,44 @@ impl Room {
     }
 
     pub(crate) fn close_producer(&mut self, session: SessionId, id: ProducerId) -> Answer {
-        let participant = self.participant(session)?;
-        participant.own_producer(id)?;
-        participant.producers.retain(|p| p.id != id);
-        self.producer_gone(session, id, true);
+        self.participant(session)?.own_producer(id)?;
+        self.end_producers(session, &Ending { error: not_found(), told: None, feed: CLOSED }, |p| p.id == id);
         Ok(Some(Reply::ProducerClosed { producer_id: id }))
     }
 
-    /// Closes all of somebody's producers; those still being made are answered with `error`.
-    pub(crate) fn close_all_producers(&mut self, session: SessionId, error: &Error) {
+    /// Closes some of somebody's producers; those still being made are answered.
+    pub(crate) fn end_producers(&mut self, session: SessionId, ending: &Ending, which: impl Fn(&Producer) -> bool) {
         let Some(participant) = self.participants.get_mut(&session) else { return };
-        for producer in std::mem::take(&mut participant.producers) {
-            self.settle(Operation::Produce(producer.id), Err(error.clone()));
-            self.producer_gone(session, producer.id, producer.live);
+        let user = participant.identity.user.clone();
+        let gone: Vec<Producer> = participant.producers.extract_if(.., |p| which(p)).collect();
+        for producer in gone {
+            self.settle(Operation::Produce(producer.id), Err(ending.error.clone()));
+            self.producer_gone(session, &user, &producer, ending);
+            let slot = Slot { session, source: producer.source };
+            match producer.kind {
+                MediaKind::Video if producer.live => self.slots.release(slot),
+                MediaKind::Video => self.slots.failed(slot),
+                MediaKind::Audio => {}
+            }
         }
     }
 
     /// Ends what hangs on a producer that its owner has no more: the index, the media, everybody's consumers
     /// of it. Who has heard of it is told.
-    fn producer_gone(&mut self, session: SessionId, id: ProducerId, known: bool) {
+    fn producer_gone(&mut self, session: SessionId, user: &UserId, producer: &Producer, ending: &Ending) {
+        let id = producer.id;
         self.owners.producers.remove(&id);
         self.media(MediaCommand::CloseProducer { producer: id });
         self.forget_consumers_of(id, &not_found());
-        let Some(user_id) = self.participants.get(&session).map(|p| p.identity.user.clone()).filter(|_| known) else { return };
-        self.tell_others(session, Event::ProducerClosed { producer_id: id, user_id });
+        if !producer.live {
+            return;
+        }
+        let closed = Event::ProducerClosed { producer_id: id, user_id: user.clone(), reason: ending.told };
+        // Whose transport failed, or who is put out, is told that; who keeps both would not know otherwise.
+        if ending.told == Some(CloseReason::Entitlement) {
+            self.tell(session, closed.clone());
+        }
+        self.tell_others(session, closed);
+        self.feed(producer.stopped(user, ending.feed));
     }
 }

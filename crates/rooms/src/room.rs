@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parlor_proto::event::{Event, LeftReason, Reply};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{
-    Channel, ConsumerId, Error, ErrorCode, MediaCommand, MediaEvent, ProducerId, Request, RouterId, SessionId, TransportId,
+    Actor, Channel, ConsumerId, Entitlement, Error, ErrorCode, MediaCommand, MediaEvent, Moderation, ProducerId, Request, RouterId,
+    SessionId, TransportId, UserId,
 };
 
+use crate::ending::Departure;
+use crate::feed::Happening;
 use crate::ids::Ids;
-use crate::output::{Join, Output, RequestId};
+use crate::output::{Join, Output, RequestId, Resume};
 use crate::participant::{Participant, invalid_state};
 use crate::pending::{Operation, Pending};
 use crate::policy::Policy;
+use crate::slots::SlotQueue;
 
 /// What a room is made from.
 #[derive(Clone, Debug)]
@@ -41,7 +45,10 @@ pub struct Room {
     pub(crate) participants: BTreeMap<SessionId, Participant>,
     pub(crate) owners: Owners,
     pub(crate) pending: Pending,
+    pub(crate) slots: SlotQueue,
     pub(crate) joins: u64,
+    /// Somebody was in it, and the host application knows of it.
+    pub(crate) started: bool,
     pub(crate) speakers_shown: bool,
     pub(crate) closed: bool,
     outputs: VecDeque<Output>,
@@ -69,6 +76,8 @@ pub struct RoomSize {
     pub consumers: usize,
     /// Requests that wait for the media plane.
     pub pending: usize,
+    /// Video slots held, and those who wait for one.
+    pub slots: usize,
 }
 
 /// The answer of a rule: now, or (`None`) given by the rule itself or once the media plane has answered.
@@ -81,11 +90,13 @@ impl Room {
         let outputs = VecDeque::from([Output::Media(MediaCommand::CreateRouter { router: config.router })]);
         Self {
             ids: Ids::new(config.seed),
+            slots: SlotQueue::new(config.policy.videos(config.channel.tier)),
             config,
             participants: BTreeMap::new(),
             owners: Owners::default(),
             pending: Pending::default(),
             joins: 0,
+            started: false,
             speakers_shown: false,
             closed: false,
             outputs,
@@ -95,12 +106,20 @@ impl Room {
     /// Somebody wants to enter. A refused join leaves an empty room closed.
     pub fn handle_join(&mut self, join: Join, _now: Instant) {
         self.join(join);
+        self.settle_down();
+        self.close_if_empty();
+    }
+
+    /// A client wants to go on with the session its last connection had. In an empty room there is none, and it closes.
+    pub fn handle_resume(&mut self, resume: Resume, now: Instant) {
+        self.resume(resume, now);
+        self.settle_down();
         self.close_if_empty();
     }
 
     /// A session asks for something. It gets exactly one reply, now or later.
     pub fn handle_request(&mut self, session: SessionId, request: RequestId, body: Request, now: Instant) {
-        let answer = if self.participants.contains_key(&session) {
+        let answer = if self.participants.get(&session).is_some_and(|p| p.lost.is_none()) {
             self.dispatch(session, request, body, now)
         } else {
             Err(Error::new(ErrorCode::NotInChannel))
@@ -110,12 +129,49 @@ impl Room {
             Ok(None) => {}
             Err(error) => self.reply(session, request, Err(error)),
         }
+        self.settle_down();
     }
 
-    /// A session's connection is gone.
+    /// A session is out of the room for good: it closed properly, or goes elsewhere.
     pub fn handle_disconnect(&mut self, session: SessionId, _now: Instant) {
-        self.remove(session, None);
+        self.remove(session, Departure::Disconnected);
+        self.settle_down();
         self.close_if_empty();
+    }
+
+    /// A session's connection is gone, but its client may come back within [`Policy::resume_grace`], counted from when it
+    /// was last heard: it has been `silent` for so long.
+    pub fn handle_lost(&mut self, session: SessionId, silent: Duration, now: Instant) {
+        self.lose(session, silent, now);
+        self.settle_down();
+        self.close_if_empty();
+    }
+
+    /// What a user has paid for changed. `until` is when it ends, if it is pro and ends.
+    pub fn handle_entitlement(&mut self, user: &UserId, entitlement: Entitlement, until: Option<Instant>, _now: Instant) {
+        self.entitlement_changed(user, entitlement, until);
+        self.settle_down();
+    }
+
+    /// Somebody moderates: a participant, whose wish came out as [`Output::Moderate`] before, or an administrator.
+    /// Whoever it concerns need not be here.
+    pub fn handle_moderation(&mut self, action: &Moderation, by: &Actor, _now: Instant) {
+        self.moderated(action, by);
+        self.settle_down();
+    }
+
+    /// A user has to go: signed out, or no longer among those who may be here.
+    pub fn handle_eviction(&mut self, user: &UserId, reason: LeftReason, _now: Instant) {
+        if let Some(session) = self.session_of(user) {
+            self.remove(session, Departure::PutOut(reason, None));
+        }
+        self.settle_down();
+    }
+
+    /// The channel's record changed.
+    pub fn handle_channel(&mut self, channel: Channel, _now: Instant) {
+        self.channel_changed(channel);
+        self.settle_down();
     }
 
     /// The media plane reports. What it says of objects that were closed meanwhile is ignored: the order to
@@ -135,6 +191,7 @@ impl Room {
             MediaEvent::Speakers { router, levels } => self.speakers(router, &levels),
             MediaEvent::RouterLost { router } => self.router_lost(router),
         }
+        self.settle_down();
     }
 
     /// The time of [`Room::poll_timeout`] has come.
@@ -150,6 +207,9 @@ impl Room {
             // Whatever the rules above did, an expired deadline must not come back.
             self.pending.end(operation);
         }
+        self.remove_overdue(now);
+        self.expire_entitlements(now);
+        self.settle_down();
     }
 
     /// Puts everybody out and finishes the room.
@@ -166,7 +226,8 @@ impl Room {
     /// When [`Room::handle_timeout`] is to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.pending.next_deadline()
+        let people = self.participants.values().flat_map(|p| p.lost.into_iter().chain(p.pro_until));
+        people.chain(self.pending.next_deadline()).min()
     }
 
     /// Nobody is in it.
@@ -183,6 +244,12 @@ impl Room {
         all.into_iter().map(Participant::show).collect()
     }
 
+    /// Its video slots, and who waits for one.
+    #[must_use]
+    pub const fn slots(&self) -> &SlotQueue {
+        &self.slots
+    }
+
     /// How much it holds.
     #[must_use]
     pub fn size(&self) -> RoomSize {
@@ -192,12 +259,13 @@ impl Room {
             producers: self.owners.producers.len(),
             consumers: self.owners.consumers.len(),
             pending: self.pending.len(),
+            slots: self.slots.len(),
         }
     }
 
     fn dispatch(&mut self, session: SessionId, request: RequestId, body: Request, now: Instant) -> Answer {
         match body {
-            Request::Join { .. } => Err(invalid_state("in a channel already")),
+            Request::Join { .. } | Request::Resume { .. } => Err(invalid_state("in a channel already")),
             Request::Leave { channel } => self.leave(session, request, channel.as_ref()),
             Request::GetRouterRtpCapabilities => {
                 Ok(Some(Reply::RouterRtpCapabilities { rtp_capabilities: Arc::clone(&self.config.capabilities) }))
@@ -220,6 +288,9 @@ impl Room {
             Request::SetPreferredLayers { consumer, layers } => self.set_preferred_layers(session, consumer, layers),
             Request::RequestKeyFrame { consumer } => self.request_key_frame(session, consumer),
             Request::UpdateState { muted, deafened, speaking } => self.update_state(session, muted, deafened, speaking),
+            Request::RequestSlot { source } => self.request_slot(session, source),
+            Request::ReleaseSlot { source } => self.release_slot(session, source),
+            Request::Moderate { action } => self.moderate(session, request, action),
         }
     }
 
@@ -247,15 +318,36 @@ impl Room {
         self.outputs.push_back(Output::Media(command));
     }
 
-    pub(crate) fn tell(&mut self, session: SessionId, event: Event) {
-        self.outputs.push_back(Output::Event { to: vec![session], event });
+    pub(crate) fn feed(&mut self, happening: Happening) {
+        self.outputs.push_back(Output::Feed(happening));
     }
 
-    /// Tells everybody but one.
+    /// Tells one session, unless its connection is lost.
+    pub(crate) fn tell(&mut self, session: SessionId, event: Event) {
+        if self.participants.get(&session).is_some_and(|p| p.lost.is_none()) {
+            self.outputs.push_back(Output::Event { to: vec![session], event });
+        }
+    }
+
+    /// Tells everybody but one, and those whose connection is lost.
     pub(crate) fn tell_others(&mut self, session: SessionId, event: Event) {
-        let to: Vec<_> = self.participants.keys().copied().filter(|s| *s != session).collect();
+        let others = self.participants.iter().filter(|(other, p)| **other != session && p.lost.is_none());
+        let to: Vec<SessionId> = others.map(|(other, _)| *other).collect();
         if !to.is_empty() {
             self.outputs.push_back(Output::Event { to, event });
+        }
+    }
+
+    /// The session of a user who is here, also of one whose connection is lost.
+    pub(crate) fn session_of(&self, user: &UserId) -> Option<SessionId> {
+        self.participants.iter().find(|(_, p)| p.identity.user == *user).map(|(session, _)| *session)
+    }
+
+    /// The end of every input: whose turn it is gets a slot, and a room that the last one left closes.
+    fn settle_down(&mut self) {
+        self.tell_slot_news();
+        if self.started {
+            self.close_if_empty();
         }
     }
 }

@@ -5,6 +5,7 @@ use parlor_proto::transport::{Direction, DtlsParameters, IceCandidate, IceParame
 use parlor_proto::{Error, ErrorCode, MediaCommand, SessionId, TransportId};
 use std::time::Instant;
 
+use crate::ending::Ending;
 use crate::output::RequestId;
 use crate::participant::{Stage, Transport, invalid_state};
 use crate::pending::{Operation, Waiting};
@@ -93,24 +94,24 @@ impl Room {
     pub(crate) fn transport_failed(&mut self, id: TransportId, error: &Error) {
         let Some(session) = self.owners.transports.get(&id).copied() else { return };
         let Some((direction, known)) = self.transport_mut(id).map(|(d, t)| (d, t.stage != Stage::Creating)) else { return };
-        self.close_transport(session, direction, error);
+        self.close_transport(session, direction, &Ending::media(error.clone()));
         if known {
             self.tell(session, Event::TransportState { transport_id: id, state: TransportState::Failed });
         }
     }
 
-    /// Closes a transport with its producers or consumers. Whatever waits on them is answered with `error`.
-    pub(crate) fn close_transport(&mut self, session: SessionId, direction: Direction, error: &Error) {
+    /// Closes a transport with its producers or consumers. Whatever waits on them is answered.
+    pub(crate) fn close_transport(&mut self, session: SessionId, direction: Direction, ending: &Ending) {
         let Some(participant) = self.participants.get_mut(&session) else { return };
         let Some(transport) = participant.transport(direction).take() else { return };
         let id = transport.id;
         self.owners.transports.remove(&id);
         for operation in [Operation::CreateTransport(id), Operation::ConnectTransport(id), Operation::RestartIce(id)] {
-            self.settle(operation, Err(error.clone()));
+            self.settle(operation, Err(ending.error.clone()));
         }
         match direction {
-            Direction::Send => self.close_all_producers(session, error),
-            Direction::Recv => self.forget_all_consumers(session, error),
+            Direction::Send => self.end_producers(session, ending, |_| true),
+            Direction::Recv => self.forget_all_consumers(session, &ending.error),
         }
         self.media(MediaCommand::CloseTransport { transport: id });
     }

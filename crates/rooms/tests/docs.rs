@@ -15,6 +15,7 @@ fn the_deadlines_and_limits_on_the_page_are_those_of_the_policy() {
         format!("| `voice:rtc:produce`, `voice:rtc:consume` | {} s |", policy.produce_timeout.as_secs()),
         format!("| {} a minute |", policy.joins_per_minute),
         format!("| {} s (the first one after a lost connection is free) |", policy.reconnect_interval.as_secs()),
+        format!("| time to resume after a lost connection | {} s |", policy.resume_grace.as_secs()),
         format!("| participants | {} in a free channel, {} in a pro channel,", policy.participants_free, policy.participants_pro),
         format!("| video publishers | {} in a free channel, {} in a pro channel;", policy.videos_free, policy.videos_pro),
         format!(

@@ -20,17 +20,13 @@ const RUNS: u64 = 50;
 fn the_sequences_reach_deep() {
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
-    let (mut granted, mut refused, mut produced, mut consumed) = (0, 0, 0, 0);
+    let mut all = room_ops::Summary::default();
     for seed in 0..RUNS {
         let mut data = vec![0; 2_000];
         StdRng::seed_from_u64(seed).fill_bytes(&mut data);
-        let summary = room_ops::run(&data);
-        granted += summary.granted;
-        refused += summary.refused;
-        produced += summary.produced;
-        consumed += summary.consumed;
+        all += room_ops::run(&data);
     }
-    let reached = format!("{granted} granted, {refused} refused, {produced} produced, {consumed} consumed");
     let each = |count: usize, least: usize| count > least * usize::try_from(RUNS).expect("small");
-    assert!(each(granted, 30) && each(refused, 30) && each(produced, 5) && each(consumed, 3), "{reached}");
+    assert!(each(all.granted, 30) && each(all.refused, 30) && each(all.produced, 5) && each(all.consumed, 3), "{all:?}");
+    assert!(each(all.promoted, 1) && each(all.resumed, 1) && each(all.moderated, 1), "{all:?}");
 }

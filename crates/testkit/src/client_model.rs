@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parlor_proto::event::{Event, Joined, Participant, ParticipantState, ProducerInfo, Reply};
+use parlor_proto::event::{Event, Joined, Own, Participant, ParticipantState, ProducerInfo, Reply, SlotStatus};
 use parlor_proto::transport::{Direction, TransportState};
-use parlor_proto::{ConsumerId, ProducerId, Request, TransportId, UserId};
+use parlor_proto::{ConsumerId, Error, ErrorCode, MediaKind, Permissions, ProducerId, Request, Role, Source, TransportId, UserId};
 
 /// The client's picture of the room.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,14 @@ pub struct ClientModel {
     pub producers: BTreeSet<ProducerId>,
     /// The client's own consumers, and what they consume.
     pub consumers: BTreeMap<ConsumerId, ProducerId>,
+    /// What the client may do.
+    pub permissions: Option<Permissions>,
+    /// The video slots the client was told are its own.
+    pub granted: BTreeSet<Source>,
+    /// The slots the client waits for, and its place.
+    pub queued: BTreeMap<Source, u32>,
+    /// What the client's own producers send.
+    pub tracks: BTreeMap<ProducerId, (MediaKind, Source)>,
 }
 
 /// Somebody else, as the client knows them.
@@ -35,6 +43,10 @@ pub struct Other {
     pub name: String,
     /// Muted and so on.
     pub state: ParticipantState,
+    /// Speaks or listens.
+    pub role: Role,
+    /// May moderate.
+    pub moderator: bool,
     /// What they send.
     pub producers: BTreeMap<ProducerId, ProducerInfo>,
 }
@@ -42,7 +54,13 @@ pub struct Other {
 impl Other {
     fn new(participant: &Participant) -> Self {
         let producers = participant.producers.iter().map(|p| (p.producer_id, p.clone())).collect();
-        Self { name: participant.name.clone(), state: participant.state, producers }
+        Self {
+            name: participant.name.clone(),
+            state: participant.state,
+            role: participant.role,
+            moderator: participant.moderator,
+            producers,
+        }
     }
 }
 
@@ -51,16 +69,19 @@ impl ClientModel {
     pub fn succeeded(&mut self, request: &Request, reply: &Reply) -> Result<(), String> {
         self.check_own(request)?;
         match reply {
-            Reply::Joined(joined) => self.joined(joined),
+            Reply::Joined(joined) => self.joined(joined)?,
+            Reply::Resumed(joined) => self.resumed(joined)?,
             Reply::Left { .. } => *self = Self::default(),
             Reply::TransportCreated { transport_id, direction: Direction::Send, .. } => self.send = Some(*transport_id),
             Reply::TransportCreated { transport_id, direction: Direction::Recv, .. } => self.recv = Some(*transport_id),
             Reply::Produced { producer_id } => {
                 self.producers.insert(*producer_id);
+                if let Request::Produce { kind, source, .. } = request {
+                    self.tracks.insert(*producer_id, (*kind, *source));
+                }
             }
-            Reply::ProducerClosed { producer_id } => {
-                self.producers.remove(producer_id);
-            }
+            Reply::ProducerClosed { producer_id } => self.forget_producer(*producer_id),
+            Reply::Slot { source, status, position, .. } => self.slot(*source, *status, *position)?,
             Reply::Consumed { consumer_id, producer_id, user_id, producer_paused, .. } => {
                 let known = self.others.get(user_id).and_then(|o| o.producers.get(producer_id));
                 let known = known.ok_or("consumed a producer that was never announced")?;
@@ -78,9 +99,77 @@ impl ClientModel {
         Ok(())
     }
 
-    fn joined(&mut self, joined: &Joined) {
-        let others = joined.participants.iter().map(|p| (p.user_id.clone(), Other::new(p))).collect();
-        *self = Self { user: Some(joined.user_id.clone()), others, ..Self::default() };
+    /// Takes in a refusal.
+    pub fn refused(&mut self, request: &Request, error: &Error) -> Result<(), String> {
+        let limit = error.code == ErrorCode::VideoLimitReached;
+        let lost = matches!(request, Request::Produce { source, kind: MediaKind::Video, .. } if self.granted.contains(source));
+        refuse(limit && lost, "a granted slot could not be used")
+    }
+
+    fn joined(&mut self, joined: &Joined) -> Result<(), String> {
+        *self = Self::default();
+        self.take_snapshot(joined);
+        refuse(joined.resumed || joined.own.is_some(), "a join was told as a resumption")
+    }
+
+    /// The model holds what the client knew when its connection was lost.
+    fn resumed(&mut self, joined: &Joined) -> Result<(), String> {
+        self.take_snapshot(joined);
+        let Some(own) = &joined.own else { return Err("a resumption that does not say what is one's own".into()) };
+        let Own { transports, producers, consumers, slots } = own;
+        refuse(!joined.resumed || !producers.iter().all(|id| self.producers.contains(id)), "a producer that was never told of")?;
+        refuse(!consumers.iter().all(|id| self.consumers.contains_key(id)), "a consumer that was never told of")?;
+        self.send = self.send.filter(|id| transports.contains(id));
+        self.recv = self.recv.filter(|id| transports.contains(id));
+        for gone in self.producers.iter().filter(|id| !producers.contains(id)).copied().collect::<Vec<_>>() {
+            self.forget_producer(gone);
+        }
+        self.consumers.retain(|id, _| consumers.contains(id));
+        self.queued.clear();
+        self.keep_permitted();
+        self.granted.retain(|source| slots.contains(source));
+        Ok(())
+    }
+
+    fn take_snapshot(&mut self, joined: &Joined) {
+        self.others = joined.participants.iter().map(|p| (p.user_id.clone(), Other::new(p))).collect();
+        self.user = Some(joined.user_id.clone());
+        self.state = joined.state;
+        self.permissions = Some(joined.permissions);
+    }
+
+    fn slot(&mut self, source: Source, status: SlotStatus, position: Option<u32>) -> Result<(), String> {
+        self.queued.remove(&source);
+        match (status, position) {
+            (SlotStatus::Granted, None) => {
+                self.granted.insert(source);
+                Ok(())
+            }
+            (SlotStatus::Queued, Some(position)) => {
+                self.queued.insert(source, position);
+                refuse(self.granted.contains(&source), "somebody waits for a slot they have")
+            }
+            (SlotStatus::Released, None) => {
+                self.granted.remove(&source);
+                Ok(())
+            }
+            _ => Err("a place without a queue, or a queue without a place".into()),
+        }
+    }
+
+    /// A producer is no more; a video's slot goes with it.
+    fn forget_producer(&mut self, id: ProducerId) {
+        self.producers.remove(&id);
+        if let Some((MediaKind::Video, source)) = self.tracks.remove(&id) {
+            self.granted.remove(&source);
+        }
+    }
+
+    fn keep_permitted(&mut self) {
+        if self.permissions.is_some_and(|p| !p.video) {
+            self.granted.clear();
+            self.queued.clear();
+        }
     }
 
     /// Only requests with ids of one's own may succeed.
@@ -125,7 +214,12 @@ impl ClientModel {
                 let before = self.other(&info.user_id)?.producers.insert(info.producer_id, info.clone());
                 refuse(before.is_some(), "a producer was announced twice")
             }
-            Event::ProducerClosed { producer_id, user_id } => {
+            Event::ProducerClosed { producer_id, user_id, .. } if self.user.as_ref() == Some(user_id) => {
+                let known = self.producers.contains(producer_id);
+                self.forget_producer(*producer_id);
+                refuse(!known, "one's own producer was closed that one did not have")
+            }
+            Event::ProducerClosed { producer_id, user_id, .. } => {
                 self.consumers.retain(|_, producer| producer != producer_id);
                 let known = self.other(user_id)?.producers.remove(producer_id);
                 refuse(known.is_none(), "a producer was closed that was never announced, or twice")
@@ -139,6 +233,25 @@ impl ClientModel {
             }
             Event::Left { .. } => {
                 *self = Self::default();
+                Ok(())
+            }
+            Event::SlotGranted { source, .. } => {
+                let waited = self.queued.remove(source).is_some();
+                let new = self.granted.insert(*source);
+                refuse(!waited || !new, "a slot was granted that nobody waited for")
+            }
+            Event::SlotQueue { source, position, .. } => {
+                let waited = self.queued.insert(*source, *position);
+                let had = self.granted.remove(source);
+                refuse(waited == Some(*position) || (waited.is_none() && !had), "a place was told that is not new")
+            }
+            Event::Entitlement { permissions, .. } => {
+                let before = self.permissions.replace(*permissions);
+                self.keep_permitted();
+                refuse(before == Some(*permissions), "permissions were told that are not new")
+            }
+            Event::Moderation { restrictions, .. } => {
+                self.state = self.state.restricted(*restrictions);
                 Ok(())
             }
         }
@@ -167,7 +280,9 @@ impl ClientModel {
         refuse(![self.send, self.recv].contains(&Some(id)), "a transport moved on that is not one's own")?;
         if state == TransportState::Failed && self.send == Some(id) {
             self.send = None;
-            self.producers.clear();
+            for producer in self.producers.clone() {
+                self.forget_producer(producer);
+            }
         } else if state == TransportState::Failed {
             self.recv = None;
             self.consumers.clear();
@@ -184,6 +299,8 @@ impl ClientModel {
         for participant in others {
             let known = self.others.get(&participant.user_id).ok_or_else(|| format!("nobody told of {}", participant.user_id))?;
             refuse(known.state != participant.state, "the client's picture of a state is wrong")?;
+            let same = known.role == participant.role && known.moderator == participant.moderator;
+            refuse(!same, "the client's picture of somebody's role is wrong")?;
             let tracks = participant.producers.iter().map(|p| (p.producer_id, p.clone())).collect();
             refuse(known.producers != tracks, "the client's picture of somebody's producers is wrong")?;
         }

@@ -173,6 +173,11 @@ impl FakeMedia {
                     p.paused = paused;
                 }
             }
+            MediaCommand::SetProducerMaxBitrate { producer, max_bitrate } => {
+                if let Some(p) = self.producers.get_mut(&producer) {
+                    p.max_bitrate = max_bitrate;
+                }
+            }
             MediaCommand::CloseProducer { producer } => {
                 self.producers.remove(&producer);
                 self.consumers.retain(|_, c| c.producer != producer);

@@ -3,25 +3,36 @@
 //! Both the property tests and the fuzz target drive this interpreter. Hostile sessions use any id that was
 //! ever made, in either room; the media plane answers, delays, refuses, keeps silent or dies.
 
+mod acts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_proto::event::Reply;
+use parlor_proto::event::{Event, Reply};
 use parlor_proto::media::{Layers, Source};
 use parlor_proto::transport::{Direction, TransportState};
-use parlor_proto::{ConsumerId, ErrorCode, MediaCommand, MediaEvent, MediaKind, ProducerId, Request, SessionId, Tier, TransportId};
+use parlor_proto::{
+    Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, ProducerId, Request, SessionId,
+    Timestamp, TransportId,
+};
 use parlor_rooms::Output;
 
 use crate::fake_media::{Answer, Operation};
 use crate::rtp;
-use crate::test_room::{TestRoom, channel_id, client_dtls, config};
+use crate::test_room::{TestRoom, channel_id, client_dtls, config, user_id};
 
 /// Connections to each room. Two of them are the same user.
 const SLOTS: usize = 6;
+/// Who moderates, besides the owner.
+const MODERATOR: &str = "user3";
+/// Whose the rooms are.
+const OWNER: &str = "user2";
+/// Who is no member, and may listen only.
+const SPECTATOR: &str = "user4";
 /// Participants at the most, so that the limit is met.
 const PARTICIPANTS: u32 = 4;
-/// Videos at the most, so that the limit is met.
-const VIDEOS: u32 = 2;
+/// Videos at the most in a free channel, and in a pro one, so that the limits are met.
+const VIDEOS: (u32, u32) = (1, 2);
 /// Operations of one run at the most: enough for any combination, short enough to stay fast.
 const OPERATIONS: usize = 600;
 
@@ -38,6 +49,25 @@ pub struct Summary {
     pub produced: usize,
     /// Consumers made.
     pub consumed: usize,
+    /// Slots granted to somebody who had waited.
+    pub promoted: usize,
+    /// Sessions taken up again.
+    pub resumed: usize,
+    /// Acts of moderation asked for in the room, and done.
+    pub moderated: usize,
+}
+
+impl std::ops::AddAssign for Summary {
+    fn add_assign(&mut self, one: Self) {
+        self.operations += one.operations;
+        self.granted += one.granted;
+        self.refused += one.refused;
+        self.produced += one.produced;
+        self.consumed += one.consumed;
+        self.promoted += one.promoted;
+        self.resumed += one.resumed;
+        self.moderated += one.moderated;
+    }
 }
 
 /// Runs the operations that the bytes say.
@@ -55,11 +85,7 @@ pub fn run(data: &[u8]) -> Summary {
     }
     for seat in &mut world.rooms {
         seat.empty();
-        let (all, one) = (&mut world.summary, &seat.summary);
-        all.granted += one.granted;
-        all.refused += one.refused;
-        all.produced += one.produced;
-        all.consumed += one.consumed;
+        world.summary += seat.summary;
     }
     world.summary
 }
@@ -79,6 +105,8 @@ struct Seat {
     generation: u8,
     room: TestRoom,
     sessions: Vec<SessionId>,
+    /// The connection each lost last.
+    lost: Vec<Option<SessionId>>,
     summary: Summary,
 }
 
@@ -93,14 +121,20 @@ struct World<'a> {
 impl Seat {
     fn new(index: u8) -> Self {
         let (room, sessions) = Self::open(index, 0);
-        Self { index, generation: 0, room, sessions, summary: Summary::default() }
+        Self { index, generation: 0, room, sessions, lost: vec![None; SLOTS], summary: Summary::default() }
     }
 
     fn open(index: u8, generation: u8) -> (TestRoom, Vec<SessionId>) {
         let mut config = config(if index == 0 { "den" } else { "attic" }, index.wrapping_mul(128).wrapping_add(generation));
         config.channel.max_participants = Some(PARTICIPANTS);
-        config.policy.videos_free = VIDEOS;
+        (config.policy.videos_free, config.policy.videos_pro) = VIDEOS;
+        config.channel.access = Access::Members;
+        config.channel.spectators = true;
+        config.channel.owner = Some(user_id(OWNER));
         let mut room = TestRoom::new(config);
+        for user in (0..SLOTS).map(user).filter(|user| user != SPECTATOR) {
+            room.facts(&user).member = Some(if user == MODERATOR { MemberRole::Moderator } else { MemberRole::Member });
+        }
         let sessions = (0..SLOTS).map(|_| room.connect()).collect();
         (room, sessions)
     }
@@ -111,22 +145,30 @@ impl Seat {
         assert!(problems.is_empty(), "{problems:#?}");
         let participants = self.room.room.size().participants;
         assert!(participants <= PARTICIPANTS as usize, "{participants} participants");
-        let videos = self.room.media.producers.values().filter(|p| p.kind == MediaKind::Video).count();
-        assert!(videos <= VIDEOS as usize, "{videos} videos");
         self.count_replies();
         if self.room.closed {
             assert_eq!(self.room.unanswered(), 0, "a closed room owes an answer");
             self.generation = self.generation.wrapping_add(1);
             (self.room, self.sessions) = Self::open(self.index, self.generation);
+            self.lost = vec![None; SLOTS];
         }
     }
 
     fn count_replies(&mut self) {
         for output in self.room.said.drain(..) {
-            let Output::Reply { result, .. } = output else { continue };
+            let result = match output {
+                Output::Reply { result, .. } => result,
+                Output::Event { event: Event::SlotGranted { .. }, .. } => {
+                    self.summary.promoted += 1;
+                    continue;
+                }
+                _ => continue,
+            };
             match result {
                 Ok(reply) => {
                     self.summary.granted += 1;
+                    self.summary.resumed += usize::from(matches!(reply, Reply::Resumed(_)));
+                    self.summary.moderated += usize::from(matches!(reply, Reply::Moderated { .. }));
                     self.summary.produced += usize::from(matches!(reply, Reply::Produced { .. }));
                     self.summary.consumed += usize::from(matches!(reply, Reply::Consumed { .. }));
                 }
@@ -140,9 +182,7 @@ impl Seat {
         self.room.advance(Duration::from_secs(60));
         self.check();
         assert_eq!(self.room.unanswered(), 0, "a request was never answered");
-        for session in self.sessions.clone() {
-            self.room.disconnect(session);
-        }
+        self.room.disconnect_all();
         assert_eq!(self.room.room.poll_timeout(), None, "an empty room waits for something");
         self.check();
     }
@@ -163,7 +203,7 @@ impl World<'_> {
             253 if rarely => self.seat(room)?.room.media_dies(),
             254 if rarely => self.seat(room)?.room.shut_down(),
             255 if rarely => self.seat(room)?.room.advance(Duration::from_secs(11)),
-            _ => match operation % 20 {
+            _ => match operation % 32 {
                 0 | 1 => self.join(room, slot)?,
                 2 => self.media_mood(room)?,
                 3 => self.spurious(room)?,
@@ -175,6 +215,7 @@ impl World<'_> {
                     let session = self.session(room, slot)?;
                     self.seat(room)?.room.disconnect(session);
                 }
+                step @ 20..28 => self.act(room, slot, step)?,
                 // Most who ask for something while outside come in instead: refusals alone reach nothing.
                 step if who < 200 && !self.is_inside(room, slot) && step != 5 => self.join(room, slot)?,
                 step => {
@@ -211,9 +252,15 @@ impl World<'_> {
     fn join(&mut self, room: usize, slot: usize) -> Option<()> {
         let flags = self.byte()?;
         let session = self.session(room, slot)?;
-        let user = format!("user{}", slot % (SLOTS - 1));
-        let tier = if flags & 3 == 0 { Tier::Free } else { Tier::Pro };
-        self.seat(room)?.room.send_join(session, &user, tier, flags > 250);
+        // Half of those who lost their connection remember it.
+        if flags & 8 == 0 && self.seat(room)?.lost.get(slot).is_some_and(Option::is_some) {
+            return self.resume(room, slot, flags & 0x7f);
+        }
+        let wall = self.seat(room)?.room.wall();
+        let expires_at = (flags & 4 == 0).then(|| Timestamp(wall.0 + 100 * i64::from(flags)));
+        let entitlement = Entitlement { pro: flags & 3 != 0, expires_at };
+        let identity = Identity { entitlement, ..Identity::new(user_id(&user(slot)), "Somebody") };
+        self.seat(room)?.room.enter(session, identity, Some(Arc::new(rtp::capabilities())));
         Some(())
     }
 
@@ -231,9 +278,9 @@ impl World<'_> {
             6 | 7 => Request::CreateTransport { direction: direction(on) },
             8 => Request::ConnectTransport { transport: self.transport(room, slot, direction(on))?, dtls: client_dtls() },
             9 => Request::RestartIce { transport: self.transport(room, slot, direction(on))? },
-            10 | 11 if self.lacks(room, slot, Direction::Send) => Request::CreateTransport { direction: Direction::Send },
-            14 if self.lacks(room, slot, Direction::Recv) => Request::CreateTransport { direction: Direction::Recv },
-            10..=12 => {
+            10 | 11 | 28 | 29 if self.lacks(room, slot, Direction::Send) => Request::CreateTransport { direction: Direction::Send },
+            14 | 30 | 31 if self.lacks(room, slot, Direction::Recv) => Request::CreateTransport { direction: Direction::Recv },
+            10..=12 | 28 | 29 => {
                 let (kind, source) = track(flag);
                 let transport = self.transport(room, slot, Direction::Send)?;
                 Request::Produce { transport, kind, source, rtp: Arc::new(rtp::for_source(kind, source)), paused: flag > 200 }
@@ -246,7 +293,7 @@ impl World<'_> {
                     _ => Request::CloseProducer { producer },
                 }
             }
-            14 | 15 => {
+            14 | 15 | 30 | 31 => {
                 let transport = if on { Some(self.transport(room, slot, Direction::Recv)?) } else { None };
                 Request::Consume { producer: self.others_producer(room, slot)?, transport, capabilities: None, paused: flag > 200 }
             }
@@ -353,6 +400,10 @@ impl World<'_> {
             }
         }
     }
+}
+
+fn user(slot: usize) -> String {
+    format!("user{}", slot % (SLOTS - 1))
 }
 
 const fn direction(send: bool) -> Direction {

@@ -4,19 +4,22 @@
 //! contradiction. What it finds is in [`TestRoom::problems`], and fails the test when the room is dropped.
 #![allow(clippy::panic, reason = "test support: a broken expectation is meant to end the test")]
 
+mod check;
+mod helpers;
+mod shell;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parlor_proto::event::{Event, Joined, LeftReason, Reply, RtcConfig};
-use parlor_proto::media::Source;
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::transport::{Direction, DtlsFingerprint, DtlsParameters, DtlsRole};
+use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
-    Channel, ChannelId, ConsumerId, Error, Identity, MediaCommand, MediaEvent, MediaKind, ProducerId, Request, RouterId, SessionId, Tier,
-    TransportId, UserId,
+    Channel, ChannelId, Entitlement, Error, Identity, MediaCommand, MediaEvent, Request, ResumeToken, RouterId, SessionId, Tier, Timestamp,
+    UserId,
 };
-use parlor_rooms::{Join, Output, Policy, RequestId, Room, RoomConfig, RoomSize};
+use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig};
 
 use crate::client_model::ClientModel;
 use crate::clock::Clock;
@@ -38,8 +41,18 @@ pub struct TestRoom {
     pub problems: Vec<String>,
     /// The room said that it is finished.
     pub closed: bool,
-    channel: ChannelId,
+    /// What the host application was told, in order.
+    pub feed: Vec<Happening>,
+    /// The channel as its record is.
+    pub channel: Channel,
+    /// What the store knows of each user.
+    pub facts: BTreeMap<UserId, Facts>,
+    ledger: Ledger,
     clients: BTreeMap<SessionId, Client>,
+    /// What the client of each stay knew when its connection was lost.
+    memories: BTreeMap<ResumeToken, ClientModel>,
+    /// Answers the shell owes.
+    owed: Vec<Output>,
     next: u64,
 }
 
@@ -47,6 +60,8 @@ pub struct TestRoom {
 #[derive(Debug, Default)]
 struct Client {
     model: ClientModel,
+    identity: Option<Identity>,
+    token: Option<ResumeToken>,
     inside: bool,
     asked: BTreeMap<RequestId, Request>,
     replies: BTreeMap<RequestId, Result<Reply, Error>>,
@@ -57,7 +72,7 @@ struct Client {
 #[must_use]
 pub fn config(channel: &str, seed: u8) -> RoomConfig {
     RoomConfig {
-        channel: Channel { id: channel_id(channel), name: format!("The {channel}"), tier: Tier::Free, max_participants: None },
+        channel: Channel::new(channel_id(channel), format!("The {channel}")),
         router: RouterId::from_random(u128::from(seed) + 1),
         capabilities: Arc::new(rtp::capabilities()),
         policy: Policy::default(),
@@ -82,8 +97,9 @@ pub fn channel_id(text: &str) -> ChannelId {
 #[must_use]
 pub fn identity(user: &str, tier: Tier) -> Identity {
     let mut chars = user.chars();
-    let name = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
-    Identity { user: user_id(user), name, tier }
+    let name: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
+    let entitlement = if tier == Tier::Pro { Entitlement::PRO } else { Entitlement::FREE };
+    Identity { entitlement, ..Identity::new(user_id(user), name) }
 }
 
 /// DTLS parameters as a browser sends them.
@@ -112,10 +128,23 @@ impl TestRoom {
     #[must_use]
     pub fn new(config: RoomConfig) -> Self {
         let clock = Clock::new();
-        let channel = config.channel.id.clone();
-        let room = Room::new(config, clock.now());
-        let (said, problems, clients) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { room, media: FakeMedia::new(), clock, said, problems, closed: false, channel, clients, next: 0 }
+        let channel = config.channel.clone();
+        Self {
+            room: Room::new(config, clock.now()),
+            media: FakeMedia::new(),
+            clock,
+            said: Vec::new(),
+            problems: Vec::new(),
+            closed: false,
+            feed: Vec::new(),
+            channel,
+            facts: BTreeMap::new(),
+            ledger: Ledger::default(),
+            clients: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            owed: Vec::new(),
+            next: 0,
+        }
     }
 
     /// A connection that is in no channel yet.
@@ -125,27 +154,49 @@ impl TestRoom {
         session
     }
 
-    /// Asks to enter, with capabilities.
-    pub fn send_join(&mut self, session: SessionId, user: &str, tier: Tier, banned: bool) -> RequestId {
-        self.enter(session, identity(user, tier), banned, Some(Arc::new(rtp::capabilities())))
+    /// The time on the wall: begins on a Friday afternoon.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        Timestamp(1_772_200_000_000 + i64::try_from(self.clock.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Asks to enter, as the shell would pass it on.
-    pub fn enter(&mut self, session: SessionId, identity: Identity, banned: bool, capabilities: Option<Arc<RtpCapabilities>>) -> RequestId {
+    /// What the store knows of a user here.
+    pub fn facts(&mut self, user: &str) -> &mut Facts {
+        self.facts.entry(user_id(user)).or_default()
+    }
+
+    /// Asks to enter, with capabilities.
+    pub fn send_join(&mut self, session: SessionId, user: &str, tier: Tier) -> RequestId {
+        self.enter(session, identity(user, tier), Some(Arc::new(rtp::capabilities())))
+    }
+
+    /// Asks to enter, as a server does: whom the facts keep out never gets to the room.
+    pub fn enter(&mut self, session: SessionId, identity: Identity, capabilities: Option<Arc<RtpCapabilities>>) -> RequestId {
         let request = RequestId(self.count());
-        let body = Request::Join { channel: self.channel.clone(), capabilities: capabilities.clone() };
+        let body = Request::Join { channel: self.channel.id.clone(), capabilities: capabilities.clone() };
         if let Some(client) = self.clients.get_mut(&session) {
             client.asked.insert(request, body);
+            client.identity = Some(identity.clone());
         }
-        let join = Join { session, request, identity, banned, rtc_config: RtcConfig::default(), capabilities };
-        self.room.handle_join(join, self.clock.now());
-        self.pump();
+        match self.admitted(&identity) {
+            Ok((admitted, pro_until)) => {
+                let join = Join { session, request, identity, admitted, pro_until, rtc_config: RtcConfig::default(), capabilities };
+                self.room.handle_join(join, self.clock.now());
+                self.pump();
+            }
+            Err(error) => self.carry_out(Output::Reply { session, request, result: Err(error) }),
+        }
         request
     }
 
     /// Asks to enter, and gives the answer.
     pub fn try_join(&mut self, session: SessionId, user: &str, tier: Tier) -> Result<Joined, Error> {
-        let request = self.send_join(session, user, tier, false);
+        self.try_enter(session, identity(user, tier))
+    }
+
+    /// Asks to enter as somebody in particular, and gives the answer.
+    pub fn try_enter(&mut self, session: SessionId, identity: Identity) -> Result<Joined, Error> {
+        let request = self.enter(session, identity, Some(Arc::new(rtp::capabilities())));
         match self.reply(session, request) {
             Some(Ok(Reply::Joined(joined))) => Ok(*joined),
             Some(Err(error)) => Err(error),
@@ -155,8 +206,14 @@ impl TestRoom {
 
     /// Enters; must succeed.
     pub fn join(&mut self, user: &str, tier: Tier) -> SessionId {
+        self.join_as(identity(user, tier))
+    }
+
+    /// Enters as somebody in particular; must succeed.
+    pub fn join_as(&mut self, identity: Identity) -> SessionId {
         let session = self.connect();
-        if let Err(error) = self.try_join(session, user, tier) {
+        let user = identity.user.clone();
+        if let Err(error) = self.try_enter(session, identity) {
             panic!("{user} could not join: {error}");
         }
         session
@@ -196,6 +253,12 @@ impl TestRoom {
         self.clients.get(&session).map(|c| c.model.clone()).unwrap_or_default()
     }
 
+    /// What takes a session up again.
+    #[must_use]
+    pub fn token(&self, session: SessionId) -> Option<ResumeToken> {
+        self.clients.get(&session)?.token
+    }
+
     /// The session is in the room.
     #[must_use]
     pub fn is_inside(&self, session: SessionId) -> bool {
@@ -212,6 +275,13 @@ impl TestRoom {
     pub fn disconnect(&mut self, session: SessionId) {
         self.room.handle_disconnect(session, self.clock.now());
         self.pump();
+    }
+
+    /// Every connection there ever was breaks for good.
+    pub fn disconnect_all(&mut self) {
+        for session in self.clients.keys().copied().collect::<Vec<_>>() {
+            self.disconnect(session);
+        }
     }
 
     /// The server stops.
@@ -251,87 +321,6 @@ impl TestRoom {
         self.clock.advance_to(end);
     }
 
-    /// One's transport of a direction, made and connected if it was not there.
-    pub fn transport(&mut self, session: SessionId, direction: Direction) -> TransportId {
-        let model = self.model(session);
-        let there = if direction == Direction::Send { model.send } else { model.recv };
-        there.unwrap_or_else(|| match self.ask(session, Request::CreateTransport { direction }) {
-            Ok(Reply::TransportCreated { transport_id, .. }) => {
-                let connected = self.ask(session, Request::ConnectTransport { transport: transport_id, dtls: client_dtls() });
-                connected.map_or_else(|error| panic!("connectTransport: {error}"), |_| transport_id)
-            }
-            other => panic!("createTransport was answered with {other:?}"),
-        })
-    }
-
-    /// The request that sends a track.
-    pub fn produce_request(&mut self, session: SessionId, kind: MediaKind, source: Source) -> Request {
-        let transport = self.transport(session, Direction::Send);
-        Request::Produce { transport, kind, source, rtp: Arc::new(rtp::for_source(kind, source)), paused: false }
-    }
-
-    /// Sends a track.
-    pub fn produce(&mut self, session: SessionId, kind: MediaKind, source: Source) -> Result<ProducerId, Error> {
-        let request = self.produce_request(session, kind, source);
-        match self.ask(session, request)? {
-            Reply::Produced { producer_id } => Ok(producer_id),
-            other => panic!("produce was answered with {other:?}"),
-        }
-    }
-
-    /// The request that receives a track.
-    pub fn consume_request(&mut self, session: SessionId, producer: ProducerId) -> Request {
-        let transport = Some(self.transport(session, Direction::Recv));
-        Request::Consume { producer, transport, capabilities: None, paused: false }
-    }
-
-    /// Receives a track.
-    pub fn consume(&mut self, session: SessionId, producer: ProducerId) -> Result<ConsumerId, Error> {
-        let request = self.consume_request(session, producer);
-        match self.ask(session, request)? {
-            Reply::Consumed { consumer_id, .. } => Ok(consumer_id),
-            other => panic!("consume was answered with {other:?}"),
-        }
-    }
-
-    /// Compares what all clients believe with the room, and the room with its media plane.
-    pub fn check(&mut self) {
-        let truth = self.room.participants();
-        for client in self.clients.values().filter(|c| c.inside) {
-            self.problems.extend(client.model.compare(&truth).err());
-            self.problems.extend(self.media_follows(client).err());
-        }
-        for info in truth.iter().flat_map(|p| &p.producers) {
-            if self.media.producers.get(&info.producer_id).is_none_or(|p| p.paused != info.paused) {
-                self.problems.push("the media plane does not hold a producer as the room shows it".into());
-            }
-        }
-        self.problems.append(&mut self.media.violations);
-        let finished = self.room.size() == RoomSize::default() && self.media.is_empty();
-        if self.closed && !finished {
-            self.problems.push(format!("something is left in a closed room: {:?}, {:?}", self.room.size(), self.media));
-        }
-    }
-
-    /// Mute and deafen are kept by the media plane.
-    fn media_follows(&self, client: &Client) -> Result<(), String> {
-        let model = &client.model;
-        for id in &model.producers {
-            let producer = self.media.producers.get(id).ok_or("the media plane lacks a producer")?;
-            if model.state.muted && producer.source == Source::Mic && !producer.paused {
-                return Err("a muted microphone is not silent".into());
-            }
-        }
-        for (id, producer) in &model.consumers {
-            let paused = self.media.consumers.get(id).ok_or("the media plane lacks a consumer")?.paused;
-            let kind = self.media.producers.get(producer).ok_or("a consumer outlived its producer")?.kind;
-            if model.state.deafened && kind == MediaKind::Audio && !paused {
-                return Err("a deafened participant is sent sound".into());
-            }
-        }
-        Ok(())
-    }
-
     fn count(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -342,6 +331,10 @@ impl TestRoom {
         loop {
             while let Some(output) = self.room.poll_output() {
                 self.carry_out(output);
+            }
+            if let Some(reply) = self.owed.pop() {
+                self.carry_out(reply);
+                continue;
             }
             let Some(event) = self.media.poll_event(self.clock.now()) else { return };
             self.room.handle_media(event, self.clock.now());
@@ -356,12 +349,25 @@ impl TestRoom {
             Output::Media(command) => return self.order(command.clone()),
             Output::Reply { session, request, result } => self.answered(*session, *request, result),
             Output::Event { to, event } => to.iter().for_each(|session| self.told(*session, event)),
+            Output::Feed(happening) => {
+                self.problems.extend(self.ledger.note(happening).err().map(|e| format!("{e}: {happening:?}")));
+                self.feed.push(happening.clone());
+                return;
+            }
+            Output::Moderate { session, request, by, action } => {
+                self.keep(action);
+                self.room.handle_moderation(action, by, self.clock.now());
+                let reply = Reply::Moderated { action: action.name(), user_id: action.user().cloned() };
+                // Answered once it is done.
+                return self.owed.push(Output::Reply { session: *session, request: *request, result: Ok(reply) });
+            }
             Output::Left { session } => {
                 if !self.clients.get_mut(session).is_some_and(|c| std::mem::replace(&mut c.inside, false)) {
                     self.problems.push("somebody left who was not inside".into());
                 }
                 if let Some(client) = self.clients.get_mut(session) {
-                    client.model = ClientModel::default();
+                    let known = std::mem::take(&mut client.model);
+                    self.memories.extend(client.token.map(|token| (token, known)));
                 }
             }
             Output::Closed => self.closed = true,
@@ -376,10 +382,14 @@ impl TestRoom {
     fn answered(&mut self, session: SessionId, request: RequestId, result: &Result<Reply, Error>) {
         let Some(client) = self.clients.get_mut(&session) else { return self.problems.push("a reply to nobody".into()) };
         let Some(asked) = client.asked.remove(&request) else { return self.problems.push("a reply without a request".into()) };
-        if let Ok(reply) = result {
-            client.inside |= matches!(reply, Reply::Joined(_));
-            self.problems.extend(client.model.succeeded(&asked, reply).err());
+        if let Ok(Reply::Joined(joined) | Reply::Resumed(joined)) = result {
+            (client.inside, client.token) = (true, Some(joined.resume_token));
         }
+        let problem = match result {
+            Ok(reply) => client.model.succeeded(&asked, reply),
+            Err(error) => client.model.refused(&asked, error),
+        };
+        self.problems.extend(problem.err());
         client.replies.insert(request, result.clone());
     }
 
@@ -397,9 +407,7 @@ impl Drop for TestRoom {
         if !std::thread::panicking() {
             self.check();
             // Everybody goes: whatever a rule forgot to free shows now.
-            for session in self.clients.keys().copied().collect::<Vec<_>>() {
-                self.disconnect(session);
-            }
+            self.disconnect_all();
             self.check();
             assert!(self.problems.is_empty(), "{:#?}", self.problems);
         }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use parlor_proto::media::{MediaEvent, Source};
 use parlor_proto::transport::TransportState;
-use parlor_proto::{ErrorCode, MediaKind, Tier};
+use parlor_proto::{Entitlement, ErrorCode, Identity, MediaKind, Moderation, Tier, Timestamp};
 use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::rtp;
-use parlor_testkit::test_room::client_dtls;
+use parlor_testkit::test_room::{client_dtls, identity};
 use serde_json::{Value, json};
 
 use script::Script;
@@ -189,6 +189,93 @@ fn video_slots_that_are_taken() {
             script.ask(&who, "voice:rtc:produce", camera)
         };
     }
+    script.finish();
+}
+
+/// Joins with a transport to send on; gives its id.
+fn sender(script: &mut Script, who: &str, tier: Tier) -> Value {
+    script.person(who, tier);
+    script.quietly(who, "voice:join", &json!({"channelId": "den"}));
+    let send = script.quietly(who, "voice:rtc:createTransport", &json!({"direction": "send"}))["id"].clone();
+    script.quietly(who, "voice:rtc:connectTransport", &connect(&send));
+    send
+}
+
+#[test]
+fn a_connection_that_is_lost_and_resumed() {
+    let mut script = Script::new("resume", Tier::Free);
+    script.person("alice", Tier::Free);
+    script.person("bob", Tier::Free);
+    let token = script.ask("alice", "voice:join", json!({"channelId": "den"}))["resumeToken"].clone();
+    script.quietly("bob", "voice:join", &json!({"channelId": "den"}));
+    let send = script.quietly("alice", "voice:rtc:createTransport", &json!({"direction": "send"}))["id"].clone();
+    script.quietly("alice", "voice:rtc:connectTransport", &connect(&send));
+    script.quietly("alice", "voice:rtc:produce", &produce(&send, "audio", "mic"));
+    script.reconnect("alice");
+    script.ask("bob", "voice:state:update", json!({"muted": true}));
+    let resume = json!({"channelId": "den", "resumeToken": token});
+    script.ask("alice", "voice:resume", resume.clone());
+    script.ask("alice", "voice:resume", resume.clone());
+    script.reconnect("alice");
+    script.wait(Duration::from_secs(10));
+    script.ask("alice", "voice:resume", resume);
+    script.ask("alice", "voice:resume", json!({"channelId": "den", "resumeToken": "yesterday's"}));
+    script.finish();
+}
+
+#[test]
+fn a_queue_for_video() {
+    let mut script = Script::with("slots", |config| config.policy.videos_free = 1);
+    let transports: Vec<Value> = ["alice", "bob", "carol"].iter().map(|who| sender(&mut script, who, Tier::Pro)).collect();
+    sender(&mut script, "dave", Tier::Free);
+    script.ask("alice", "voice:slot:request", json!({"source": "camera"}));
+    let camera = script.quietly("alice", "voice:rtc:produce", &produce(&transports[0], "video", "camera"))["producerId"].clone();
+    script.ask("bob", "voice:slot:request", json!({"source": "camera"}));
+    script.ask("carol", "voice:slot:request", json!({"source": "screen"}));
+    script.ask("carol", "voice:rtc:produce", produce(&transports[2], "video", "screen"));
+    script.ask("alice", "voice:slot:release", json!({"source": "camera"}));
+    script.ask("alice", "voice:rtc:closeProducer", json!({"producerId": camera}));
+    script.ask("bob", "voice:rtc:produce", produce(&transports[1], "video", "camera"));
+    script.ask("carol", "voice:slot:release", json!({"source": "screen"}));
+    script.ask("dave", "voice:slot:request", json!({"source": "camera"}));
+    script.finish();
+}
+
+#[test]
+fn a_tier_that_changes_in_mid_call() {
+    let mut script = Script::new("entitlement", Tier::Free);
+    let send = sender(&mut script, "alice", Tier::Pro);
+    sender(&mut script, "bob", Tier::Free);
+    script.quietly("alice", "voice:rtc:produce", &produce(&send, "audio", "mic"));
+    script.quietly("alice", "voice:rtc:produce", &produce(&send, "video", "camera"));
+    let soon = Timestamp(script.room.wall().0 + 60_000);
+    script.entitle("alice", Entitlement { pro: true, expires_at: Some(soon) });
+    script.wait(Duration::from_secs(60));
+    script.ask("alice", "voice:rtc:produce", produce(&send, "video", "camera"));
+    script.entitle("alice", Entitlement::PRO);
+    script.finish();
+}
+
+#[test]
+fn a_moderated_call() {
+    let mut script = Script::new("moderation", Tier::Free);
+    script.add("mia", Identity { moderator: true, ..identity("mia", Tier::Free) });
+    script.quietly("mia", "voice:join", &json!({"channelId": "den"}));
+    let send = sender(&mut script, "mallory", Tier::Free);
+    script.quietly("mallory", "voice:rtc:produce", &produce(&send, "audio", "mic"));
+    sender(&mut script, "trudy", Tier::Free);
+    script.ask("mallory", "voice:moderate", json!({"action": "kick", "userId": "mia"}));
+    script.ask("mia", "voice:moderate", json!({"action": "mute", "userId": "mallory", "audio": true}));
+    script.ask("mallory", "voice:state:update", json!({"muted": false, "speaking": true}));
+    script.ask("mia", "voice:moderate", json!({"action": "deafen", "userId": "mallory", "deafened": true}));
+    script.ask("mia", "voice:moderate", json!({"action": "kick", "userId": "mallory", "reason": "Noise."}));
+    script.ask("mia", "voice:moderate", json!({"action": "kick", "userId": "mallory"}));
+    script.ask("mallory", "voice:join", json!({"channelId": "den"}));
+    let ban = json!({"action": "ban", "userId": "mallory", "until": "2026-03-01T18:00:00Z", "reason": "More noise."});
+    script.ask("mia", "voice:moderate", ban);
+    script.ask("mallory", "voice:join", json!({"channelId": "den"}));
+    script.ask("mia", "voice:moderate", json!({"action": "move", "userId": "trudy", "to": "attic"}));
+    script.moderate(&Moderation::EndCall { reason: Some("Good night.".into()) });
     script.finish();
 }
 

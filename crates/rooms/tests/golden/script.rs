@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use parlor_proto::codec::socketio::{decode_request, event_name, reply_name};
-use parlor_proto::{Identity, MediaEvent, ProducerId, Request, SessionId, Tier};
-use parlor_rooms::{Output, RequestId};
+use parlor_proto::{Actor, Entitlement, Identity, MediaEvent, Moderation, ProducerId, Request, SessionId, Tier};
+use parlor_rooms::{Ban, Output, RequestId, RoomConfig};
 use parlor_testkit::test_room::{TestRoom, config, identity};
 use serde_json::{Value, json};
 
 struct Person {
     session: SessionId,
     identity: Identity,
-    banned: bool,
+    /// The connection before this one, that was lost.
+    lost: Option<SessionId>,
 }
 
 /// A conversation that is being played.
@@ -27,27 +28,33 @@ pub struct Script {
 
 impl Script {
     pub fn new(title: &'static str, tier: Tier) -> Self {
+        Self::with(title, |config| config.channel.tier = tier)
+    }
+
+    /// A room that is not quite like the others.
+    pub fn with(title: &'static str, change: impl FnOnce(&mut RoomConfig)) -> Self {
         let mut config = config("den", 7);
-        config.channel.tier = tier;
+        change(&mut config);
         Self { room: TestRoom::new(config), title, people: BTreeMap::new(), asked: BTreeMap::new(), lines: Vec::new() }
     }
 
     pub fn person(&mut self, name: &str, tier: Tier) {
-        self.add(name, identity(name, tier), false);
+        self.add(name, identity(name, tier));
     }
 
     pub fn banned_person(&mut self, name: &str) {
-        self.add(name, identity(name, Tier::Free), true);
+        self.room.facts(name).ban = Some(Ban::default());
+        self.add(name, identity(name, Tier::Free));
     }
 
     /// A second connection of the same user.
     pub fn second_session(&mut self, user: &str, name: &str) {
-        self.add(name, identity(user, Tier::Free), false);
+        self.add(name, identity(user, Tier::Free));
     }
 
-    fn add(&mut self, name: &str, identity: Identity, banned: bool) {
+    pub fn add(&mut self, name: &str, identity: Identity) {
         let session = self.room.connect();
-        self.people.insert(name.to_owned(), Person { session, identity, banned });
+        self.people.insert(name.to_owned(), Person { session, identity, lost: None });
     }
 
     /// Sends a request, and gives the answer that came at once.
@@ -75,7 +82,11 @@ impl Script {
         self.lines.push(json!({"from": who, "event": event, "payload": payload}));
         let request = match decoded {
             Err(error) => return self.lines.push(json!({"to": [who], "answers": event, "error": error})),
-            Ok(Request::Join { capabilities, .. }) => self.room.enter(person.session, person.identity.clone(), person.banned, capabilities),
+            Ok(Request::Join { capabilities, .. }) => self.room.enter(person.session, person.identity.clone(), capabilities),
+            Ok(Request::Resume { .. }) => {
+                let lost = person.lost.expect("a connection was lost before");
+                self.room.send_resume(lost, person.session).expect("it was in")
+            }
             Ok(body) => self.room.send(person.session, body),
         };
         self.asked.insert((person.session, request), event.to_owned());
@@ -85,6 +96,31 @@ impl Script {
     pub fn disconnect(&mut self, who: &str) {
         self.lines.push(json!({"from": who, "happens": "the connection breaks"}));
         self.room.disconnect(self.people[who].session);
+        self.write_down();
+    }
+
+    /// The connection breaks, and there is another at once.
+    pub fn reconnect(&mut self, who: &str) {
+        self.lines.push(json!({"from": who, "happens": "the connection is lost, and comes back"}));
+        let new = self.room.connect();
+        let person = self.people.get_mut(who).expect("is known");
+        let old = std::mem::replace(&mut person.session, new);
+        person.lost = Some(old);
+        self.room.lose(old);
+        self.write_down();
+    }
+
+    /// The host application says what a user has paid for.
+    pub fn entitle(&mut self, user: &str, entitlement: Entitlement) {
+        self.lines.push(json!({"happens": format!("what {user} has paid for changes"), "now": entitlement}));
+        self.room.entitle(user, entitlement);
+        self.write_down();
+    }
+
+    /// Somebody moderates by REST.
+    pub fn moderate(&mut self, action: &Moderation) {
+        self.lines.push(json!({"happens": "the host application moderates", "action": action}));
+        self.room.moderate(action, &Actor::Key("key".into()));
         self.write_down();
     }
 
@@ -136,7 +172,7 @@ impl Script {
                     let to: Vec<&str> = to.into_iter().map(|session| self.name(session)).collect();
                     json!({"to": to, "event": event_name(&event), "payload": event})
                 }
-                Output::Media(_) | Output::Left { .. } | Output::Closed => continue,
+                Output::Media(_) | Output::Feed(_) | Output::Moderate { .. } | Output::Left { .. } | Output::Closed => continue,
             };
             self.lines.push(line);
         }

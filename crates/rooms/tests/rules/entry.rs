@@ -3,7 +3,7 @@
 use parlor_proto::event::{Event, Policy, Reply};
 use parlor_proto::media::Source;
 use parlor_proto::{ErrorCode, MediaCommand, MediaKind, Request, Tier};
-use parlor_rooms::{Output, RoomSize};
+use parlor_rooms::{Ban, Output, RoomSize};
 use parlor_testkit::test_room::{TestRoom, channel_id, config, user_id};
 
 use crate::refused;
@@ -70,8 +70,8 @@ fn a_banned_user_is_refused_first_of_all() {
     let mut room = TestRoom::new(config);
     room.join("alice", Tier::Free);
     let session = room.connect();
-    let request = room.send_join(session, "alice", Tier::Free, true);
-    assert_eq!(refused(room.reply(session, request).expect("answered")), ErrorCode::PermissionDenied);
+    room.facts("alice").ban = Some(Ban::default());
+    assert_eq!(refused(room.try_join(session, "alice", Tier::Free)), ErrorCode::PermissionDenied);
 }
 
 #[test]
@@ -171,8 +171,8 @@ fn who_disconnects_is_gone_at_once_and_their_producers_are_closed_first() {
     room.disconnect(alice);
     let user_id = user_id("alice");
     let expected = [
-        Event::ProducerClosed { producer_id: mic, user_id: user_id.clone() },
-        Event::ProducerClosed { producer_id: camera, user_id: user_id.clone() },
+        Event::ProducerClosed { producer_id: mic, user_id: user_id.clone(), reason: None },
+        Event::ProducerClosed { producer_id: camera, user_id: user_id.clone(), reason: None },
         Event::ParticipantLeft { user_id },
     ];
     assert_eq!(room.events(bob), expected);
@@ -198,9 +198,11 @@ fn an_empty_room_closes_its_router_and_frees_everything() {
 
 #[test]
 fn a_refused_join_leaves_no_empty_room_open() {
-    let mut room = TestRoom::free();
+    let mut config = config("den", 1);
+    config.channel.max_participants = Some(0);
+    let mut room = TestRoom::new(config);
     let session = room.connect();
-    room.send_join(session, "mallory", Tier::Free, true);
+    assert_eq!(refused(room.try_join(session, "alice", Tier::Free)), ErrorCode::ChannelFull);
     assert!(room.closed && room.media.is_empty());
 }
 

@@ -63,6 +63,17 @@ fn the_first_reconnect_is_free_and_the_next_waits_5_seconds() {
 }
 
 #[test]
+fn a_session_that_was_resumed_is_no_reconnect() {
+    let (mut limiter, clock) = (JoinLimiter::new(&Policy::default()), Clock::new());
+    let alice = user_id("alice");
+    for _ in 0..5 {
+        limiter.check_join(&alice, clock.now()).expect("not too often");
+        limiter.left_uncleanly(&alice, clock.now());
+        limiter.resumed(&alice);
+    }
+}
+
+#[test]
 fn leaving_cleanly_and_coming_back_is_no_reconnect() {
     let (mut limiter, start) = limiter();
     let alice = user_id("alice");

@@ -1,15 +1,22 @@
 //! The rules of a room in virtual time: one test a rule, named after it.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "in a test, a broken expectation is the result")]
 
+mod access;
 mod deadlines;
 mod entry;
+mod feed;
 mod join_limit;
 mod media_loss;
+mod moderation;
 mod ownership;
 mod permission;
 mod presence;
+mod queue;
 mod receiving;
+mod resume;
 mod sending;
+mod slot_queue;
+mod tiers;
 mod transports;
 
 use parlor_proto::{Error, ErrorCode};

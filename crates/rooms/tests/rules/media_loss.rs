@@ -23,7 +23,7 @@ fn busy_room() -> (TestRoom, SessionId, SessionId, parlor_rooms::RequestId) {
 }
 
 fn left(reason: LeftReason) -> Event {
-    Event::Left { channel_id: channel_id("den"), reason, rejoin: true }
+    Event::Left { channel_id: channel_id("den"), reason, rejoin: true, to: None }
 }
 
 #[test]

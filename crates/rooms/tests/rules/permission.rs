@@ -20,7 +20,7 @@ fn permissions_follow_the_user_s_tier() {
     for (user, tier, video, bitrate) in [("free", Tier::Free, false, 32_000), ("pro", Tier::Pro, true, 64_000)] {
         let session = room.connect();
         let permissions = room.try_join(session, user, tier).expect("joins").permissions;
-        let expected = json!({"audio": true, "video": video, "screenshare": video, "maxBitrate": bitrate});
+        let expected = json!({"audio": true, "video": video, "screenshare": video, "maxBitrate": bitrate, "expiresAt": null});
         assert_eq!(serde_json::to_value(permissions).expect("serializes"), expected);
     }
 }

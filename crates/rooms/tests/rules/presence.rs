@@ -118,7 +118,7 @@ fn what_is_left_out_stays_as_it_is() {
     let alice = room.join("alice", Tier::Free);
     room.ask(alice, mute(true)).expect("mutes");
     room.ask(alice, deafen(true)).expect("deafens");
-    let state = ParticipantState { muted: true, deafened: true, speaking: false };
+    let state = ParticipantState { muted: true, deafened: true, ..ParticipantState::default() };
     let nothing = Request::UpdateState { muted: None, deafened: None, speaking: None };
     assert_eq!(room.ask(alice, nothing), Ok(Reply::StateUpdated { state }));
 }

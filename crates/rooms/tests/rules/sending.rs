@@ -107,7 +107,7 @@ fn closing_a_producer_closes_everybody_s_consumers_of_it() {
     let consumer = room.consume(bob, producer).expect("consumes");
     room.events(bob);
     room.ask(alice, Request::CloseProducer { producer }).expect("closes");
-    assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: producer, user_id: user_id("alice") }]);
+    assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: producer, user_id: user_id("alice"), reason: None }]);
     assert!(room.media.producers.is_empty() && room.media.consumers.is_empty());
     for body in [Request::PauseConsumer { consumer }, Request::RequestKeyFrame { consumer }, Request::CloseConsumer { consumer }] {
         assert_eq!(refused(room.ask(bob, body)), ErrorCode::NotFound);

@@ -1,6 +1,6 @@
 //! One transport to send and one to receive.
 
-use parlor_proto::event::{Event, Reply};
+use parlor_proto::event::{CloseReason, Event, Reply};
 use parlor_proto::media::Source;
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_proto::{ErrorCode, MediaEvent, MediaKind, Request, Tier};
@@ -116,7 +116,7 @@ fn a_send_transport_that_fails_takes_its_producers_along() {
     room.events(bob);
     room.report(MediaEvent::TransportState { transport, state: TransportState::Failed });
     assert_eq!(room.events(alice), [Event::TransportState { transport_id: transport, state: TransportState::Failed }]);
-    assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: mic, user_id: user_id("alice") }]);
+    assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: mic, user_id: user_id("alice"), reason: Some(CloseReason::Media) }]);
     assert!(room.is_inside(alice), "the session goes on");
     room.produce(alice, MediaKind::Audio, Source::Mic).expect("on a new transport");
 }

@@ -1,0 +1,136 @@
+//! Who may enter a channel, and as what: decided from facts that were looked up before, so that it needs no store.
+
+use parlor_proto::{
+    Access, Channel, E2eePolicy, Entitlement, Error, ErrorCode, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role, Timestamp,
+};
+
+/// What the store knows of a user and a channel.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// A ban, which may be over.
+    pub ban: Option<Ban>,
+    /// The user is a member.
+    pub member: Option<MemberRole>,
+    /// The user was invited.
+    pub invitation: Option<Invitation>,
+    /// The user has a seat.
+    pub seat: bool,
+    /// What moderators have taken from the user here.
+    pub restrictions: Restrictions,
+    /// What the host application said the user has paid for; stronger than the token.
+    pub entitlement: Option<Entitlement>,
+    /// Tokens made before this moment are void.
+    pub revoked_before: Option<Timestamp>,
+}
+
+/// Somebody is kept out.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ban {
+    /// The first moment at which it is over; `None` if it does not end.
+    pub until: Option<Timestamp>,
+    /// Why, in a moderator's words.
+    pub reason: Option<String>,
+}
+
+/// As what somebody may enter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Admitted {
+    /// To speak or to listen.
+    pub role: Role,
+    /// May moderate.
+    pub moderator: bool,
+    /// What they have paid for, at this moment.
+    pub entitlement: Entitlement,
+    /// What moderators have taken from them.
+    pub restrictions: Restrictions,
+}
+
+/// Whether a token counts, when those made before a moment do not.
+pub fn not_revoked(identity: &Identity, revoked_before: Option<Timestamp>) -> Result<(), Error> {
+    if revoked_before.is_some_and(|before| identity.issued_at < before) {
+        return Err(Error::new(ErrorCode::Unauthenticated).with("reason", "the session was ended; sign in again"));
+    }
+    Ok(())
+}
+
+/// Whether somebody may enter now. What depends on who is inside (full, there already) is the room's to say.
+pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timestamp) -> Result<Admitted, Error> {
+    not_revoked(identity, facts.revoked_before)?;
+    if let Some(ban) = facts.ban.as_ref().filter(|b| b.until.is_none_or(|until| wall < until)) {
+        return Err(banned(ban));
+    }
+    let moderator = moderates(channel, identity, facts);
+    // Before everything that says something of the channel: that is for those who belong there.
+    let role = role(channel, identity, facts, moderator)?;
+    if !channel.window.contains(wall) {
+        return Err(closed(channel));
+    }
+    if channel.e2ee == E2eePolicy::Required {
+        let sentence = "This channel demands end-to-end encryption, which this server does not have yet.";
+        return Err(denied("e2ee_unavailable").say(sentence));
+    }
+    let entitlement = facts.entitlement.unwrap_or(identity.entitlement).at(wall);
+    Ok(Admitted { role, moderator, entitlement, restrictions: facts.restrictions })
+}
+
+fn moderates(channel: &Channel, identity: &Identity, facts: &Facts) -> bool {
+    identity.moderator
+        || identity.grant(&channel.id) == Some(GrantRole::Moderator)
+        || facts.member == Some(MemberRole::Moderator)
+        || owns(channel, identity)
+}
+
+fn owns(channel: &Channel, identity: &Identity) -> bool {
+    channel.owner.as_ref() == Some(&identity.user)
+}
+
+fn role(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) -> Result<Role, Error> {
+    let grant = identity.grant(&channel.id);
+    if identity.grants.is_some() && grant.is_none() {
+        return Err(denied("not_granted").say("Your sign-in is not for this channel."));
+    }
+    if grant == Some(GrantRole::Spectator) {
+        return Ok(Role::Spectator);
+    }
+    let welcome = match channel.access {
+        Access::Public => true,
+        Access::Members => facts.member.is_some(),
+        Access::Invited => facts.invitation == Some(Invitation::Present),
+        Access::Seated => facts.seat,
+    };
+    if welcome || moderator || grant.is_some() {
+        return Ok(Role::Speaker);
+    }
+    if channel.spectators { Ok(Role::Spectator) } else { Err(not_among(channel.access)) }
+}
+
+fn denied(reason: &str) -> Error {
+    Error::new(ErrorCode::PermissionDenied).with("reason", reason)
+}
+
+fn not_among(access: Access) -> Error {
+    match access {
+        Access::Public => denied("not_public"),
+        Access::Members => denied("not_a_member").say("Only members may join this channel. Ask a moderator to make you one."),
+        Access::Invited => denied("not_invited").say("Only who was invited and has accepted may join this channel."),
+        Access::Seated => denied("no_seat").say("Only who has a seat may join this channel."),
+    }
+}
+
+fn banned(ban: &Ban) -> Error {
+    let error = denied("banned").with("until", ban.until.map(Timestamp::to_rfc3339));
+    let error = match &ban.reason {
+        Some(reason) => error.with("banReason", reason.as_str()),
+        None => error,
+    };
+    error.say(match ban.until {
+        Some(_) => "You are banned from this channel for some time.",
+        None => "You are banned from this channel.",
+    })
+}
+
+fn closed(channel: &Channel) -> Error {
+    Error::new(ErrorCode::ChannelClosed)
+        .with("opensAt", channel.window.opens_at.map(Timestamp::to_rfc3339))
+        .with("closesAt", channel.window.closes_at.map(Timestamp::to_rfc3339))
+}

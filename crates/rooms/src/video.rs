@@ -1,0 +1,73 @@
+//! Video slots in a room: who may show something now, and who is told that it is their turn.
+
+use parlor_proto::event::{CloseReason, Event, Reply, SlotStatus, VideoSlots};
+use parlor_proto::{Channel, Error, ErrorCode, MediaKind, SessionId, Source};
+
+use crate::ending::Ending;
+use crate::participant::{Producer, invalid_state};
+use crate::permission::check_produce;
+use crate::room::{Answer, Room};
+use crate::slots::{News, Slot, Standing};
+
+impl Room {
+    pub(crate) fn request_slot(&mut self, session: SessionId, source: Source) -> Answer {
+        let permissions = self.participant(session)?.permissions;
+        check_produce(&self.config.policy, permissions, MediaKind::Video, source)?;
+        let (status, position) = match self.slots.request(Slot { session, source }) {
+            Standing::Granted => (SlotStatus::Granted, None),
+            Standing::Queued(position) => (SlotStatus::Queued, Some(position)),
+        };
+        Ok(Some(Reply::Slot { source, status, position, slots: self.slots.slots() }))
+    }
+
+    /// Gives a slot back that nothing is shown with, or a place in the queue.
+    pub(crate) fn release_slot(&mut self, session: SessionId, source: Source) -> Answer {
+        if self.participant(session)?.producers.iter().any(|p| p.kind == MediaKind::Video && p.source == source) {
+            return Err(invalid_state("close the producer first: that gives its slot back"));
+        }
+        self.slots.release(Slot { session, source });
+        let reply = Reply::Slot { source, status: SlotStatus::Released, position: None, slots: self.slots.slots() };
+        Ok(Some(reply))
+    }
+
+    /// Every camera and every shared screen takes a slot, from the moment it is asked for: two that ask at
+    /// the same time cannot both get the last one.
+    pub(crate) fn take_slot(&mut self, session: SessionId, source: Source) -> Result<(), Error> {
+        if self.slots.take(Slot { session, source }) {
+            return Ok(());
+        }
+        let VideoSlots { current, max } = self.slots.slots();
+        Err(Error::new(ErrorCode::VideoLimitReached).with("current", current).with("max", max))
+    }
+
+    /// Tells those who wait what changed for them. Called after every input.
+    pub(crate) fn tell_slot_news(&mut self) {
+        let slots = self.slots.slots();
+        for news in self.slots.take_news() {
+            match news {
+                News::Granted(Slot { session, source }) => self.tell(session, Event::SlotGranted { source, slots }),
+                News::Moved(Slot { session, source }, position) => self.tell(session, Event::SlotQueue { source, position, slots }),
+            }
+        }
+    }
+
+    /// The channel's record changed. With fewer slots than before, the newest videos end.
+    pub(crate) fn channel_changed(&mut self, channel: Channel) {
+        if self.closed || channel.id != self.config.channel.id {
+            return;
+        }
+        self.config.channel = channel;
+        let max = self.config.policy.videos(self.config.channel.tier);
+        let error = Error::new(ErrorCode::VideoLimitReached).with("max", max);
+        let ending = Ending { error, told: Some(CloseReason::Entitlement), feed: CloseReason::Entitlement.as_str() };
+        for slot in self.slots.set_max(max) {
+            let Some(participant) = self.participants.get(&slot.session) else { continue };
+            let shows = |p: &Producer| p.kind == MediaKind::Video && p.source == slot.source;
+            if participant.producers.iter().any(shows) {
+                self.end_producers(slot.session, &ending, shows);
+            } else if participant.lost.is_none() {
+                self.slots.requeue(slot);
+            }
+        }
+    }
+}
