@@ -129,6 +129,14 @@ impl Limit {
         Self { bytes_per_second, capacity, tokens: capacity, last: now }
     }
 
+    /// Another limit from now on. What was saved up under the old one is kept only as far as the new one allows: a
+    /// change is no new burst.
+    pub(crate) fn change(&mut self, max_bitrate: u32, now: Instant) {
+        let tokens = self.tokens;
+        *self = Self::new(max_bitrate, now);
+        self.tokens = tokens.clamp(-self.capacity, self.capacity);
+    }
+
     /// Whether a packet of this size may pass. A frame passes whole or not at all, and how large it is shows at its
     /// end only: what it goes on with may be owed, as much as may be saved up.
     pub(crate) fn admit(&mut self, bytes: usize, goes_on: bool, now: Instant) -> bool {
@@ -199,6 +207,18 @@ mod tests {
         let passed = (0..seconds * 1_000).filter(|ms| limit.admit(1_250, false, now + Duration::from_millis(*ms))).count() as u64 * 1_250;
         let allowed = u64::from(1_000_000_u32) / 8 * TOLERANCE_PERCENT / 100 * (seconds + BURST.as_secs());
         assert!(passed <= allowed + 1_250 && passed > allowed / 2, "{passed} of {allowed}");
+    }
+
+    #[test]
+    fn a_lower_limit_holds_at_once_and_gives_no_new_burst() {
+        let now = start();
+        let mut limit = Limit::new(1_000_000, now);
+        while limit.admit(1_250, false, now) {}
+        limit.change(100_000, now);
+        assert!(!limit.admit(1_250, false, now));
+        let passed = (0..10_000).filter(|ms| limit.admit(1_250, false, now + Duration::from_millis(*ms))).count() as u64 * 1_250;
+        let allowed = u64::from(100_000_u32) / 8 * TOLERANCE_PERCENT / 100 * 10;
+        assert!(passed <= allowed + 1_250, "{passed} of {allowed}");
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Sfu {
                 self.events.push_back(event);
             }
             MediaCommand::SetProducerPaused { producer, paused } => self.set_producer_paused(producer, paused, now),
+            MediaCommand::SetProducerMaxBitrate { producer, max_bitrate } => self.set_max_bitrate(producer, max_bitrate, now),
             MediaCommand::CloseProducer { producer } => {
                 if let Some(index) = self.producer_ids.get(&producer).copied() {
                     self.close_producer(index);
@@ -251,6 +252,15 @@ impl Sfu {
                 self.ask_for_consumer(consumer, now);
             }
         }
+    }
+
+    /// Only where it arrives: a mirror passes on what got through there.
+    fn set_max_bitrate(&mut self, id: ProducerId, max_bitrate: u32, now: Instant) {
+        let Some(producer) = self.producer_ids.get(&id).and_then(|index| self.producers.get_mut(*index)) else { return };
+        let Some(transport) = producer.transport.and_then(|index| self.transports.get_mut(index)) else { return };
+        producer.limit_to(max_bitrate, now);
+        // The sender is told with the next tick.
+        transport.limit_sent = None;
     }
 
     pub(crate) fn close_producer(&mut self, index: usize) {

@@ -185,6 +185,13 @@ impl Producer {
         }
     }
 
+    /// What its sender may use from now on. Layers that were not measured yet are not expected to take more.
+    pub(crate) fn limit_to(&mut self, max_bitrate: u32, now: Instant) {
+        self.max_bitrate = max_bitrate;
+        self.limit.change(max_bitrate, now);
+        self.layers.iter_mut().for_each(|layer| layer.expected = layer.expected.min(u64::from(max_bitrate)));
+    }
+
     pub(crate) fn kind(&self) -> MediaKind {
         self.format.codec.kind()
     }

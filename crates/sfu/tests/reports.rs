@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{Camera, Client, Consumed, FRAME, Sending, Special, World, assert_contiguous, fixtures, origin, speak};
-use parlor_proto::media::MediaKind;
+use parlor_proto::media::{MediaCommand, MediaKind};
 use parlor_proto::transport::Direction;
 use parlor_testkit::link::Conditions;
 use str0m::bwe::Bitrate;
@@ -235,4 +235,28 @@ fn who_sends_too_much_loses_whole_frames_and_goes_on_from_a_key_frame() {
     camera.film(&mut world, 30 * FRAME);
     let after = world.clients[bob].received_of(&consumed.rtp).count();
     assert!((29..=31).contains(&(after - before)), "{} of 30 frames", after - before);
+}
+
+#[test]
+fn a_limit_that_falls_during_a_call_is_told_and_holds_from_then_on() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let producer = world.try_produce_within(alice, MediaKind::Video, &fixtures::video("1", 2_222), 2_000_000).expect("produced");
+    let consumed = world.consume(bob, producer);
+    // About 1,200 kbit/s: within the first limit, far over the second.
+    let mut camera = Camera::of(alice, 2_222, 5, 1_000);
+    camera.film(&mut world, Duration::from_secs(4));
+    assert_eq!(world.sfu.stats().drops.over_bitrate, 0);
+    world.command(MediaCommand::SetProducerMaxBitrate { producer, max_bitrate: 300_000 });
+    camera.film(&mut world, Duration::from_secs(8));
+    let told = world.clients[alice].limit.expect("told");
+    assert!((329_000..=330_000).contains(&told), "{told}");
+    assert!(world.sfu.stats().drops.over_bitrate > 500);
+    world.command(MediaCommand::SetProducerMaxBitrate { producer, max_bitrate: 2_000_000 });
+    camera.film(&mut world, Duration::from_secs(4));
+    let before = world.clients[bob].received_of(&consumed.rtp).count();
+    camera.film(&mut world, 30 * FRAME);
+    let after = world.clients[bob].received_of(&consumed.rtp).count();
+    assert!((145..=155).contains(&(after - before)), "{} of 150 packets", after - before);
 }
