@@ -1,0 +1,125 @@
+//! Who is kept out of a channel, and until when.
+
+use parlor_proto::{Actor, ChannelId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::log::ChangeKind;
+use crate::rows::{Row, answer, check_text, each};
+use crate::write::{Logged, Write};
+use crate::{Page, Store, StoreError, What};
+
+/// A ban.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BanRecord {
+    /// Whom it keeps out.
+    pub user: UserId,
+    /// The first moment at which they may come back; `None`: it does not end.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who put it there.
+    pub by: Actor,
+    /// When it was put there, or last changed.
+    pub updated_at: Timestamp,
+}
+
+/// One that has not ended at the moment `$2`, for `WHERE`.
+macro_rules! in_force {
+    () => {
+        "(until_at IS NULL OR until_at > $2)"
+    };
+}
+
+impl Store {
+    /// Bans somebody, or changes their ban; tells whether they were not banned before. One that has ended does not count.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such channel, [`StoreError::Invalid`] if `until` is not in the future.
+    pub async fn put_ban(
+        &self,
+        channel: &ChannelId,
+        user: &UserId,
+        until: Option<Timestamp>,
+        reason: Option<&str>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        check_text("reason", reason.unwrap_or_default())?;
+        if until.is_some_and(|until| until <= now) {
+            return Err(StoreError::Invalid { field: "until", problem: "must be in the future" });
+        }
+        let mut write = self.write(by, now).await?;
+        write.need_channel(channel).await?;
+        let before = read(&mut write, channel, user).await?;
+        if before.as_ref().is_some_and(|ban| ban.until == until && ban.reason.as_deref() == reason) {
+            return Ok(false);
+        }
+        let put = sqlx::query(
+            "INSERT INTO bans (channel_id, user_id, until_at, reason, actor, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (channel_id, user_id) DO UPDATE SET until_at = excluded.until_at, reason = excluded.reason, \
+             actor = excluded.actor, updated_at = excluded.updated_at",
+        );
+        let put = put.bind(channel.as_str().to_owned()).bind(user.as_str().to_owned()).bind(until.map(|t| t.0));
+        let put = put.bind(reason.map(str::to_owned)).bind(write.by.clone()).bind(now.0);
+        answer(put.execute(write.sql())).await?;
+        // Those that have ended have no other way to go.
+        let ended = sqlx::query("DELETE FROM bans WHERE channel_id = $1 AND until_at <= $2");
+        answer(ended.bind(channel.as_str().to_owned()).bind(now.0).execute(write.sql())).await?;
+        write.commit(logged("ban.put", channel, user, json!({ "until": until, "reason": reason }))).await?;
+        Ok(before.is_none())
+    }
+
+    /// Lifts a ban.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is none, or it has ended.
+    pub async fn delete_ban(&self, channel: &ChannelId, user: &UserId, by: &Actor, now: Timestamp) -> Result<(), StoreError> {
+        let mut write = self.write(by, now).await?;
+        let before = read(&mut write, channel, user).await?.ok_or(StoreError::NotFound(What::Ban))?;
+        let delete = sqlx::query("DELETE FROM bans WHERE channel_id = $1 AND user_id = $2");
+        let delete = delete.bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
+        answer(delete.execute(write.sql())).await?;
+        let details = json!({ "before": { "until": before.until, "reason": before.reason } });
+        write.commit(logged("ban.delete", channel, user, details)).await
+    }
+
+    /// The bans of a channel that are in force at this moment, by user id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn bans(&self, channel: &ChannelId, page: &Page, now: Timestamp) -> Result<Vec<BanRecord>, StoreError> {
+        let list = sqlx::query(concat!(
+            "SELECT user_id, until_at, reason, actor, updated_at FROM bans WHERE channel_id = $1 AND ",
+            in_force!(),
+            " AND user_id > $3 ORDER BY user_id LIMIT $4"
+        ));
+        let list = list.bind(channel.as_str().to_owned()).bind(now.0).bind(page.from()?).bind(page.rows());
+        each(answer(list.fetch_all(&self.pool)).await?, record)
+    }
+}
+
+async fn read(write: &mut Write, channel: &ChannelId, user: &UserId) -> Result<Option<BanRecord>, StoreError> {
+    let read = sqlx::query(concat!(
+        "SELECT user_id, until_at, reason, actor, updated_at FROM bans WHERE channel_id = $1 AND ",
+        in_force!(),
+        " AND user_id = $3"
+    ));
+    let read = read.bind(channel.as_str().to_owned()).bind(write.now.0).bind(user.as_str().to_owned());
+    answer(read.fetch_optional(write.sql())).await?.map(|row| record(&Row(row))).transpose()
+}
+
+fn record(row: &Row) -> Result<BanRecord, StoreError> {
+    Ok(BanRecord {
+        user: row.user("user_id")?,
+        until: row.time_or_null("until_at")?,
+        reason: row.get("reason")?,
+        by: row.actor("actor")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+fn logged<'a>(action: &'a str, channel: &'a ChannelId, user: &'a UserId, details: serde_json::Value) -> Logged<'a> {
+    Logged { action, change: Some(ChangeKind::Ban), channel: Some(channel), user: Some(user), details }
+}

@@ -1,0 +1,274 @@
+//! The event feed: numbered without gaps, and with the events a node still owes when it dies.
+
+use parlor_proto::{ChannelId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::AnyConnection;
+
+use crate::rows::{Row, answer, each};
+use crate::{Page, Store, StoreError};
+
+/// Events forgotten in one transaction: others write between two of them.
+const TRIM_STEP: i64 = 10_000;
+
+/// An event of the feed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedEvent {
+    /// Its number: the next event has the next one.
+    pub seq: i64,
+    /// Its own id: the same whenever it is sent again.
+    pub id: String,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: String,
+    /// In which channel.
+    pub channel: ChannelId,
+    /// The rest, depending on the kind.
+    pub data: Value,
+}
+
+/// An event to append.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NewFeedEvent {
+    /// In which channel it happened.
+    pub channel: ChannelId,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: &'static str,
+    /// The rest.
+    pub data: Value,
+    /// What the node owes because of it, or has paid with it.
+    pub owes: Option<Owes>,
+}
+
+/// Events come in pairs, joined and left for one. Whoever appends the first of a pair says what the second one is to be
+/// if the node dies before it can tell ([`Store::settle_owed`]).
+#[derive(Clone, PartialEq, Debug)]
+pub enum Owes {
+    /// The first of a pair.
+    Opens {
+        /// Names the pair, on this node and in this channel: the session for one.
+        debt: String,
+        /// What the second one is.
+        kind: &'static str,
+        /// What is in it.
+        data: Value,
+    },
+    /// The second of a pair.
+    Closes {
+        /// Names the pair.
+        debt: String,
+    },
+}
+
+/// Which events there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FeedRange {
+    /// The number of the oldest that is still there; of the next one if there is none.
+    pub first: i64,
+    /// The number of the newest there has ever been; 0 if there has been none.
+    pub last: i64,
+}
+
+impl Store {
+    /// Appends events in this order, all or none, and tells the number of the last one. When a reader sees one of
+    /// them it has seen, or sees, every one with a lower number.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn append_feed(&self, node: &str, events: &[NewFeedEvent]) -> Result<i64, StoreError> {
+        if events.is_empty() {
+            return Ok(self.feed_range().await?.last);
+        }
+        let _turn = self.turn().await?;
+        let mut transaction = self.begin().await?;
+        let (first, last) = numbers(&mut transaction, events.len()).await?;
+        for (seq, event) in (first..).zip(events) {
+            insert(&mut transaction, seq, event.at, event.kind, event.channel.as_str(), event.data.to_string()).await?;
+            account(&mut transaction, node, seq, event).await?;
+        }
+        answer(transaction.commit()).await?;
+        Ok(last)
+    }
+
+    /// Appends what a node owes, the youngest debt first, and tells how many events that were. A process does this for its
+    /// own node when it starts, before it appends anything else.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn settle_owed(&self, node: &str, now: Timestamp) -> Result<usize, StoreError> {
+        let _turn = self.turn().await?;
+        let mut transaction = self.begin().await?;
+        // Locks the feed before looking, so that two who settle the same debts do it one after the other.
+        numbers(&mut transaction, 0).await?;
+        let owed = sqlx::query("SELECT channel_id, kind, data FROM debts WHERE node = $1 ORDER BY seq DESC");
+        let owed = answer(owed.bind(node.to_owned()).fetch_all(&mut *transaction)).await?;
+        let (first, _) = numbers(&mut transaction, owed.len()).await?;
+        let count = owed.len();
+        for (seq, row) in (first..).zip(owed.into_iter().map(Row)) {
+            insert(&mut transaction, seq, now, row.get("kind")?, row.get("channel_id")?, row.get("data")?).await?;
+        }
+        let paid = sqlx::query("DELETE FROM debts WHERE node = $1").bind(node.to_owned());
+        answer(paid.execute(&mut *transaction)).await?;
+        answer(transaction.commit()).await?;
+        Ok(count)
+    }
+
+    /// The events after this number, in order and without gaps.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn feed_after(&self, seq: i64, limit: u32) -> Result<Vec<FeedEvent>, StoreError> {
+        let list = sqlx::query("SELECT seq, id, at, kind, channel_id, data FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2");
+        each(answer(list.bind(seq).bind(Page::first(limit).rows()).fetch_all(&self.pool)).await?, event)
+    }
+
+    /// Which events there are: whoever wants those after a number below `first - 1` has missed some.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn feed_range(&self) -> Result<FeedRange, StoreError> {
+        let range = sqlx::query(
+            "SELECT value AS last_seq, COALESCE((SELECT MIN(seq) FROM feed), value + 1) AS first_seq FROM counters WHERE name = 'feed'",
+        );
+        let row = Row(answer(range.fetch_one(&self.pool)).await?);
+        Ok(FeedRange { first: row.get("first_seq")?, last: row.get("last_seq")? })
+    }
+
+    /// Forgets events up to the first one that did not happen before this moment, and all but the newest `keep`; tells how
+    /// many. The rest has no gaps even if clocks disagree.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn trim_feed(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
+        // The `+` keeps both databases from walking through everything that is to stay: the first one is near the beginning.
+        let range = sqlx::query(
+            "SELECT value AS last_seq, COALESCE((SELECT MIN(seq) FROM feed), value + 1) AS first_seq, \
+             COALESCE((SELECT seq FROM feed WHERE +at >= $1 ORDER BY seq LIMIT 1), value + 1) AS kept_seq \
+             FROM counters WHERE name = 'feed'",
+        );
+        let row = Row(answer(range.bind(before.0).fetch_one(&self.pool)).await?);
+        let (first, kept, last): (i64, i64, i64) = (row.get("first_seq")?, row.get("kept_seq")?, row.get("last_seq")?);
+        let end = kept.saturating_sub(1).max(last.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX)));
+        let (mut done, mut trimmed) = (first.saturating_sub(1), 0);
+        while done < end {
+            done = done.saturating_add(TRIM_STEP).min(end);
+            let _turn = self.turn().await?;
+            let mut transaction = self.begin().await?;
+            let trim = sqlx::query("DELETE FROM feed WHERE seq <= $1").bind(done);
+            trimmed += answer(trim.execute(&mut *transaction)).await?.rows_affected();
+            answer(transaction.commit()).await?;
+        }
+        Ok(trimmed)
+    }
+
+    /// The number of the last event an endpoint has been told; 0 if none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn delivered(&self, endpoint: &str) -> Result<i64, StoreError> {
+        let read = sqlx::query_scalar("SELECT seq FROM deliveries WHERE endpoint = $1").bind(endpoint.to_owned());
+        Ok(answer(read.fetch_optional(&self.pool)).await?.unwrap_or(0))
+    }
+
+    /// Notes that an endpoint has been told everything up to this number. It never goes back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn set_delivered(&self, endpoint: &str, seq: i64) -> Result<(), StoreError> {
+        crate::rows::check_text("endpoint", endpoint)?;
+        let _turn = self.turn().await?;
+        let mut transaction = self.begin().await?;
+        let put = sqlx::query(
+            "INSERT INTO deliveries (endpoint, seq) VALUES ($1, $2) ON CONFLICT (endpoint) \
+             DO UPDATE SET seq = excluded.seq WHERE excluded.seq > deliveries.seq",
+        );
+        answer(put.bind(endpoint.to_owned()).bind(seq).execute(&mut *transaction)).await?;
+        answer(transaction.commit()).await
+    }
+
+    /// When a lease ends, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn lease_end(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        let read = sqlx::query_scalar("SELECT until_at FROM leases WHERE name = $1").bind(name.to_owned());
+        Ok(answer(read.fetch_optional(&self.pool)).await?.map(Timestamp))
+    }
+
+    /// Asks to be the only process that does some work (telling an endpoint for one) until a moment; tells whether it is.
+    /// Who has it keeps it by asking again in time.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn lease(&self, name: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        crate::rows::check_text("lease", name)?;
+        let _turn = self.turn().await?;
+        let mut transaction = self.begin().await?;
+        let take = sqlx::query(
+            "INSERT INTO leases (name, holder, until_at) VALUES ($1, $2, $3) ON CONFLICT (name) \
+             DO UPDATE SET holder = excluded.holder, until_at = excluded.until_at \
+             WHERE leases.holder = excluded.holder OR leases.until_at <= $4",
+        );
+        let take = take.bind(name.to_owned()).bind(self.origin.to_string()).bind(until.0).bind(now.0);
+        let taken = answer(take.execute(&mut *transaction)).await?.rows_affected() > 0;
+        answer(transaction.commit()).await?;
+        Ok(taken)
+    }
+}
+
+/// Takes the next `count` numbers, and tells the first and the last. The row stays locked until the transaction ends, on
+/// PostgreSQL too: numbers are committed in order.
+async fn numbers(connection: &mut AnyConnection, count: usize) -> Result<(i64, i64), StoreError> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let take = sqlx::query_scalar("UPDATE counters SET value = value + $1 WHERE name = 'feed' RETURNING value");
+    let last: i64 = answer(take.bind(count).fetch_one(connection)).await?;
+    Ok((last - count + 1, last))
+}
+
+async fn insert(
+    connection: &mut AnyConnection,
+    seq: i64,
+    at: Timestamp,
+    kind: &str,
+    channel: &str,
+    data: String,
+) -> Result<(), StoreError> {
+    let insert = sqlx::query("INSERT INTO feed (seq, id, at, kind, channel_id, data) VALUES ($1, $2, $3, $4, $5, $6)");
+    let insert = insert.bind(seq).bind(uuid::Uuid::new_v4().simple().to_string()).bind(at.0);
+    answer(insert.bind(kind.to_owned()).bind(channel.to_owned()).bind(data).execute(connection)).await.map(drop)
+}
+
+async fn account(connection: &mut AnyConnection, node: &str, seq: i64, event: &NewFeedEvent) -> Result<(), StoreError> {
+    let channel = event.channel.as_str().to_owned();
+    match &event.owes {
+        None => Ok(()),
+        Some(Owes::Opens { debt, kind, data }) => {
+            let open = sqlx::query(
+                "INSERT INTO debts (node, channel_id, debt, seq, kind, data) VALUES ($1, $2, $3, $4, $5, $6) \
+                 ON CONFLICT (node, channel_id, debt) DO UPDATE SET seq = excluded.seq, kind = excluded.kind, data = excluded.data",
+            );
+            let open = open.bind(node.to_owned()).bind(channel).bind(debt.clone()).bind(seq);
+            answer(open.bind((*kind).to_owned()).bind(data.to_string()).execute(connection)).await.map(drop)
+        }
+        Some(Owes::Closes { debt }) => {
+            let close = sqlx::query("DELETE FROM debts WHERE node = $1 AND channel_id = $2 AND debt = $3");
+            let close = close.bind(node.to_owned()).bind(channel).bind(debt.clone());
+            answer(close.execute(connection)).await.map(drop)
+        }
+    }
+}
+
+fn event(row: &Row) -> Result<FeedEvent, StoreError> {
+    Ok(FeedEvent {
+        seq: row.get("seq")?,
+        id: row.get("id")?,
+        at: row.time("at")?,
+        kind: row.get("kind")?,
+        channel: row.channel("channel_id")?,
+        data: row.json("data")?,
+    })
+}

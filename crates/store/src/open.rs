@@ -1,0 +1,202 @@
+//! Opening a database: its address, its connections, and how each of them is set up.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::Mutex;
+
+use crate::{StoreError, migrate};
+
+/// Connections of one process. More would wait for each other: writes follow one another in both databases.
+const CONNECTIONS: u32 = 8;
+/// How long a caller waits for a connection before the database counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer of the database may take.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What would mean something else in an address than it does in a path.
+const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
+/// The address of a database that is gone with its process.
+const IN_MEMORY: &str = "sqlite::memory:";
+
+/// Which database it is. The SQL is the same for both; how a connection is set up and how a write begins is not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A database of Parlor. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) pool: AnyPool,
+    pub(crate) dialect: Dialect,
+    /// SQLite has one writer: those of this process queue here, in order, instead of polling the file's lock.
+    pub(crate) gate: Option<Arc<Mutex<()>>>,
+    /// Marks the changes this store wrote.
+    pub(crate) origin: Arc<str>,
+}
+
+impl Store {
+    /// Opens a database, and makes or updates its tables.
+    ///
+    /// `sqlite:PATH` is a file, made if it is not there; `sqlite::memory:` is gone with the last clone;
+    /// `postgres://USER:PASSWORD@HOST/DATABASE` is a PostgreSQL server, whose database must exist. Several processes
+    /// may open the same database at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`], [`StoreError::Unavailable`], or [`StoreError::Newer`] if a newer Parlor made the tables.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let (dialect, address, connections) = address(url)?;
+        let options: AnyConnectOptions = address.parse().map_err(|_| bad_url())?;
+        let options = options.disable_statement_logging();
+        if connections > 1 {
+            // Not from the pool, which tries again and again and then only knows that it took too long.
+            let new = Self::is_missing(url);
+            let mut first = connect(&options).await?;
+            if let Some(path) = path(url).filter(|_| new) {
+                keep_to_ourselves(&path);
+            }
+            set_up(dialect, &mut first).await?;
+            migrate::run(&mut first, dialect).await?;
+            let _ = first.close().await;
+        }
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A database in memory is gone with its only connection, which therefore must not be given up.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(dialect == Dialect::Postgres)
+            .after_connect(move |connection, _| Box::pin(set_up(dialect, connection)))
+            .connect_with(options)
+            .await?;
+        if connections == 1 {
+            migrate::run(&mut *pool.acquire().await?, dialect).await?;
+        }
+        let gate = (dialect == Dialect::Sqlite).then(Arc::default);
+        Ok(Self { pool, dialect, gate, origin: uuid::Uuid::new_v4().simple().to_string().into() })
+    }
+
+    /// Whether the address is a file that is not there, which opening would make.
+    #[must_use]
+    pub fn is_missing(url: &str) -> bool {
+        url != IN_MEMORY && path(url).is_some_and(|path| !path.exists())
+    }
+
+    /// Closes the connections, once those in use have been given back. Nothing is lost without it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        crate::rows::answer(sqlx::query("SELECT 1").execute(&self.pool)).await.map(drop)
+    }
+}
+
+/// Tells what the address means: the database, its address as the driver reads it, and how many connections to make.
+fn address(url: &str) -> Result<(Dialect, String, u32), StoreError> {
+    if url == IN_MEMORY {
+        return Ok((Dialect::Sqlite, url.to_owned(), 1));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok((Dialect::Postgres, url.to_owned(), CONNECTIONS));
+    }
+    let path = path(url).ok_or_else(bad_url)?;
+    let path = path.to_str().ok_or_else(bad_url)?;
+    Ok((Dialect::Sqlite, format!("sqlite://{}?mode=rwc", utf8_percent_encode(path, NOT_OF_A_PATH)), CONNECTIONS))
+}
+
+/// The file of an address of SQLite.
+fn path(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    if path.is_empty() || path.contains('\0') { None } else { std::path::absolute(path).ok() }
+}
+
+/// Takes the right to read a new file from everybody else: hashes of keys are in it, and who was banned and why. The files
+/// SQLite makes beside it get the same rights. An operator may give them to others again.
+fn keep_to_ourselves(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(%error, "others may be able to read the database: its rights could not be set");
+    }
+}
+
+fn bad_url() -> StoreError {
+    // Not quoted: there may be a password in it.
+    StoreError::Url("the address of the store must be sqlite:FILE or postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
+}
+
+/// Connects. What is wrong with the address is told, as far as it shows no password.
+async fn connect(options: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, AnyConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(sqlx::Error::Configuration(problem))) => Err(StoreError::Url(format!("the address of the store is of no use: {problem}"))),
+        Ok(Err(sqlx::Error::Io(_))) | Err(_) => Err(StoreError::Unavailable("nobody answers at its address")),
+        Ok(Err(error)) => Err(error.into()),
+    }
+}
+
+async fn set_up(dialect: Dialect, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    let statements: &[&'static str] = match dialect {
+        // FULL: an acknowledged write is on the disk. A writer waits for another process as long as a caller would.
+        Dialect::Sqlite => &["PRAGMA busy_timeout = 10000", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"],
+        // A process that hangs in the middle of a write must not keep the others from writing.
+        Dialect::Postgres => &[
+            "SET lock_timeout = '10s'",
+            "SET statement_timeout = '15s'",
+            "SET idle_in_transaction_session_timeout = '15s'",
+            "SET default_transaction_isolation = 'read committed'",
+        ],
+    };
+    for &statement in statements {
+        connection.execute(statement).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sqlite_writes_ahead_and_waits_for_the_disk() {
+        let directory = std::env::temp_dir().join(format!("parlor-store-open-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let store = Store::open(&format!("sqlite:{}/parlor.db", directory.display())).await.expect("opens");
+        // Several at once, so that every connection of the pool is seen.
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(store.pool.acquire().await.expect("a connection"));
+        }
+        for connection in &mut held {
+            let mode = sqlx::query("PRAGMA journal_mode").fetch_one(&mut **connection).await.expect("a row");
+            assert_eq!(mode.get::<String, _>(0), "wal");
+            for (pragma, expected) in [("PRAGMA synchronous", 2_i64), ("PRAGMA foreign_keys", 1), ("PRAGMA busy_timeout", 10_000)] {
+                let row = sqlx::query(pragma).fetch_one(&mut **connection).await.expect("a row");
+                assert_eq!(row.get::<i64, _>(0), expected, "{pragma}");
+            }
+        }
+        drop(held);
+        store.close().await;
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn a_path_means_what_it_says() {
+        let (dialect, address, _) = address("sqlite:/var/lib/a b?mode=ro%41#x.db").expect("a path");
+        assert_eq!((dialect, address.as_str()), (Dialect::Sqlite, "sqlite:///var/lib/a%20b%3Fmode%3Dro%2541%23x.db?mode=rwc"));
+    }
+}

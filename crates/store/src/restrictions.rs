@@ -1,0 +1,69 @@
+//! What moderators have taken from people in a channel.
+
+use parlor_proto::{Actor, ChannelId, Restrictions, Timestamp, UserId};
+use serde_json::json;
+use sqlx::any::AnyRow;
+
+use crate::log::ChangeKind;
+use crate::rows::{Row, answer};
+use crate::write::Logged;
+use crate::{Store, StoreError};
+
+const SELECT: &str = "SELECT audio, video, screen, deafened FROM restrictions WHERE channel_id = $1 AND user_id = $2";
+
+impl Store {
+    /// Sets what somebody is kept from in a channel; nothing lifts it again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such channel.
+    pub async fn put_restrictions(
+        &self,
+        channel: &ChannelId,
+        user: &UserId,
+        restrictions: &Restrictions,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write(by, now).await?;
+        write.need_channel(channel).await?;
+        let read = sqlx::query(SELECT).bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
+        let before = of_row(answer(read.fetch_optional(write.sql())).await?)?;
+        if before == *restrictions {
+            return Ok(());
+        }
+        let put = sqlx::query(
+            "INSERT INTO restrictions (channel_id, user_id, audio, video, screen, deafened, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel_id, user_id) DO UPDATE SET audio = excluded.audio, \
+             video = excluded.video, screen = excluded.screen, deafened = excluded.deafened, updated_at = excluded.updated_at",
+        );
+        let Restrictions { audio, video, screen, deafened } = *restrictions;
+        let mut put = put.bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
+        for flag in [audio, video, screen, deafened] {
+            put = put.bind(i64::from(flag));
+        }
+        answer(put.bind(now.0).execute(write.sql())).await?;
+        let logged = Logged {
+            action: "restrictions.put",
+            change: Some(ChangeKind::Restriction),
+            channel: Some(channel),
+            user: Some(user),
+            details: json!({ "before": before, "after": restrictions }),
+        };
+        write.commit(logged).await
+    }
+
+    /// What somebody is kept from in a channel.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn restrictions(&self, channel: &ChannelId, user: &UserId) -> Result<Restrictions, StoreError> {
+        let read = sqlx::query(SELECT).bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
+        of_row(answer(read.fetch_optional(&self.pool)).await?)
+    }
+}
+
+fn of_row(row: Option<AnyRow>) -> Result<Restrictions, StoreError> {
+    let Some(row) = row.map(Row) else { return Ok(Restrictions::default()) };
+    let (audio, video) = (row.flag("audio")?, row.flag("video")?);
+    Ok(Restrictions { audio, video, screen: row.flag("screen")?, deafened: row.flag("deafened")? })
+}
