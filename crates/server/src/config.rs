@@ -1,20 +1,33 @@
 //! What the server is configured with: every key with its default, from file, environment and flags.
 
+mod address;
+mod api;
+mod auth;
+mod channels;
+mod limits;
 mod list;
 mod load;
+mod period;
 mod secret;
+mod store;
+mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use parlor_proto::event::{IceServer, IceTransportPolicy, RtcConfig};
-use parlor_proto::{Channel, ChannelId, Tier, UserId};
-use parlor_rooms::Policy;
 use parlor_sfu::TalkersConfig;
 use serde::{Deserialize, Serialize};
 
+pub use address::is_loopback;
+pub use api::Api;
+pub use auth::{Auth, KeySource, NamedSecret};
+pub use channels::ChannelConfig;
+pub use limits::Limits;
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
+pub use period::Period;
 pub use secret::Secret;
+pub use store::Store;
+pub use webhooks::{Feed, Webhook};
 
 /// The port of HTTP and WebSocket.
 pub const HTTP_PORT: u16 = 7400;
@@ -35,16 +48,24 @@ pub struct Config {
     pub http: Http,
     /// How media is reached.
     pub media: Media,
+    /// How often the REST API may be asked.
+    pub api: Api,
     /// Who may connect.
     pub auth: Auth,
+    /// Where channels and what is known of people are kept.
+    pub store: Store,
     /// What clients are told of STUN and TURN.
     pub ice: Ice,
+    /// How long events are kept.
+    pub feed: Feed,
     /// What is logged.
     pub log: Log,
     /// The numbers of the rules.
     pub limits: Limits,
-    /// The channels there are. In development mode every other id is a channel too, made on first join.
+    /// Channels that are there, and are like this, from the start. Others are made at run time.
     pub channels: Vec<ChannelConfig>,
+    /// Who is told of events.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// `[http]`
@@ -106,19 +127,6 @@ impl Default for Media {
     }
 }
 
-/// `[auth]`
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Auth {
-    /// The key of the tokens (HMAC-SHA256), at least 32 bytes. Not set: the server does not start, except in
-    /// development mode, where it makes a new one at every start.
-    pub secret: Secret,
-    /// What a token's `iss` must be. Not set: not looked at.
-    pub issuer: String,
-    /// What a token's `aud` must be or contain. Not set: not looked at.
-    pub audience: String,
-}
-
 /// `[ice]`
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -166,120 +174,6 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".to_owned() }
-    }
-}
-
-/// `[limits]`: the policy's numbers, times in milliseconds.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Participants of a free channel that has no limit of its own.
-    pub participants_free: u32,
-    /// Participants of a pro channel that has no limit of its own.
-    pub participants_pro: u32,
-    /// Cameras and shared screens at the same time in a free channel.
-    pub videos_free: u32,
-    /// Cameras and shared screens at the same time in a pro channel.
-    pub videos_pro: u32,
-    /// Audio bitrate of a free user, in bit/s.
-    pub audio_bitrate_free: u32,
-    /// Audio bitrate of a pro user, in bit/s.
-    pub audio_bitrate_pro: u32,
-    /// Bitrate of a camera, all layers together, in bit/s.
-    pub camera_bitrate: u32,
-    /// Bitrate of a shared screen, in bit/s.
-    pub screen_bitrate: u32,
-    /// Time to make a transport.
-    pub create_transport_timeout_ms: u64,
-    /// Time to accept a transport's DTLS parameters.
-    pub connect_transport_timeout_ms: u64,
-    /// Time to give a transport new ICE credentials.
-    pub restart_ice_timeout_ms: u64,
-    /// Time to make a producer.
-    pub produce_timeout_ms: u64,
-    /// Time to make a consumer.
-    pub consume_timeout_ms: u64,
-    /// Joins of one user in a minute.
-    pub joins_per_minute: u32,
-    /// Least time between two joins that each follow a lost connection.
-    pub reconnect_interval_ms: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let policy = Policy::default();
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            participants_free: policy.participants_free,
-            participants_pro: policy.participants_pro,
-            videos_free: policy.videos_free,
-            videos_pro: policy.videos_pro,
-            audio_bitrate_free: policy.audio_bitrate_free,
-            audio_bitrate_pro: policy.audio_bitrate_pro,
-            camera_bitrate: policy.camera_bitrate,
-            screen_bitrate: policy.screen_bitrate,
-            create_transport_timeout_ms: ms(policy.create_transport_timeout),
-            connect_transport_timeout_ms: ms(policy.connect_transport_timeout),
-            restart_ice_timeout_ms: ms(policy.restart_ice_timeout),
-            produce_timeout_ms: ms(policy.produce_timeout),
-            consume_timeout_ms: ms(policy.consume_timeout),
-            joins_per_minute: policy.joins_per_minute,
-            reconnect_interval_ms: ms(policy.reconnect_interval),
-        }
-    }
-}
-
-impl Limits {
-    /// The same numbers as the rules take them.
-    #[must_use]
-    pub fn policy(&self) -> Policy {
-        Policy {
-            participants_free: self.participants_free,
-            participants_pro: self.participants_pro,
-            videos_free: self.videos_free,
-            videos_pro: self.videos_pro,
-            audio_bitrate_free: self.audio_bitrate_free,
-            audio_bitrate_pro: self.audio_bitrate_pro,
-            camera_bitrate: self.camera_bitrate,
-            screen_bitrate: self.screen_bitrate,
-            create_transport_timeout: Duration::from_millis(self.create_transport_timeout_ms),
-            connect_transport_timeout: Duration::from_millis(self.connect_transport_timeout_ms),
-            restart_ice_timeout: Duration::from_millis(self.restart_ice_timeout_ms),
-            produce_timeout: Duration::from_millis(self.produce_timeout_ms),
-            consume_timeout: Duration::from_millis(self.consume_timeout_ms),
-            joins_per_minute: self.joins_per_minute,
-            reconnect_interval: Duration::from_millis(self.reconnect_interval_ms),
-        }
-    }
-}
-
-/// One of `[[channels]]`
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChannelConfig {
-    /// Its id, as clients name it.
-    pub id: ChannelId,
-    /// What people call it. Not set: the id.
-    #[serde(default)]
-    pub name: String,
-    /// `free` or `pro`.
-    #[serde(default)]
-    pub tier: Tier,
-    /// Participants at the most. 0: as many as the tier allows.
-    #[serde(default)]
-    pub max_participants: u32,
-    /// Users who may not join.
-    #[serde(default)]
-    pub banned: Vec<UserId>,
-}
-
-impl ChannelConfig {
-    /// The channel as the rules take it.
-    #[must_use]
-    pub fn channel(&self) -> Channel {
-        let name = if self.name.is_empty() { self.id.as_str() } else { &self.name };
-        let max_participants = (self.max_participants > 0).then_some(self.max_participants);
-        Channel { id: self.id.clone(), name: name.to_owned(), tier: self.tier, max_participants }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS};
+use super::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS, webhooks};
 
 /// The file that is read when none is named and it is there.
 pub const FILE_NAME: &str = "parlor.toml";
@@ -96,8 +96,11 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     for (key, value) in &sources.flags {
         add(&mut merged, nest(key, value.clone()), "the command line")?;
     }
-    let config = read(merged, "the configuration")?;
+    let mut config = read(merged, "the configuration")?;
     check_values(&config)?;
+    if let Some((path, _)) = &sources.file {
+        config.store.beside(path);
+    }
     Ok(config)
 }
 
@@ -218,6 +221,12 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     }
     if config.limits.participants_free == 0 || config.limits.participants_pro == 0 {
         return fail("limits.participants_free", "and participants_pro must be at least 1");
+    }
+    if let Err((key, reason)) = webhooks::check(&config.feed, &config.webhooks) {
+        return fail(&key, &reason);
+    }
+    if let Err((key, reason)) = config.auth.check() {
+        return fail(key, reason);
     }
     let mut seen = std::collections::HashSet::new();
     if let Some(twice) = config.channels.iter().find(|c| !seen.insert(&c.id)) {

@@ -1,0 +1,99 @@
+//! `[[channels]]`: channels an operator writes down instead of making them at run time.
+
+use parlor_proto::{
+    Access, Channel, ChannelId, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Timestamp, Topology, UserId, Window,
+};
+use serde::{Deserialize, Serialize};
+
+/// One of `[[channels]]`. At every start the store's channel of this id becomes like this.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// Its id, as clients name it.
+    pub id: ChannelId,
+    /// What people call it. Not set: the id.
+    #[serde(default)]
+    pub name: String,
+    /// `voice` or `dm`.
+    #[serde(default)]
+    pub kind: ChannelKind,
+    /// `sfu`, `mesh` or `auto`.
+    #[serde(default)]
+    pub topology: Topology,
+    /// `free` or `pro`.
+    #[serde(default)]
+    pub tier: Tier,
+    /// Participants at the most. 0: as many as the tier allows.
+    #[serde(default)]
+    pub max_participants: u32,
+    /// `standard`, or `relay`: clients use TURN only.
+    #[serde(default)]
+    pub privacy: Privacy,
+    /// `off`, `optional` or `required`.
+    #[serde(default)]
+    pub e2ee: E2eePolicy,
+    /// `off` or `allowed`.
+    #[serde(default)]
+    pub recording: RecordingPolicy,
+    /// Who may speak: `public`, `members`, `invited` or `seated`.
+    #[serde(default)]
+    pub access: Access,
+    /// Whether everybody else may listen.
+    #[serde(default)]
+    pub spectators: bool,
+    /// When it opens, as `2026-01-31T18:00:00Z`. Not set: it always has been open.
+    #[serde(default, with = "moment", skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
+    /// When it closes. Not set: never.
+    #[serde(default, with = "moment", skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<Timestamp>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<UserId>,
+    /// Users who may not join. A ban that is taken off this list is lifted with `parlor ban remove`.
+    #[serde(default)]
+    pub banned: Vec<UserId>,
+}
+
+impl ChannelConfig {
+    /// The channel as the rules take it.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        let name = if self.name.is_empty() { self.id.as_str() } else { &self.name };
+        Channel {
+            id: self.id.clone(),
+            name: name.to_owned(),
+            kind: self.kind,
+            topology: self.topology,
+            tier: self.tier,
+            max_participants: (self.max_participants > 0).then_some(self.max_participants),
+            privacy: self.privacy,
+            e2ee: self.e2ee,
+            recording: self.recording,
+            access: self.access,
+            spectators: self.spectators,
+            window: Window { opens_at: self.opens_at, closes_at: self.closes_at },
+            owner: self.owner.clone(),
+        }
+    }
+}
+
+/// Moments as RFC 3339.
+mod moment {
+    use parlor_proto::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[allow(clippy::ref_option, reason = "the signature serde asks for")]
+    pub fn serialize<S: Serializer>(moment: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        match moment {
+            Some(moment) => serializer.serialize_str(&moment.to_rfc3339()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let read = || Timestamp::parse_rfc3339(&text).ok_or_else(|| de::Error::custom("must look like 2026-01-31T18:00:00Z"));
+        if text.is_empty() { Ok(None) } else { read().map(Some) }
+    }
+}

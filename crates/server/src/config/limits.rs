@@ -1,0 +1,94 @@
+//! `[limits]`: the numbers of the rules.
+
+use std::time::Duration;
+
+use parlor_rooms::Policy;
+use serde::{Deserialize, Serialize};
+
+/// `[limits]`: the policy's numbers, times in milliseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Participants of a free channel that has no limit of its own.
+    pub participants_free: u32,
+    /// Participants of a pro channel that has no limit of its own.
+    pub participants_pro: u32,
+    /// Cameras and shared screens at the same time in a free channel.
+    pub videos_free: u32,
+    /// Cameras and shared screens at the same time in a pro channel.
+    pub videos_pro: u32,
+    /// Audio bitrate of a free user, in bit/s.
+    pub audio_bitrate_free: u32,
+    /// Audio bitrate of a pro user, in bit/s.
+    pub audio_bitrate_pro: u32,
+    /// Bitrate of a camera, all layers together, in bit/s.
+    pub camera_bitrate: u32,
+    /// Bitrate of a shared screen, in bit/s.
+    pub screen_bitrate: u32,
+    /// Time to make a transport.
+    pub create_transport_timeout_ms: u64,
+    /// Time to accept a transport's DTLS parameters.
+    pub connect_transport_timeout_ms: u64,
+    /// Time to give a transport new ICE credentials.
+    pub restart_ice_timeout_ms: u64,
+    /// Time to make a producer.
+    pub produce_timeout_ms: u64,
+    /// Time to make a consumer.
+    pub consume_timeout_ms: u64,
+    /// Joins of one user in a minute.
+    pub joins_per_minute: u32,
+    /// Least time between two joins that each follow a lost connection.
+    pub reconnect_interval_ms: u64,
+    /// How long somebody whose connection was lost stays in the call, to go on with it. 0: not at all.
+    pub resume_grace_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let policy = Policy::default();
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            participants_free: policy.participants_free,
+            participants_pro: policy.participants_pro,
+            videos_free: policy.videos_free,
+            videos_pro: policy.videos_pro,
+            audio_bitrate_free: policy.audio_bitrate_free,
+            audio_bitrate_pro: policy.audio_bitrate_pro,
+            camera_bitrate: policy.camera_bitrate,
+            screen_bitrate: policy.screen_bitrate,
+            create_transport_timeout_ms: ms(policy.create_transport_timeout),
+            connect_transport_timeout_ms: ms(policy.connect_transport_timeout),
+            restart_ice_timeout_ms: ms(policy.restart_ice_timeout),
+            produce_timeout_ms: ms(policy.produce_timeout),
+            consume_timeout_ms: ms(policy.consume_timeout),
+            joins_per_minute: policy.joins_per_minute,
+            reconnect_interval_ms: ms(policy.reconnect_interval),
+            resume_grace_ms: ms(policy.resume_grace),
+        }
+    }
+}
+
+impl Limits {
+    /// The same numbers as the rules take them.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            participants_free: self.participants_free,
+            participants_pro: self.participants_pro,
+            videos_free: self.videos_free,
+            videos_pro: self.videos_pro,
+            audio_bitrate_free: self.audio_bitrate_free,
+            audio_bitrate_pro: self.audio_bitrate_pro,
+            camera_bitrate: self.camera_bitrate,
+            screen_bitrate: self.screen_bitrate,
+            create_transport_timeout: Duration::from_millis(self.create_transport_timeout_ms),
+            connect_transport_timeout: Duration::from_millis(self.connect_transport_timeout_ms),
+            restart_ice_timeout: Duration::from_millis(self.restart_ice_timeout_ms),
+            produce_timeout: Duration::from_millis(self.produce_timeout_ms),
+            consume_timeout: Duration::from_millis(self.consume_timeout_ms),
+            joins_per_minute: self.joins_per_minute,
+            reconnect_interval: Duration::from_millis(self.reconnect_interval_ms),
+            resume_grace: Duration::from_millis(self.resume_grace_ms),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `[store]`: where records are kept.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// The file that is made when nothing else is configured.
+const FILE_NAME: &str = "parlor.db";
+/// Gone with the process.
+const IN_MEMORY: &str = "sqlite::memory:";
+
+/// `[store]`
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:parlor.db` or `postgres://user:password@host/database`. Not set: the file `parlor.db` beside the
+    /// configuration file; in development mode in memory. It is a secret because it may hold a password.
+    pub url: Secret,
+    /// The directory of the configuration file.
+    #[serde(skip)]
+    pub(super) directory: PathBuf,
+}
+
+impl Store {
+    /// A store at this address.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self { url: Secret::new(url.to_owned()), directory: PathBuf::new() }
+    }
+
+    /// The address in effect.
+    #[must_use]
+    pub fn effective_url(&self, dev: bool) -> String {
+        match self.url.reveal() {
+            "" if dev => IN_MEMORY.to_owned(),
+            "" => format!("sqlite:{}", self.directory.join(FILE_NAME).display()),
+            url => url.to_owned(),
+        }
+    }
+
+    /// Whether other nodes may use the same one.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.url.reveal().starts_with("postgres")
+    }
+
+    /// Remembers where the configuration file is.
+    pub(super) fn beside(&mut self, file: &Path) {
+        self.directory = file.parent().map(Path::to_path_buf).unwrap_or_default();
+    }
+}

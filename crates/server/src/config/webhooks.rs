@@ -1,0 +1,168 @@
+//! `[feed]` and `[[webhooks]]`: how long events are kept, and who is told of them.
+
+use std::collections::HashSet;
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+
+use super::{Secret, is_loopback, list};
+use crate::feed::{KINDS, Pattern};
+
+/// Webhooks at the most: each has a task and a request of its own, and one host application needs one or two.
+pub const MAX_WEBHOOKS: usize = 16;
+/// The least length of a webhook's secret: a key of HMAC-SHA256 should have the length of its hash (RFC 2104, 3).
+pub const MIN_WEBHOOK_SECRET_BYTES: usize = 32;
+/// The longest address or name of a webhook: what servers take as an address.
+const MAX_TEXT: usize = 2048;
+
+/// `[feed]`: how long events stay in the store for who catches up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Feed {
+    /// The name of this node where several share a PostgreSQL store: the same at every start, and different from the
+    /// others', because what a crashed run owed is found by it. Not set: the machine's name and the port of HTTP.
+    pub node: String,
+    /// Days an event is kept.
+    pub keep_days: u32,
+    /// Events kept at the most; the oldest go first. About 300 bytes each.
+    pub keep_events: u64,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self { node: String::new(), keep_days: 30, keep_events: 1_000_000 }
+    }
+}
+
+/// One of `[[webhooks]]`: an address that is told of events.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Under which name the store remembers what was delivered: with it the address can change and nothing is
+    /// skipped. Not set: the address.
+    #[serde(default)]
+    pub name: String,
+    /// Where events are posted to, as `https://app.example.com/parlor/events`.
+    pub url: String,
+    /// The key of the signature (HMAC-SHA256), at least 32 bytes.
+    pub secret: Secret,
+    /// Types of events, as `participant.joined`, `participant.*` or `*`. Not set: all.
+    #[serde(default, deserialize_with = "list::one_or_many")]
+    pub events: Vec<String>,
+    /// Allows `http://` to another machine: only inside a network nobody else is in.
+    #[serde(default)]
+    pub allow_http: bool,
+}
+
+impl Webhook {
+    /// What the store knows it by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.name.is_empty() { &self.url } else { &self.name }
+    }
+
+    /// What the log may show: an address can have a password in its query.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if !self.name.is_empty() {
+            return self.name.clone();
+        }
+        Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// Which events it wants.
+    #[must_use]
+    pub fn patterns(&self) -> Vec<Pattern> {
+        self.events.iter().filter_map(|text| Pattern::parse(text)).collect()
+    }
+
+    /// The address, or what is wrong with it.
+    pub fn address(&self) -> Result<Url, &'static str> {
+        let url = Url::parse(&self.url).map_err(|_| "must be an address, as https://app.example.com/parlor/events")?;
+        if self.url.len() > MAX_TEXT {
+            return Err("is too long");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("must not have a user or password in it: the signature tells who calls");
+        }
+        url.host_str().ok_or("must name a host")?;
+        match url.scheme() {
+            "https" => Ok(url),
+            "http" if is_loopback(&url) || self.allow_http => Ok(url),
+            "http" => Err("must begin with https://, or set allow_http for a network nobody else is in"),
+            _ => Err("must begin with https://"),
+        }
+    }
+}
+
+/// What the types alone do not say: the key, and what is wrong with its value.
+pub fn check(feed: &Feed, webhooks: &[Webhook]) -> Result<(), (String, String)> {
+    if feed.keep_days == 0 || feed.keep_events == 0 {
+        return Err(("feed.keep_days".to_owned(), "and keep_events must be at least 1".to_owned()));
+    }
+    if webhooks.len() > MAX_WEBHOOKS {
+        return Err(("webhooks".to_owned(), format!("there must not be more than {MAX_WEBHOOKS}")));
+    }
+    let mut names = HashSet::new();
+    for (index, webhook) in webhooks.iter().enumerate() {
+        let fail = |key: &str, reason: String| Err((format!("webhooks[{index}].{key}"), reason));
+        if let Err(reason) = webhook.address() {
+            return fail("url", reason.to_owned());
+        }
+        if webhook.secret.reveal().len() < MIN_WEBHOOK_SECRET_BYTES {
+            return fail("secret", format!("must have at least {MIN_WEBHOOK_SECRET_BYTES} bytes: `openssl rand -hex 32` makes one"));
+        }
+        if webhook.name.len() > MAX_TEXT || !names.insert(webhook.name()) {
+            return fail("name", "is too long, or there twice: each webhook needs one of its own".to_owned());
+        }
+        if let Some(unknown) = webhook.events.iter().find(|text| Pattern::parse(text).is_none()) {
+            return fail("events", format!("\"{unknown}\" is no type of event; there are: *, {}", KINDS.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(url: &str) -> Webhook {
+        Webhook {
+            name: String::new(),
+            url: url.to_owned(),
+            secret: Secret::new("0123456789abcdef0123456789abcdef".to_owned()),
+            events: Vec::new(),
+            allow_http: false,
+        }
+    }
+
+    #[test]
+    fn http_is_for_this_machine_alone_unless_allowed() {
+        for fine in ["https://app.example.com/hook", "http://127.0.0.1:9000/", "http://[::1]/", "http://localhost/x?y=z"] {
+            assert!(webhook(fine).address().is_ok(), "{fine}");
+        }
+        for wrong in ["http://app.example.com/", "http://localhost.example.com/", "ftp://app.example.com/", "app.example.com", "", "data:,"]
+        {
+            assert!(webhook(wrong).address().is_err(), "{wrong}");
+        }
+        assert!(Webhook { allow_http: true, ..webhook("http://10.0.0.7/") }.address().is_ok());
+        assert!(webhook("https://user:secret@app.example.com/").address().is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let of = |webhooks: &[Webhook]| check(&Feed::default(), webhooks).map_err(|(key, _)| key);
+        assert_eq!(of(&[webhook("https://a.example/")]), Ok(()));
+        assert_eq!(of(&[webhook("https://a.example/"), webhook("https://a.example/")]), Err("webhooks[1].name".to_owned()));
+        assert_eq!(of(&[Webhook { secret: Secret::default(), ..webhook("https://a.example/") }]), Err("webhooks[0].secret".to_owned()));
+        let events = vec!["participant.*".to_owned(), "participants.*".to_owned()];
+        assert_eq!(of(&[Webhook { events, ..webhook("https://a.example/") }]), Err("webhooks[0].events".to_owned()));
+        assert_eq!(of(&[webhook("http://a.example/")]), Err("webhooks[0].url".to_owned()));
+        assert!(check(&Feed { keep_days: 0, ..Feed::default() }, &[]).is_err());
+    }
+
+    #[test]
+    fn the_log_shows_no_query() {
+        assert_eq!(webhook("https://app.example.com/hook?key=secret").label(), "app.example.com");
+    }
+}
