@@ -1,0 +1,128 @@
+//! A host application that is told of events: it notes everything, and answers as it was told.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use crate::clock::wall;
+
+/// The longest a test waits for something that should happen at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How to answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Script {
+    /// With this.
+    Status(u16),
+    /// By sending it elsewhere.
+    Redirect,
+    /// By taking it, and breaking the connection before the answer.
+    Never,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub id: String,
+    pub taken: bool,
+    pub events: Vec<Value>,
+}
+
+#[derive(Default)]
+struct Shared {
+    scripts: Mutex<VecDeque<Script>>,
+    deliveries: Mutex<Vec<Delivery>>,
+    changed: Notify,
+}
+
+/// A running one.
+pub struct Receiver {
+    pub url: String,
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    /// Answers by these scripts first, then with 200.
+    pub async fn start(scripts: &[Script]) -> Self {
+        let shared = Arc::new(Shared { scripts: Mutex::new(scripts.iter().copied().collect()), ..Shared::default() });
+        let router = Router::new().route("/events", post(receive)).with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let url = format!("http://{}/events", listener.local_addr().expect("address"));
+        tokio::spawn(axum::serve(listener, router).into_future());
+        Self { url, shared }
+    }
+
+    /// Every request so far.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.shared.deliveries.lock().expect("not poisoned").clone()
+    }
+
+    /// The events of those it took.
+    pub fn taken(&self) -> Vec<Value> {
+        self.deliveries().into_iter().filter(|delivery| delivery.taken).flat_map(|delivery| delivery.events).collect()
+    }
+
+    /// Waits until it took so many events, and gives them.
+    pub async fn wait_for(&self, count: usize) -> Vec<Value> {
+        self.wait(|receiver| receiver.taken().len() >= count).await;
+        self.taken()
+    }
+
+    /// Waits until something is so.
+    pub async fn wait(&self, done: impl Fn(&Self) -> bool) {
+        let wait = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                if done(self) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("happens in time");
+    }
+}
+
+async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    check_signature(&header("parlor-signature"), &body);
+    assert_eq!(header("content-type"), "application/json");
+    assert!(header("user-agent").starts_with("Parlor/"));
+    let script = shared.scripts.lock().expect("not poisoned").pop_front().unwrap_or(Script::Status(200));
+    let body: Value = serde_json::from_slice(&body).expect("json");
+    let events = body["events"].as_array().expect("a list").clone();
+    assert!((1..=100).contains(&events.len()));
+    let taken = matches!(script, Script::Status(200..300));
+    shared.deliveries.lock().expect("not poisoned").push(Delivery { id: header("parlor-delivery"), taken, events });
+    shared.changed.notify_waiters();
+    match script {
+        Script::Status(status) => (StatusCode::from_u16(status).expect("a status"), "x".repeat(100_000)).into_response(),
+        Script::Redirect => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/elsewhere")]).into_response(),
+        Script::Never => std::future::pending().await,
+    }
+}
+
+/// Independent of the library's HMAC: from its definition (RFC 2104).
+fn check_signature(header: &str, body: &[u8]) {
+    let (time, signature) = header.strip_prefix("t=").and_then(|rest| rest.split_once(",v1=")).expect("t=…,v1=…");
+    let seconds: i64 = time.parse().expect("seconds");
+    assert!((wall().0 / 1000 - seconds).abs() < 60, "{header}");
+    let mut key = [0_u8; 64];
+    key[..super::SECRET.len()].copy_from_slice(super::SECRET.as_bytes());
+    let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
+    let inner = digest(&SHA256, &[pad(0x36).as_slice(), time.as_bytes(), b".", body].concat());
+    let outer = digest(&SHA256, &[pad(0x5c).as_slice(), inner.as_ref()].concat());
+    let expected: String = outer.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(signature, expected);
+}

@@ -1,0 +1,307 @@
+//! The deliveries to one endpoint: in order, one at a time, again and again until it takes them.
+//!
+//! The store is the outbox: a delivery is read from it by cursor, and the cursor moves only after the endpoint
+//! answered. So nothing of this has to survive in memory, and each endpoint is as far as it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use parlor_store::{FeedEvent, Store, StoreError};
+use reqwest::{Client, Response, StatusCode, Url, header, redirect};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Running;
+use super::event::{Event, Events, Pattern};
+use super::pause::Backoff;
+use super::sign::{SIGNATURE_HEADER, Signer};
+use super::turn::{Taken, Turn};
+use crate::clock::wall;
+use crate::config::Webhook;
+
+/// Events of one delivery: at 600 bytes each as much as fits into a body of 64 KiB.
+pub const PAGE: u32 = 100;
+/// The header with the delivery's id, the same when it is tried again.
+pub const DELIVERY_HEADER: &str = "parlor-delivery";
+/// Events nobody at this endpoint wants are passed over; after so many the store is told, that a restart need not
+/// look at them again.
+const PASSED_OVER: i64 = 1000;
+/// What is read of an answer, so that its connection can be used again.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// The times of deliveries; tests have shorter ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// To a connection.
+    pub connect: Duration,
+    /// To the answer, connecting included.
+    pub answer: Duration,
+    /// The pause after the first failure.
+    pub first_pause: Duration,
+    /// The longest pause: an endpoint that comes back gets its events within this time.
+    pub longest_pause: Duration,
+    /// Between two looks into the store for what other nodes wrote.
+    pub look: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(15),
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(300),
+            look: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Who is told, and of what.
+pub struct Endpoint {
+    name: String,
+    label: String,
+    url: Url,
+    signer: Signer,
+    patterns: Vec<Pattern>,
+}
+
+impl Endpoint {
+    /// From the configuration.
+    pub fn new(config: &Webhook) -> anyhow::Result<Self> {
+        let url = config.address().map_err(|reason| anyhow::anyhow!("the webhook {}: its address {reason}", config.label()))?;
+        let (name, label) = (config.name().to_owned(), config.label());
+        Ok(Self { name, label, url, signer: Signer::new(&config.secret), patterns: config.patterns() })
+    }
+
+    /// Notes where an endpoint begins that the store does not know: with what happens from now on. Nobody wants to hear of
+    /// last week as if it were today, and who does can ask the REST interface.
+    pub async fn begin(&self, store: &Store, last: i64) -> Result<(), StoreError> {
+        // The store answers 0 for an unknown one: what has begun is never at 0, even if there is no event yet.
+        match store.delivered(&self.name).await? {
+            0 => store.set_delivered(&self.name, if last > 0 { last } else { -1 }).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn wants(&self, event: &FeedEvent) -> bool {
+        self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(&event.kind))
+    }
+}
+
+/// A client for all endpoints. A redirect is not followed: it would carry signed events to wherever it says.
+pub fn client(timing: &Timing) -> anyhow::Result<Client> {
+    let client = Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(timing.connect)
+        .timeout(timing.answer)
+        .user_agent(concat!("Parlor/", env!("CARGO_PKG_VERSION")));
+    Ok(client.build()?)
+}
+
+/// What came of one try.
+enum Answer {
+    Taken,
+    Gone,
+    Failed { reason: String, wait: Option<Duration> },
+}
+
+/// What came of a look into the store.
+enum Look {
+    /// There may be more at once.
+    More,
+    /// There is nothing to do.
+    Nothing,
+    /// This endpoint gets no more.
+    Over,
+}
+
+/// The task of an endpoint.
+pub struct Courier {
+    store: Store,
+    endpoint: Endpoint,
+    client: Client,
+    /// Changes when there are new ones.
+    written: watch::Receiver<i64>,
+    /// The server stops: deliver what is there, wait for nothing.
+    finishing: CancellationToken,
+    timing: Timing,
+    turn: Turn,
+    /// Up to where events were delivered or passed over; unknown until the turn is ours.
+    seen: Option<i64>,
+    /// Up to where the store knows.
+    noted: i64,
+}
+
+impl Courier {
+    /// A courier that has not begun. `shared`: other nodes use the same store and have a courier to the same endpoint.
+    pub fn new(store: Store, endpoint: Endpoint, client: Client, feed: &Running, timing: Timing, shared: bool) -> Self {
+        let turn = Turn::new(store.clone(), shared.then(|| format!("webhook:{}", endpoint.name)));
+        let (written, finishing) = (feed.written.subscribe(), feed.finishing.clone());
+        Self { store, endpoint, client, written, finishing, timing, turn, seen: None, noted: 0 }
+    }
+
+    /// Delivers until the server stops, or the endpoint is gone.
+    pub async fn run(mut self) {
+        let mut backoff = self.backoff();
+        loop {
+            self.written.mark_unchanged();
+            let last_look = self.finishing.is_cancelled();
+            match self.look().await {
+                Ok(Look::More) => backoff.reset(),
+                Ok(Look::Nothing) if !last_look => self.wait_for_more().await,
+                Ok(Look::Nothing | Look::Over) => break,
+                Err(error) => {
+                    tracing::warn!(%error, webhook = self.endpoint.label, "events cannot be read, or what was delivered not noted");
+                    if !self.rest(backoff.next()).await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.turn.give_back().await;
+    }
+
+    /// Delivers one page.
+    async fn look(&mut self) -> Result<Look, StoreError> {
+        match self.turn.take().await? {
+            Taken::Still => {}
+            Taken::Anew => self.seen = None,
+            Taken::Not => return Ok(Look::Nothing),
+        }
+        let seen = match self.seen {
+            Some(seen) => seen,
+            None => self.store.delivered(&self.endpoint.name).await?,
+        };
+        self.seen = Some(seen);
+        let page = self.store.feed_after(seen, PAGE).await?;
+        let Some(last) = page.last().map(|event| event.seq) else { return Ok(Look::Nothing) };
+        let events: Vec<Event> = page.into_iter().filter(|event| self.endpoint.wants(event)).map(Event::from).collect();
+        let any = !events.is_empty();
+        if any {
+            match self.deliver(&Events { events }).await? {
+                Look::More => {}
+                other => return Ok(other),
+            }
+        }
+        self.seen = Some(last);
+        if any || last - self.noted >= PASSED_OVER {
+            self.store.set_delivered(&self.endpoint.name, last).await?;
+            self.noted = last;
+        }
+        Ok(Look::More)
+    }
+
+    /// Tries until the endpoint takes it.
+    async fn deliver(&mut self, events: &Events) -> Result<Look, StoreError> {
+        let Ok(body) = serde_json::to_vec(events).map(Bytes::from) else { return Ok(Look::Over) };
+        let id = format!("{:032x}", rand::random::<u128>());
+        let mut backoff = self.backoff();
+        loop {
+            match self.post(&id, body.clone()).await {
+                Answer::Taken => {
+                    if backoff.failures() > 0 {
+                        tracing::info!(webhook = self.endpoint.label, failures = backoff.failures(), "a webhook takes events again");
+                    }
+                    return Ok(Look::More);
+                }
+                Answer::Gone => {
+                    tracing::error!(
+                        webhook = self.endpoint.label,
+                        "a webhook says 410, it is gone: it gets no events until the next start"
+                    );
+                    return Ok(Look::Over);
+                }
+                Answer::Failed { reason, wait } => {
+                    if backoff.failures() == 0 {
+                        tracing::warn!(webhook = self.endpoint.label, reason, "a webhook does not take events: they wait in the store");
+                    }
+                    let pause = backoff.next().max(wait.unwrap_or_default()).min(self.timing.longest_pause);
+                    tracing::debug!(webhook = self.endpoint.label, reason, ?pause, "a delivery failed");
+                    if !self.rest(pause).await {
+                        return Ok(Look::Over);
+                    }
+                }
+            }
+            // During a long pause another node may have taken over, and be further.
+            if !matches!(self.turn.take().await?, Taken::Still) {
+                self.turn.forget();
+                return Ok(Look::Nothing);
+            }
+        }
+    }
+
+    async fn post(&self, id: &str, body: Bytes) -> Answer {
+        // Signed anew at each try: the receiver refuses what is old.
+        let signature = self.endpoint.signer.header(wall().0 / 1000, &body);
+        let request = self
+            .client
+            .post(self.endpoint.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(SIGNATURE_HEADER, signature)
+            .header(DELIVERY_HEADER, id)
+            .body(body);
+        match request.send().await {
+            Ok(response) => {
+                let answer = judge(&response);
+                drain(response).await;
+                answer
+            }
+            Err(error) => Answer::Failed { reason: causes(&error.without_url()), wait: None },
+        }
+    }
+
+    /// Waits until there is a reason to look again.
+    async fn wait_for_more(&mut self) {
+        tokio::select! {
+            () = self.finishing.cancelled() => {}
+            _ = self.written.changed() => {}
+            () = tokio::time::sleep(self.timing.look) => {}
+        }
+    }
+
+    /// Waits; false if the server stops.
+    async fn rest(&self, pause: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.finishing.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
+    const fn backoff(&self) -> Backoff {
+        Backoff::new(self.timing.first_pause, self.timing.longest_pause)
+    }
+}
+
+fn judge(response: &Response) -> Answer {
+    match response.status() {
+        status if status.is_success() => Answer::Taken,
+        StatusCode::GONE => Answer::Gone,
+        status => {
+            let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            Answer::Failed { reason: format!("it answers {status}"), wait: after.map(Duration::from_secs) }
+        }
+    }
+}
+
+/// Reads a short answer to its end, which frees the connection for the next delivery; a long one costs it.
+async fn drain(mut response: Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read > MAX_ANSWER {
+            return;
+        }
+    }
+}
+
+/// An error with what caused it: the outermost alone says only that it failed.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

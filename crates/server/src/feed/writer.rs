@@ -1,0 +1,136 @@
+//! The task that writes events to the store: in order, many in one transaction, and again until the store takes them.
+
+use std::time::Duration;
+
+use parlor_store::{FeedEvent, MAX_PAGE, NewFeedEvent, Store, StoreError};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::pause::Backoff;
+
+/// Events of one transaction. While one is written the next ones gather, so a busy store gets larger ones.
+const BATCH: usize = 500;
+/// Pauses while the store does not answer: what waits is bounded, so it is asked soon again.
+pub const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+
+/// How often events are tried again that the store refuses although it is there.
+const REFUSALS: u32 = 3;
+
+/// Where events are kept; tests have one that fails.
+pub trait Outbox: Sync {
+    /// Appends all or none, and gives the number of the last.
+    fn append(&self, node: &str, events: &[NewFeedEvent]) -> impl Future<Output = Result<i64, StoreError>> + Send;
+    /// A page of those after a number.
+    fn after(&self, seq: i64) -> impl Future<Output = Result<Vec<FeedEvent>, StoreError>> + Send;
+}
+
+impl Outbox for Store {
+    fn append(&self, node: &str, events: &[NewFeedEvent]) -> impl Future<Output = Result<i64, StoreError>> + Send {
+        self.append_feed(node, events)
+    }
+
+    fn after(&self, seq: i64) -> impl Future<Output = Result<Vec<FeedEvent>, StoreError>> + Send {
+        self.feed_after(seq, MAX_PAGE)
+    }
+}
+
+/// What waits to be written.
+pub struct Writer<S> {
+    /// Where it is written.
+    pub store: S,
+    /// Whose events they are.
+    pub node: String,
+    /// What rooms said.
+    pub queue: mpsc::Receiver<NewFeedEvent>,
+    /// The number of the last event known to be in the store, for who delivers them.
+    pub written: watch::Sender<i64>,
+    /// [`PAUSES`]; tests have shorter ones.
+    pub pauses: Backoff,
+}
+
+impl<S: Outbox> Writer<S> {
+    /// Writes until the server stops, and then what is still there.
+    pub async fn run(mut self, stopping: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                // Closed, the queue still gives what is in it.
+                () = stopping.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                count = self.queue.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.append(&batch).await;
+                    batch.clear();
+                }
+            }
+        }
+    }
+
+    /// Tries until the store has them all. One that the store will never take must not hold up all others for
+    /// ever: when it refuses a batch, each event is written for itself.
+    async fn append(&self, batch: &[NewFeedEvent]) {
+        if self.append_patiently(batch).await.is_err() {
+            for event in batch {
+                if let Err(error) = self.append_patiently(std::slice::from_ref(event)).await {
+                    tracing::error!(%error, kind = event.kind, channel = %event.channel, "the store refuses an event: the feed lacks it");
+                }
+            }
+        }
+    }
+
+    /// Tries for as long as the store is not there, and some times when it refuses.
+    async fn append_patiently(&self, events: &[NewFeedEvent]) -> Result<(), StoreError> {
+        let mut backoff = self.pauses.clone();
+        loop {
+            let error = match self.append_once(events, backoff.failures() > 0).await {
+                Ok(last) => {
+                    if backoff.failures() > 0 {
+                        tracing::info!("events are stored again");
+                    }
+                    self.written.send_replace(last);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            if !matches!(error, StoreError::Unavailable(_)) && backoff.failures() >= REFUSALS {
+                return Err(error);
+            }
+            if backoff.failures() == 0 {
+                let waiting = events.len() + self.queue.len();
+                tracing::error!(%error, waiting, "events cannot be stored: they wait, and nothing is lost so far");
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+
+    /// Appends them, unless an attempt before this one did and only its answer was lost.
+    async fn append_once(&self, events: &[NewFeedEvent], again: bool) -> Result<i64, StoreError> {
+        if again && let Some(last) = self.found(events).await? {
+            return Ok(last);
+        }
+        self.store.append(&self.node, events).await
+    }
+
+    /// Looks for these among the events that came after the last one known, and gives the number of the last of them. All or
+    /// none are there, so the first one tells; ids and times in it make it differ from every other.
+    async fn found(&self, events: &[NewFeedEvent]) -> Result<Option<i64>, StoreError> {
+        let Some(first) = events.first() else { return Ok(None) };
+        let mut after = *self.written.borrow();
+        loop {
+            let page = self.store.after(after).await?;
+            let same = |event: &&FeedEvent| {
+                event.kind == first.kind && event.at == first.at && event.channel == first.channel && event.data == first.data
+            };
+            if let Some(found) = page.iter().find(same) {
+                let others = i64::try_from(events.len()).unwrap_or(i64::MAX).saturating_sub(1);
+                return Ok(Some(found.seq.saturating_add(others)));
+            }
+            match page.last() {
+                Some(last) => after = last.seq,
+                None => return Ok(None),
+            }
+        }
+    }
+}
