@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Debian keeps `ip` and `nft` where only root looks.
+# Debian keeps `ip` and `nft` where only root looks, and the programs of PostgreSQL in a directory for each version.
 PATH="$PATH:/usr/sbin:/sbin"
+for directory in /usr/lib/postgresql/*/bin; do PATH="$PATH:$directory"; done
 export DEBIAN_FRONTEND=noninteractive
 TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export CARGO_TARGET_DIR="$TARGET_DIR"
@@ -52,6 +53,15 @@ need_packages() {
     as_root apt-get update -q || fail "apt-get update failed: is this machine online?"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" ||
         fail "apt-get could not install: ${missing[*]}"
+}
+
+# PostgreSQL's programs, without the server that Debian would start on its usual port.
+need_postgresql() {
+    command -v initdb >/dev/null && return
+    need_packages pg_lsclusters:postgresql-common
+    as_root mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/parlor.conf >/dev/null
+    need_packages initdb:postgresql
 }
 
 # fingerprint FILE...: one hash over names and contents. Times are no use: git sets them at random.

@@ -3,7 +3,7 @@
 # With arguments, only the parts named: scripts/test.sh lint unit
 . "$(dirname "$0")/lib.sh"
 
-PARTS=(licences format web lint unit doc bench e2e)
+PARTS=(licences format web lint unit doc rest bench e2e)
 
 part_setup() {
     need_rust
@@ -32,6 +32,9 @@ part_lint() {
 
 # The short fuzz runs are among these: crates/fuzzing. `make fuzz` goes on from there.
 part_unit() {
+    # The store is tested on a PostgreSQL that the tests start themselves.
+    need_packages setpriv:util-linux python3:python3
+    need_postgresql
     web_build
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run --workspace --locked --no-fail-fast
@@ -42,9 +45,15 @@ part_unit() {
 
 part_doc() { cargo test --workspace --doc --locked; }
 
+part_rest() {
+    build_server
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" scripts/rest.sh
+}
+
 part_bench() {
     build_server
     PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh --short
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh signal --short
     PARLOR_BIN="$TARGET_DIR/debug/parlor" "$TARGET_DIR/debug/parlor-bots" soak --seconds 20
 }
 

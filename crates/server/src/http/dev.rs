@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
+use crate::auth::{Issued, Wish};
 use crate::media::WorkerHandle;
 
 /// The routes; `crash` adds the one that makes media workers panic.
@@ -21,22 +22,29 @@ pub fn routes(crash: bool) -> Router<App> {
     if crash { router.route("/api/dev/crash", post(crash_workers)) } else { router }
 }
 
+/// What a guest wants to be. `entitlement` and `channels` are as in a token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+struct Guest {
     user: String,
     name: Option<String>,
     #[serde(default)]
     pro: bool,
+    entitlement: Option<Value>,
+    #[serde(default)]
+    moderator: bool,
+    channels: Option<Value>,
 }
 
-async fn token(State(app): State<App>, wish: Result<Json<Wish>, JsonRejection>) -> Response {
-    let issued = match wish {
-        Ok(Json(Wish { user, name, pro })) => app.authenticator.issue(&user, name.as_deref(), pro),
+async fn token(State(app): State<App>, guest: Result<Json<Guest>, JsonRejection>) -> Response {
+    let issued = match guest {
+        Ok(Json(Guest { user, name, pro, entitlement, moderator, channels })) => {
+            app.authenticator.issue_for(&Wish { user, name, pro, entitlement, moderator, channels, lifetime: None })
+        }
         Err(rejection) => Err(Error::invalid("", rejection.body_text())),
     };
     match issued {
-        Ok(token) => Json(json!({ "token": token })).into_response(),
+        Ok(Issued { token, expires_at }) => Json(json!({ "token": token, "expiresAt": expires_at.to_rfc3339() })).into_response(),
         Err(error) => (StatusCode::BAD_REQUEST, Json(error)).into_response(),
     }
 }

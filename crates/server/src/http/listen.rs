@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::PeerAddress;
 use super::guard::StallGuard;
 use crate::config::HTTP_PORT;
 
@@ -58,12 +60,12 @@ pub async fn serve(listener: TcpListener, router: Router, places: Arc<Semaphore>
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     tracing::warn!("too many connections: one was refused");
                     continue;
                 };
-                connections.spawn(serve_one(stream, place, router.clone(), stopping.clone()));
+                connections.spawn(serve_one(stream, PeerAddress(peer), place, router.clone(), stopping.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -73,15 +75,20 @@ pub async fn serve(listener: TcpListener, router: Router, places: Arc<Semaphore>
     }
 }
 
-async fn serve_one(stream: TcpStream, place: OwnedSemaphorePermit, router: Router, stopping: CancellationToken) {
+async fn serve_one(stream: TcpStream, peer: PeerAddress, place: OwnedSemaphorePermit, router: Router, stopping: CancellationToken) {
     // Signaling messages are small and each matters now.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(StallGuard::new(stream, place));
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADERS)
-        .serve_connection(io, TowerToHyperService::new(router))
+        .serve_connection(io, service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -1,0 +1,228 @@
+//! The REST API: administration for the host application by API key, and what users may look at.
+//!
+//! Routes are in groups; each group has its guard, and the guard its words in the document, so that no route is
+//! without one and the document cannot say otherwise.
+
+mod audit;
+mod bans;
+mod calls;
+mod channels;
+mod events;
+mod health;
+mod input;
+mod invitations;
+mod key;
+mod keys;
+mod limit;
+mod members;
+mod moderation;
+mod openapi;
+mod page;
+mod people;
+mod problem;
+mod schema;
+mod scope;
+mod seats;
+mod sessions;
+mod source;
+mod text;
+mod when;
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Identity, Timestamp};
+use parlor_rooms::access;
+use parlor_store::{Store, Stored};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::App;
+use crate::rooms::Registry;
+use crate::{clock, config, signal};
+use key::Visitor;
+use limit::Limits;
+use problem::Problem;
+pub use scope::Scope;
+pub use source::{PeerAddress, Source};
+
+/// What a handler answers.
+type Answer<T> = Result<T, Problem>;
+
+/// What handlers share.
+#[derive(Clone, Debug)]
+struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    app: App,
+    limits: Limits,
+    trusted: Vec<IpAddr>,
+    ready: health::Ready,
+    document: OnceLock<Bytes>,
+}
+
+/// The routes, health among them, and refusals for every other path below `/api`.
+pub fn routes(app: &App, config: &config::Api) -> Router {
+    let (limits, trusted) = (Limits::new(config), config.trusted_proxies.clone());
+    let api = Api(Arc::new(Shared { app: app.clone(), limits, trusted, ready: health::Ready::default(), document: OnceLock::new() }));
+    let (router, mut document) = all(&api).split_for_parts();
+    openapi::complete(&mut document);
+    // A document that cannot be written is none; a test reads it.
+    let _ = api.0.document.set(document.to_json().unwrap_or_default().into());
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .route("/api", any(unknown))
+        .route("/api/", any(unknown))
+        .route("/api/{*path}", any(unknown))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(middleware::from_fn_with_state(api.clone(), limit_source))
+        .with_state(api)
+}
+
+fn all(api: &Api) -> OpenApiRouter<Api> {
+    let read = channels::read_routes().merge(members::read_routes()).merge(invitations::read_routes());
+    let read = read.merge(seats::read_routes()).merge(calls::read_routes());
+    let write = channels::write_routes().merge(members::write_routes()).merge(invitations::write_routes()).merge(seats::write_routes());
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(health::routes())
+        .merge(OpenApiRouter::default().routes(routes!(document)))
+        .merge(for_keys(api, Scope::ChannelsRead, read))
+        .merge(for_keys(api, Scope::ChannelsWrite, write))
+        .merge(for_keys(api, Scope::Moderation, bans::routes().merge(moderation::routes())))
+        .merge(for_keys(api, Scope::People, people::routes()))
+        .merge(for_keys(api, Scope::Sessions, sessions::routes()))
+        .merge(for_keys(api, Scope::Events, events::routes()))
+        .merge(for_keys(api, Scope::Audit, audit::routes()))
+        .merge(for_keys(api, Scope::Keys, keys::routes()))
+        .merge(for_visitors(api, calls::visitor_routes()))
+}
+
+/// Routes that need an API key with a scope.
+fn for_keys(api: &Api, scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    openapi::need_key(routes.get_openapi_mut(), scope);
+    routes.route_layer(middleware::from_fn_with_state((api.clone(), scope), key::require))
+}
+
+/// Routes that need a user's token or an API key.
+fn for_visitors(api: &Api, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    openapi::need_visitor(routes.get_openapi_mut());
+    routes.route_layer(middleware::from_fn_with_state(api.clone(), key::require_visitor))
+}
+
+/// Counts requests of each address, and notes the address for who counts failures. Health checks are not counted.
+async fn limit_source(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    if !request.uri().path().starts_with("/api") {
+        return next.run(request).await;
+    }
+    let source = note_source(&mut request, &api.0.trusted);
+    match api.limits().request(source) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Notes the address a signaling request comes from: handshakes are counted where it is known what becomes of them.
+pub async fn note_signaling_source(State(trusted): State<Arc<[IpAddr]>>, mut request: Request, next: Next) -> Response {
+    if request.uri().path().starts_with(signal::PATH) {
+        note_source(&mut request, &trusted);
+    }
+    next.run(request).await
+}
+
+fn note_source(request: &mut Request, trusted: &[IpAddr]) -> IpAddr {
+    let peer = request.extensions().get::<PeerAddress>().map_or(([0; 4], 0).into(), |peer| peer.0);
+    let source = source::source(peer, request.headers(), trusted);
+    request.extensions_mut().insert(Source(source));
+    source
+}
+
+async fn unknown() -> Problem {
+    Problem::new(ErrorCode::NotFound).say("The API has no such path. GET /api/openapi.json describes those there are.")
+}
+
+/// The header `Allow` says which ones there are.
+pub async fn wrong_method() -> Problem {
+    let problem = Problem::new(ErrorCode::InvalidRequest).with_status(StatusCode::METHOD_NOT_ALLOWED);
+    problem.say("This path does not take this method; the header Allow names those it takes.")
+}
+
+/// This document
+#[utoipa::path(get, path = "/api/openapi.json", tag = "health",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json")))]
+async fn document(State(api): State<Api>) -> Response {
+    let bytes = api.0.document.get().cloned().unwrap_or_default();
+    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+}
+
+/// 201 for what is new, 204 for what was there.
+const fn created(new: bool) -> StatusCode {
+    if new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }
+}
+
+impl Api {
+    fn store(&self) -> &Store {
+        &self.0.app.store
+    }
+
+    fn registry(&self) -> &Arc<Registry> {
+        &self.0.app.registry
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    #[allow(clippy::unused_self, reason = "handlers know one place for what comes from outside")]
+    fn now(&self) -> Timestamp {
+        clock::wall()
+    }
+
+    /// Whether the store answers, as of a moment ago.
+    async fn is_ready(&self) -> bool {
+        self.0.ready.ask(|| self.store().ping()).await
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.0.app.stopping.is_cancelled()
+    }
+
+    async fn stopping(&self) {
+        self.0.app.stopping.cancelled().await;
+    }
+
+    /// Something was written: running calls follow at once.
+    fn changed(&self) {
+        self.registry().changed();
+    }
+
+    /// A channel that must be there.
+    async fn channel(&self, id: &ChannelId) -> Answer<Stored<Channel>> {
+        self.store().channel(id).await?.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))
+    }
+
+    /// Who a user's token says they are.
+    async fn verify(&self, token: &str) -> Result<Identity, Error> {
+        self.0.app.authenticator.verify(token).await.map(|pass| pass.identity)
+    }
+
+    /// Refuses a user who could not join the channel now.
+    async fn let_in(&self, visitor: &Visitor, id: &ChannelId) -> Answer<()> {
+        let user = match visitor {
+            Visitor::Key => return self.channel(id).await.map(drop),
+            Visitor::User(identity) => identity,
+        };
+        let found = self.store().admission(id, &user.user).await?;
+        let (channel, facts) = found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))?;
+        access::admit(&channel, user, &facts, self.now())?;
+        Ok(())
+    }
+}

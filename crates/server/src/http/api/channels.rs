@@ -1,0 +1,343 @@
+//! Channels: made, read, replaced, removed.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use parlor_proto::{
+    Access, Channel, ChannelId, ChannelKind, E2eePolicy, ErrorCode, Privacy, RecordingPolicy, Tier, Topology, UserId, Window,
+};
+use parlor_store::{StoreError, Stored};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::input::{At, Body, Expected};
+use super::key::Caller;
+use super::page::{List, PageParams, Wanted};
+use super::problem::Problem;
+use super::text::{NameText, whole, word};
+use super::when::When;
+use super::{Answer, Api, schema};
+
+/// The most `maxParticipants`: a room of more has never been measured.
+const MAX_PARTICIPANTS: u32 = 1_000;
+/// What an id must not have in it as one segment of a path.
+const NOT_OF_A_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Routes that read.
+pub fn read_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(list_channels)).routes(routes!(read_channel))
+}
+
+/// Routes that write.
+pub fn write_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(create_channel)).routes(routes!(put_channel, delete_channel))
+}
+
+/// Bodies that describe a channel: the same fields, with and without an id.
+macro_rules! channel_body {
+    ($(#[doc = $doc:literal])* $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[doc = $doc])*
+        #[derive(Debug, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        pub struct $name {
+            $($(#[$attribute])* $field: $type,)*
+            /// What people call it. Not set: the id, or the beginning of it.
+            #[serde(default)]
+            #[schema(value_type = Option<schema::Name>)]
+            name: Option<NameText>,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Kind, required = false)]
+            kind: ChannelKind,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Way, required = false)]
+            topology: Topology,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Paid, required = false)]
+            tier: Tier,
+            /// A limit of its own. Not set: the tier's.
+            #[serde(default, deserialize_with = "whole")]
+            #[schema(minimum = 1, maximum = 1000)]
+            max_participants: Option<u32>,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Hiding, required = false)]
+            privacy: Privacy,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Encryption, required = false)]
+            e2ee: E2eePolicy,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Recording, required = false)]
+            recording: RecordingPolicy,
+            #[serde(default, deserialize_with = "word")]
+            #[schema(value_type = schema::Admission, required = false)]
+            access: Access,
+            /// Whether those `access` does not let in may still listen.
+            #[serde(default)]
+            spectators: bool,
+            /// The first moment it can be joined.
+            #[serde(default)]
+            opens_at: Option<When>,
+            /// The first moment it cannot be joined any more; later than `opensAt`.
+            #[serde(default)]
+            closes_at: Option<When>,
+            /// Whose it is: they may always join, and moderate.
+            #[serde(default)]
+            #[schema(value_type = Option<schema::Id>)]
+            owner: Option<UserId>,
+        }
+
+        impl $name {
+            fn channel(self, id: ChannelId) -> Answer<Channel> {
+                let name = self.name.map_or_else(|| default_name(&id), |name| name.0);
+                let window = Window { opens_at: self.opens_at.map(|at| at.0), closes_at: self.closes_at.map(|at| at.0) };
+                check(&window, self.max_participants, self.e2ee, self.recording)?;
+                let Self { kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, owner, .. } = self;
+                Ok(Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner })
+            }
+        }
+    };
+}
+
+channel_body! {
+    /// What a channel is to be.
+    ChannelSettings {}
+}
+
+channel_body! {
+    /// A channel that is to be made.
+    NewChannel {
+        #[schema(value_type = schema::Id)]
+        id: ChannelId,
+    }
+}
+
+/// A channel.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Channel)]
+pub struct ChannelView {
+    #[schema(value_type = schema::Id)]
+    id: ChannelId,
+    /// What people call it.
+    #[schema(value_type = String)]
+    name: String,
+    #[schema(value_type = schema::Kind)]
+    kind: ChannelKind,
+    #[schema(value_type = schema::Way)]
+    topology: Topology,
+    #[schema(value_type = schema::Paid)]
+    tier: Tier,
+    /// A limit of its own; null: the tier's.
+    #[schema(required = true)]
+    max_participants: Option<u32>,
+    #[schema(value_type = schema::Hiding)]
+    privacy: Privacy,
+    #[schema(value_type = schema::Encryption)]
+    e2ee: E2eePolicy,
+    #[schema(value_type = schema::Recording)]
+    recording: RecordingPolicy,
+    #[schema(value_type = schema::Admission)]
+    access: Access,
+    /// Whether those `access` does not let in may still listen.
+    spectators: bool,
+    /// The first moment it can be joined; null: always could.
+    #[schema(required = true)]
+    opens_at: Option<When>,
+    /// The first moment it cannot be joined any more; null: never.
+    #[schema(required = true)]
+    closes_at: Option<When>,
+    /// Whose it is.
+    #[schema(value_type = Option<schema::Id>, required = true)]
+    owner: Option<UserId>,
+    /// Counts the changes; the same as in the `ETag`.
+    version: i64,
+    /// When it was made.
+    created_at: When,
+    /// When it was changed last.
+    updated_at: When,
+}
+
+impl From<Stored<Channel>> for ChannelView {
+    fn from(stored: Stored<Channel>) -> Self {
+        let Stored { value, version, created_at, updated_at } = stored;
+        let Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner } =
+            value;
+        let (opens_at, closes_at) = (window.opens_at.map(When), window.closes_at.map(When));
+        let (created_at, updated_at) = (When(created_at), When(updated_at));
+        Self {
+            id,
+            name,
+            kind,
+            topology,
+            tier,
+            max_participants,
+            privacy,
+            e2ee,
+            recording,
+            access,
+            spectators,
+            opens_at,
+            closes_at,
+            owner,
+            version,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// Lists channels, sorted by id
+#[utoipa::path(get, path = "/api/channels", tag = "channels", params(PageParams),
+    responses((status = 200, description = "A page of channels", body = List<ChannelView>)))]
+async fn list_channels(State(api): State<Api>, wanted: Wanted) -> Answer<Json<List<ChannelView>>> {
+    let found = api.store().channels(&wanted.page).await?;
+    Ok(Json(wanted.answer(found, |stored| stored.value.id.to_string(), ChannelView::from)))
+}
+
+/// Reads a channel
+#[utoipa::path(get, path = "/api/channels/{id}", tag = "channels", params(("id" = schema::Id, Path, description = "The channel")),
+    responses((status = 200, description = "The channel", body = ChannelView, headers(("ETag" = String, description = "Its version")))))]
+async fn read_channel(State(api): State<Api>, At(id): At<ChannelId>) -> Answer<Response> {
+    let stored = api.channel(&id).await?;
+    Ok(tagged(StatusCode::OK, stored))
+}
+
+/// Makes a channel
+///
+/// Repeated with the same content, it answers 200 and changes nothing; with other content, 409.
+#[utoipa::path(post, path = "/api/channels", tag = "channels", request_body = NewChannel, responses(
+    (status = 201, description = "It was made", body = ChannelView, headers(
+        ("ETag" = String, description = "Its version"), ("Location" = String, description = "Where it is"))),
+    (status = 200, description = "It is there already, exactly so", body = ChannelView, headers(("ETag" = String, description = "Its version"))),
+    (status = 409, description = "There is one with this id already, and it is another"),
+    (status = 422, description = "The fields do not fit together")))]
+async fn create_channel(State(api): State<Api>, caller: Caller, Body(body): Body<NewChannel>) -> Answer<Response> {
+    let id = body.id.clone();
+    let channel = body.channel(id)?;
+    match api.store().create_channel(&channel, &caller.actor(), api.now()).await {
+        Ok(stored) => {
+            api.changed();
+            let place = format!("/api/channels/{}", utf8_percent_encode(channel.id.as_str(), NOT_OF_A_SEGMENT));
+            let mut response = tagged(StatusCode::CREATED, stored);
+            if let Ok(place) = HeaderValue::from_str(&place) {
+                response.headers_mut().insert(header::LOCATION, place);
+            }
+            Ok(response)
+        }
+        Err(StoreError::Exists(_)) => match api.store().channel(&channel.id).await? {
+            Some(stored) if stored.value == channel => Ok(tagged(StatusCode::OK, stored)),
+            _ => Err(Problem::new(ErrorCode::Conflict).of_field("id")),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a channel, or replaces the one there is
+///
+/// Fields that are not given get their default. With `If-Match`, only that version is replaced; with
+/// `If-None-Match: *`, a channel is made and none replaced.
+#[utoipa::path(put, path = "/api/channels/{id}", tag = "channels",
+    params(
+        ("id" = schema::Id, Path, description = "The channel"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to replace, or `*` for any"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: there must be none yet")),
+    request_body = ChannelSettings, responses(
+    (status = 201, description = "It was made", body = ChannelView, headers(("ETag" = String, description = "Its version"))),
+    (status = 200, description = "It was replaced, or is exactly so already", body = ChannelView, headers(("ETag" = String, description = "Its version"))),
+    (status = 412, description = "It is at another version, not there, or there already"),
+    (status = 422, description = "The fields do not fit together")))]
+async fn put_channel(
+    State(api): State<Api>,
+    caller: Caller,
+    At(id): At<ChannelId>,
+    expected: Expected,
+    headers: HeaderMap,
+    Body(body): Body<ChannelSettings>,
+) -> Answer<Response> {
+    let channel = body.channel(id)?;
+    let (by, now) = (caller.actor(), api.now());
+    let put = if let Some(tag) = headers.get(header::IF_NONE_MATCH) {
+        if tag.as_bytes() != b"*" {
+            let sentence = "If-None-Match takes `*` only: there must be no channel yet.";
+            return Err(Problem::new(ErrorCode::PreconditionFailed).say(sentence).of_field("If-None-Match"));
+        }
+        api.store().create_channel(&channel, &by, now).await.map(|stored| (stored, true))
+    } else {
+        let expected = version(&api, &channel.id, expected).await?;
+        api.store().put_channel(&channel, expected, &by, now).await
+    };
+    let (stored, created) = put.map_err(precondition)?;
+    api.changed();
+    Ok(tagged(if created { StatusCode::CREATED } else { StatusCode::OK }, stored))
+}
+
+/// Removes a channel
+///
+/// With its members, invitations, seats and bans; a call in it ends. Its audit log and its events stay.
+#[utoipa::path(delete, path = "/api/channels/{id}", tag = "channels", params(
+        ("id" = schema::Id, Path, description = "The channel"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to remove, or `*` for any")),
+    responses((status = 204, description = "It is gone"), (status = 412, description = "It is at another version")))]
+async fn delete_channel(State(api): State<Api>, caller: Caller, At(id): At<ChannelId>, expected: Expected) -> Answer<StatusCode> {
+    if let Some(expected) = version(&api, &id, expected).await? {
+        let stored = api.channel(&id).await?;
+        if stored.version != expected {
+            return Err(StoreError::Stale { version: stored.version }.into());
+        }
+    }
+    api.store().delete_channel(&id, &caller.actor(), api.now()).await?;
+    api.changed();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The version a change is for; `None` if it is for whatever is there, or for nothing.
+async fn version(api: &Api, id: &ChannelId, expected: Expected) -> Answer<Option<i64>> {
+    match expected {
+        Expected::Anything => Ok(None),
+        Expected::Version(version) => Ok(Some(version)),
+        Expected::Something => match api.store().channel(id).await? {
+            Some(stored) => Ok(Some(stored.version)),
+            None => Err(Problem::new(ErrorCode::PreconditionFailed).say("There is no such channel.").of_field("If-Match")),
+        },
+        Expected::Impossible => {
+            let sentence = "If-Match is no version of a channel: give the ETag as it was answered, with its quotes.";
+            Err(Problem::new(ErrorCode::PreconditionFailed).say(sentence).of_field("If-Match"))
+        }
+    }
+}
+
+/// Where the client said what must be there, its absence and its presence fail that condition.
+fn precondition(error: StoreError) -> Problem {
+    match error {
+        StoreError::NotFound(_) => Problem::new(ErrorCode::PreconditionFailed).say("There is no such channel.").of_field("If-Match"),
+        StoreError::Exists(_) => Problem::new(ErrorCode::PreconditionFailed).say("There is one already.").of_field("If-None-Match"),
+        error => error.into(),
+    }
+}
+
+fn tagged(status: StatusCode, stored: Stored<Channel>) -> Response {
+    let tag = format!("\"{}\"", stored.version);
+    (status, [(header::ETAG, tag)], Json(ChannelView::from(stored))).into_response()
+}
+
+fn default_name(id: &ChannelId) -> String {
+    id.as_str().chars().take(parlor_proto::limits::MAX_NAME_CHARS).collect::<String>().trim_end().to_owned()
+}
+
+fn check(window: &Window, max_participants: Option<u32>, e2ee: E2eePolicy, recording: RecordingPolicy) -> Answer<()> {
+    if max_participants.is_some_and(|max| max == 0 || max > MAX_PARTICIPANTS) {
+        return Err(Problem::invalid("maxParticipants", &format!("must be from 1 to {MAX_PARTICIPANTS}, or null")));
+    }
+    if let (Some(opens), Some(closes)) = (window.opens_at, window.closes_at)
+        && closes <= opens
+    {
+        return Err(Problem::impossible("closesAt", "must be later than opensAt"));
+    }
+    if e2ee == E2eePolicy::Required && recording == RecordingPolicy::Allowed {
+        return Err(Problem::impossible("recording", "cannot be allowed where end-to-end encryption is required"));
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! What texts and choices may look like, for the document: exactly what is accepted, so that clients and tests can rely on it.
+
+use std::borrow::Cow;
+
+use parlor_proto::{
+    Access, ChannelKind, E2eePolicy, ErrorCode, Invitation, MediaKind, MemberRole, Privacy, RecordingPolicy, Role, Source, Tier, Topology,
+    limits,
+};
+use serde::Serialize;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::scope::Scope;
+use crate::rooms::Stage;
+
+/// What is not seen, within a class of characters. The planes beyond the first have no escape that all readers of patterns know.
+macro_rules! unseen {
+    () => {
+        concat!(
+            r"\u00ad\u034f\u061c\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164",
+            r"\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufff8",
+            "\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}"
+        )
+    };
+}
+
+/// A pattern of what is printable, without white space at the ends, and without the characters given as well.
+macro_rules! printable {
+    ($also:literal) => {
+        concat!(
+            r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000",
+            $also,
+            unseen!(),
+            r"]([^\u0000-\u001f\u007f-\u009f",
+            $also,
+            unseen!(),
+            r"]*[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000",
+            $also,
+            unseen!(),
+            r"])?$"
+        )
+    };
+}
+
+/// What `parlor_proto::ids::check_name` accepts.
+const NAME: &str = printable!("");
+/// What `parlor_proto::ids::check_id` accepts.
+const ID: &str = printable!(r"\ufe0e-\ufe0f");
+
+/// A schema that only the document knows; handlers use the real type.
+macro_rules! documented {
+    ($(#[doc = $doc:literal] $name:ident = $schema:expr;)*) => { $(
+        #[doc = $doc]
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $schema.description(Some($doc.trim())).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )* };
+}
+
+documented! {
+    /// An id the host application chose, of a channel or a user. Printable, no white space at its ends.
+    Id = printable(ID, limits::MAX_ID_CHARS);
+    /// A name people see. Printable, no white space at its ends.
+    Name = printable(NAME, limits::MAX_NAME_CHARS);
+    /// A sentence for the person concerned. Printable, no white space at its ends.
+    Reason = printable(NAME, limits::MAX_REASON_CHARS);
+    /// A number that names an object of the server, as 32 hexadecimal digits.
+    ObjectId = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9a-f]{32}$"));
+    /// Whether a channel is a conversation of two or a room.
+    Kind = one_of(&[ChannelKind::Voice, ChannelKind::Dm]);
+    /// How media travels: through the server, directly, or as it fits.
+    Way = one_of(&[Topology::Sfu, Topology::Mesh, Topology::Auto]);
+    /// What a channel has paid for: it decides how many fit in.
+    Paid = one_of(&[Tier::Free, Tier::Pro]);
+    /// Whether addresses of participants stay hidden behind relays.
+    Hiding = one_of(&[Privacy::Standard, Privacy::Relay]);
+    /// Whether media is encrypted end to end.
+    Encryption = one_of(&[E2eePolicy::Off, E2eePolicy::Optional, E2eePolicy::Required]);
+    /// Whether a call may be recorded.
+    Recording = one_of(&[RecordingPolicy::Off, RecordingPolicy::Allowed]);
+    /// Who may join and speak.
+    Admission = one_of(&[Access::Public, Access::Members, Access::Invited, Access::Seated]);
+    /// As what somebody belongs to a channel.
+    Membership = one_of(&[MemberRole::Member, MemberRole::Moderator]);
+    /// How far an invitation has come. It goes from `invited` to `present` (accepted) to `left`, and never back.
+    InvitationState = one_of(&[Invitation::Invited, Invitation::Present, Invitation::Left]);
+    /// Whether somebody in a call may speak, or listens.
+    CallRole = one_of(&[Role::Speaker, Role::Spectator]);
+    /// Sound or picture.
+    TrackKind = one_of(&[MediaKind::Audio, MediaKind::Video]);
+    /// What a track shows.
+    TrackSource = one_of(&[Source::Mic, Source::Camera, Source::Screen]);
+    /// How far somebody is with a call, or a call as a whole.
+    CallStage = one_of(&[Stage::Idle, Stage::Ended, Stage::Connecting, Stage::Active]);
+    /// What an API key may do; `*` is everything.
+    Permission = one_of(Scope::EACH);
+    /// What went wrong, for a program. The list is closed; sentences may change, codes do not.
+    Code = one_of(&ErrorCode::ALL);
+}
+
+/// Every schema above.
+pub fn all() -> Vec<(String, RefOr<Schema>)> {
+    fn of<T: ToSchema>() -> (String, RefOr<Schema>) {
+        (T::name().into_owned(), T::schema())
+    }
+    vec![
+        of::<Id>(),
+        of::<Name>(),
+        of::<Reason>(),
+        of::<ObjectId>(),
+        of::<Kind>(),
+        of::<Way>(),
+        of::<Paid>(),
+        of::<Hiding>(),
+        of::<Encryption>(),
+        of::<Recording>(),
+        of::<Admission>(),
+        of::<Membership>(),
+        of::<InvitationState>(),
+        of::<CallRole>(),
+        of::<TrackKind>(),
+        of::<TrackSource>(),
+        of::<CallStage>(),
+        of::<Permission>(),
+        of::<Code>(),
+        of::<super::when::When>(),
+    ]
+}
+
+fn printable(pattern: &str, max: usize) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(max)).pattern(Some(pattern))
+}
+
+fn one_of<T: Serialize>(choices: &[T]) -> ObjectBuilder {
+    let names: Vec<_> = choices.iter().filter_map(|choice| serde_json::to_value(choice).ok()).collect();
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names))
+}
