@@ -1,5 +1,15 @@
 //! The command line.
 
+mod ban;
+mod channel;
+mod channel_fields;
+mod key;
+mod member;
+mod output;
+mod records;
+mod seat;
+mod token;
+
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -11,6 +21,8 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config, Sources};
 use crate::{Options, Server};
 
+pub use output::exit_code;
+
 const ABOUT: &str = "Parlor: voice and video rooms on your own server. One binary: signaling, media and web app.";
 
 const EXAMPLES: &str = "\
@@ -18,6 +30,9 @@ Examples:
   parlor serve --dev           try it on this machine: open http://localhost:7400 in two windows
   parlor serve                 serve, with parlor.toml of this directory if there is one
   parlor config                print the configuration in effect, secrets masked
+  parlor channel create lobby  make a channel; `parlor channel --help` has more
+  parlor key create admin --scope '*'
+                               make a key for the REST API
 
 Configuration, the later the stronger: defaults, parlor.toml, PARLOR_* environment variables, flags.
   [media] port = 7401   is   PARLOR_MEDIA__PORT=7401   is   --media-port 7401";
@@ -52,6 +67,21 @@ enum Command {
     Serve(Serve),
     /// Print the configuration in effect as TOML, secrets masked
     Config(Settings),
+    /// Make, change and list channels, their invitations and seats
+    #[command(after_help = help(channel::EXAMPLES))]
+    Channel(channel::ChannelArgs),
+    /// Say who belongs to a channel
+    #[command(after_help = help(member::EXAMPLES))]
+    Member(member::MemberArgs),
+    /// Keep people out of a channel, for a time or for good
+    #[command(after_help = help(ban::EXAMPLES))]
+    Ban(ban::BanArgs),
+    /// Make keys for the REST API, and revoke them
+    #[command(after_help = help(key::EXAMPLES))]
+    Key(key::KeyArgs),
+    /// Sign a token for a user
+    #[command(after_help = token::EXAMPLES)]
+    Token(Token),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +94,15 @@ struct Serve {
     dev_crash_route: bool,
     #[command(flatten)]
     settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct Token {
+    #[command(flatten)]
+    token: token::TokenArgs,
+    /// Configuration file [default: parlor.toml, if it is there]
+    #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +138,11 @@ impl Cli {
                 print!("{}", settings.load()?.to_toml()?);
                 Ok(())
             }
+            Command::Channel(arguments) => channel::run(arguments),
+            Command::Member(arguments) => member::run(arguments),
+            Command::Ban(arguments) => ban::run(arguments),
+            Command::Key(arguments) => key::run(arguments),
+            Command::Token(Token { token, config }) => token::run(&token, &load(config, Vec::new())?),
             Command::Serve(Serve { dev, dev_crash_route, settings }) => {
                 serve(&settings.load()?, Options { dev, crash_route: dev_crash_route })
             }
@@ -108,9 +152,7 @@ impl Cli {
 
 impl Settings {
     fn load(self) -> anyhow::Result<Config> {
-        let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let sources = Sources { file: config::read_file(self.config.clone())?, env: env.collect(), flags: self.flags() };
-        Ok(config::load(&sources)?)
+        load(self.config.clone(), self.flags())
     }
 
     fn flags(self) -> Vec<(&'static str, Value)> {
@@ -128,6 +170,16 @@ impl Settings {
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
+}
+
+fn load(file: Option<PathBuf>, flags: Vec<(&'static str, Value)>) -> anyhow::Result<Config> {
+    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(config::load(&Sources { file: config::read_file(file)?, env: env.collect(), flags })?)
+}
+
+/// What is shown below the options of a command that works on the store.
+fn help(examples: &str) -> String {
+    format!("{examples}\n\n{}", output::NOTES)
 }
 
 /// What libraries may say, whatever the level of the log.

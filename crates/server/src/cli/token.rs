@@ -1,0 +1,190 @@
+//! `parlor token`: signs a token for a user, as the host application would.
+
+use clap::Args;
+use parlor_proto::Timestamp;
+use serde_json::{Value, json};
+
+use crate::auth::{self, Issued, NotIssued, Wish, claims};
+use crate::config::{Config, Period};
+
+/// Shown below the options.
+pub const EXAMPLES: &str = "\
+Examples:
+  parlor token --user alice
+      A token for alice, valid for 12 hours, on standard output and nothing else there.
+  parlor token --user alice --name \"Alice B.\" --pro-until 2030-01-31T00:00:00Z
+      One with a name to show, and the pro tier until then.
+  parlor token --user bob --channel lobby:moderator --channel stage:spectator --lifetime 30m
+      One for these two channels alone.
+
+It is signed with auth.secret of the configuration, or with the first of auth.secrets.";
+
+/// `parlor token`
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Id of the user
+    #[arg(long, value_name = "ID")]
+    user: String,
+    /// Name others see [default: the id]
+    #[arg(long)]
+    name: Option<String>,
+    /// With the pro tier
+    #[arg(long)]
+    pro: bool,
+    /// With the pro tier until then: a date as 2030-01-31T12:00:00Z, or seconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pro_until: Option<Timestamp>,
+    /// A moderator of every channel
+    #[arg(long)]
+    moderator: bool,
+    /// A channel it is for, as a spectator, member or moderator; may be given again [default: wherever the user may go]
+    #[arg(long, value_name = "ID[:ROLE]")]
+    channel: Vec<String>,
+    /// How long it is valid, as 30m, 12h or 7d [default: 12h]
+    #[arg(long, value_name = "TIME")]
+    lifetime: Option<Period>,
+    /// As JSON, with its end
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints a token.
+pub fn run(args: &TokenArgs, config: &Config) -> anyhow::Result<()> {
+    println!("{}", print(args, config, auth::now())?);
+    Ok(())
+}
+
+fn print(args: &TokenArgs, config: &Config, now: Timestamp) -> anyhow::Result<String> {
+    anyhow::ensure!(args.lifetime.is_none_or(|lifetime| !lifetime.is_zero()), "--lifetime: must not be 0");
+    let Issued { token, expires_at } = auth::issuer(&config.auth)?.issue(&args.wish(), now).map_err(|why| explain(&why))?;
+    let text = json!({ "token": token, "user": args.user, "expiresAt": expires_at.to_rfc3339() });
+    Ok(if args.json { text.to_string() } else { token })
+}
+
+fn explain(why: &NotIssued) -> anyhow::Error {
+    match why {
+        NotIssued::Refused(refusal) => anyhow::anyhow!("{}: {}", option(&refusal.claim), refusal.reason),
+        NotIssued::Broken => anyhow::anyhow!("the token could not be signed"),
+    }
+}
+
+/// The option a claim is set with.
+fn option(claim: &str) -> String {
+    match claim {
+        "sub" => "--user".to_owned(),
+        "exp" => "--lifetime".to_owned(),
+        "name" => "--name".to_owned(),
+        claim if claim.starts_with("entitlement") => "--pro-until".to_owned(),
+        claim if claim.starts_with("channels") => "--channel".to_owned(),
+        claim => claim.to_owned(),
+    }
+}
+
+impl TokenArgs {
+    fn wish(&self) -> Wish {
+        let entitlement = self.pro_until.map(|end| json!({ "pro": true, "expires_at": end.to_rfc3339() }));
+        let channels: Vec<_> = self.channel.iter().map(|text| channel(text)).collect();
+        Wish {
+            user: self.user.clone(),
+            name: self.name.clone(),
+            pro: self.pro || entitlement.is_some(),
+            entitlement,
+            moderator: self.moderator,
+            channels: (!channels.is_empty()).then_some(Value::Array(channels)),
+            lifetime: self.lifetime,
+        }
+    }
+}
+
+/// `ID` or `ID:ROLE`. An id may have colons itself: what is behind the last one counts only if it is a role.
+fn channel(text: &str) -> Value {
+    match text.rsplit_once(':') {
+        Some((id, role)) if claims::parse_role(role).is_some() => json!({ "id": id, "role": role }),
+        _ => json!(text),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
+    let seconds = text.parse::<i64>().ok().filter(|seconds| *seconds >= 0).and_then(|seconds| seconds.checked_mul(1000));
+    seconds.map(Timestamp).or_else(|| claims::parse_date(text)).ok_or("must be a date as 2030-01-31T12:00:00Z, or seconds since 1970")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use parlor_proto::GrantRole;
+
+    use super::*;
+    use crate::auth::Authenticator;
+    use crate::config::{NamedSecret, Secret};
+
+    const SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef";
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        token: TokenArgs,
+    }
+
+    fn args(words: &[&str]) -> Result<TokenArgs, clap::Error> {
+        Line::try_parse_from(["token"].iter().chain(words)).map(|line| line.token)
+    }
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        config.auth.secret = Secret::new(SECRET.to_owned());
+        (config.auth.issuer, config.auth.audience) = ("host".to_owned(), "parlor".to_owned());
+        config
+    }
+
+    #[tokio::test]
+    async fn the_server_takes_what_was_asked_for() {
+        let words = [
+            ["--user", "alice"],
+            ["--name", "Alice B."],
+            ["--pro-until", "2100-01-31T00:00:00Z"],
+            ["--channel", "stage:spectator"],
+            ["--channel", "a:b"],
+            ["--lifetime", "30m"],
+        ];
+        let mut words = words.concat();
+        words.push("--moderator");
+        let now = auth::now();
+        let token = print(&args(&words).expect("valid"), &config(), now).expect("signs");
+        let pass = Authenticator::new(&config().auth, false).expect("strong").verify(&token).await.expect("valid");
+        assert_eq!(pass.expires_at().0 / 1000, now.0 / 1000 + 1800);
+        let identity = pass.identity;
+        assert_eq!((identity.user.as_str(), identity.name.as_str(), identity.moderator), ("alice", "Alice B.", true));
+        assert_eq!(identity.entitlement.expires_at, Timestamp::parse_rfc3339("2100-01-31T00:00:00Z"));
+        let grants: Vec<_> = identity.grants.into_iter().flatten().map(|g| (g.channel.to_string(), g.role)).collect();
+        assert_eq!(grants, [("stage".to_owned(), GrantRole::Spectator), ("a:b".to_owned(), GrantRole::Member)]);
+    }
+
+    #[test]
+    fn scripts_get_json() {
+        let printed = print(&args(&["--user", "alice", "--json"]).expect("valid"), &config(), Timestamp(1_000_000)).expect("signs");
+        let printed: Value = serde_json::from_str(&printed).expect("json");
+        assert_eq!((&printed["user"], &printed["expiresAt"]), (&json!("alice"), &json!("1970-01-01T12:16:40Z")));
+        assert_eq!(printed["token"].as_str().map(|token| token.split('.').count()), Some(3));
+    }
+
+    #[test]
+    fn what_it_cannot_do_it_says() {
+        let said =
+            |words: &[&str], config: &Config| print(&args(words).expect("valid"), config, auth::now()).expect_err("refused").to_string();
+        assert_eq!(said(&["--user", ""], &config()), "--user: must not be empty");
+        assert_eq!(said(&["--user", "a", "--channel", "x", "--channel", "x:member"], &config()), "--channel: is there twice");
+        assert_eq!(said(&["--user", "a", "--lifetime", "0"], &config()), "--lifetime: must not be 0");
+        let mut bounded = config();
+        bounded.auth.max_lifetime = Period::hours(1);
+        assert!(said(&["--user", "a", "--lifetime", "2h"], &bounded).starts_with("--lifetime: "));
+        assert!(print(&args(&["--user", "a"]).expect("valid"), &bounded, auth::now()).is_ok(), "the default is cut");
+        let mut published = config();
+        published.auth.secret = Secret::default();
+        published.auth.jwks = "https://id.example.com/jwks.json".to_owned();
+        assert!(said(&["--user", "a"], &published).contains("set auth.secret as well"));
+        published.auth.secrets = vec![NamedSecret::unnamed("short")];
+        assert!(said(&["--user", "a"], &published).contains("auth.secrets[0] has 5 bytes"));
+        assert!(args(&["--user", "a", "--pro-until", "tomorrow"]).is_err());
+    }
+}
