@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the benchmark with the bots that were built beside the server, and passes arguments on.
+# Runs the benchmark with the bots that were built beside the server, and passes arguments on. With `signal` as the first
+# one it is the signaling that is measured, otherwise the media.
 # The server is $PARLOR_BIN, or the release build, or with --short the debug build if there is no other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,4 +18,7 @@ if [ ! -x "$PARLOR_BIN" ] || [ ! -x "$bots" ]; then
     echo "bench: there is no server and bots in $(dirname "$PARLOR_BIN"); build them with: cargo build --release --bins" >&2
     exit 1
 fi
-exec "$bots" bench "$@"
+case "${1:-}" in
+    signal | bench) exec "$bots" "$@" ;;
+    *) exec "$bots" bench "$@" ;;
+esac

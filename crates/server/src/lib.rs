@@ -2,11 +2,16 @@
 
 pub mod auth;
 pub mod cli;
+mod clock;
 pub mod config;
+mod feed;
 mod http;
 mod media;
+mod node;
+mod open_files;
 mod rooms;
 mod server;
 pub mod signal;
+mod store;
 
 pub use server::{Options, Server};

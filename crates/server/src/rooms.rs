@@ -1,29 +1,45 @@
 //! The rooms there are: one task for each, found by channel, made on the first join and gone with the last leave.
 
+mod admission;
+mod board;
+mod changes;
+pub mod control;
+mod join;
+mod people;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
-use parlor_proto::event::{Event, Reply, RtcConfig};
+use parlor_proto::event::{Event, LeftReason, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Request, SessionId, Tier, UserId, codec};
-use parlor_rooms::{Join, JoinLimiter, Policy, RequestId};
-use tokio::sync::{mpsc, oneshot};
+use parlor_proto::{
+    Actor, Channel, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, Request, ResumeToken, SessionId, Timestamp, UserId,
+    codec,
+};
+use parlor_rooms::{Facts, Join, JoinLimiter, Policy, RequestId, Resume};
+use parlor_store::Store;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ChannelConfig, Config};
+use crate::config::Config;
+use crate::feed::FeedHandle;
 use crate::media::Pool;
+
+#[allow(unused_imports, reason = "what the parts of the REST interface name")]
+pub use board::{CallParticipant, CallState, Stage};
+pub use join::{JoinWish, ResumeWish};
+pub use people::SessionInfo;
 
 /// Inputs that wait for a room. Each session has at most a handful outstanding; who sends more waits.
 const MAILBOX: usize = 256;
-/// Rooms of the development mode, where every name is a channel.
-const MAX_DEV_CHANNELS: usize = 10_000;
-/// How often a join may meet a room that is just closing before it is given up.
-const JOIN_TRIES: usize = 5;
+/// Rooms at the same time. Each has a task, and a router on a media thread.
+const MAX_ROOMS: usize = 10_000;
 
 /// A connection as rooms see it, whatever dialect it speaks. Nothing here waits.
 pub trait Peer: Send + Sync + 'static {
@@ -33,6 +49,8 @@ pub trait Peer: Send + Sync + 'static {
     fn reply(&self, request: RequestId, result: Result<Reply, Error>);
     /// Tells something it did not ask for.
     fn push(&self, broadcast: &Broadcast);
+    /// Says goodbye and closes the connection.
+    fn close(&self);
 }
 
 /// An event for several sessions, encoded once for each dialect among them.
@@ -55,14 +73,47 @@ impl Broadcast {
     }
 }
 
+/// For how long a connection is asked for a sign of life until it counts as broken.
+pub const HEARTBEAT: Duration = Duration::from_secs(8);
+
+/// How a connection ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Ending {
+    /// It broke. The client may come back and go on.
+    #[default]
+    Lost,
+    /// Nothing was heard of it for [`HEARTBEAT`]; otherwise the same.
+    Silent,
+    /// We would not have any more of it.
+    CutOff,
+    /// The client said goodbye.
+    Goodbye,
+}
+
 /// What a room's task is told.
 enum Message {
     /// Somebody wants to enter; `outcome` says whether they are in. It is dropped when the room closes first.
     Join { peer: Arc<dyn Peer>, join: Box<Join>, outcome: oneshot::Sender<bool> },
+    /// Asks whether there is something to go on with for this user and token.
+    HasStay { user: UserId, token: ResumeToken, answer: oneshot::Sender<bool> },
+    /// Somebody wants to go on where their last connection broke.
+    Resume { peer: Arc<dyn Peer>, resume: Box<Resume>, outcome: oneshot::Sender<bool> },
     /// A session asks for something.
     Request { peer: Arc<dyn Peer>, request: RequestId, body: Request },
     /// A session is gone; `done` says whether it was in the room.
-    Disconnect { session: SessionId, done: oneshot::Sender<bool> },
+    Disconnect { session: SessionId, ending: Ending, done: oneshot::Sender<bool> },
+    /// Somebody moderates, and what is to be kept of it is kept. `answer` is whose request that was.
+    Moderate { action: Moderation, by: Actor, answer: Option<(SessionId, RequestId)>, done: oneshot::Sender<()> },
+    /// A moderator's wish that failed.
+    Refuse { session: SessionId, request: RequestId, error: Error },
+    /// What the store has of a user and the channel now; nothing if there is no such channel any more.
+    Facts { user: UserId, found: Option<Box<(Channel, Facts)>>, done: oneshot::Sender<()> },
+    /// The channel's record changed; asks for who is here.
+    Channel { channel: Box<Channel>, present: oneshot::Sender<Vec<UserId>> },
+    /// Puts everybody out.
+    End { reason: LeftReason },
+    /// Asks who is here, as they show themselves.
+    Show { shown: oneshot::Sender<Vec<Participant>> },
 }
 
 /// The way to a room's task.
@@ -77,8 +128,20 @@ pub struct RoomHandle {
 #[derive(Debug)]
 pub struct Registry {
     rooms: Mutex<HashMap<ChannelId, RoomHandle>>,
-    channels: HashMap<ChannelId, ChannelConfig>,
+    /// Every channel id exists: a join makes what is not there.
     open: bool,
+    /// How often that was done.
+    made: AtomicUsize,
+    store: Store,
+    feed: FeedHandle,
+    people: people::People,
+    board: board::Board,
+    /// Moderators act one after the other, and so does whoever brings to rooms what the store has. No room takes it.
+    moderating: tokio::sync::Mutex<()>,
+    /// The last change of the store that was read here. Rooms may not have felt it yet: who is on the way into one must
+    /// learn that there is something to look at before nobody looks for them any more.
+    noticed: AtomicI64,
+    changed: Notify,
     generation: AtomicU64,
     limiter: Mutex<JoinLimiter>,
     pool: Arc<Pool>,
@@ -90,26 +153,28 @@ pub struct Registry {
     tasks: TaskTracker,
 }
 
-/// A channel and who may not enter it.
-struct Found {
-    channel: Channel,
-    banned: bool,
-}
-
 impl Registry {
     /// No rooms yet. In development mode every channel id exists.
-    pub fn new(config: &Config, dev: bool, pool: Arc<Pool>) -> Self {
+    pub fn new(config: &Config, dev: bool, pool: Arc<Pool>, store: Store, feed: FeedHandle) -> Self {
         let policy = config.limits.policy();
         Self {
             rooms: Mutex::default(),
-            channels: config.channels.iter().map(|c| (c.id.clone(), c.clone())).collect(),
             open: dev,
+            made: AtomicUsize::new(0),
+            store,
+            feed,
+            people: people::People::default(),
+            board: board::Board::default(),
+            moderating: tokio::sync::Mutex::default(),
+            noticed: AtomicI64::new(0),
+            changed: Notify::new(),
             generation: AtomicU64::new(0),
             limiter: Mutex::new(JoinLimiter::new(&policy)),
             pool,
             capabilities: Arc::new(parlor_sfu::ortc::router_capabilities()),
             policy,
             rtc_config: config.ice.rtc_config(),
+            // Opaque to clients; it tells apart the nodes of a cluster.
             sfu_endpoint: format!("sfu-{:08x}", rand::random::<u32>()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -131,54 +196,14 @@ impl Registry {
         &self.capabilities
     }
 
-    /// Checks whether a user may try to join a channel now: it exists, and it is not too often.
-    pub fn admit(&self, channel: &ChannelId, user: &UserId) -> Result<Admission, Error> {
-        if self.stopping.is_cancelled() {
-            return Err(Error::new(ErrorCode::ShuttingDown));
-        }
-        let Found { channel, banned } = self.find(channel, user)?;
-        self.limiter().check_join(user, Instant::now())?;
-        Ok(Admission { channel, banned })
+    /// A connection begins. Refused if the user has too many.
+    pub fn connected(&self, identity: &Identity, peer: Arc<dyn Peer>, now: Timestamp) -> Result<(), Error> {
+        self.people.connected(&identity.user, identity.issued_at, peer, now)
     }
 
-    /// Joins the room of an admitted channel, making it if need be. The reply to the request goes to the peer;
-    /// the answer here is the room if the session is in it now.
-    pub async fn join(self: &Arc<Self>, peer: Arc<dyn Peer>, admission: &Admission, wish: JoinWish) -> Option<RoomHandle> {
-        for _ in 0..JOIN_TRIES {
-            let room = match self.room(&admission.channel) {
-                Ok(room) => room,
-                Err(error) => {
-                    peer.reply(wish.request, Err(error));
-                    return None;
-                }
-            };
-            let join = Box::new(Join {
-                session: peer.id(),
-                request: wish.request,
-                identity: wish.identity.clone(),
-                banned: admission.banned,
-                rtc_config: self.rtc_config.clone(),
-                capabilities: wish.capabilities.clone(),
-            });
-            let (outcome, inside) = oneshot::channel();
-            if room.mailbox.send(Message::Join { peer: Arc::clone(&peer), join, outcome }).await.is_err() {
-                continue;
-            }
-            match inside.await {
-                Ok(true) => return Some(room),
-                Ok(false) => return None,
-                // The room closed under us, with its last participant: the next one is fresh.
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
-        let code = if self.stopping.is_cancelled() { ErrorCode::ShuttingDown } else { ErrorCode::ServerError };
-        peer.reply(wish.request, Err(Error::new(code)));
-        None
-    }
-
-    /// Notes that a connection broke while its user was in a channel.
-    pub fn left_uncleanly(&self, user: &UserId) {
-        self.limiter().left_uncleanly(user, Instant::now());
+    /// It ended, and is in no room any more.
+    pub fn disconnected(&self, user: &UserId, session: SessionId) {
+        self.people.disconnected(user, session);
     }
 
     /// Puts everybody out, telling them that the server stops, and waits for the rooms to end.
@@ -188,16 +213,9 @@ impl Registry {
         self.tasks.wait().await;
     }
 
-    fn find(&self, id: &ChannelId, user: &UserId) -> Result<Found, Error> {
-        if let Some(known) = self.channels.get(id) {
-            return Ok(Found { channel: known.channel(), banned: known.banned.contains(user) });
-        }
-        if !self.open {
-            return Err(Error::new(ErrorCode::ChannelNotFound));
-        }
-        // A channel made by its first join is a pro one: development is for trying everything.
-        let channel = Channel { id: id.clone(), name: id.as_str().to_owned(), tier: Tier::Pro, max_participants: None };
-        Ok(Found { channel, banned: false })
+    /// The room of a channel, if one runs.
+    fn running(&self, channel: &ChannelId) -> Option<RoomHandle> {
+        self.rooms().get(channel).cloned()
     }
 
     /// The room of a channel. Looked up and made under one lock, so there is never a second one.
@@ -209,8 +227,8 @@ impl Registry {
         if self.stopping.is_cancelled() || self.tasks.is_closed() {
             return Err(Error::new(ErrorCode::ShuttingDown));
         }
-        if rooms.len() >= MAX_DEV_CHANNELS.max(self.channels.len()) {
-            return Err(Error::new(ErrorCode::LimitExceeded).say("This server has as many channels as it may have."));
+        if rooms.len() >= MAX_ROOMS {
+            return Err(Error::new(ErrorCode::LimitExceeded).say("There are as many calls on this server as there may be."));
         }
         let lease = self.pool.lease().ok_or_else(|| Error::new(ErrorCode::ServerError))?;
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
@@ -239,31 +257,6 @@ impl Registry {
     }
 }
 
-/// A join that passed the checks that need no room.
-#[derive(Debug)]
-pub struct Admission {
-    channel: Channel,
-    banned: bool,
-}
-
-impl Admission {
-    /// Which channel.
-    pub const fn channel(&self) -> &ChannelId {
-        &self.channel.id
-    }
-}
-
-/// What a session brings along to a join.
-#[derive(Clone, Debug)]
-pub struct JoinWish {
-    /// Its request.
-    pub request: RequestId,
-    /// Who it is.
-    pub identity: parlor_proto::Identity,
-    /// What it can decode.
-    pub capabilities: Option<Arc<RtpCapabilities>>,
-}
-
 impl RoomHandle {
     /// The channel this is the room of.
     pub const fn channel(&self) -> &ChannelId {
@@ -275,9 +268,20 @@ impl RoomHandle {
         self.mailbox.send(Message::Request { peer, request, body }).await.is_ok()
     }
 
-    /// Takes a session out and waits until it is; says whether it was in.
-    pub async fn disconnect(&self, session: SessionId) -> bool {
-        let (done, was_inside) = oneshot::channel();
-        self.mailbox.send(Message::Disconnect { session, done }).await.is_ok() && was_inside.await.unwrap_or(false)
+    /// Takes a session out and waits until it is; says whether it was in. One that is only lost may be resumed.
+    pub async fn disconnect(&self, session: SessionId, ending: Ending) -> bool {
+        self.ask(|done| Message::Disconnect { session, ending, done }).await.unwrap_or(false)
+    }
+
+    /// Sends a message that needs no answer.
+    async fn send(&self, message: Message) {
+        let _ = self.mailbox.send(message).await;
+    }
+
+    /// Sends a message and waits for its answer; none comes if the room is gone.
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
+        let (sender, answer) = oneshot::channel();
+        self.mailbox.send(message(sender)).await.ok()?;
+        answer.await.ok()
     }
 }

@@ -4,16 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parlor_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::feed::{self, Feed};
 use crate::http::{self, App, DevRoutes};
 use crate::media::Pool;
+use crate::node::Node;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
+use crate::{open_files, store};
 
 /// Time for rooms to say goodbye, and then for connections to end, when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,21 +36,35 @@ pub struct Options {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     app: App,
+    feed: Feed,
+    node: Node,
     accepting: CancellationToken,
     connections: TaskTracker,
 }
 
 impl Server {
-    /// Checks the secret, opens media and HTTP ports, and serves.
+    /// Checks the secret, opens the ports of HTTP, the store and the ports of media, and serves. Nothing is written to the
+    /// store before the ports are ours, and the place of this node in it.
     pub async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
+        open_files::raise_limit();
         let authenticator = Arc::new(Authenticator::new(&config.auth, options.dev)?);
         let listeners = http::bind(&config.http.listen, options.dev).await?;
+        let store = store::open(config, options.dev).await?;
+        let port = listeners.first().map_or(Ok(0), |listener| listener.local_addr().map(|address| address.port()))?;
         let pool = Arc::new(Pool::start(&config.media)?);
-        let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool)));
+        let (node, feed) = match take_place(config, &store, port).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                pool.stop();
+                return Err(error);
+            }
+        };
+        let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone()));
+        registry.follow().await?;
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
-        let app = App { authenticator, registry, pool, socketio, stopping: CancellationToken::new() };
+        let app = App { authenticator, registry, pool, socketio, stopping: CancellationToken::new(), store };
         let dev = DevRoutes { enabled: options.dev, crash: options.dev && options.crash_route };
-        let router = http::router(&app, &config.http, dev);
+        let router = http::router(&app, &config.http, &config.api, dev);
         let (accepting, connections) = (CancellationToken::new(), TaskTracker::new());
         let places = Arc::new(Semaphore::new(http::MAX_CONNECTIONS));
         let mut addresses = Vec::new();
@@ -57,7 +75,7 @@ impl Server {
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");
         }
-        Ok(Self { addresses, app, accepting, connections })
+        Ok(Self { addresses, app, feed, node, accepting, connections })
     }
 
     /// Where HTTP is served.
@@ -86,6 +104,12 @@ impl Server {
     /// A token for a user, as the host application would make it.
     pub fn issue_token(&self, user: &str, name: Option<&str>, pro: bool) -> Result<String, parlor_proto::Error> {
         self.app.authenticator.issue(user, name, pro)
+    }
+
+    /// Closes the store under the running server: tests show with it what survives, and what does not happen without one.
+    #[doc(hidden)]
+    pub async fn close_store(&self) {
+        self.app.store.close().await;
     }
 
     /// Makes the media workers panic: tests show with it what survives.
@@ -124,8 +148,31 @@ impl Server {
             tracing::debug!("some connections did not end in time");
         }
         tracing::debug!("connections are closed");
+        self.feed.shut_down().await;
+        tracing::debug!("events are written");
+        self.node.give_back().await;
+        self.app.store.close().await;
         let pool = self.app.pool;
         let _ = tokio::task::spawn_blocking(move || pool.stop()).await;
         tracing::debug!("media is closed");
+    }
+}
+
+/// Takes the place of this node in the store, puts there what is configured, and begins the feed.
+async fn take_place(config: &Config, store: &Store, port: u16) -> anyhow::Result<(Node, Feed)> {
+    let shared = config.store.is_shared();
+    let name = feed::node_name(&config.feed, shared, port);
+    let node = Node::take(store, &name, shared).await?;
+    let begin = feed::Start { node: &name, shared, feed: &config.feed, webhooks: &config.webhooks };
+    let begun = async {
+        store::configure(store, config).await?;
+        Feed::start(store, &begin).await
+    };
+    match begun.await {
+        Ok(feed) => Ok((node, feed)),
+        Err(error) => {
+            node.give_back().await;
+            Err(error)
+        }
     }
 }

@@ -151,6 +151,8 @@ impl Spread {
                 }
                 self.producers.entry(*producer).and_modify(|source| source.paused = *paused);
             }
+            // Held where it arrives; what a mirror gets has passed there.
+            MediaCommand::SetProducerMaxBitrate { .. } => orders.push((self.primary, Order::Media(command))),
             MediaCommand::CloseProducer { producer } => {
                 self.tell_all(*producer, &command, &mut orders);
                 self.forget_producer(*producer);

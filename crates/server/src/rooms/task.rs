@@ -1,5 +1,8 @@
 //! The task that owns one room: it feeds it time, requests and media events, and carries out what it says.
 
+mod agree;
+mod entry;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,15 +10,18 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parlor_proto::event::{Event, LeftReason, Reply};
-use parlor_proto::{Channel, Error, ErrorCode, MediaCommand, MediaEvent, RouterId, SessionId};
-use parlor_rooms::{Output, RequestId, Room, RoomConfig};
+use parlor_proto::{Channel, Error, ErrorCode, Identity, MediaCommand, MediaEvent, RouterId, SessionId, UserId};
+use parlor_rooms::{Admitted, Happening, Ledger, Output, Room, RoomConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Broadcast, Message, Peer, Registry, RoomHandle};
+use self::entry::{Entry, Joining};
+use super::{Broadcast, Ending, HEARTBEAT, Message, Peer, Registry, RoomHandle};
 use crate::media::Lease;
 
 /// The longest sleep when the room has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
+/// What the host application is told of participants whose room broke.
+const BROKEN: &str = "server-error";
 
 /// A room with what it needs around it.
 pub struct RoomTask {
@@ -25,15 +31,12 @@ pub struct RoomTask {
     router: RouterId,
     lease: Lease,
     peers: HashMap<SessionId, Entry>,
+    /// Who is in the room, also with a lost connection: by which token, and as what.
+    inside: HashMap<UserId, (Identity, Admitted)>,
+    ledger: Ledger,
+    /// Who waits until what they brought is carried out.
+    waiting: Vec<oneshot::Sender<()>>,
     closed: bool,
-}
-
-/// A session this room has to answer, or that is in it.
-struct Entry {
-    peer: Arc<dyn Peer>,
-    open: Vec<RequestId>,
-    joining: Option<(RequestId, oneshot::Sender<bool>)>,
-    inside: bool,
 }
 
 impl RoomTask {
@@ -49,14 +52,15 @@ impl RoomTask {
             seed: rand::random(),
         };
         let room = Room::new(config, Instant::now());
-        Self { registry, handle, room, router, lease, peers: HashMap::new(), closed: false }
+        let (peers, inside, ledger, waiting) = (HashMap::new(), HashMap::new(), Ledger::default(), Vec::new());
+        Self { registry, handle, room, router, lease, peers, inside, ledger, waiting, closed: false }
     }
 
     /// Runs until the room is empty or the server stops. A panic of the rules ends this room alone.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         if AssertUnwindSafe(self.serve(&mut inbox)).catch_unwind().await.is_err() {
             tracing::error!("a room panicked; its participants are told to join again");
-            self.tell_all_to_rejoin();
+            self.give_up().await;
         }
         self.registry.forget(&self.handle);
         inbox.close();
@@ -105,27 +109,60 @@ impl RoomTask {
     fn take(&mut self, message: Message) {
         let now = Instant::now();
         match message {
+            // Its time was up before its turn came, and it was answered: now it may be on another way.
+            Message::Join { outcome, .. } | Message::Resume { outcome, .. } if outcome.is_closed() => {}
             Message::Join { peer, join, outcome } => {
-                let entry = self.entry(peer);
-                entry.open.push(join.request);
-                entry.joining = Some((join.request, outcome));
+                let joining = Joining { request: join.request, identity: join.identity.clone(), admitted: join.admitted, outcome };
+                self.entry(peer).begin(joining);
                 self.room.handle_join(*join, now);
+            }
+            Message::HasStay { user, token, answer } => drop(answer.send(self.room.has_stay(&user, token))),
+            Message::Resume { peer, resume, outcome } => {
+                let joining = Joining { request: resume.request, identity: resume.identity.clone(), admitted: resume.admitted, outcome };
+                self.entry(peer).begin(joining);
+                self.room.handle_resume(*resume, now);
             }
             Message::Request { peer, request, body } => {
                 let session = peer.id();
                 self.entry(peer).open.push(request);
                 self.room.handle_request(session, request, body, now);
             }
-            Message::Disconnect { session, done } => {
+            Message::Disconnect { session, ending, done } => {
                 let was_inside = self.peers.get(&session).is_some_and(|entry| entry.inside);
-                self.room.handle_disconnect(session, now);
+                match ending {
+                    Ending::Lost => self.room.handle_lost(session, Duration::ZERO, now),
+                    Ending::Silent => self.room.handle_lost(session, HEARTBEAT, now),
+                    Ending::CutOff | Ending::Goodbye => self.room.handle_disconnect(session, now),
+                }
                 let _ = done.send(was_inside);
             }
+            Message::Moderate { action, by, answer, done } => {
+                self.room.handle_moderation(&action, &by, now);
+                if let Some((entry, request)) = answer.and_then(|(session, request)| Some((self.peers.get_mut(&session)?, request))) {
+                    entry.answer(request, Ok(Reply::Moderated { action: action.name(), user_id: action.user().cloned() }));
+                }
+                self.waiting.push(done);
+            }
+            Message::Refuse { session, request, error } => {
+                if let Some(entry) = self.peers.get_mut(&session) {
+                    entry.answer(request, Err(error));
+                }
+            }
+            Message::Facts { user, found, done } => {
+                self.agree(&user, found.map(|found| *found), now);
+                self.waiting.push(done);
+            }
+            Message::Channel { channel, present } => {
+                self.room.handle_channel(*channel, now);
+                let _ = present.send(self.inside.keys().cloned().collect());
+            }
+            Message::End { reason } => self.room.shut_down(reason, now),
+            Message::Show { shown } => drop(shown.send(self.room.participants())),
         }
     }
 
     fn entry(&mut self, peer: Arc<dyn Peer>) -> &mut Entry {
-        self.peers.entry(peer.id()).or_insert_with(|| Entry { peer, open: Vec::new(), joining: None, inside: false })
+        self.peers.entry(peer.id()).or_insert_with(|| Entry::new(peer))
     }
 
     /// Carries out everything the room wants done.
@@ -133,8 +170,10 @@ impl RoomTask {
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Reply { session, request, result } => {
-                    if let Some(entry) = self.peers.get_mut(&session) {
-                        entry.answer(request, result);
+                    if let Some(entry) = self.peers.get_mut(&session)
+                        && let Some(joined) = entry.answer(request, result)
+                    {
+                        self.entered(session, joined);
                     }
                 }
                 Output::Event { to, event } => {
@@ -144,6 +183,8 @@ impl RoomTask {
                     }
                 }
                 Output::Media(command) => self.lease.command(command).await,
+                Output::Feed(happening) => self.publish(happening).await,
+                Output::Moderate { session, request, by, action } => self.moderate(session, request, by, action),
                 Output::Left { session } => {
                     if let Some(entry) = self.peers.get_mut(&session) {
                         entry.inside = false;
@@ -160,35 +201,31 @@ impl RoomTask {
             }
             stays
         });
+        for done in self.waiting.drain(..) {
+            let _ = done.send(());
+        }
     }
 
-    fn tell_all_to_rejoin(&self) {
-        let left = Event::Left { channel_id: self.handle.channel().clone(), reason: LeftReason::MediaLost, rejoin: true };
-        let broadcast = Broadcast::new(left);
+    /// Passes on what happened, and notes who is in the room.
+    async fn publish(&mut self, happening: Happening) {
+        if let Err(error) = self.ledger.note(&happening) {
+            tracing::error!(error, "what happened in a room does not fit together");
+        }
+        if let Happening::ParticipantLeft { user, .. } = &happening {
+            self.left(user);
+        }
+        self.registry.feed.publish(self.handle.channel(), &happening).await;
+    }
+
+    /// The room is lost: those who were in it are told, and the host application gets the ends that are owed to it.
+    async fn give_up(&mut self) {
+        let (channel_id, reason) = (self.handle.channel().clone(), LeftReason::MediaLost);
+        let broadcast = Broadcast::new(Event::Left { channel_id, reason, rejoin: reason.rejoin(), to: None });
         for entry in self.peers.values().filter(|entry| entry.inside) {
             entry.peer.push(&broadcast);
         }
-    }
-}
-
-impl Entry {
-    fn answer(&mut self, request: RequestId, result: Result<Reply, Error>) {
-        self.open.retain(|open| *open != request);
-        if let Some((_, outcome)) = self.joining.take_if(|(join, _)| *join == request) {
-            // A refused second join of somebody who is in changes nothing.
-            self.inside |= result.is_ok();
-            let _ = outcome.send(self.inside);
-        }
-        self.peer.reply(request, result);
-    }
-
-    /// The room answers every request, unless it broke: then this does, so that no client waits for ever.
-    fn answer_open(&mut self) {
-        for request in self.open.drain(..) {
-            self.peer.reply(request, Err(Error::new(ErrorCode::NotInChannel)));
-        }
-        if let Some((_, outcome)) = self.joining.take() {
-            let _ = outcome.send(false);
+        for happening in self.ledger.owed(BROKEN) {
+            self.publish(happening).await;
         }
     }
 }

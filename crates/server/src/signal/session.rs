@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use engineioxide::{DisconnectReason, Socket};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlor_proto::codec::socketio as dialect;
 use parlor_proto::event::Reply;
-use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{ChannelId, Culprit, Error, ErrorCode, Request, SessionId};
+use parlor_proto::{Culprit, Error, ErrorCode, Request, SessionId};
 use parlor_rooms::RequestId;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,9 +17,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::packet;
+use super::runner::Runner;
 use super::socketio::Connection;
 use crate::auth::Pass;
-use crate::rooms::{Broadcast, JoinWish, Peer, Registry, RoomHandle};
+use crate::clock;
+use crate::rooms::{Broadcast, Ending, Peer, Registry};
 
 /// Requests of a session that wait for an answer. Entering a full room with three tracks each is 75 `consume`
 /// at once; nobody has a use for three times that.
@@ -39,8 +39,6 @@ const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 /// Characters of an unknown event's name in its refusal: every name there is has less.
 const MAX_ECHOED_CHARS: usize = 64;
-/// A join takes no longer (features 4).
-const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One authenticated connection.
 pub struct Session {
@@ -54,8 +52,8 @@ pub struct Session {
     announced: DefaultDirectRateLimiter,
     refusals: DefaultDirectRateLimiter,
     gone: CancellationToken,
-    /// The client said goodbye itself; coming back is no reconnect then.
-    clean: AtomicBool,
+    /// How it ended, if it has; of several ways the most definite.
+    ending: Mutex<Ending>,
 }
 
 /// What an answer needs to find its way.
@@ -71,13 +69,13 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Starts a session; its task ends when [`Session::end`] is called.
+    /// Starts a session; its task ends when [`Session::end`] is called. Refused if its user has too many.
     pub fn start(
         pass: Pass,
         socket: Arc<Socket<Connection>>,
         registry: Arc<Registry>,
         finished: impl FnOnce(SessionId) + Send + 'static,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, Error> {
         let (requests, inbox) = mpsc::channel(MAX_OUTSTANDING);
         let limiter = |rate, burst| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
         let session = Arc::new(Self {
@@ -91,31 +89,44 @@ impl Session {
             announced: limiter(ANNOUNCED_PER_SECOND, ANNOUNCED_AT_ONCE),
             refusals: limiter(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE),
             gone: CancellationToken::new(),
-            clean: AtomicBool::new(false),
+            ending: Mutex::default(),
         });
+        registry.connected(&session.pass.identity, Arc::clone(&session) as Arc<dyn Peer>, clock::wall())?;
         tracing::debug!(session = ?session.id, "a session begins");
         let task = Arc::clone(&session);
         tokio::spawn(async move {
-            Runner { session: Arc::clone(&task), registry, room: None }.run(inbox).await;
+            Runner::new(Arc::clone(&task), Arc::clone(&registry)).run(inbox).await;
+            registry.disconnected(&task.pass.identity.user, task.id);
             tracing::debug!(session = ?task.id, "a session ends");
             finished(task.id);
         });
-        session
+        Ok(session)
     }
 
-    /// Ends the session: it leaves its room at once.
-    pub fn end(&self, clean: bool) {
-        self.clean.fetch_or(clean, Ordering::Relaxed);
+    /// Ends the session: it leaves its room at once, unless it was only lost and may be taken up again.
+    pub fn end(&self, ending: Ending) {
+        {
+            let mut known = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = ending.max(*known);
+        }
         self.gone.cancel();
+    }
+
+    /// Who it is.
+    pub const fn pass(&self) -> &Pass {
+        &self.pass
+    }
+
+    /// Waits until it has ended; says how.
+    pub async fn ended(&self) -> Ending {
+        self.gone.cancelled().await;
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an event off the wire. Called in order of arrival; never waits.
     pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) {
         if self.messages.check().is_err() {
-            if self.refusals.check().is_err() {
-                tracing::info!(session = ?self.id, "cut off: far too many messages");
-                self.cut_off();
-            } else {
+            if self.may_be_refused() {
                 let name = packet::decode_arguments(arguments).map(|(name, _)| known_name(&name)).unwrap_or_default();
                 self.refuse(name, ack, rate_limited(MESSAGES_PER_SECOND));
             }
@@ -146,15 +157,27 @@ impl Session {
         }
     }
 
+    /// Counts a packet that is no event; false if it is one too many. Nobody waits for an answer to those.
+    pub fn takes_another(&self) -> bool {
+        self.messages.check().is_ok() || {
+            self.may_be_refused();
+            false
+        }
+    }
+
     /// Answers something that is not even an event.
     pub fn receive_garbage(&self) {
         self.receive(None, "", false);
     }
 
-    /// Sends the last word and closes the connection.
-    pub fn close(&self) {
-        self.send(packet::DISCONNECT);
-        self.socket.close(DisconnectReason::ClosingServer);
+    /// Counts a packet over the limit. Who goes on is cut off, and this is false.
+    fn may_be_refused(&self) -> bool {
+        let may = self.refusals.check().is_ok();
+        if !may {
+            tracing::info!(session = ?self.id, "cut off: far too many messages");
+            self.cut_off(Ending::CutOff);
+        }
+        may
     }
 
     fn accept(&self, event: &'static str, ack: Option<u64>, request: Request) {
@@ -196,12 +219,13 @@ impl Session {
     fn send(&self, text: impl Into<engineioxide::Str>) {
         if self.socket.emit(text).is_err() && !self.gone.is_cancelled() {
             tracing::debug!(session = ?self.id, "cut off: does not read");
-            self.cut_off();
+            // Its network may be at fault: it may come back.
+            self.cut_off(Ending::Lost);
         }
     }
 
-    fn cut_off(&self) {
-        self.end(false);
+    fn cut_off(&self, ending: Ending) {
+        self.end(ending);
         self.socket.close(DisconnectReason::TransportError);
     }
 
@@ -230,6 +254,12 @@ impl Peer for Session {
     fn push(&self, broadcast: &Broadcast) {
         self.send(broadcast.socketio(packet::event));
     }
+
+    fn close(&self) {
+        self.send(packet::DISCONNECT);
+        self.end(Ending::Goodbye);
+        self.socket.close(DisconnectReason::ClosingServer);
+    }
 }
 
 /// The event's name if it is one of ours, else nothing.
@@ -246,6 +276,9 @@ const fn is_announced(request: &Request) -> bool {
             | Request::PauseProducer { .. }
             | Request::ResumeProducer { .. }
             | Request::CloseProducer { .. }
+            | Request::RequestSlot { .. }
+            | Request::ReleaseSlot { .. }
+            | Request::Moderate { .. }
     )
 }
 
@@ -257,79 +290,5 @@ fn log_refusal(session: SessionId, event: &str, error: &Error) {
     match error.code.culprit() {
         Culprit::Us if error.code != ErrorCode::ShuttingDown => tracing::error!(?session, event, code = ?error.code, "a request failed"),
         _ => tracing::debug!(?session, event = known_name(event), code = ?error.code, "a request was refused"),
-    }
-}
-
-/// The task of a session: one request after the other.
-struct Runner {
-    session: Arc<Session>,
-    registry: Arc<Registry>,
-    room: Option<RoomHandle>,
-}
-
-impl Runner {
-    async fn run(mut self, mut inbox: mpsc::Receiver<(RequestId, Request)>) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.session.gone.cancelled() => break,
-                request = inbox.recv() => match request {
-                    Some((id, request)) => self.handle(id, request).await,
-                    None => break,
-                },
-            }
-        }
-        let clean = self.session.clean.load(Ordering::Relaxed);
-        if let Some(room) = self.room.take()
-            && room.disconnect(self.session.id).await
-            && !clean
-        {
-            self.registry.left_uncleanly(&self.session.pass.identity.user);
-        }
-    }
-
-    async fn handle(&mut self, id: RequestId, request: Request) {
-        if let Request::Join { channel, capabilities } = request {
-            return self.join(id, &channel, capabilities).await;
-        }
-        let passed = match &self.room {
-            Some(room) => room.request(self.peer(), id, request).await,
-            None => false,
-        };
-        if !passed {
-            self.room = None;
-            self.session.reply(id, Err(ErrorCode::NotInChannel.into()));
-        }
-    }
-
-    async fn join(&mut self, id: RequestId, channel: &ChannelId, capabilities: Option<Arc<RtpCapabilities>>) {
-        let admission = match self.session.pass.check().and_then(|()| self.registry.admit(channel, &self.session.pass.identity.user)) {
-            Ok(admission) => admission,
-            Err(error) => return self.session.reply(id, Err(error)),
-        };
-        // One channel at a time: the other one is left before this one is entered (features 2).
-        if let Some(room) = self.room.take_if(|room| room.channel() != admission.channel()) {
-            room.disconnect(self.session.id).await;
-        }
-        let wish = JoinWish { request: id, identity: self.session.pass.identity.clone(), capabilities };
-        // In a task of its own: when the time is up it goes on, and what it still achieves can be undone.
-        let (registry, peer) = (Arc::clone(&self.registry), self.peer());
-        let mut joining = tokio::spawn(async move { registry.join(peer, &admission, wish).await });
-        match tokio::time::timeout(JOIN_TIMEOUT, &mut joining).await {
-            Ok(joined) => self.room = joined.unwrap_or(None),
-            Err(_) => {
-                self.session.reply(id, Err(ErrorCode::Timeout.into()));
-                let session = self.session.id;
-                tokio::spawn(async move {
-                    if let Ok(Some(room)) = joining.await {
-                        room.disconnect(session).await;
-                    }
-                });
-            }
-        }
-    }
-
-    fn peer(&self) -> Arc<dyn Peer> {
-        Arc::clone(&self.session) as Arc<dyn Peer>
     }
 }

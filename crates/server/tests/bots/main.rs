@@ -5,6 +5,7 @@
 mod audio;
 mod flood;
 mod leaving;
+mod moderation;
 mod network;
 mod spread;
 mod video;

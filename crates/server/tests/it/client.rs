@@ -133,10 +133,22 @@ impl Client {
         while self.text().await.is_some() {}
     }
 
-    /// Closes the connection without a word, and waits until it is.
+    /// Closes the connection as a page that is closed does, and waits until it is.
     pub async fn cut(mut self) {
         let _ = self.stream.close(None).await;
         self.closed().await;
+    }
+
+    /// Breaks the connection as a lost network or a killed process does: no close frame, no word at all.
+    pub fn sever(self) {
+        let stream = self.stream.into_inner();
+        // Without lingering, what follows is a reset.
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("set");
+    }
+
+    /// Whether an event of this name comes within some time; others are dropped.
+    pub async fn hears(&mut self, name: &str, within: Duration) -> bool {
+        tokio::time::timeout(within, self.event(name)).await.is_ok()
     }
 
     /// Says goodbye in socket.io.

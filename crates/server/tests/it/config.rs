@@ -96,12 +96,17 @@ fn the_example_file_has_every_key_at_its_default() {
     let example: toml::Table = text.parse().expect("toml");
     let mut defaults: toml::Table = Config::default().to_toml().expect("prints").parse().expect("toml");
     defaults.remove("channels");
+    defaults.remove("webhooks");
     assert_eq!(example, defaults, "a key is missing in the example, or not at its default");
     // The parts that are commented out hold as well.
-    let uncommented: String =
-        text.lines().skip_while(|l| !l.starts_with("# [[channels]]")).map(|l| format!("{}\n", l.trim_start_matches("# "))).collect();
-    let config = load(&sources(&uncommented, &[], &[])).expect("valid");
-    assert_eq!((config.channels[0].id.as_str(), config.channels[0].banned.len()), ("lobby", 1));
+    let part = |begins: &str| -> Config {
+        let lines = text.lines().skip_while(|line| *line != begins).take_while(|line| !line.is_empty());
+        let uncommented: String = lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+        load(&sources(&uncommented, &[], &[])).expect("valid")
+    };
+    let channels = part("# [[channels]]").channels;
+    assert_eq!((channels[0].id.as_str(), channels[0].banned.len()), ("lobby", 1));
+    assert_eq!(part("# [[webhooks]]").webhooks[0].name(), "app");
 }
 
 #[test]
@@ -139,4 +144,32 @@ async fn a_port_in_use_is_explained() {
         let error = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect_err("refused").to_string();
         assert!(error.contains("is in use") && error.contains("--media-port"), "{error}");
     }
+}
+
+#[test]
+fn the_store_is_beside_the_configuration_unless_it_is_said_where() {
+    let loaded = |path: &str, url: &str| {
+        let file = Some((PathBuf::from(path), format!("[store]\nurl = \"{url}\"\n")));
+        load(&Sources { file, ..Sources::default() }).expect("valid").store
+    };
+    assert_eq!(loaded("/etc/parlor/parlor.toml", "").effective_url(false), "sqlite:/etc/parlor/parlor.db");
+    assert_eq!(loaded("parlor.toml", "").effective_url(false), "sqlite:parlor.db");
+    assert_eq!(Config::default().store.effective_url(false), "sqlite:parlor.db");
+    assert_eq!(Config::default().store.effective_url(true), "sqlite::memory:", "development leaves nothing behind");
+    assert_eq!(loaded("x/parlor.toml", "postgres://a:b@c/d").effective_url(true), "postgres://a:b@c/d");
+    assert!(!format!("{:?}", loaded("x", "postgres://a:hush@c/d")).contains("hush"));
+}
+
+#[test]
+fn a_channel_can_have_everything_a_channel_has() {
+    let file = "[[channels]]\nid = \"sea\"\naccess = \"invited\"\nspectators = true\nowner = \"ann\"\nprivacy = \"relay\"\n\
+                opens_at = \"2026-01-31T18:00:00Z\"\ncloses_at = \"2026-02-01T18:00:00Z\"\n";
+    let config = load(&sources(file, &[], &[])).expect("valid");
+    let channel = config.channels[0].channel();
+    let day = channel.window.closes_at.zip(channel.window.opens_at).map(|(closes, opens)| closes.0 - opens.0);
+    assert_eq!((channel.spectators, day, channel.owner.as_ref().map(|owner| owner.as_str())), (true, Some(86_400_000), Some("ann")));
+    let printed = config.to_toml().expect("prints");
+    assert_eq!(load(&sources(&printed, &[], &[])), Ok(config));
+    assert!(error("[[channels]]\nid = \"a\"\nopens_at = \"tomorrow\"\n", &[]).contains("must look like"));
+    assert!(error("[[channels]]\nid = \"a\"\naccess = \"vip\"\n", &[]).contains("vip"));
 }

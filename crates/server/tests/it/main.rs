@@ -4,13 +4,26 @@
 
 mod bad_input;
 mod binary;
+mod changes;
+mod cli;
 mod client;
 mod config;
+mod crash;
+mod feed;
 mod http;
 mod media;
+mod moderation;
+mod node;
 mod ownership;
+#[path = "../../../store/tests/rules/postgres.rs"]
+mod postgres;
+mod rest;
+mod resume;
 mod rooms;
+mod slots;
 mod spread;
+mod stored;
+mod strangers;
 
 use parlor::config::Config;
 use parlor::{Options, Server};
@@ -22,6 +35,7 @@ fn test_config() -> Config {
     config.media.port = 0;
     config.media.workers = 1;
     config.media.listen_ip = vec!["127.0.0.1".parse().expect("address")];
+    config.store = parlor::config::Store::at("sqlite::memory:");
     config
 }
 
@@ -35,6 +49,15 @@ async fn server_without_join_limit() -> Server {
     let mut config = test_config();
     config.limits.joins_per_minute = 1000;
     config.limits.reconnect_interval_ms = 0;
+    Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
+}
+
+/// A lost connection is a leave at once, for tests of how a loss is noticed.
+async fn server_without_resumption() -> Server {
+    let mut config = test_config();
+    config.limits.joins_per_minute = 1000;
+    config.limits.reconnect_interval_ms = 0;
+    config.limits.resume_grace_ms = 0;
     Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
 }
 

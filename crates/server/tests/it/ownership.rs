@@ -10,8 +10,18 @@ use super::client::{Client, assert_refused};
 use super::server_without_join_limit;
 
 /// Requests that name no object.
-const WITHOUT_IDS: [&str; 5] =
-    ["voice:join", "voice:leave", "voice:rtc:getRouterRtpCapabilities", "voice:rtc:createTransport", "voice:state:update"];
+const WITHOUT_IDS: [&str; 9] = [
+    "voice:join",
+    // Its token is the client's own: what happens to a stolen one is in the tests of resumption.
+    "voice:resume",
+    "voice:leave",
+    "voice:rtc:getRouterRtpCapabilities",
+    "voice:rtc:createTransport",
+    "voice:state:update",
+    "voice:slot:request",
+    "voice:slot:release",
+    "voice:moderate",
+];
 
 /// Ids of a session's objects.
 struct Ids {
@@ -21,7 +31,7 @@ struct Ids {
     consumer: String,
 }
 
-fn opus(transport: &str, ssrc: u32) -> Value {
+pub fn opus(transport: &str, ssrc: u32) -> Value {
     let codec =
         json!({"mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2, "parameters": {}, "rtcpFeedback": []});
     let rtp = json!({"mid": "0", "codecs": [codec], "headerExtensions": [], "encodings": [{"ssrc": ssrc}], "rtcp": {"cname": "c"}});
@@ -33,12 +43,12 @@ fn dtls() -> Value {
     json!({"role": "client", "fingerprints": [{"algorithm": "sha-256", "value": value}]})
 }
 
-async fn transport(client: &mut Client, direction: &str) -> String {
+pub async fn transport(client: &mut Client, direction: &str) -> String {
     let answer = client.request("voice:rtc:createTransport", json!({ "direction": direction })).await;
     answer["id"].as_str().unwrap_or_else(|| panic!("no transport: {answer}")).to_owned()
 }
 
-async fn microphone(client: &mut Client, transport: &str, ssrc: u32) -> String {
+pub async fn microphone(client: &mut Client, transport: &str, ssrc: u32) -> String {
     let connect = json!({"transportId": transport, "dtlsParameters": dtls()});
     let answer = client.request("voice:rtc:connectTransport", connect).await;
     assert_eq!(answer["transportId"], transport, "{answer}");

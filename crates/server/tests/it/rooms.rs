@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use parlor::config::{Secret, Sources, load};
+use parlor::config::{Secret, Sources, Store, load};
 use parlor::{Options, Server};
 use serde_json::{Value, json};
 
 use super::client::{Client, assert_refused};
-use super::{base, dev_server, server_without_join_limit, test_config};
+use super::{base, dev_server, server_without_join_limit, server_without_resumption, test_config};
 
 async fn stats(server: &Server) -> Value {
     reqwest::get(base(server) + "/api/dev/stats").await.expect("answers").json().await.expect("json")
@@ -138,7 +138,7 @@ async fn configured_channels_have_their_rules() {
     let file = "[[channels]]\nid = \"small\"\nname = \"Small\"\nmax_participants = 1\nbanned = [\"mallory\"]\n";
     let mut config = load(&Sources { file: Some(("x".into(), file.into())), ..Sources::default() }).expect("valid");
     let base = test_config();
-    (config.http, config.media) = (base.http, base.media);
+    (config.http, config.media, config.store) = (base.http, base.media, Store::at("sqlite::memory:"));
     config.auth.secret = Secret::new("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c".into());
     let server = Server::start(&config, Options::default()).await.expect("starts");
     let mut mallory = Client::connect(&server, "mallory", true).await;
@@ -190,7 +190,7 @@ async fn joins_that_meet_a_closing_room_get_a_fresh_one() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off_before_much_is_kept_for_it() {
-    let server = server_without_join_limit().await;
+    let server = server_without_resumption().await;
     let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
     // Little room on the way, so that what is not read soon waits in the server: the kernel's buffers grow with
     // the segment size, which is 64 KiB on loopback.
@@ -222,7 +222,7 @@ async fn a_client_that_does_not_read_is_cut_off_before_much_is_kept_for_it() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_without_closing_is_noticed_by_its_heartbeat() {
-    let server = dev_server().await;
+    let server = server_without_resumption().await;
     let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
     let (bob, _) = Client::joined(&server, "bob", "lobby").await;
     alice.event("voice:participant:joined").await;
@@ -230,5 +230,43 @@ async fn a_client_that_vanishes_without_closing_is_noticed_by_its_heartbeat() {
     assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
     assert!(began.elapsed() < Duration::from_secs(20), "features 4: within 20 s");
     drop(bob);
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn of_two_who_race_for_the_last_place_exactly_one_gets_it() {
+    let file = "[[channels]]\nid = \"small\"\nmax_participants = 2\n";
+    let mut config = load(&Sources { file: Some(("x".into(), file.into())), ..Sources::default() }).expect("valid");
+    let base = test_config();
+    (config.http, config.media) = (base.http, base.media);
+    config.limits.joins_per_minute = 1000;
+    let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
+    let (_host, _) = Client::joined(&server, "host", "small").await;
+    let (mut alice, mut bob) = (Client::connect(&server, "alice", true).await, Client::connect(&server, "bob", true).await);
+    let wish = json!({"channelId": "small"});
+    for round in 0..30 {
+        let (first, second) = tokio::join!(alice.request("voice:join", wish.clone()), bob.request("voice:join", wish.clone()));
+        let (winner, refused) = if first["code"].is_null() { (&mut alice, second) } else { (&mut bob, first) };
+        assert_refused(&refused, "CHANNEL_FULL");
+        assert_eq!(winner.request("voice:leave", json!({})).await["channelId"], "small", "round {round}: exactly one is in");
+    }
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_user_has_only_so_many_connections() {
+    let server = dev_server().await;
+    let mut connected = Vec::new();
+    for _ in 0..10 {
+        connected.push(Client::connect(&server, "alice", false).await);
+    }
+    let token = server.issue_token("alice", None, false).expect("token");
+    let mut one_more = Client::open(&server).await;
+    let refused = one_more.authenticate(&token).await;
+    assert!(refused.starts_with("44") && refused.contains("LIMIT_EXCEEDED"), "{refused}");
+    let _bob = Client::connect(&server, "bob", false).await;
+    connected.pop().expect("ten").cut().await;
+    eventually(&server, "one went", |s| s["sessions"] == 10).await;
+    assert!(one_more.authenticate(&token).await.starts_with("40"), "there is a place again");
     server.shut_down().await;
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod join;
+mod signal;
 mod soak;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ Examples:
       Start a server of its own and measure it: packets, processor time, delay, memory.
   parlor-bots bench --only join --peers none
       Only the join latency, without Janus beside it.
+  parlor-bots signal --sessions 10000
+      Ten thousand people who are only connected, then five thousand in rooms while others come.
   parlor-bots soak --seconds 600
       Ten minutes of people who come, talk, show themselves and go.";
 
@@ -37,6 +40,8 @@ enum Command {
     Join(join::Arguments),
     /// Measure a server started for the purpose, and print a table
     Bench(bench::Arguments),
+    /// Measure the signaling of a server started for the purpose: many sessions, joins, broadcasts
+    Signal(signal::Arguments),
     /// Join and leave a server started for the purpose for a long time, and see that its memory stays flat
     Soak(soak::Arguments),
 }
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let cores = match &cli.command {
         Command::Bench(arguments) => arguments.cores(),
+        Command::Signal(arguments) => arguments.cores(),
         Command::Join(_) | Command::Soak(_) => None,
     };
     let all_cores = affinity::cores();
@@ -57,6 +63,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Join(arguments) => runtime.block_on(join::run(arguments)),
             Command::Bench(arguments) => runtime.block_on(bench::run(arguments, cores, all_cores)),
+            Command::Signal(arguments) => runtime.block_on(signal::run(arguments, cores)),
             Command::Soak(arguments) => runtime.block_on(soak::run(arguments)),
         }
     });

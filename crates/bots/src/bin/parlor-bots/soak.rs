@@ -12,7 +12,7 @@ use clap::Args;
 use parlor_bots::{AudioOptions, Bot, BotError, BotOptions, Engine, VideoOptions};
 use serde_json::Value;
 
-use crate::bench::server::BenchServer;
+use crate::bench::server::{BenchServer, Started};
 use trend::Trend;
 
 /// Rooms, and people who come and go in each.
@@ -23,6 +23,8 @@ const SHOWS: usize = 3;
 /// For how long somebody stays and stays away, in milliseconds.
 const STAY: std::ops::Range<u64> = 1_000..6_000;
 const AWAY: std::ops::Range<u64> = 100..1_000;
+/// How long who went without a word is waited for: less than the shortest stay, so that nobody is alone with them.
+const GRACE_MS: &str = "500";
 /// How long a newcomer may wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long everybody who leaves at the end may take to be forgotten, those included who went without a word.
@@ -59,7 +61,10 @@ struct Happened {
 /// Runs for the time asked for, and says what passed.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let length = Duration::from_secs(arguments.seconds.max(4));
-    let mut server = BenchServer::start_plain(&arguments.server, &[]).await?;
+    let mut server = match BenchServer::start(&arguments.server, &[], &[("limits.resume_grace_ms", GRACE_MS)]).await? {
+        Started::Up(server) => server,
+        Started::Unknown(name) => anyhow::bail!("the server does not know {name}"),
+    };
     let engine = Engine::start(None)?;
     let happened = Arc::new(Happened::default());
     let seat = |number: usize| tokio::spawn(sit(server.url().to_owned(), engine.clone(), number, Arc::clone(&happened)));

@@ -1,5 +1,6 @@
 //! The Parlor server for one measurement: fresh, on free ports, with the settings of the workload.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +32,7 @@ pub struct BenchServer {
 
 impl BenchServer {
     /// Starts the server and waits until it answers.
-    pub async fn start(binary: &Path, cores: &[usize], settings: &[Setting]) -> anyhow::Result<Started> {
+    pub async fn start<V: AsRef<OsStr>>(binary: &Path, cores: &[usize], settings: &[(&'static str, V)]) -> anyhow::Result<Started> {
         if !binary.is_file() {
             bail!("there is no server at {}; build it (cargo build --release) or name it with --server", binary.display());
         }
@@ -64,7 +65,7 @@ impl BenchServer {
 
     /// As [`BenchServer::start`], for settings every server knows.
     pub async fn start_plain(binary: &Path, cores: &[usize]) -> anyhow::Result<Self> {
-        match Self::start(binary, cores, &[]).await? {
+        match Self::start::<&str>(binary, cores, &[]).await? {
             Started::Up(server) => Ok(server),
             Started::Unknown(name) => bail!("the server does not know {name}"),
         }
@@ -88,7 +89,7 @@ fn variable(setting: &str) -> String {
 }
 
 /// Which setting the server complained of.
-fn refused(output: &str, settings: &[Setting]) -> Option<&'static str> {
+fn refused<V>(output: &str, settings: &[(&'static str, V)]) -> Option<&'static str> {
     settings.iter().map(|(name, _)| *name).find(|name| output.contains(&format!("there is no key \"{name}\"")))
 }
 
@@ -109,6 +110,6 @@ mod tests {
             Some("media.flush_interval_us")
         );
         assert_eq!(refused(r#"parlor: media.flush_interval_us is too long"#, &settings), None);
-        assert_eq!(refused(r#"there is no key "media.workers"#, &[]), None);
+        assert_eq!(refused::<&str>(r#"there is no key "media.workers"#, &[]), None);
     }
 }

@@ -1,0 +1,149 @@
+//! What others wrote to the store reaches running calls: the change log is followed, and each room is made to agree
+//! with what the store has now. A change says where to look, not what to do, so that seeing one twice does no harm.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parlor_proto::event::LeftReason;
+use parlor_proto::{ChannelId, Timestamp, UserId};
+use parlor_store::{Change, ChangeKind, StoreError};
+
+use super::{Message, Registry};
+use crate::clock;
+
+/// How often the log is looked at without having been told: so long may pass before a write of another process is
+/// felt here.
+const POLL: Duration = Duration::from_secs(1);
+/// Changes read at once.
+const BATCH: u32 = 256;
+/// How long changes are kept: far longer than a process that lives goes without looking.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often older ones are removed.
+const TRIM_EVERY: Duration = Duration::from_secs(60 * 60);
+
+impl Registry {
+    /// Something was written to the store: look at the change log at once.
+    pub fn changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Follows the change log from its present end until the server stops. What was written before concerns no room:
+    /// there are none yet.
+    pub async fn follow(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut cursor = self.store.last_change().await?;
+        self.noticed.store(cursor, Ordering::Release);
+        let registry = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let stopping = registry.stopping.clone();
+            let (mut reachable, mut trimmed) = (true, None::<Instant>);
+            while let Some(()) = stopping.run_until_cancelled(registry.next_look()).await {
+                let looked = stopping.run_until_cancelled(registry.look(&mut cursor)).await;
+                let Some(looked) = looked else { return };
+                match (&looked, reachable) {
+                    (Err(error), true) => tracing::warn!(%error, "changes of the store cannot be read; trying again each second"),
+                    (Ok(()), false) => tracing::info!("changes of the store can be read again"),
+                    _ => {}
+                }
+                reachable = looked.is_ok();
+                // After the first look too: a server may never run for as long as an hour.
+                if trimmed.is_none_or(|last| last.elapsed() >= TRIM_EVERY) {
+                    trimmed = Some(Instant::now());
+                    registry.trim().await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn trim(&self) {
+        let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+        if let Err(error) = self.store.trim_changes(Timestamp(clock::wall().0.saturating_sub(kept))).await {
+            tracing::warn!(%error, "old changes could not be removed");
+        }
+    }
+
+    async fn next_look(&self) {
+        let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
+    }
+
+    /// Applies all changes there are after the last applied one. One that could not be applied because the store does not
+    /// answer is tried again with the next look; one that cannot be applied at all must not keep those after it from
+    /// running calls.
+    async fn look(&self, cursor: &mut i64) -> Result<(), StoreError> {
+        loop {
+            let changes = self.store.changes_after(*cursor, BATCH).await?;
+            for change in &changes {
+                // First: whoever enters a room after this change was applied there has to see that it came.
+                self.noticed.store(change.seq, Ordering::Release);
+                match self.apply(change).await {
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    Err(error) => tracing::error!(seq = change.seq, %error, "a change cannot be applied, and is stepped over"),
+                    Ok(()) => {}
+                }
+                *cursor = change.seq;
+            }
+            if changes.len() < BATCH as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn apply(&self, change: &Change) -> Result<(), StoreError> {
+        let _turn = self.moderating.lock().await;
+        match (change.kind, &change.channel, &change.user) {
+            (ChangeKind::Ban | ChangeKind::Restriction | ChangeKind::Access, Some(channel), Some(user)) => {
+                self.refresh(channel, user).await
+            }
+            (ChangeKind::Access | ChangeKind::Channel, Some(channel), _) => self.refresh_channel(channel).await,
+            (ChangeKind::Entitlement, _, Some(user)) => self.refresh_user(user).await,
+            (ChangeKind::Revoked, _, Some(user)) => {
+                self.refresh_user(user).await?;
+                self.end_revoked(user).await.map(drop)
+            }
+            // Our own acts are done; those of others are for whoever has the room.
+            (ChangeKind::Moderation, Some(channel), _) if !change.own && self.running(channel).is_some() => {
+                if let Some((by, action)) = change.command() {
+                    self.act(channel, &by, action, None).await;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a room agree with what the store has of a user.
+    pub(super) async fn refresh(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
+        let Some(room) = self.running(channel) else { return Ok(()) };
+        let found = self.store.admission(channel, user).await?.map(Box::new);
+        room.ask(|done| Message::Facts { user: user.clone(), found, done }).await;
+        Ok(())
+    }
+
+    /// The same in every room the user is in.
+    pub(super) async fn refresh_user(&self, user: &UserId) -> Result<(), StoreError> {
+        for channel in self.people.channels_of(user) {
+            self.refresh(&channel, user).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for everybody in a room, whose channel has changed itself or is gone.
+    async fn refresh_channel(&self, channel: &ChannelId) -> Result<(), StoreError> {
+        for user in self.refresh_record(channel).await? {
+            self.refresh(channel, &user).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a room its channel's record as it is now, and says who is there; without a record the room ends.
+    pub(super) async fn refresh_record(&self, channel: &ChannelId) -> Result<Vec<UserId>, StoreError> {
+        let Some(room) = self.running(channel) else { return Ok(Vec::new()) };
+        let Some(stored) = self.store.channel(channel).await? else {
+            room.send(Message::End { reason: LeftReason::ChannelDeleted }).await;
+            return Ok(Vec::new());
+        };
+        let record = Box::new(stored.value);
+        Ok(room.ask(|present| Message::Channel { channel: record, present }).await.unwrap_or_default())
+    }
+}

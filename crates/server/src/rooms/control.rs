@@ -1,0 +1,172 @@
+//! What administrators can do with running calls, and in-call moderators by the same way: first the store, with its
+//! audit log, then the room. What the store refuses does not happen.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Moderation, Participant, SessionId, UserId};
+use parlor_rooms::{Happening, RequestId};
+use parlor_store::StoreError;
+
+use super::{CallState, Message, Registry, SessionInfo};
+use crate::clock;
+use crate::store::refusal;
+
+impl Registry {
+    /// Who is in a call, in the order in which they came.
+    pub async fn participants(&self, channel: &ChannelId) -> Vec<Participant> {
+        let Some(room) = self.running(channel) else { return Vec::new() };
+        room.ask(|shown| Message::Show { shown }).await.unwrap_or_default()
+    }
+
+    /// How far a call is, and everybody who has to do with it.
+    pub async fn call_state(&self, channel: &ChannelId) -> CallState {
+        let inside = self.participants(channel).await;
+        CallState::of(inside.into_iter().map(|one| (one.user_id, one.name)), self.board.others(channel, Instant::now()))
+    }
+
+    /// Moderates a call. Bans and restrictions hold whether the user is in it or not; what needs somebody present is
+    /// `NOT_FOUND` otherwise.
+    pub async fn moderate(self: &Arc<Self>, channel: &ChannelId, by: &Actor, action: Moderation) -> Result<(), Error> {
+        let (registry, channel, by) = (Arc::clone(self), channel.clone(), by.clone());
+        self.whole(async move { registry.moderate_for(&channel, &by, action, None).await }).await
+    }
+
+    /// Does something to its end even if whoever asked hangs up: nothing is to be written and then not done.
+    async fn whole<T: Send + 'static>(&self, work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+        self.tasks.spawn(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an act of moderation broke off");
+            Err(ErrorCode::ServerError.into())
+        })
+    }
+
+    /// The same; `answer` is the request of a session in that room, which is answered once it is done.
+    pub(super) async fn moderate_for(
+        &self,
+        channel: &ChannelId,
+        by: &Actor,
+        action: Moderation,
+        answer: Option<(SessionId, RequestId)>,
+    ) -> Result<(), Error> {
+        // One at a time: restrictions are read, changed and written, and the change log must not bring to the room what is
+        // on its way there.
+        let _turn = self.moderating.lock().await;
+        self.keep(channel, by, &action).await?;
+        self.act(channel, by, action, answer).await;
+        Ok(())
+    }
+
+    /// The connections of a user.
+    #[allow(clippy::unused_async, reason = "other processes will be asked one day")]
+    pub async fn sessions(&self, user: &UserId) -> Vec<SessionInfo> {
+        self.people.sessions(user)
+    }
+
+    /// Signs a user out: tokens made until now are void, and connections made with them end. Says how many.
+    pub async fn revoke(self: &Arc<Self>, user: &UserId, by: &Actor) -> Result<usize, Error> {
+        let (registry, user, by) = (Arc::clone(self), user.clone(), by.clone());
+        self.whole(async move { registry.sign_out(&user, &by).await.map_err(refusal) }).await
+    }
+
+    async fn sign_out(&self, user: &UserId, by: &Actor) -> Result<usize, StoreError> {
+        let now = clock::wall();
+        self.store.revoke(user, now, by, now).await?;
+        // What the change log brings meanwhile must not be overwritten with what was read before.
+        let _turn = self.moderating.lock().await;
+        self.refresh_user(user).await?;
+        self.end_revoked(user).await
+    }
+
+    /// Closes the connections whose token is void.
+    pub(super) async fn end_revoked(&self, user: &UserId) -> Result<usize, StoreError> {
+        let Some(before) = self.store.person(user).await?.revoked_before else { return Ok(0) };
+        let sessions = self.people.issued_before(user, before);
+        sessions.iter().for_each(|session| session.close());
+        Ok(sessions.len())
+    }
+
+    /// Checks what can be checked, and writes down what is to be kept of an act.
+    async fn keep(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<(), Error> {
+        if self.store.channel(channel).await.map_err(refusal)?.is_none() {
+            return Err(ErrorCode::ChannelNotFound.into());
+        }
+        let is_here = |user| self.people.channels_of(user).contains(channel);
+        match action {
+            Moderation::Kick { user, .. } | Moderation::Move { user, .. } if !is_here(user) => {
+                return Err(Error::new(ErrorCode::NotFound).say("This person is not in the call."));
+            }
+            Moderation::Move { to, .. } if to == channel => return Err(Error::invalid("to", "must be another channel")),
+            Moderation::Move { to, .. } if self.store.channel(to).await.map_err(refusal)?.is_none() => {
+                return Err(Error::new(ErrorCode::ChannelNotFound).with("field", "to"));
+            }
+            _ => {}
+        }
+        self.write_down(channel, by, action).await.map_err(refusal)
+    }
+
+    async fn write_down(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<(), StoreError> {
+        let now = clock::wall();
+        match action {
+            Moderation::Mute { user, .. } | Moderation::Deafen { user, .. } => {
+                let restrictions = self.store.restrictions(channel, user).await?.after(action);
+                self.store.put_restrictions(channel, user, &restrictions, by, now).await
+            }
+            Moderation::Ban { user, until, reason } => {
+                self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await.map(drop)
+            }
+            // Whichever process has the room reads it in the change log; this one does not wait for that.
+            Moderation::Kick { .. } | Moderation::Move { .. } | Moderation::EndCall { .. } => {
+                self.store.command(channel, action, by, now).await
+            }
+        }
+    }
+
+    /// Lets the room do it. The host application is told even when nobody is there.
+    pub(super) async fn act(&self, channel: &ChannelId, by: &Actor, action: Moderation, answer: Option<(SessionId, RequestId)>) {
+        let told = match self.running(channel) {
+            Some(room) => {
+                let (action, by) = (action.clone(), by.clone());
+                room.ask(|done| Message::Moderate { action, by, answer, done }).await
+            }
+            None => None,
+        };
+        if told.is_none() {
+            self.feed.publish(channel, &Happening::Moderation { by: by.clone(), action }).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt as _;
+    use parlor_proto::Channel;
+    use parlor_store::{Page, Store};
+
+    use super::*;
+    use crate::config::{Config, Media};
+    use crate::feed::FeedHandle;
+    use crate::media::Pool;
+
+    #[tokio::test]
+    async fn who_hangs_up_leaves_nothing_half_done() {
+        let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
+        let config = Config { media, ..Config::default() };
+        let pool = Arc::new(Pool::start(&config.media).expect("starts"));
+        let store = Store::open("sqlite::memory:").await.expect("opens");
+        let (den, mallory) = (ChannelId::new("den").expect("valid"), UserId::new("mallory").expect("valid"));
+        store.put_channel(&Channel::new(den.clone(), "den"), None, &Actor::Server, clock::wall()).await.expect("is put");
+        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store.clone(), FeedHandle::nowhere()));
+
+        let ban = Moderation::Ban { user: mallory.clone(), until: None, reason: None };
+        let asked = registry.moderate(&den, &Actor::CommandLine, ban).now_or_never();
+        assert!(asked.is_none(), "nobody waits for it any more");
+        let asked = registry.revoke(&mallory, &Actor::CommandLine).now_or_never();
+        assert!(asked.is_none(), "nor for this");
+        registry.shut_down().await;
+        assert_eq!(store.bans(&den, &Page::first(10), clock::wall()).await.expect("is read").len(), 1);
+        assert!(store.person(&mallory).await.expect("is read").revoked_before.is_some());
+        pool.stop();
+    }
+}

@@ -1,0 +1,208 @@
+//! The ways into a room: a join, and the resumption of a session whose connection broke.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, UserId};
+use parlor_rooms::{Join, RequestId, Resume};
+use parlor_store::StoreError;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::admission::Admission;
+use super::{Message, Peer, Registry, RoomHandle};
+
+/// How often a join may meet a room that is just closing before it is given up.
+const JOIN_TRIES: usize = 5;
+/// Between two questions to a store that does not answer, about somebody who is in a room already.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a session brings along to a join.
+#[derive(Clone, Debug)]
+pub struct JoinWish {
+    /// Its request.
+    pub request: RequestId,
+    /// Who it is.
+    pub identity: Identity,
+    /// What it can decode.
+    pub capabilities: Option<Arc<RtpCapabilities>>,
+    /// When it has taken too long.
+    pub deadline: Instant,
+}
+
+/// What a session brings along to go on where another broke off.
+#[derive(Clone, Debug)]
+pub struct ResumeWish {
+    /// Its request.
+    pub request: RequestId,
+    /// Who it is.
+    pub identity: Identity,
+    /// In which channel.
+    pub channel: ChannelId,
+    /// What it was given when it joined.
+    pub token: ResumeToken,
+    /// When it has taken too long.
+    pub deadline: Instant,
+}
+
+/// Why a room did not say whether a session is in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unanswered {
+    /// It closed first.
+    Closed,
+    /// The time was up. The session is not in, and will not be.
+    TooLate,
+}
+
+impl Admission {
+    /// Which channel.
+    pub const fn channel(&self) -> &ChannelId {
+        &self.channel.id
+    }
+}
+
+impl Registry {
+    /// Joins the room of an admitted channel, making it if need be. The reply to the request goes to the peer;
+    /// the answer here is the room if the session is in it now.
+    pub async fn join(self: &Arc<Self>, peer: Arc<dyn Peer>, admission: &Admission, wish: JoinWish) -> Option<RoomHandle> {
+        let _entering = self.board.entering(admission.channel(), &wish.identity.user, &wish.identity.name);
+        for _ in 0..JOIN_TRIES {
+            let room = match self.room(&admission.channel) {
+                Ok(room) => room,
+                Err(error) => {
+                    peer.reply(wish.request, Err(error));
+                    return None;
+                }
+            };
+            let join = Box::new(Join {
+                session: peer.id(),
+                request: wish.request,
+                identity: wish.identity.clone(),
+                admitted: admission.admitted,
+                pro_until: admission.pro_until,
+                rtc_config: admission.rtc_config.clone(),
+                capabilities: wish.capabilities.clone(),
+            });
+            let to_room = Arc::clone(&peer);
+            match room.enter(wish.deadline, |outcome| Message::Join { peer: to_room, join, outcome }).await {
+                Ok(inside) => {
+                    self.catch_up(admission, &wish.identity.user);
+                    return inside.then_some(room);
+                }
+                // The room closed under us, with its last participant: the next one is fresh.
+                Err(Unanswered::Closed) => tokio::task::yield_now().await,
+                Err(Unanswered::TooLate) => {
+                    peer.reply(wish.request, Err(ErrorCode::Timeout.into()));
+                    return None;
+                }
+            }
+        }
+        let code = if self.stopping.is_cancelled() { ErrorCode::ShuttingDown } else { ErrorCode::ServerError };
+        peer.reply(wish.request, Err(Error::new(code)));
+        None
+    }
+
+    /// Goes on in a room where another connection of the same client broke off.
+    pub async fn resume(self: &Arc<Self>, peer: Arc<dyn Peer>, wish: ResumeWish) -> Option<RoomHandle> {
+        let expired = || Error::new(ErrorCode::SessionExpired);
+        let stay = timeout_at(wish.deadline, self.stay(&wish)).await;
+        let (room, admission) = match stay.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
+            Ok(stay) => stay,
+            Err(error) => {
+                peer.reply(wish.request, Err(error));
+                return None;
+            }
+        };
+        let resume = Box::new(Resume {
+            session: peer.id(),
+            request: wish.request,
+            identity: wish.identity.clone(),
+            admitted: admission.admitted,
+            pro_until: admission.pro_until,
+            token: wish.token,
+            rtc_config: admission.rtc_config.clone(),
+        });
+        let to_room = Arc::clone(&peer);
+        match room.enter(wish.deadline, |outcome| Message::Resume { peer: to_room, resume, outcome }).await {
+            Ok(true) => {
+                self.limiter().resumed(&wish.identity.user);
+                self.catch_up(&admission, &wish.identity.user);
+                Some(room)
+            }
+            Ok(false) => None,
+            Err(unanswered) => {
+                let late = unanswered == Unanswered::TooLate;
+                peer.reply(wish.request, Err(if late { ErrorCode::Timeout.into() } else { expired() }));
+                None
+            }
+        }
+    }
+
+    /// The room in which there is something to resume, and the leave to be there. Without it the store is not asked, and who
+    /// guesses learns nothing: neither whether there is a call, nor what they may do there.
+    async fn stay(&self, wish: &ResumeWish) -> Result<(RoomHandle, Admission), Error> {
+        let expired = || Error::new(ErrorCode::SessionExpired);
+        let room = self.running(&wish.channel).ok_or_else(expired)?;
+        let (user, token) = (wish.identity.user.clone(), wish.token);
+        match room.ask(|answer| Message::HasStay { user, token, answer }).await {
+            Some(true) => Ok((room, self.admit_again(&wish.channel, &wish.identity).await?)),
+            _ => Err(expired()),
+        }
+    }
+
+    /// A ban, or another record of the channel, may have been written after the store was asked and made known before the
+    /// room was entered: then nobody has looked for this user, or this room, and that is done now. The client does not
+    /// wait for it, and a store that does not answer is asked until it does: nobody stays who may not.
+    fn catch_up(self: &Arc<Self>, admission: &Admission, user: &UserId) {
+        if self.noticed.load(Ordering::Acquire) == admission.seen {
+            return;
+        }
+        let (registry, channel, user) = (Arc::clone(self), admission.channel().clone(), user.clone());
+        self.tasks.spawn(async move {
+            let stopping = registry.stopping.clone();
+            stopping.run_until_cancelled(registry.agree_at_last(&channel, &user)).await;
+        });
+    }
+
+    async fn agree_at_last(&self, channel: &ChannelId, user: &UserId) {
+        let mut warned = false;
+        while let Err(error) = self.look_again(channel, user).await {
+            if !std::mem::replace(&mut warned, true) {
+                tracing::warn!(%error, %channel, "what changed during a join is not known; asking until it is");
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+            if !self.people.channels_of(user).contains(channel) {
+                return;
+            }
+        }
+    }
+
+    async fn look_again(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
+        // What the change log or a moderator brings meanwhile must not be overwritten with what was read before.
+        let _turn = self.moderating.lock().await;
+        self.refresh_record(channel).await?;
+        self.refresh(channel, user).await
+    }
+}
+
+impl RoomHandle {
+    /// Asks to be let in, and waits for the room's word until the deadline. From then on the room cannot give it any
+    /// more, and keeps the session out; so both always agree on whether it is in.
+    async fn enter(&self, deadline: Instant, message: impl FnOnce(oneshot::Sender<bool>) -> Message) -> Result<bool, Unanswered> {
+        let (outcome, mut answer) = oneshot::channel();
+        match timeout_at(deadline, self.mailbox.send(message(outcome))).await {
+            Ok(sent) => sent.map_err(|_| Unanswered::Closed)?,
+            Err(_) => return Err(Unanswered::TooLate),
+        }
+        match timeout_at(deadline, &mut answer).await {
+            Ok(answer) => answer.map_err(|_| Unanswered::Closed),
+            Err(_) => {
+                answer.close();
+                // It may have come at the last moment.
+                answer.try_recv().map_err(|_| Unanswered::TooLate)
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Races between those who enter a room and what changes meanwhile, played slowly.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use parlor_proto::event::Reply;
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, SessionId, UserId};
+use parlor_rooms::{Join, RequestId};
+use parlor_store::Store;
+use sqlx::{Connection as _, Executor as _};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::admission::Admission;
+use super::{Broadcast, Ending, JoinWish, Message, Peer, Registry};
+use crate::clock;
+use crate::config::{Config, Media};
+use crate::feed::FeedHandle;
+use crate::media::Pool;
+
+/// A connection that keeps its answers.
+struct Listener {
+    id: SessionId,
+    answers: Mutex<Vec<Result<Reply, Error>>>,
+    /// Given up as soon as a room has begun to let it in.
+    outcome: Mutex<Option<oneshot::Receiver<bool>>>,
+}
+
+impl Listener {
+    fn new(n: u128) -> Arc<Self> {
+        Arc::new(Self { id: SessionId::from_random(n), answers: Mutex::default(), outcome: Mutex::default() })
+    }
+
+    /// The only answer since the last look.
+    fn answer(&self) -> Result<Reply, ErrorCode> {
+        let answer = self.answers.lock().expect("unpoisoned").pop().expect("an answer");
+        assert!(self.answers.lock().expect("unpoisoned").is_empty(), "one answer to one request");
+        answer.map_err(|error| error.code)
+    }
+}
+
+impl Peer for Listener {
+    fn id(&self) -> SessionId {
+        drop(self.outcome.lock().expect("unpoisoned").take());
+        self.id
+    }
+    fn reply(&self, _request: RequestId, result: Result<Reply, Error>) {
+        self.answers.lock().expect("unpoisoned").push(result);
+    }
+    fn push(&self, _broadcast: &Broadcast) {}
+    fn close(&self) {}
+}
+
+struct Stage {
+    registry: Arc<Registry>,
+    pool: Arc<Pool>,
+    file: PathBuf,
+}
+
+impl Stage {
+    async fn new(name: &str) -> Self {
+        let file = std::env::temp_dir().join(format!("parlor-{name}-{}.db", std::process::id()));
+        // Of a run that failed.
+        remove(&file);
+        let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
+        let mut config = Config { media, ..Config::default() };
+        config.limits.joins_per_minute = 10_000;
+        let pool = Arc::new(Pool::start(&config.media).expect("starts"));
+        let store = Store::open(&format!("sqlite:{}", file.display())).await.expect("opens");
+        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere()));
+        Self { registry, pool, file }
+    }
+
+    async fn admit(&self, name: &str) -> Admission {
+        self.registry.admit(&lobby(), &identity(name)).await.expect("may come")
+    }
+
+    async fn join(&self, peer: &Arc<Listener>, name: &str, admission: &Admission, deadline: Instant) -> bool {
+        let wish = JoinWish { request: RequestId(1), identity: identity(name), capabilities: None, deadline };
+        self.registry.join(Arc::clone(peer) as Arc<dyn Peer>, admission, wish).await.is_some()
+    }
+
+    fn is_in(&self, name: &str) -> bool {
+        self.registry.people.channels_of(&user(name)).contains(&lobby())
+    }
+
+    async fn ban(&self, name: &str) {
+        self.registry.store.put_ban(&lobby(), &user(name), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
+    }
+
+    /// As the one who follows the change log does it.
+    fn notice(&self) {
+        self.registry.noticed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Does something to the store behind its back.
+    async fn break_store(&self, sql: &str) {
+        let mut database = sqlx::AnyConnection::connect(&format!("sqlite:{}", self.file.display())).await.expect("opens");
+        database.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.expect("is done");
+        database.close().await.expect("closes");
+    }
+
+    async fn end(self) {
+        self.registry.shut_down().await;
+        self.registry.store.close().await;
+        tokio::task::spawn_blocking(move || self.pool.stop()).await.expect("stops");
+        remove(&self.file);
+    }
+}
+
+fn remove(file: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+    }
+}
+
+fn lobby() -> ChannelId {
+    ChannelId::new("lobby").expect("an id")
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).expect("an id")
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::new(user(name), name)
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let deadline = soon();
+    while !holds().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_known_of_before_rooms_have_felt_it() {
+    let stage = Stage::new("noticed").await;
+    stage.admit("alice").await;
+    stage.registry.follow().await.expect("follows");
+    let turn = stage.registry.moderating.lock().await;
+    stage.ban("mallory").await;
+    stage.registry.changed();
+    let last = stage.registry.store.last_change().await.expect("is read");
+    eventually("it is noticed", async || stage.registry.noticed.load(Ordering::Acquire) == last).await;
+    drop(turn);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn who_was_banned_on_the_way_in_is_out_once_the_store_answers_and_does_not_wait_for_it() {
+    let stage = Stage::new("late-ban").await;
+    let (mallory, admission) = (Listener::new(1), stage.admit("mallory").await);
+    stage.ban("mallory").await;
+    stage.notice();
+    stage.break_store("ALTER TABLE bans RENAME TO bans_elsewhere").await;
+    let turn = stage.registry.moderating.lock().await;
+    assert!(stage.join(&mallory, "mallory", &admission, soon()).await, "in, whoever moderates");
+    assert!(matches!(mallory.answer(), Ok(Reply::Joined(_))));
+    drop(turn);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(stage.is_in("mallory"), "nobody knows");
+    stage.break_store("ALTER TABLE bans_elsewhere RENAME TO bans").await;
+    eventually("out", async || !stage.is_in("mallory")).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_room_that_was_made_with_an_old_record_gets_the_new_one() {
+    let stage = Stage::new("old-record").await;
+    let admission = stage.admit("alice").await;
+    let record = Channel { name: "Renamed".into(), ..admission.channel.clone() };
+    stage.registry.store.put_channel(&record, None, &Actor::CommandLine, clock::wall()).await.expect("written");
+    stage.notice();
+    assert!(stage.join(&Listener::new(1), "alice", &admission, soon()).await);
+    eventually("the new name", async || {
+        let (bob, admission) = (Listener::new(2), stage.admit("bob").await);
+        assert!(stage.join(&bob, "bob", &admission, soon()).await);
+        let Ok(Reply::Joined(joined)) = bob.answer() else { panic!("joined") };
+        let room = stage.registry.running(&lobby()).expect("runs");
+        room.disconnect(bob.id, Ending::Goodbye).await;
+        joined.channel_name == "Renamed"
+    })
+    .await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_join_that_took_too_long_is_in_nobodys_way() {
+    let stage = Stage::new("too-late").await;
+    let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
+    assert!(stage.join(&Listener::new(9), "host", &stage.admit("host").await, soon()).await);
+    let past = Instant::now();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..20 {
+        assert!(!stage.join(&alice, "alice", &admission, past).await, "no time at all");
+        assert!(matches!(alice.answer(), Err(ErrorCode::Timeout)));
+        assert!(stage.join(&alice, "alice", &admission, soon()).await, "and now with time");
+        assert!(matches!(alice.answer(), Ok(Reply::Joined(_))));
+        stage.registry.participants(&lobby()).await;
+        assert!(stage.is_in("alice"), "the first one does not end the second");
+        stage.registry.running(&lobby()).expect("runs").disconnect(alice.id, Ending::Goodbye).await;
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_otherwise() {
+    let stage = Stage::new("given-up").await;
+    let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
+    assert!(stage.join(&Listener::new(9), "host", &stage.admit("host").await, soon()).await);
+    let join = Box::new(Join {
+        session: alice.id,
+        request: RequestId(1),
+        identity: identity("alice"),
+        admitted: admission.admitted,
+        pro_until: None,
+        rtc_config: admission.rtc_config.clone(),
+        capabilities: None,
+    });
+    let (outcome, answer) = oneshot::channel();
+    *alice.outcome.lock().expect("unpoisoned") = Some(answer);
+    let room = stage.registry.running(&lobby()).expect("runs");
+    room.send(Message::Join { peer: Arc::clone(&alice) as Arc<dyn Peer>, join, outcome }).await;
+    let inside = stage.registry.participants(&lobby()).await;
+    assert_eq!(inside.len(), 1, "only the host: {inside:?}");
+    assert!(!stage.is_in("alice"));
+    assert!(alice.answers.lock().expect("unpoisoned").is_empty(), "whoever gave up has answered");
+    stage.end().await;
+}

@@ -1,0 +1,113 @@
+//! The task of a session: its requests one after the other, and the room it is in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::{ChannelId, ErrorCode, Request, ResumeToken};
+use parlor_rooms::RequestId;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::session::Session;
+use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
+
+/// A join takes no longer (features 4).
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The task of a session: one request after the other.
+pub struct Runner {
+    session: Arc<Session>,
+    registry: Arc<Registry>,
+    room: Option<RoomHandle>,
+}
+
+impl Runner {
+    /// The task of a session that is in no room.
+    pub const fn new(session: Arc<Session>, registry: Arc<Registry>) -> Self {
+        Self { session, registry, room: None }
+    }
+
+    /// Runs until the session has ended, and tells its room.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<(RequestId, Request)>) {
+        let session = Arc::clone(&self.session);
+        let ending = loop {
+            tokio::select! {
+                biased;
+                ending = session.ended() => break ending,
+                Some((id, request)) = inbox.recv() => {
+                    // Boxed, so that a session that asks nothing does not hold the place a join needs.
+                    Box::pin(self.handle(id, request)).await;
+                }
+            }
+        };
+        if let Some(room) = self.room.take()
+            && room.disconnect(session.id(), ending).await
+            && ending != Ending::Goodbye
+        {
+            self.registry.left_uncleanly(&session.pass().identity.user);
+        }
+    }
+
+    async fn handle(&mut self, id: RequestId, request: Request) {
+        match request {
+            Request::Join { channel, capabilities } => self.join(id, channel, capabilities).await,
+            Request::Resume { channel, token } => self.resume(id, channel, token).await,
+            request => self.pass_on(id, request).await,
+        }
+    }
+
+    async fn pass_on(&mut self, id: RequestId, request: Request) {
+        let passed = match &self.room {
+            Some(room) => room.request(self.peer(), id, request).await,
+            None => false,
+        };
+        if !passed {
+            self.room = None;
+            self.session.reply(id, Err(ErrorCode::NotInChannel.into()));
+        }
+    }
+
+    async fn join(&mut self, id: RequestId, channel: ChannelId, capabilities: Option<Arc<RtpCapabilities>>) {
+        let deadline = Instant::now() + JOIN_TIMEOUT;
+        let identity = &self.session.pass().identity;
+        let admitted = match self.session.pass().check() {
+            Ok(()) => {
+                timeout_at(deadline, self.registry.admit(&channel, identity)).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))
+            }
+            Err(error) => Err(error),
+        };
+        let admission = match admitted {
+            Ok(admission) => admission,
+            Err(error) => return self.session.reply(id, Err(error)),
+        };
+        // One channel at a time: the other one is left before this one is entered (features 2).
+        if let Some(room) = self.room.take_if(|room| *room.channel() != channel)
+            && timeout_at(deadline, room.disconnect(self.session.id(), Ending::Goodbye)).await.is_err()
+        {
+            // Perhaps it is still in: it is asked to leave again with the next join, or at the end.
+            self.room = Some(room);
+            return self.session.reply(id, Err(ErrorCode::Timeout.into()));
+        }
+        let wish = JoinWish { request: id, identity: identity.clone(), capabilities, deadline };
+        let entered = self.registry.join(self.peer(), &admission, wish).await;
+        self.room = entered.or_else(|| self.room.take());
+    }
+
+    async fn resume(&mut self, id: RequestId, channel: ChannelId, token: ResumeToken) {
+        if let Err(error) = self.session.pass().check() {
+            return self.session.reply(id, Err(error));
+        }
+        if self.room.is_some() {
+            // The room says why not, if it still is one.
+            return self.pass_on(id, Request::Resume { channel, token }).await;
+        }
+        let (identity, deadline) = (self.session.pass().identity.clone(), Instant::now() + JOIN_TIMEOUT);
+        let wish = ResumeWish { request: id, identity, channel, token, deadline };
+        self.room = self.registry.resume(self.peer(), wish).await;
+    }
+
+    fn peer(&self) -> Arc<dyn Peer> {
+        Arc::clone(&self.session) as Arc<dyn Peer>
+    }
+}

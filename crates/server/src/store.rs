@@ -1,0 +1,62 @@
+//! The store: opened at the start, given the channels of the configuration, and its errors in words for clients.
+
+use parlor_proto::{Actor, Error, ErrorCode};
+use parlor_store::{Store, StoreError, What};
+
+use crate::clock;
+use crate::config::Config;
+
+/// When to try again what a store did not carry out that does not answer: a moment, most often another writer's.
+const RETRY_AFTER_MS: u32 = 1_000;
+
+/// Opens the configured store.
+pub async fn open(config: &Config, dev: bool) -> anyhow::Result<Store> {
+    let opened = Store::open(&config.store.effective_url(dev)).await;
+    opened.map_err(|error| anyhow::anyhow!("the store cannot be opened: {error}. Check store.url (PARLOR_STORE__URL)."))
+}
+
+/// Puts the channels of the configuration into it.
+pub async fn configure(store: &Store, config: &Config) -> anyhow::Result<()> {
+    for configured in &config.channels {
+        store
+            .put_channel(&configured.channel(), None, &Actor::Server, clock::wall())
+            .await
+            .map_err(|error| said(&configured.id, &error))?;
+        for user in &configured.banned {
+            // One that has ended, or is going to, is not what the configuration says.
+            let ban = store.admission(&configured.id, user).await?.and_then(|(_, facts)| facts.ban);
+            let banned = ban.is_some_and(|ban| ban.until.is_none());
+            if !banned {
+                store.put_ban(&configured.id, user, None, None, &Actor::Server, clock::wall()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn said(channel: &parlor_proto::ChannelId, error: &StoreError) -> anyhow::Error {
+    anyhow::anyhow!("channels: \"{channel}\" cannot be stored: {error}")
+}
+
+/// The answer to a client whose request the store did not carry out.
+pub fn refusal(error: StoreError) -> Error {
+    match error {
+        StoreError::NotFound(What::Channel) => ErrorCode::ChannelNotFound.into(),
+        StoreError::NotFound(_) => Error::new(ErrorCode::NotFound).say(sentence(&error)),
+        StoreError::Exists(_) => ErrorCode::Conflict.into(),
+        StoreError::Conflict(why) => Error::new(ErrorCode::Conflict).with("reason", why),
+        StoreError::Stale { version } => Error::new(ErrorCode::PreconditionFailed).with("version", version),
+        StoreError::Invalid { field, problem } => Error::invalid(field, problem),
+        // Waiting helps.
+        StoreError::Unavailable(_) => Error::new(ErrorCode::ServerError).with("retryAfterMs", RETRY_AFTER_MS),
+        // The store has written to the log what went wrong.
+        _ => ErrorCode::ServerError.into(),
+    }
+}
+
+/// An error as a sentence of its own.
+fn sentence(error: &StoreError) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
+}

@@ -1,0 +1,312 @@
+//! The commands on the store, as somebody at a shell sees them: what they print, how they end, and what a running server
+//! makes of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use parlor::config::Store;
+use parlor::{Options, Server};
+use serde_json::Value;
+
+use super::client::Client;
+use super::{base, test_config};
+
+/// A running server looks at the change log each second; the rest is for a busy machine.
+const NOTICED: Duration = Duration::from_secs(4);
+
+/// A directory of our own, with nothing in it.
+struct Place(PathBuf);
+
+/// What a command printed and how it ended.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = std::env::temp_dir().join(format!("parlor-cli-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir(&directory).expect("a directory");
+        Self(directory)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).current_dir(&self.0);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).output().expect("runs"))
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert_eq!(said.code, 0, "{arguments:?}: {}", said.err);
+        said.out
+    }
+
+    /// The same with `--json`.
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        let out = self.ok(&[arguments, &["--json"]].concat());
+        assert_eq!(out.lines().count(), 1, "one value and nothing else: {out}");
+        serde_json::from_str(&out).expect("JSON")
+    }
+
+    /// Runs a command that must be refused with this exit code and a hint.
+    #[track_caller]
+    fn refused(&self, arguments: &[&str], code: i32, hint: &str) {
+        let said = self.run(arguments);
+        assert_eq!(said.code, code, "{arguments:?}: {}{}", said.out, said.err);
+        assert!(said.err.contains(hint), "{arguments:?}: {}", said.err);
+        assert!(said.out.is_empty(), "a script reads nothing then: {}", said.out);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self { code: output.status.code().expect("it ended by itself"), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+#[test]
+fn help_teaches_with_examples() {
+    let place = Place::new();
+    assert!(place.ok(&["--help"]).contains("parlor channel create lobby"));
+    for (command, example) in [
+        ("channel", "parlor channel seat put table-5 north alice"),
+        ("member", "parlor member add lobby bob --moderator"),
+        ("ban", "parlor ban add lobby mallory --for 2h"),
+        ("key", "parlor key create 'host application' --scope channels:write"),
+    ] {
+        let help = place.ok(&[command, "--help"]);
+        assert!(help.contains(example) && help.contains("Exit codes") && help.contains("--json"), "{help}");
+    }
+    assert!(std::fs::read_dir(&place.0).expect("readable").next().is_none(), "help makes no store");
+}
+
+#[test]
+fn a_store_is_made_by_the_first_write_and_never_by_a_look() {
+    let place = Place::new();
+    place.refused(&["channel", "list"], 1, "no store yet");
+    assert!(!place.path("parlor.db").exists());
+    let made = place.run(&["channel", "create", "den"]);
+    assert_eq!((made.code, made.out.as_str()), (0, "Made the channel \"den\".\n"));
+    assert!(made.err.contains("made a new store") && made.err.contains("parlor.db"), "{}", made.err);
+    assert!(place.path("parlor.db").exists());
+    assert_eq!(place.run(&["channel", "create", "attic"]).err, "", "once");
+    assert!(place.ok(&["channel", "list"]).contains("den"));
+
+    // Elsewhere, as the configuration or the command line says.
+    std::fs::create_dir(place.path("etc")).expect("a directory");
+    std::fs::write(place.path("etc/parlor.toml"), "").expect("written");
+    place.ok(&["channel", "create", "cellar", "--config", "etc/parlor.toml"]);
+    assert!(place.path("etc/parlor.db").exists(), "beside the configuration file");
+    std::fs::write(place.path("etc/parlor.toml"), "[store]\nurl = \"sqlite:other.db\"\n").expect("written");
+    place.ok(&["channel", "--config", "etc/parlor.toml", "create", "cellar"]);
+    assert!(place.path("other.db").exists());
+    place.ok(&["channel", "create", "cellar", "--store", "sqlite:third.db"]);
+    assert!(place.path("third.db").exists());
+    place.refused(&["channel", "list", "--store", "mysql://root:hunter2@db/x"], 1, "sqlite:FILE or postgres://");
+    place.refused(&["channel", "create", "x", "--store", "sqlite:missing/parlor.db"], 1, "does its directory exist?");
+}
+
+#[test]
+fn a_channel_is_made_changed_and_removed() {
+    let place = Place::new();
+    let made =
+        place.json(&["channel", "create", "stage", "--name", "The stage", "--tier", "pro", "--access", "members", "--owner", "olga"]);
+    assert_eq!((&made["version"], &made["name"], &made["access"]), (&1.into(), &"The stage".into(), &"members".into()));
+    let same = ["channel", "create", "stage", "--name", "The stage", "--tier", "pro", "--access", "members", "--owner", "olga"];
+    assert!(place.ok(&same).contains("already, exactly so"));
+    place.refused(&["channel", "create", "stage"], 4, "parlor channel update stage");
+
+    let changes = ["--max-participants", "40", "--closes-at", "2030-01-31T22:00:00+01:00", "--spectators"];
+    let changed = place.json(&[["channel", "update", "stage"].as_slice(), &changes].concat());
+    assert_eq!((&changed["version"], &changed["maxParticipants"], &changed["name"]), (&2.into(), &40.into(), &"The stage".into()));
+    assert_eq!((&changed["closesAt"], &changed["spectators"]), (&"2030-01-31T21:00:00Z".into(), &true.into()));
+    place.refused(&["channel", "update", "stage", "--name", "x", "--if-version", "1"], 4, "is at version 2");
+    place.ok(&["channel", "update", "stage", "--clear", "closes-at", "--clear", "owner", "--spectators", "false", "--if-version", "2"]);
+    let shown = place.json(&["channel", "show", "stage"]);
+    assert!(shown["closesAt"].is_null() && shown["owner"].is_null() && shown["maxParticipants"] == 40, "{shown}");
+    assert!(place.ok(&["channel", "show", "stage"]).lines().any(|line| line == "maxParticipants  40"));
+    assert!(place.ok(&["channel", "update", "stage"]).contains("is so already"));
+
+    place.refused(&["channel", "update", "stage", "--max-participants", "0"], 2, "--max-participants");
+    place.refused(&["channel", "update", "stage", "--access", "nobody"], 2, "public, members, invited, seated");
+    place.refused(&["channel", "update", "stage", "--opens-at", "tomorrow"], 2, "2026-12-24T18:00:00Z");
+    let window = ["channel", "update", "stage", "--opens-at", "2030-01-01T00:00:00Z", "--closes-at", "2029-01-01T00:00:00Z"];
+    place.refused(&window, 1, "--closes-at must be later");
+    place.refused(&["channel", "show", "stege"], 3, "parlor channel list");
+    place.refused(&["channel", "create", "two\nlines"], 2, "control");
+
+    place.ok(&["channel", "delete", "stage"]);
+    place.refused(&["channel", "delete", "stage"], 3, "no channel \"stage\"");
+    assert_eq!(place.json(&["channel", "list"]), Value::Array(Vec::new()));
+}
+
+#[test]
+fn odd_names_are_kept_and_hints_can_be_copied() {
+    let place = Place::new();
+    for odd in ["Robert'); DROP TABLE channels;--", "$(reboot)", "Стол №5 🎲", "-rf", "--json", "a\"b\\c", "100 %"] {
+        place.ok(&["channel", "create", "--", odd]);
+        let shown = place.ok(&["channel", "show", "--json", "--", odd]);
+        assert_eq!(serde_json::from_str::<Value>(&shown).expect("JSON")["id"], odd);
+    }
+    let listed = place.json(&["channel", "list"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(7));
+    place.refused(&["channel", "create", "$(reboot)", "--name", "x"], 4, "parlor channel update '$(reboot)'");
+}
+
+#[test]
+fn members_invitations_and_seats_are_put_and_taken() {
+    let place = Place::new();
+    place.ok(&["channel", "create", "den"]);
+    place.refused(&["member", "list", "attic"], 3, "parlor channel create attic");
+    place.ok(&["member", "add", "den", "alice"]);
+    assert_eq!(place.json(&["member", "add", "den", "alice", "--moderator"])["created"], false);
+    assert_eq!(place.json(&["member", "list", "den"])[0]["role"], "moderator");
+    let table = place.ok(&["member", "list", "den"]);
+    assert!(table.starts_with("USER ID  ROLE       UPDATED AT\nalice    moderator  "), "{table}");
+    place.refused(&["member", "remove", "den", "bob"], 3, "parlor member list den");
+    place.ok(&["member", "remove", "den", "alice"]);
+
+    assert_eq!(place.json(&["channel", "invite", "den", "alice"])["created"], true);
+    assert_eq!(place.json(&["channel", "invite", "den", "alice"])["created"], false);
+    assert_eq!(place.json(&["channel", "invitations", "den"])[0]["state"], "invited");
+    place.ok(&["channel", "uninvite", "den", "alice"]);
+    place.refused(&["channel", "uninvite", "den", "alice"], 3, "parlor channel invitations den");
+
+    place.ok(&["channel", "seat", "put", "den", "north"]);
+    place.ok(&["channel", "seat", "put", "den", "north", "alice"]);
+    place.ok(&["channel", "seat", "put", "den", "north"]);
+    assert_eq!(place.json(&["channel", "seat", "list", "den"])[0]["userId"], "alice", "it stays hers");
+    place.refused(&["channel", "seat", "put", "den", "north", "bob"], 4, "parlor channel seat free den north");
+    place.refused(&["channel", "seat", "put", "den", "south", "alice"], 4, "another seat");
+    place.ok(&["channel", "seat", "free", "den", "north"]);
+    place.ok(&["channel", "seat", "put", "den", "north", "bob"]);
+    place.refused(&["channel", "seat", "free", "den", "west"], 3, "parlor channel seat list den");
+    place.ok(&["channel", "seat", "delete", "den", "north"]);
+    place.refused(&["channel", "seat", "delete", "den", "north"], 3, "no seat");
+}
+
+#[test]
+fn bans_have_an_end_or_not() {
+    let place = Place::new();
+    place.ok(&["channel", "create", "den"]);
+    let timed = place.json(&["ban", "add", "den", "mallory", "--for", "2h", "--reason", "Shouting"]);
+    assert!(timed["until"].is_string() && timed["reason"] == "Shouting", "{timed}");
+    assert!(place.json(&["ban", "add", "den", "trudy"])["until"].is_null());
+    let listed = place.json(&["ban", "list", "den"]);
+    assert_eq!((listed.as_array().map(Vec::len), &listed[0]["by"]), (Some(2), &"command-line".into()));
+    place.ok(&["ban", "remove", "den", "mallory"]);
+    place.refused(&["ban", "remove", "den", "mallory"], 3, "parlor ban list den");
+    place.refused(&["ban", "add", "den", "mallory", "--until", "2020-01-01T00:00:00Z"], 1, "--until must be in the future");
+    place.refused(&["ban", "add", "den", "mallory", "--for", "soon"], 2, "30s, 10m, 12h or 7d");
+    place.refused(&["ban", "add", "den", "mallory", "--for", "0h"], 2, "more than 0");
+    place.refused(&["ban", "add", "den", "mallory", "--for", "2h", "--until", "2090-01-01T00:00:00Z"], 2, "cannot be used with");
+    place.refused(&["ban", "add", "attic", "mallory"], 3, "parlor channel create attic");
+}
+
+#[test]
+fn of_two_who_make_a_channel_at_once_one_wins() {
+    let place = Place::new();
+    for round in 0..3 {
+        let id = format!("c{round}");
+        let names = ["one", "two", "three"];
+        let running = names.map(|name| {
+            let mut command = place.command(&["channel", "create", &id, "--name", name]);
+            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("starts")
+        });
+        let mut codes = running.map(|child| Said::of(child.wait_with_output().expect("ends")).code);
+        codes.sort_unstable();
+        assert_eq!(codes, [0, 4, 4]);
+    }
+}
+
+fn address(file: &Path) -> String {
+    format!("sqlite:{}", file.display())
+}
+
+/// A server in development mode whose store the command line reaches.
+async fn server_on(file: &Path) -> Server {
+    let mut config = test_config();
+    config.store = Store::at(&address(file));
+    Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_server_notices() {
+    let place = Place::new();
+    let file = place.path("served.db");
+    let store = address(&file);
+    let server = server_on(&file).await;
+    place.ok(&["channel", "create", "den", "--store", &store]);
+    let (mut alice, _) = Client::joined(&server, "alice", "den").await;
+    let (mut mallory, _) = Client::joined(&server, "mallory", "den").await;
+    place.ok(&["ban", "add", "den", "mallory", "--reason", "Shouting", "--store", &store]);
+    let banned = Instant::now();
+    assert_eq!(mallory.event("voice:left").await["reason"], "banned");
+    assert!(banned.elapsed() < NOTICED, "{:?}", banned.elapsed());
+    let left = alice.event("voice:participant:left").await;
+    assert_eq!(left["userId"], "mallory", "{left}");
+    let refused = mallory.request("voice:join", serde_json::json!({ "channelId": "den" })).await;
+    assert_eq!(refused["code"], "PERMISSION_DENIED", "{refused}");
+
+    place.ok(&["channel", "delete", "den", "--store", &store]);
+    let deleted = Instant::now();
+    assert_eq!(alice.event("voice:left").await["reason"], "channel-deleted");
+    assert!(deleted.elapsed() < NOTICED, "{:?}", deleted.elapsed());
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_opens_the_rest_api_until_it_is_revoked() {
+    let place = Place::new();
+    let file = place.path("served.db");
+    let store = address(&file);
+    let server = server_on(&file).await;
+    let made = place.run(&["key", "create", "a test", "--scope", "channels:read", "--store", &store]);
+    let key = made.out.trim();
+    assert!(made.code == 0 && key.starts_with("parlor_") && !key.contains(char::is_whitespace), "{}", made.out);
+    assert!(made.err.contains("cannot be shown again") && !made.err.contains(key), "{}", made.err);
+    let status = async || {
+        let asked = reqwest::Client::new().get(base(&server) + "/api/channels").bearer_auth(key);
+        asked.send().await.expect("answers").status().as_u16()
+    };
+    assert_eq!(status().await, 200);
+    let listed = place.json(&["key", "list", "--store", &store]);
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["scopes"][0], &listed[0]["by"]),
+        (&"a test".into(), &"channels:read".into(), &"command-line".into())
+    );
+    let secret = key.rsplit('_').next().expect("has one");
+    assert!(!listed.to_string().contains(secret) && !place.ok(&["key", "list", "--store", &store]).contains(secret));
+
+    let id = listed[0]["id"].as_str().expect("an id");
+    place.ok(&["key", "revoke", id, "--store", &store]);
+    assert_eq!(status().await, 401);
+    place.refused(&["key", "revoke", id, "--store", &store], 3, "parlor key list");
+    place.refused(&["key", "create", "x", "--store", &store], 2, "--scope");
+    place.refused(&["key", "create", "x", "--scope", "everything", "--store", &store], 2, "channels:write");
+    server.shut_down().await;
+}

@@ -1,0 +1,123 @@
+//! Moderators in a call: what they may do, and that it holds.
+
+use parlor_proto::{MemberRole, Restrictions};
+use parlor_store::Page;
+use serde_json::{Value, json};
+
+use super::client::{Client, assert_refused};
+use super::ownership::{microphone, transport};
+use super::stored::{ADMIN, Shared, channel, now, user};
+
+/// A call with a moderator and somebody else.
+async fn call(name: &str) -> (Shared, Client, Client, Value) {
+    let shared = Shared::start(name, |_| ()).await;
+    let den = shared.channel("den", |_| ()).await;
+    shared.member(&den, "mod", MemberRole::Moderator).await;
+    let (moderator, joined) = Client::joined(&shared.server, "mod", "den").await;
+    assert_eq!(joined["moderator"], true, "{joined}");
+    let (bob, joined) = Client::joined(&shared.server, "bob", "den").await;
+    assert_eq!(joined["moderator"], false, "{joined}");
+    (shared, moderator, bob, joined)
+}
+
+#[tokio::test]
+async fn only_moderators_moderate_and_only_while_they_are_ones() {
+    let (shared, mut moderator, mut bob, _) = call("may").await;
+    assert_refused(&bob.request("voice:moderate", json!({"action": "kick", "userId": "mod"})).await, "PERMISSION_DENIED");
+    assert_refused(&moderator.request("voice:moderate", json!({"action": "kick", "userId": "nobody"})).await, "NOT_FOUND");
+    let refused = moderator.request("voice:moderate", json!({"action": "move", "userId": "bob", "to": "nowhere"})).await;
+    assert_refused(&refused, "CHANNEL_NOT_FOUND");
+    shared.store.put_member(&channel("den"), &user("mod"), MemberRole::Member, &ADMIN, now()).await.expect("written");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    loop {
+        let answer = moderator.request("voice:moderate", json!({"action": "mute", "userId": "bob", "audio": true})).await;
+        if answer["code"] == "PERMISSION_DENIED" {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "who is no moderator any more moderates: {answer}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    shared.stop().await;
+}
+
+#[tokio::test]
+async fn a_kick_a_ban_a_move_and_the_end_of_a_call() {
+    let (shared, mut moderator, mut bob, _) = call("acts").await;
+    shared.channel("stage", |_| ()).await;
+    let kick = json!({"action": "kick", "userId": "bob", "reason": "mind your words"});
+    assert_eq!(moderator.request("voice:moderate", kick).await, json!({"action": "kick", "userId": "bob"}));
+    let told = bob.event("voice:moderation").await;
+    assert_eq!((told["byUserId"].as_str(), told["reason"].as_str()), (Some("mod"), Some("mind your words")), "{told}");
+    assert_eq!(bob.event("voice:left").await["reason"], "kicked");
+    assert_eq!(moderator.event("voice:participant:left").await["userId"], "bob");
+    assert_eq!(bob.request("voice:join", json!({"channelId": "den"})).await["channelId"], "den", "a kick is no ban");
+
+    moderator.request("voice:moderate", json!({"action": "move", "userId": "bob", "to": "stage"})).await;
+    let left = bob.event("voice:left").await;
+    assert_eq!((left["reason"].as_str(), left["to"].as_str()), (Some("moved"), Some("stage")), "{left}");
+
+    bob.request("voice:join", json!({"channelId": "den"})).await;
+    let banned = moderator.request("voice:moderate", json!({"action": "ban", "userId": "bob"})).await;
+    assert_eq!(banned, json!({"action": "ban", "userId": "bob"}));
+    assert_eq!(bob.event("voice:left").await["reason"], "banned");
+    assert_refused(&bob.request("voice:join", json!({"channelId": "den"})).await, "PERMISSION_DENIED");
+
+    let (mut carol, _) = Client::joined(&shared.server, "carol", "den").await;
+    let ended = moderator.request("voice:moderate", json!({"action": "end-call"})).await;
+    assert_eq!(ended, json!({"action": "end-call", "userId": null}));
+    assert_eq!(carol.event("voice:left").await["reason"], "call-ended");
+    assert_eq!(moderator.event("voice:left").await["reason"], "call-ended");
+
+    let audit = shared.store.audit(Some(&channel("den")), &Page::first(50)).await.expect("is read");
+    let by_moderator: Vec<&str> =
+        audit.iter().rev().filter(|entry| entry.by.user() == Some(&user("mod"))).map(|entry| entry.action.as_str()).collect();
+    assert_eq!(by_moderator, ["moderation.kick", "moderation.move", "ban.put", "moderation.end-call"]);
+    shared.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_mute_outlives_leaving_and_no_client_lifts_it() {
+    let (shared, mut moderator, mut bob, _) = call("mute").await;
+    let send = transport(&mut bob, "send").await;
+    let producer = microphone(&mut bob, &send, 1001).await;
+    moderator.event("voice:newProducer").await;
+    let mute = json!({"action": "mute", "userId": "bob", "audio": true});
+    assert_eq!(moderator.request("voice:moderate", mute).await["action"], "mute");
+    assert_eq!(bob.event("voice:moderation").await["restrictions"]["audio"], true);
+    while moderator.event("voice:participant:state").await["serverMuted"]["audio"] != true {}
+    // A modified client tries all there is.
+    bob.request("voice:rtc:resumeProducer", json!({ "producerId": producer })).await;
+    bob.request("voice:state:update", json!({"muted": false, "serverMuted": {"audio": false}, "speaking": true})).await;
+    assert_refused(&bob.request("voice:moderate", json!({"action": "mute", "userId": "bob", "audio": false})).await, "PERMISSION_DENIED");
+    bob.request("voice:leave", json!({})).await;
+    let joined = bob.request("voice:join", json!({"channelId": "den"})).await;
+    assert_eq!(joined["state"]["serverMuted"]["audio"], true, "{joined}");
+    let send = transport(&mut bob, "send").await;
+    microphone(&mut bob, &send, 1002).await;
+    let (_, joined) = Client::joined(&shared.server, "carol", "den").await;
+    let shown = joined["participants"].as_array().expect("a list").iter().find(|one| one["userId"] == "bob").expect("is there").clone();
+    assert_eq!((shown["serverMuted"]["audio"].as_bool(), shown["producers"][0]["paused"].as_bool()), (Some(true), Some(true)), "{shown}");
+    let kept = shared.store.restrictions(&channel("den"), &user("bob")).await.expect("is read");
+    assert_eq!(kept, Restrictions { audio: true, ..Restrictions::default() });
+
+    moderator.request("voice:moderate", json!({"action": "mute", "userId": "bob", "audio": false})).await;
+    while moderator.event("voice:participant:state").await["serverMuted"]["audio"] != false {}
+    shared.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_store_nothing_is_half_done() {
+    let (shared, mut moderator, mut bob, _) = call("down").await;
+    shared.server.close_store().await;
+    for action in [json!({"action": "ban", "userId": "bob"}), json!({"action": "mute", "userId": "bob", "audio": true})] {
+        assert_refused(&moderator.request("voice:moderate", action).await, "SERVER_ERROR");
+    }
+    assert_eq!(bob.request("voice:state:update", json!({"muted": true})).await["muted"], true, "still there, and the call goes on");
+    let heard: Vec<String> = bob.events_so_far().into_iter().map(|(name, _)| name).collect();
+    assert!(!heard.iter().any(|name| name == "voice:moderation" || name == "voice:left"), "{heard:?}");
+    let mut carol = Client::connect(&shared.server, "carol", true).await;
+    assert_refused(&carol.request("voice:join", json!({"channelId": "den"})).await, "SERVER_ERROR");
+    let ready = reqwest::get(super::base(&shared.server) + "/readyz").await.expect("answers");
+    assert_eq!(ready.status(), 503);
+    shared.stop().await;
+}

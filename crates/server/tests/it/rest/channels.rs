@@ -1,0 +1,162 @@
+//! Channels and who belongs to them: made, read, changed, removed, in pages.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Rest;
+
+#[tokio::test]
+async fn a_channel_is_made_read_replaced_and_removed() {
+    let rest = Rest::start().await;
+    let made = rest.put("/api/channels/den", json!({"name": "The den", "tier": "pro", "access": "members", "maxParticipants": 5})).await;
+    assert_eq!(made.header("etag"), "\"1\"");
+    let made = made.is(201);
+    assert_eq!(
+        (&made["id"], &made["name"], &made["maxParticipants"], &made["version"]),
+        (&json!("den"), &json!("The den"), &json!(5), &json!(1))
+    );
+    assert_eq!(
+        (&made["kind"], &made["topology"], &made["privacy"], &made["opensAt"]),
+        (&json!("voice"), &json!("sfu"), &json!("standard"), &Value::Null)
+    );
+    assert_eq!(rest.get("/api/channels/den").await.is(200), made);
+
+    let window = json!({"opensAt": "2026-01-31T18:00:00+02:00", "closesAt": "2026-02-01T18:00:00.5Z", "owner": "olga"});
+    let replaced = rest.put("/api/channels/den", window.clone()).await;
+    assert_eq!(replaced.header("etag"), "\"2\"");
+    let replaced = replaced.is(200);
+    assert_eq!(
+        (&replaced["name"], &replaced["tier"], &replaced["maxParticipants"]),
+        (&json!("den"), &json!("free"), &Value::Null),
+        "what is not given is default"
+    );
+    assert_eq!((&replaced["opensAt"], &replaced["closesAt"]), (&json!("2026-01-31T16:00:00Z"), &json!("2026-02-01T18:00:00.5Z")));
+    assert_eq!(rest.put("/api/channels/den", window).await.is(200)["version"], 2, "a repetition changes nothing");
+
+    rest.delete("/api/channels/den").await.is(204);
+    rest.get("/api/channels/den").await.refused(404, "CHANNEL_NOT_FOUND");
+    rest.delete("/api/channels/den").await.refused(404, "CHANNEL_NOT_FOUND");
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn a_creation_can_be_repeated_but_not_with_something_else() {
+    let rest = Rest::start().await;
+    let den = json!({"id": "den /ü?", "name": "The den"});
+    let made = rest.post("/api/channels", den.clone()).await;
+    assert_eq!(made.header("location"), "/api/channels/den%20%2F%C3%BC%3F");
+    let (path, made) = (made.header("location").to_owned(), made.is(201));
+    assert_eq!(rest.get(&path).await.is(200), made);
+    assert_eq!(rest.post("/api/channels", den).await.is(200), made);
+    let other = rest.post("/api/channels", json!({"id": "den /ü?", "name": "Another den"})).await;
+    assert_eq!(other.refused(409, "CONFLICT")["field"], "id");
+    assert_eq!(rest.get(&path).await.is(200), made);
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn a_change_can_say_which_version_it_is_for() {
+    let rest = Rest::start().await;
+    let put = async |name: &'static str, value: &str, body: Value| {
+        rest.call_raw(Method::PUT, "/api/channels/den", &[("content-type", "application/json"), (name, value)], body.to_string()).await
+    };
+    put("if-match", "\"1\"", json!({})).await.refused(412, "PRECONDITION_FAILED");
+    put("if-match", "*", json!({})).await.refused(412, "PRECONDITION_FAILED");
+    put("if-none-match", "*", json!({"name": "one"})).await.is(201);
+    put("if-none-match", "*", json!({"name": "two"})).await.refused(412, "PRECONDITION_FAILED");
+    put("if-match", "\"1\"", json!({"name": "two"})).await.is(200);
+    let stale = put("if-match", "\"1\"", json!({"name": "three"})).await.refused(412, "PRECONDITION_FAILED");
+    assert_eq!(stale["details"]["version"], 2);
+    for never in ["2", "W/\"2\"", "nonsense", ""] {
+        put("if-match", never, json!({"name": "three"})).await.refused(412, "PRECONDITION_FAILED");
+    }
+    put("if-match", "*", json!({"name": "three"})).await.is(200);
+    let delete = async |tag: &str| rest.call_raw(Method::DELETE, "/api/channels/den", &[("if-match", tag)], "").await;
+    delete("\"2\"").await.refused(412, "PRECONDITION_FAILED");
+    delete("\"3\"").await.is(204);
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_that_miss_nothing() {
+    let rest = Rest::start().await;
+    let mut ids: Vec<String> = (0..25).map(|n| format!("ch-{n:02}")).chain(["ÄÖ".into(), "日本 / 1".into()]).collect();
+    for id in &ids {
+        rest.post("/api/channels", json!({ "id": id })).await.is(201);
+    }
+    ids.sort();
+    let mut seen = Vec::new();
+    let mut path = "/api/channels?limit=4".to_owned();
+    loop {
+        let page = rest.get(&path).await.is(200);
+        let items = page["items"].as_array().expect("items");
+        assert!(items.len() <= 4);
+        seen.extend(items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        let query = reqwest::Url::parse_with_params("http://x/", [("limit", "4"), ("after", next)]).expect("a query");
+        path = format!("/api/channels?{}", query.query().expect("a query"));
+    }
+    assert_eq!(seen, ids);
+    assert_eq!(rest.get("/api/channels?limit=27").await.is(200)["next"], Value::Null, "a full last page is the last");
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn members_invitations_and_seats() {
+    let rest = Rest::start().await;
+    rest.put("/api/channels/den", json!({"access": "members"})).await.is(201);
+    rest.put("/api/channels/den/members/alice", json!({})).await.is(201);
+    rest.put("/api/channels/den/members/alice", json!({"role": "moderator"})).await.is(204);
+    rest.put("/api/channels/den/members/bob", json!({"role": "member"})).await.is(201);
+    let members = rest.get("/api/channels/den/members").await.is(200);
+    assert_eq!((&members["items"][0]["userId"], &members["items"][0]["role"]), (&json!("alice"), &json!("moderator")));
+    assert_eq!(rest.get("/api/channels/den/members?limit=1").await.is(200)["next"], "alice");
+    assert_eq!(rest.get("/api/channels/den/members?limit=1&after=alice").await.is(200)["items"][0]["userId"], "bob");
+    rest.delete("/api/channels/den/members/alice").await.is(204);
+    rest.delete("/api/channels/den/members/alice").await.refused(404, "NOT_FOUND");
+    rest.put("/api/channels/none/members/alice", json!({})).await.refused(404, "CHANNEL_NOT_FOUND");
+    rest.get("/api/channels/none/members").await.refused(404, "CHANNEL_NOT_FOUND");
+
+    let invite = async |state: &str| rest.put("/api/channels/den/invitations/carol", json!({ "state": state })).await;
+    invite("present").await.refused(404, "NOT_FOUND");
+    invite("invited").await.is(201);
+    invite("left").await.refused(409, "CONFLICT");
+    invite("present").await.is(204);
+    invite("invited").await.is(204);
+    assert_eq!(rest.get("/api/channels/den/invitations").await.is(200)["items"][0]["state"], "present");
+    invite("left").await.is(204);
+    invite("invited").await.refused(409, "CONFLICT");
+    rest.delete("/api/channels/den/invitations/carol").await.is(204);
+    invite("invited").await.is(201);
+    rest.delete("/api/channels/den/invitations/nobody").await.refused(404, "NOT_FOUND");
+
+    let seat = async |seat: &str, user: Value| rest.put(&format!("/api/channels/den/seats/{seat}"), json!({ "userId": user })).await;
+    seat("left", json!("alice")).await.is(201);
+    seat("left", json!("alice")).await.is(204);
+    seat("left", json!("bob")).await.refused(409, "CONFLICT");
+    seat("right", json!("alice")).await.refused(409, "CONFLICT");
+    seat("left", Value::Null).await.is(204);
+    seat("left", json!("bob")).await.is(204);
+    assert_eq!(rest.get("/api/channels/den/seats").await.is(200)["items"], json!([{"seat": "left", "userId": "bob"}]));
+    rest.delete("/api/channels/den/seats/left").await.is(204);
+    rest.delete("/api/channels/den/seats/left").await.refused(404, "NOT_FOUND");
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_did_what() {
+    let rest = Rest::start().await;
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    rest.put("/api/channels/den/members/alice", json!({})).await.is(201);
+    rest.put("/api/channels/other", json!({})).await.is(201);
+    let by = format!("key:{}", rest.key.split('_').nth(1).expect("an id"));
+    let log = rest.get("/api/audit?channel=den").await.is(200);
+    let entries = log["items"].as_array().expect("items");
+    assert_eq!(entries.iter().map(|entry| &entry["action"]).collect::<Vec<_>>(), ["member.put", "channel.create"], "the newest first");
+    assert!(entries.iter().all(|entry| entry["by"] == by && entry["channelId"] == "den"), "{log}");
+    let first = rest.get("/api/audit?limit=1").await.is(200);
+    let next = first["next"].as_str().expect("more");
+    assert_eq!(rest.get(&format!("/api/audit?limit=1&after={next}")).await.is(200)["items"][0]["action"], "member.put");
+    assert_eq!(rest.get("/api/audit?channel=none").await.is(200), json!({"items": [], "next": null}));
+    rest.end().await;
+}

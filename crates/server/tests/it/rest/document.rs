@@ -1,0 +1,112 @@
+//! The OpenAPI document: whole, true, and with a lock on every door.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::super::base;
+use super::Rest;
+
+/// What needs no key.
+const OPEN: &[&str] = &["/healthz", "/readyz", "/api/openapi.json"];
+
+fn operations(document: &Value) -> Vec<(String, Method, Value)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            all.push((path.clone(), method.to_uppercase().parse().expect("a method"), operation.clone()));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_operation_but_a_few_needs_a_key() {
+    let rest = Rest::start().await;
+    let document = rest.get("/api/openapi.json").await.is(200);
+    assert_eq!(document["openapi"], "3.1.0");
+    let all = operations(&document);
+    assert!(all.len() > 35, "{}", all.len());
+    for (path, method, operation) in all {
+        let real = path.replace("{id}", "den").replace("{user}", "alice").replace("{seat}", "a");
+        if OPEN.contains(&path.as_str()) {
+            assert_eq!(rest.send(&method, &real, rest.request(method.clone(), &real)).await.status, 200, "{path}");
+            continue;
+        }
+        // Without a key nothing else is looked at, not even whether there is such a thing.
+        let request = rest.request(method.clone(), &real).body("nonsense");
+        rest.send(&method, &real, request).await.refused(401, "UNAUTHENTICATED");
+        assert!(operation["security"][0].is_object(), "{method} {path} says nothing of keys");
+        assert!(operation["summary"].is_string() && operation["operationId"].is_string(), "{method} {path}");
+    }
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn every_reference_leads_somewhere_and_every_refusal_is_a_problem() {
+    let rest = Rest::start().await;
+    let document = rest.get("/api/openapi.json").await.is(200);
+    let mut open = vec![&document];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(values) => open.extend(values),
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+                }
+                open.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    for (path, method, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            if status.starts_with('4') || status.starts_with('5') && path != "/readyz" {
+                let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
+            }
+        }
+    }
+    let codes = document["components"]["schemas"]["Code"]["enum"].as_array().expect("codes");
+    assert_eq!(codes.len(), parlor_proto::ErrorCode::ALL.len());
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn the_api_is_closed_to_pages_of_other_origins_and_its_answers_are_not_kept() {
+    let origin = "https://app.example.com";
+    let rest = Rest::start_with(|config| config.http.cors_origins = vec![origin.into()]).await;
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    let allowed = async |method: Method, path: &str| {
+        let request = rest.request(method, path).header("origin", origin).header("access-control-request-method", "GET");
+        request.bearer_auth(&rest.key).send().await.expect("answers").headers().contains_key("access-control-allow-origin")
+    };
+    for method in [Method::GET, Method::OPTIONS] {
+        for path in ["/api/channels", "/api/channels/den/participants", "/api/users/a/sessions", "/api/keys", "/api/events"] {
+            assert!(!allowed(method.clone(), path).await, "{method} {path}");
+        }
+        // What users ask with their own tokens is for the pages of the host application.
+        for path in ["/api/voice/den/participants", "/api/rooms/den/call-state/"] {
+            assert!(allowed(method.clone(), path).await, "{method} {path}");
+        }
+    }
+    let answer = rest.get("/api/channels/den").await;
+    assert_eq!((answer.header("cache-control"), answer.header("x-content-type-options")), ("no-store", "nosniff"));
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn a_server_is_ready_until_its_store_is_gone() {
+    let rest = Rest::start().await;
+    let http = reqwest::Client::new();
+    let url = base(&rest.server) + "/readyz";
+    assert_eq!(http.get(&url).send().await.expect("answers").status(), StatusCode::OK);
+    rest.server.close_store().await;
+    // The last answer of the store counts for a second.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(http.get(&url).send().await.expect("answers").status(), StatusCode::SERVICE_UNAVAILABLE);
+    let answer = rest.get("/api/channels").await;
+    assert_eq!(answer.header("retry-after"), "1");
+    answer.refused(503, "SERVER_ERROR");
+    assert_eq!(http.get(base(&rest.server) + "/healthz").send().await.expect("answers").status(), StatusCode::OK);
+    rest.end().await;
+}
