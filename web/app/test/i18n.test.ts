@@ -31,6 +31,55 @@ describe('numbers', () => {
   });
 });
 
+describe('a refusal says what to do', () => {
+  const inAnHour = new Date(Date.now() + 3_600_000);
+  const anHourAgo = new Date(Date.now() - 3_600_000);
+  const local = (time: Date) => new Intl.DateTimeFormat(undefined, { timeStyle: 'short' }).format(time);
+
+  it('a channel that is not open yet: when it opens, by the clock of the person', () => {
+    const sentence = sentenceFor(new VoiceError('CHANNEL_CLOSED', '', { opensAt: inAnHour.toISOString(), closesAt: null }));
+    expect(sentence).toMatch(/not open yet/);
+    expect(sentence).toContain(local(inAnHour));
+  });
+
+  it('a channel that has closed: since when', () => {
+    const details = { opensAt: new Date(0).toISOString(), closesAt: anHourAgo.toISOString() };
+    const sentence = sentenceFor(new VoiceError('CHANNEL_CLOSED', '', details));
+    expect(sentence).toMatch(/has closed/);
+    expect(sentence).toContain(local(anHourAgo));
+  });
+
+  it('a time that is none is left out', () => {
+    expect(sentenceFor(new VoiceError('CHANNEL_CLOSED', '', { opensAt: 'soon' }))).toBe(en['error.CHANNEL_CLOSED']);
+  });
+
+  it('a ban: until when, and why', () => {
+    const details = { reason: 'banned', until: inAnHour.toISOString(), banReason: 'spam' };
+    const sentence = sentenceFor(new VoiceError('PERMISSION_DENIED', '', details));
+    expect(sentence).toMatch(/banned from this channel until/);
+    expect(sentence).toContain(local(inAnHour));
+    expect(sentence).toMatch(/Reason given: spam$/);
+    expect(sentenceFor(new VoiceError('PERMISSION_DENIED', '', { reason: 'banned', until: null }))).toMatch(
+      /^You are banned.*Ask a moderator/,
+    );
+  });
+
+  it.each(['not_a_member', 'not_invited', 'no_seat', 'not_granted', 'e2ee_unavailable'])('%s: whom to ask', (reason) => {
+    const sentence = sentenceFor(new VoiceError('PERMISSION_DENIED', '', { reason }));
+    expect(sentence).not.toBe(en['error.PERMISSION_DENIED']);
+    expect(sentence).toMatch(/^[A-Z].*\.$/);
+  });
+
+  it.each(['kicked', 'banned', 'call-ended', 'session-revoked', 'channel-deleted', 'access-lost', 'replaced'])(
+    '%s: what happened',
+    (reason) => {
+      const sentence = sentenceFor(new VoiceError('NOT_IN_CHANNEL', '', { reason, rejoin: false }));
+      expect(sentence).not.toBe(en['error.NOT_IN_CHANNEL']);
+      expect(sentence).toMatch(/^[A-Z].*\.$/);
+    },
+  );
+});
+
 it('what is filled in is taken as it is, however strange a name', () => {
   expect(t('announce.joined', { name: '$& {name} <b>' })).toBe('$& {name} <b> joined');
 });

@@ -7,8 +7,20 @@ import { peopleOf, screensOf } from '../src/components/people.js';
 import { hueOf, initials } from '../src/lib/person.js';
 
 const track = (id: string) => ({ id }) as MediaStreamTrack;
-const self: Self = { userId: 'me', muted: false, deafened: false, speaking: false, microphone: 'on', media: {} };
-const bob: Participant = { userId: 'bob', name: 'Bob', muted: true, deafened: false, speaking: false, media: {} };
+const restrictions = { audio: false, video: false, screen: false, deafened: false };
+const self: Self = { userId: 'me', muted: false, deafened: false, speaking: false, microphone: 'on', restrictions, media: {} };
+const bob: Participant = {
+  userId: 'bob',
+  name: 'Bob',
+  role: 'speaker',
+  moderator: false,
+  muted: true,
+  deafened: false,
+  speaking: false,
+  serverMuted: { audio: true, video: false, screen: false },
+  serverDeafened: true,
+  media: {},
+};
 
 it('oneself comes first', () => {
   expect(peopleOf(self, 'Ann', [bob]).map((p) => [p.name, p.isSelf])).toEqual([
@@ -22,6 +34,12 @@ it('a camera that is paused shows the initials, not a frozen picture', () => {
   const running = { ...bob, media: { camera: { track: track('c'), paused: false } } };
   expect(peopleOf(self, 'Ann', [paused])[1]?.camera).toBeUndefined();
   expect(peopleOf(self, 'Ann', [running])[1]?.camera).toEqual({ id: 'c' });
+});
+
+it('what moderators have taken from somebody, and what they are here, is of the person', () => {
+  const [me, him] = peopleOf(self, 'Ann', [bob], { role: 'spectator', moderator: true });
+  expect(me).toMatchObject({ role: 'spectator', moderator: true, restrictions: { audio: false, deafened: false } });
+  expect(him).toMatchObject({ role: 'speaker', moderator: false, restrictions: { audio: true, video: false, deafened: true } });
 });
 
 it('the screens of the others come before one’s own', () => {

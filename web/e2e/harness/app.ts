@@ -2,6 +2,7 @@
 
 import type { Browser, Locator } from 'playwright-core';
 import { newPerson, type Person } from './chromium.js';
+import type { Server } from './server.js';
 import { until } from './until.js';
 
 /** How somebody comes in. */
@@ -29,6 +30,30 @@ export async function joinApp(browser: Browser, options: JoinOptions): Promise<A
   await person.press('Join');
   await person.isIn();
   return person;
+}
+
+/** Opens the app as somebody whom the host signed in, and joins. */
+export async function joinSigned(
+  browser: Browser,
+  server: Server,
+  { name, channel, url = server.url, options, ...claims }: SignedOptions,
+): Promise<AppPerson> {
+  const token = server.signedToken({ sub: name.toLowerCase(), name, pro: true, ...claims });
+  const person = await openApp(browser, `${url}/?debug#token=${token}&channel=${encodeURIComponent(channel)}`, options);
+  await person.press('Join');
+  await person.isIn();
+  return person;
+}
+
+/** How somebody whom the host signed in comes in. */
+export interface SignedOptions {
+  name: string;
+  channel: string;
+  pro?: boolean;
+  /** Where the app is, if not at the server itself. */
+  url?: string;
+  /** Of the browser: colours, size… */
+  options?: Parameters<Browser['newContext']>[0];
 }
 
 /** Somebody in front of the app. */
@@ -60,6 +85,18 @@ export class AppPerson {
   /** A button by the beginning of its name: after it may come a key in parentheses. */
   button(label: string): Locator {
     return this.page.getByRole('button', { name: new RegExp(`^${label}( \\(|$)`) });
+  }
+
+  /** Waits until a sentence can be read. */
+  async reads(sentence: RegExp): Promise<void> {
+    await this.page.getByText(sentence).first().waitFor();
+  }
+
+  /** Opens the menu about somebody, as moderators have it, and chooses. */
+  async choose(name: string, action: string): Promise<void> {
+    await this.tile(name).hover();
+    await this.page.getByRole('button', { name: `Manage ${name}` }).click();
+    await this.page.getByRole('group', { name: 'As a moderator' }).getByRole('button', { name: action }).click();
   }
 
   /** Waits until the call is shown as connected. */

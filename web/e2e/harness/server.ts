@@ -1,6 +1,6 @@
 // The server under test: started on free ports in a directory of its own, stopped by its process id.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,6 +25,8 @@ export interface ServerOptions {
   env?: Record<string, string>;
   /** The HTTP address to listen on; loopback unless said otherwise. */
   listen?: string;
+  /** Keeps its channels in a file, and has a key for the REST API. */
+  api?: boolean;
 }
 
 /** The part of the counters that is looked at here. */
@@ -46,22 +48,27 @@ export class Server {
     readonly mediaPort: number,
     private readonly log: string,
     private readonly secret: string,
+    private readonly key: string,
   ) {
     this.child = spawn();
   }
 
   /** Starts it, and waits until it says it is healthy. */
   static async start(options: ServerOptions): Promise<Server> {
-    const { name, toml = '', media = '', dev = true, args = [], env = {}, listen = '127.0.0.1' } = options;
+    const { name, toml = '', media = '', dev = true, args = [], env = {}, listen = '127.0.0.1', api = false } = options;
     const [port, mediaPort] = [await freeHttpPort(), await freeMediaPort()];
     const secret = randomBytes(32).toString('hex');
     const directory = temporaryDirectory();
     writeFileSync(
       join(directory, 'parlor.toml'),
-      `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` + `[auth]\nsecret = "${secret}"\n\n${toml}\n`,
+      `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` +
+        `[auth]\nsecret = "${secret}"\n\n` +
+        (api ? `[store]\nurl = "sqlite:${join(directory, 'parlor.db')}"\n\n` : '') +
+        `${toml}\n`,
     );
     const log = join(ARTEFACTS, `server-${name}.log`);
     rmSync(log, { force: true });
+    const key = api ? makeKey(directory) : '';
     const start = (): ChildProcess => {
       const out = openSync(log, 'a');
       const child = spawn(SERVER, ['serve', ...(dev ? ['--dev'] : []), ...args], {
@@ -75,7 +82,7 @@ export class Server {
       child.once('exit', () => process.off('exit', kill));
       return child;
     };
-    const server = new Server(start, port, mediaPort, log, secret);
+    const server = new Server(start, port, mediaPort, log, secret, key);
     await server.ready();
     return server;
   }
@@ -123,6 +130,18 @@ export class Server {
     });
   }
 
+  /** Asks the REST API, as a host application does. */
+  async api<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/api${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.key}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return (text === '' ? {} : JSON.parse(text)) as T;
+  }
+
   /** A token signed as a host application would sign it. */
   signedToken(claims: Record<string, unknown>, secret = this.secret): string {
     const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -163,6 +182,15 @@ export class Server {
       if (dead) throw new Error(`the server ended at once:\n${this.logged()}`);
     });
   }
+}
+
+/** A key that may do everything, made before the server runs. */
+function makeKey(directory: string): string {
+  const options = { cwd: directory, env: ownEnvironment(), stdio: ['ignore', 'pipe', 'ignore'] as const, encoding: 'utf8' as const };
+  const [key] =
+    /parlor_\S+/.exec(execFileSync(SERVER, ['key', 'create', 'tests', '--scope', '*'], { ...options, stdio: [...options.stdio] })) ?? [];
+  if (key === undefined) throw new Error('no key was made');
+  return key;
 }
 
 /** This process's environment without what would configure a server: tests must not depend on who runs them. */

@@ -1,19 +1,14 @@
 // The page itself: usable by everybody, by keyboard alone, and on a phone.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
-import type { AxeResults, RunOptions } from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { type AppPerson, joinApp, openApp } from '../harness/app.js';
-import { screenshot, startChromium } from '../harness/chromium.js';
+import { startChromium } from '../harness/chromium.js';
+import { fits, passesAxe, PHONE } from '../harness/looks.js';
 import { Server } from '../harness/server.js';
-import { until } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 90_000 };
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const PHONE = { width: 360, height: 740 };
 
 describe('the page', () => {
   let server: Server;
@@ -78,7 +73,7 @@ describe('the page', () => {
     for (const name of ['Maximiliane von Hohenlohe-Langenburg', 'Bob']) {
       people.push(await joinApp(browser, { url: server.url, name, channel: 'phone' }));
     }
-    const person = await openApp(browser, server.url, { viewport: PHONE, hasTouch: true, isMobile: true });
+    const person = await openApp(browser, server.url, PHONE);
     await fits(person.page, 'phone-join');
     await person.fillIn({ name: 'Pho Ne', channel: 'phone' });
     await person.press('Join');
@@ -91,18 +86,6 @@ describe('the page', () => {
     for (const one of [person, ...people]) await one.close();
   });
 });
-
-/** No violation of WCAG 2.2 A or AA, nor of axe's best practices. */
-async function passesAxe(page: Page, name: string): Promise<void> {
-  await screenshot(page, name);
-  await page.evaluate(AXE);
-  const results = await page.evaluate(async () => {
-    const axe = (window as unknown as { axe: { run(options: RunOptions): Promise<AxeResults> } }).axe;
-    return await axe.run({ resultTypes: ['violations'] });
-  });
-  const violations = results.violations.map((rule) => `${rule.id}: ${rule.help}: ${rule.nodes.map((node) => node.html).join(' | ')}`);
-  assert.deepEqual(violations, [], name);
-}
 
 /** Presses Tab until the element of this name has the focus. */
 async function tabTo(page: Page, name: string): Promise<void> {
@@ -117,20 +100,4 @@ async function tabTo(page: Page, name: string): Promise<void> {
     await page.keyboard.press('Tab');
   }
   assert.fail(`Tab never reaches ${name}; it went over ${pressed.join(', ')}`);
-}
-
-async function fits(page: Page, name: string): Promise<void> {
-  await until(`${name} has been laid out`, () => page.evaluate(() => document.body.getBoundingClientRect().height > 0));
-  await screenshot(page, name);
-  const { scroll, client, small } = await page.evaluate(() => ({
-    scroll: document.documentElement.scrollWidth,
-    client: document.documentElement.clientWidth,
-    // WCAG 2.2, 2.5.8: a target has at least 24 by 24 pixels.
-    small: [...document.querySelectorAll('button')]
-      .map((button) => ({ name: button.getAttribute('aria-label') ?? button.textContent, box: button.getBoundingClientRect() }))
-      .filter(({ box }) => box.width > 0 && (box.width < 24 || box.height < 24 || box.right > innerWidth + 0.5 || box.left < -0.5))
-      .map((button) => button.name),
-  }));
-  assert.ok(scroll <= client, `${name} is ${scroll} pixels wide on a screen of ${client}`);
-  assert.deepEqual(small, [], `${name}: buttons that are too small or outside`);
 }

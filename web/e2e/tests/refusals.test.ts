@@ -19,6 +19,15 @@ max_participants = 1
 [[channels]]
 id = "club"
 banned = ["mallory"]
+
+[[channels]]
+id = "matinee"
+name = "Matinee"
+opens_at = "2099-01-31T18:00:00Z"
+
+[[channels]]
+id = "lodge"
+access = "members"
 `;
 
 describe('refusals in the web app', () => {
@@ -78,7 +87,16 @@ describe('refusals in the web app', () => {
   });
 
   it('a channel one is banned from', TIMEOUT, async () => {
-    await answerTo('mallory', 'club', /You may not join this channel/);
+    await answerTo('mallory', 'club', /You are banned from this channel/);
+  });
+
+  it('a channel that is not open yet, with the time it opens', TIMEOUT, async () => {
+    const opens = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date('2099-01-31T18:00:00Z'));
+    await answerTo('alice', 'matinee', new RegExp(`not open yet. It opens on ${opens.split(',')[0]}`));
+  });
+
+  it('a channel for members only', TIMEOUT, async () => {
+    await answerTo('alice', 'lodge', /Only members may join this channel/);
   });
 
   it('the same person a second time, who may come in when the first has gone', TIMEOUT, async () => {

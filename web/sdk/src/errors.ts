@@ -1,5 +1,7 @@
 // What can go wrong, as one typed error: the server's closed list of codes and the client's own.
 
+import type { Restrictions } from './protocol.js';
+
 /** Codes the server refuses with. The list mirrors the server's; codes never change their meaning. */
 export const SERVER_ERROR_CODES = [
   'INVALID_REQUEST',
@@ -7,16 +9,20 @@ export const SERVER_ERROR_CODES = [
   'UNAUTHENTICATED',
   'CHANNEL_NOT_FOUND',
   'CHANNEL_FULL',
+  'CHANNEL_CLOSED',
   'PERMISSION_DENIED',
   'CAPABILITY_REQUIRED',
   'VIDEO_LIMIT_REACHED',
   'ALREADY_IN_CHANNEL',
   'NOT_IN_CHANNEL',
+  'SESSION_EXPIRED',
   'NOT_FOUND',
   'INVALID_STATE',
   'INCOMPATIBLE',
   'RATE_LIMITED',
   'LIMIT_EXCEEDED',
+  'CONFLICT',
+  'PRECONDITION_FAILED',
   'TRANSPORT_FAILED',
   'TIMEOUT',
   'SHUTTING_DOWN',
@@ -31,6 +37,10 @@ export const CLIENT_ERROR_CODES = [
   'DISCONNECTED',
   /** The person left before the operation was done. */
   'CANCELLED',
+  /** A moderator has silenced it, and only a moderator can undo that; `details.restriction` says what. */
+  'MODERATED',
+  /** A spectator listens and watches only. */
+  'SPECTATOR',
   /** The person or the browser did not allow the device; `details.device` says which. */
   'DEVICE_DENIED',
   /** There is no such device. */
@@ -57,6 +67,13 @@ export interface ErrorDetails {
   field?: string;
   reason?: string;
   device?: DeviceName;
+  /** What a moderator has silenced. */
+  restriction?: keyof Restrictions;
+  /** CHANNEL_CLOSED: when it opens and closes (RFC 3339). */
+  opensAt?: string | null;
+  closesAt?: string | null;
+  /** A ban: when it ends (RFC 3339). */
+  until?: string | null;
   [key: string]: unknown;
 }
 
@@ -78,6 +95,11 @@ export class VoiceError extends Error {
     const wait = this.details.retryAfterMs;
     return typeof wait === 'number' && Number.isFinite(wait) && wait >= 0 ? wait : undefined;
   }
+}
+
+/** Whether it is a VoiceError with one of these codes. */
+export function hasCode(error: unknown, ...codes: ErrorCode[]): error is VoiceError {
+  return error instanceof VoiceError && codes.includes(error.code);
 }
 
 /** Whether a later try of the same thing may succeed without anybody doing anything. */

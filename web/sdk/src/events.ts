@@ -3,17 +3,45 @@
 import type { VoiceError } from './errors.js';
 import type { MicrophoneStatus } from './local-media.js';
 import type { State } from './machine.js';
-import type { Layers, Permissions, Speaker } from './protocol.js';
+import type {
+  CloseReason,
+  Layers,
+  LeftReason,
+  ModerationAction,
+  Permissions,
+  Restrictions,
+  Role,
+  SlotCount,
+  Speaker,
+  VideoSource,
+} from './protocol.js';
 import type { MediaSlot, Participant } from './roster.js';
 
 /** What the dot of a voice bar shows: yellow, green, red. */
 export type ConnectionStatus = 'disconnected' | 'connecting' | 'connected';
+
+/** What a tier may lack. */
+export type Capability = 'VIDEO_CALLING' | 'SCREEN_SHARE';
+
+/** Done; not allowed; or waiting for one of the channel's video slots: then it begins by itself. */
+export type ToggleOutcome = boolean | 'queued';
+
+/** Where one waits for a video slot. The next in line is 1. */
+export interface SlotPosition extends SlotCount {
+  readonly position: number;
+}
+
+/** What of one's own waits for a video slot. */
+export type VideoQueue = Readonly<Partial<Record<VideoSource, SlotPosition>>>;
 
 /** A channel one is in. */
 export interface ChannelInfo {
   readonly id: string;
   readonly name: string;
   readonly permissions: Permissions;
+  readonly role: Role;
+  /** May mute, remove and move others here, and end the call. */
+  readonly moderator: boolean;
   /** Whether media is encrypted end to end. */
   readonly e2ee: boolean;
   /** Whether the server records. */
@@ -29,6 +57,8 @@ export interface Self {
   /** The server hears one. */
   readonly speaking: boolean;
   readonly microphone: MicrophoneStatus;
+  /** What a moderator has taken away; it cannot be toggled then. */
+  readonly restrictions: Restrictions;
   /** One's own pictures, for the preview. */
   readonly media: Readonly<Partial<Record<'camera' | 'screen', MediaStreamTrack>>>;
 }
@@ -37,10 +67,14 @@ export interface VoiceEvents {
   /** The state machine moved. */
   state: { state: State; previous: State };
   connection: ConnectionStatus;
-  /** In the channel; `again` after the connection broke and was restored. */
+  /** In the channel; `again` after the stay broke and was replaced by another. */
   joined: { channel: ChannelInfo; again: boolean };
+  /** The connection broke and is back, and the stay went on meanwhile: nobody saw one leave, no sound was lost. */
+  resumed: { channel: ChannelInfo };
   /** Out of the channel. `error` says why if it was not one's own wish; while `rejoining`, the service tries to come back. */
-  left: { channelId: string; error?: VoiceError; rejoining: boolean };
+  left: { channelId: string; error?: VoiceError; reason?: LeftReason; rejoining: boolean };
+  /** A moderator moved one to another channel; the service joins it by itself. */
+  moved: { from: string; to: string };
   /** Anything about the others changed: read `participants` again. */
   participants: readonly Participant[];
   'participant:joined': { userId: string; name: string };
@@ -51,7 +85,17 @@ export interface VoiceEvents {
   /** The browser plays no sound until somebody clicks: call `resumeAudio()` from a click. */
   'audio:blocked': boolean;
   /** The tier does not include it. */
-  'capability:required': { capability: 'VIDEO_CALLING' | 'SCREEN_SHARE' };
+  'capability:required': { capability: Capability };
+  /** What one may do changed in mid-call. What is lost has been stopped. */
+  entitlement: { permissions: Permissions; lost: readonly Capability[]; gained: readonly Capability[]; reason: 'expired' | 'changed' };
+  /** One's place among those who wait for a video slot; empty when one does not wait (any more). */
+  'slot:queue': VideoQueue;
+  /** A slot became free: what waited begins. */
+  'slot:granted': { source: VideoSource };
+  /** A moderator did something to one. */
+  moderation: { action: ModerationAction; byUserId: string | null; restrictions: Restrictions; reason: string | null };
+  /** The server closed something of one's own. */
+  'producer:closed': { slot: MediaSlot; reason?: CloseReason };
   /** Other layers of somebody's picture arrive now; null while none does. */
   layers: { userId: string; slot: MediaSlot; layers: Layers | null };
   /** Something failed that nobody was waiting for. What a method was called for is thrown by the method instead. */

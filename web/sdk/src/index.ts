@@ -1,19 +1,33 @@
 // The public face of @parlor/client.
 
 import { VoiceError } from './errors.js';
-import { VoiceService, type VoiceServiceOptions, type VoiceServiceParts } from './service.js';
+import type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
+import { VoiceService } from './service.js';
 
 export { CLIENT_ERROR_CODES, SERVER_ERROR_CODES, VoiceError } from './errors.js';
 export type { ClientErrorCode, DeviceName, ErrorCode, ErrorDetails, ServerErrorCode } from './errors.js';
-export type { ChannelInfo, ConnectionStatus, Self, VoiceEvents } from './events.js';
+export type { Capability, ChannelInfo, ConnectionStatus, Self, SlotPosition, ToggleOutcome, VideoQueue, VoiceEvents } from './events.js';
 export type { MicrophoneStatus } from './local-media.js';
 export { isInCall, isJoined, next, STATES, TABLE } from './machine.js';
 export type { MachineEvent, State } from './machine.js';
-export type { Layers, Permissions, Source, Speaker } from './protocol.js';
+export type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
+export type {
+  CloseReason,
+  Layers,
+  LeftReason,
+  ModerationAction,
+  ModerationCommand,
+  Permissions,
+  Restrictions,
+  Role,
+  ServerMuted,
+  Source,
+  Speaker,
+  VideoSource,
+} from './protocol.js';
 export type { MediaSlot, Participant, ReceivedMedia } from './roster.js';
 export type { VideoCodec } from './rtc/rtc.js';
 export { VoiceService } from './service.js';
-export type { VoiceServiceOptions, VoiceServiceParts } from './service.js';
 export type { CallStats, StatsEntry, TrackStats } from './stats.js';
 export type { TokenSource } from './signal/socketio.js';
 

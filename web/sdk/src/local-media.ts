@@ -35,6 +35,21 @@ export class LocalMedia {
     return this.#microphone;
   }
 
+  /** The microphone is of no use here: it is let go as soon as it is open, and is no failure. */
+  releaseMicrophone(): void {
+    const opening = this.#microphone;
+    if (!opening) return;
+    const epoch = this.#epoch;
+    const release = () => {
+      if (epoch !== this.#epoch || this.#microphone !== opening) return;
+      this.stop('mic');
+      this.#microphone = undefined;
+      this.#setStatus('off');
+    };
+    if (this.#tracks.has('mic')) release();
+    else void opening.then(release);
+  }
+
   async openCamera(): Promise<MediaStreamTrack> {
     const epoch = this.#epoch;
     const track = await this.capture.camera();

@@ -45,7 +45,10 @@ export type MachineEvent =
   | 'leave'
   /** The server confirmed, or there was nobody to confirm. */
   | 'left'
-  /** The join was refused or timed out, the socket broke, or the server put us out. */
+  /**
+   * The join was refused or timed out, the server put us out, or the stay broke. A socket that breaks is none of that
+   * while the server keeps the stay: media goes on, and so does the state.
+   */
   | 'lost';
 
 type Row = Partial<Record<MachineEvent, State>>;

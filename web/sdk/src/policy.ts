@@ -1,11 +1,13 @@
 // Every number of waiting and retrying, in one place (milliseconds).
 
+import { VoiceError } from './errors.js';
 import type { RequestName } from './protocol.js';
 
 /** How long a request may take before it counts as failed. */
 export function timeoutOf(request: RequestName): number {
   switch (request) {
     case 'voice:join':
+    case 'voice:resume':
     case 'voice:rtc:connectTransport':
       return 10_000;
     default:
@@ -46,7 +48,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Tries, and tries again after each of the waits as long as `again` says that the error is worth it. */
+/** Tries, and tries again after each of the waits, or what the server asks to wait, as long as `again` says that it is worth it. */
 export async function withRetries<T>(
   attempt: (n: number) => Promise<T>,
   waits: readonly number[],
@@ -59,7 +61,7 @@ export async function withRetries<T>(
     } catch (error) {
       const wait = waits[n];
       if (wait === undefined || !again(error)) throw error;
-      await sleep(wait, signal);
+      await sleep(Math.max(wait, (error instanceof VoiceError && error.retryAfterMs) || 0), signal);
     }
   }
 }

@@ -8,6 +8,10 @@ export type MediaKind = 'audio' | 'video';
 /** What a track shows or lets hear. Sound that comes with a screen has the source `screen` too. */
 export type Source = 'mic' | 'camera' | 'screen';
 export type Direction = 'send' | 'recv';
+/** What needs one of the channel's video slots. */
+export type VideoSource = Exclude<Source, 'mic'>;
+/** A spectator listens and watches only. */
+export type Role = 'speaker' | 'spectator';
 
 /** What one may do in the channel, as the server derived it. */
 export interface Permissions {
@@ -16,13 +20,33 @@ export interface Permissions {
   screenshare: boolean;
   /** Audio at the most, in bit/s. */
   maxBitrate: number;
+  /** When what the tier adds ends (RFC 3339); null when it does not. */
+  expiresAt: string | null;
 }
 
-/** How a participant is. */
-export interface ParticipantState {
+/** What somebody says of themselves. */
+export interface SaidState {
   muted: boolean;
   deafened: boolean;
   speaking: boolean;
+}
+
+/** What a moderator has silenced; nothing of it passes the server, whatever the person does. */
+export interface ServerMuted {
+  audio: boolean;
+  video: boolean;
+  screen: boolean;
+}
+
+/** All that a moderator has taken from somebody. */
+export interface Restrictions extends ServerMuted {
+  deafened: boolean;
+}
+
+/** How a participant is. */
+export interface ParticipantState extends SaidState {
+  serverMuted: ServerMuted;
+  serverDeafened: boolean;
 }
 
 /** A track somebody sends. */
@@ -38,6 +62,8 @@ export interface ProducerInfo {
 export interface WireParticipant extends ParticipantState {
   userId: string;
   name: string;
+  role: Role;
+  moderator: boolean;
   producers: ProducerInfo[];
 }
 
@@ -52,6 +78,48 @@ export interface Layers {
   temporalLayer?: number;
 }
 
+/** How many videos are sent in the channel, and how many may be. */
+export interface SlotCount {
+  current: number;
+  max: number;
+}
+
+/** The answer to `voice:slot:request` and `voice:slot:release`. */
+export interface Slot extends SlotCount {
+  source: VideoSource;
+  status: 'granted' | 'queued' | 'released';
+  /** In the queue, from 1. */
+  position: number | null;
+}
+
+/** What a moderator can do. */
+export type ModerationCommand =
+  | { action: 'mute'; userId: string; audio?: boolean; video?: boolean; screen?: boolean }
+  | { action: 'deafen'; userId: string; deafened: boolean }
+  | { action: 'kick'; userId: string; reason?: string }
+  /** `until` as RFC 3339; for good without it. */
+  | { action: 'ban'; userId: string; until?: string; reason?: string }
+  | { action: 'move'; userId: string; to: string }
+  | { action: 'end-call'; reason?: string };
+
+export type ModerationAction = ModerationCommand['action'];
+
+/** Why the server put one out. */
+export type LeftReason =
+  | 'media-lost'
+  | 'shutting-down'
+  | 'kicked'
+  | 'banned'
+  | 'moved'
+  | 'call-ended'
+  | 'session-revoked'
+  | 'channel-deleted'
+  | 'access-lost'
+  | 'replaced';
+
+/** Why the server closed a producer. */
+export type CloseReason = 'entitlement' | 'moderation' | 'media';
+
 /** The answer to `voice:join`. */
 export interface Joined {
   channelId: string;
@@ -65,6 +133,22 @@ export interface Joined {
   routerRtpCapabilities: RtpCapabilities;
   e2ee: string;
   recording: string;
+  /** With it another connection can go on with this stay, as long as the server keeps it. */
+  resumeToken: string;
+  /** How long the server keeps a stay whose connection broke; 0 when it does not. */
+  resumeGraceMs: number;
+  resumed: boolean;
+  role: Role;
+  moderator: boolean;
+  /** How one is, as the others see it. */
+  state: ParticipantState;
+  videoSlots: SlotCount;
+}
+
+/** The answer to `voice:resume`: how things are now. */
+export interface Resumed extends Joined {
+  /** What lives on of one's own. */
+  own: { transports: string[]; producers: string[]; consumers: string[] };
 }
 
 /** The answer to `voice:rtc:createTransport`. */
@@ -92,6 +176,7 @@ export interface Consumed {
 /** Every request: what it takes and what it answers. */
 export interface Requests {
   'voice:join': { payload: { channelId: string; rtpCapabilities?: RtpCapabilities }; reply: Joined };
+  'voice:resume': { payload: { channelId: string; resumeToken: string }; reply: Resumed };
   'voice:leave': { payload: { channelId?: string }; reply: { channelId: string } };
   'voice:rtc:getRouterRtpCapabilities': { payload: Record<string, never>; reply: { rtpCapabilities: RtpCapabilities } };
   'voice:rtc:createTransport': { payload: { direction: Direction }; reply: TransportCreated };
@@ -116,7 +201,10 @@ export interface Requests {
   'voice:rtc:closeConsumer': { payload: { consumerId: string }; reply: { consumerId: string } };
   'voice:rtc:setPreferredLayers': { payload: { consumerId: string } & Layers; reply: { consumerId: string } & Layers };
   'voice:rtc:requestKeyFrame': { payload: { consumerId: string }; reply: { consumerId: string } };
-  'voice:state:update': { payload: Partial<ParticipantState>; reply: ParticipantState };
+  'voice:state:update': { payload: Partial<SaidState>; reply: SaidState };
+  'voice:slot:request': { payload: { source: VideoSource }; reply: Slot };
+  'voice:slot:release': { payload: { source: VideoSource }; reply: Slot };
+  'voice:moderate': { payload: ModerationCommand; reply: { action: ModerationAction; userId?: string | null } };
 }
 
 export type RequestName = keyof Requests;
@@ -134,13 +222,21 @@ export interface Pushes {
   'voice:participant:left': { userId: string };
   'voice:participant:state': { userId: string } & ParticipantState;
   'voice:newProducer': ProducerInfo;
-  'voice:producerClosed': { producerId: string; userId: string };
+  'voice:producerClosed': { producerId: string; userId: string; reason?: CloseReason };
   'voice:producerPaused': { producerId: string; userId: string };
   'voice:producerResumed': { producerId: string; userId: string };
   'voice:activeSpeakers': { speakers: Speaker[] };
   'voice:transportState': { transportId: string; state: string };
   'voice:layersChanged': { consumerId: string; layers: Layers | null };
-  'voice:left': { channelId: string; reason: string; rejoin: boolean };
+  /** It is one's turn. */
+  'voice:slot:granted': { source: VideoSource } & SlotCount;
+  /** One's place in the queue changed. */
+  'voice:slot:queue': { source: VideoSource; position: number } & SlotCount;
+  /** What one may do changed in mid-call. */
+  'voice:entitlement': { permissions: Permissions; reason: 'expired' | 'changed' };
+  /** A moderator did something to one. */
+  'voice:moderation': { action: ModerationAction; byUserId: string | null; restrictions: Restrictions; reason: string | null };
+  'voice:left': { channelId: string; reason: LeftReason; rejoin: boolean; to?: string | null };
 }
 
 export type PushName = keyof Pushes;
@@ -157,5 +253,9 @@ export const PUSH_NAMES: readonly PushName[] = [
   'voice:activeSpeakers',
   'voice:transportState',
   'voice:layersChanged',
+  'voice:slot:granted',
+  'voice:slot:queue',
+  'voice:entitlement',
+  'voice:moderation',
   'voice:left',
 ];

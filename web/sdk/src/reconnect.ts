@@ -1,7 +1,9 @@
-// Coming back after the connection broke: a few attempts, further and further apart, with one deadline over all.
+// Coming back after the connection broke: a few attempts, further and further apart, with one deadline over all. And why
+// the server put one out, which says whether there is a way back.
 
 import { isTransient, VoiceError } from './errors.js';
 import { RECONNECT_DELAYS, RECONNECT_TOTAL, sleep, SOCKET_TIMEOUT } from './policy.js';
+import type { LeftReason } from './protocol.js';
 
 /** Tries until an attempt succeeds. Rejects with the last attempt's error, or at once with one that waiting cannot cure. */
 export async function comeBack(attempt: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -38,4 +40,14 @@ async function before(end: number, attempt: Promise<void>): Promise<void> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Where a moderator moved one to, if that is why the stay ended. */
+export function movedTo({ details }: VoiceError): string | undefined {
+  return details.reason === 'moved' && typeof details.to === 'string' ? details.to : undefined;
+}
+
+/** The reason that the server gave for the end of a stay, if it did. */
+export function reasonOf({ details }: VoiceError): { reason?: LeftReason } {
+  return typeof details.rejoin === 'boolean' ? { reason: details.reason as LeftReason } : {};
 }

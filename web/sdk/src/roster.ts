@@ -1,6 +1,6 @@
 // Who is in the channel, what they send, and which of it is received.
 
-import type { ParticipantState, ProducerInfo, Source, Speaker, WireParticipant } from './protocol.js';
+import type { ParticipantState, ProducerInfo, Role, Source, Speaker, WireParticipant } from './protocol.js';
 
 /** What a track is for. Sound that comes with a screen is told apart from its picture. */
 export type MediaSlot = Source | 'screenAudio';
@@ -16,6 +16,9 @@ export interface ReceivedMedia {
 export interface Participant extends Readonly<ParticipantState> {
   readonly userId: string;
   readonly name: string;
+  readonly role: Role;
+  /** May mute, remove and move others here. */
+  readonly moderator: boolean;
   readonly media: Readonly<Partial<Record<MediaSlot, ReceivedMedia>>>;
 }
 
@@ -23,6 +26,14 @@ interface Entry {
   wire: WireParticipant;
   producers: Map<string, ProducerInfo>;
   tracks: Map<string, MediaStreamTrack>;
+}
+
+/** What a look at how things are now has brought. */
+export interface Changes {
+  joined: Participant[];
+  left: Participant[];
+  /** Producers that are no more. */
+  closed: string[];
 }
 
 /** The slot a producer's track goes into. */
@@ -68,6 +79,23 @@ export class Roster {
     this.onChange();
   }
 
+  /** Takes over how things are now; what is received of producers that live on stays. Says who and what came and went. */
+  reconcile(participants: readonly WireParticipant[]): Changes {
+    const before = new Map(this.#entries);
+    this.#entries.clear();
+    for (const wire of participants) {
+      const { producers, tracks } = this.#put(wire);
+      for (const [id, track] of before.get(wire.userId)?.tracks ?? []) if (producers.has(id)) tracks.set(id, track);
+    }
+    this.onChange();
+    const closed = [...before.values()].flatMap(({ producers }) => [...producers.keys()]).filter((id) => !this.producer(id));
+    return {
+      closed,
+      left: [...before].filter(([userId]) => !this.#entries.has(userId)).map(([, entry]) => this.#view(entry)),
+      joined: this.participants.filter(({ userId }) => !before.has(userId)),
+    };
+  }
+
   /** The connection broke: the people stay in view, what they sent is gone. */
   dropMedia(): void {
     this.#speakers = [];
@@ -101,8 +129,8 @@ export class Roster {
   updateState(userId: string, state: ParticipantState): void {
     const entry = this.#entries.get(userId);
     if (!entry) return;
-    const { muted, deafened, speaking } = state;
-    entry.wire = { ...entry.wire, muted, deafened, speaking };
+    const { muted, deafened, speaking, serverMuted, serverDeafened } = state;
+    entry.wire = { ...entry.wire, muted, deafened, speaking, serverMuted, serverDeafened };
     this.onChange();
   }
 
@@ -163,7 +191,8 @@ export class Roster {
       const track = tracks.get(id);
       if (track) media[slotOf(info)] = { track, paused: info.paused };
     }
-    const speaking = !wire.muted && (wire.speaking || this.isHeard(wire.userId));
-    return { userId: wire.userId, name: wire.name, muted: wire.muted, deafened: wire.deafened, speaking, media };
+    const { producers: _, ...person } = wire;
+    const silent = wire.muted || wire.serverMuted.audio;
+    return { ...person, speaking: !silent && (wire.speaking || this.isHeard(wire.userId)), media };
   }
 }

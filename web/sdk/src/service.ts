@@ -1,68 +1,68 @@
 // The voice service: one person's way into, through and out of channels.
 
-import { Call, type CallContext } from './call.js';
+import { Call, type CallContext, type PersonalPush } from './call.js';
 import { Emitter } from './emitter.js';
-import { isTransient, toVoiceError, VoiceError } from './errors.js';
-import type { ChannelInfo, ConnectionStatus, Self, VoiceEvents } from './events.js';
+import { VoiceError } from './errors.js';
+import type { ChannelInfo, ConnectionStatus, Self, ToggleOutcome, VideoQueue, VoiceEvents } from './events.js';
 import { LocalMedia } from './local-media.js';
-import { isInCall, isJoined, Machine, type State } from './machine.js';
-import { JOIN_RETRIES } from './policy.js';
-import type { Joined, Layers } from './protocol.js';
-import { comeBack } from './reconnect.js';
+import { isInCall, isJoined, type State } from './machine.js';
+import type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
+import type { Joined, Layers, ModerationCommand, Permissions, SaidState } from './protocol.js';
 import { Roster, type MediaSlot, type Participant } from './roster.js';
-import { browserCapture, type Capture } from './rtc/capture.js';
+import { browserCapture } from './rtc/capture.js';
 import { mediasoupRtc } from './rtc/mediasoup.js';
-import { pageAudio, type AudioOutput, type AudioOutputFactory } from './rtc/playback.js';
+import { pageAudio, type AudioOutput } from './rtc/playback.js';
 import type { RtcFactory, VideoCodec } from './rtc/rtc.js';
-import type { Signal, SignalFactory } from './signal/signal.js';
-import { socketIoSignal, type TokenSource } from './signal/socketio.js';
+import type { Signal } from './signal/signal.js';
+import { socketIoSignal } from './signal/socketio.js';
 import { readStats, type CallStats } from './stats.js';
+import { Stays } from './stays.js';
+import { capabilities, Videos } from './videos.js';
+import { Voice } from './voice.js';
 
-export interface VoiceServiceOptions {
-  /** A JWT the server trusts, or a function that fetches a fresh one for every connection. */
-  token: TokenSource;
-  /** The server's origin; the page's own by default. */
-  url?: string;
-  /** The codec to send video with, if the browser and the server both have it. VP8 by default. */
-  videoCodec?: VideoCodec;
-}
-
-/** The parts that touch the outside world. Tests replace them; applications need not. */
-export interface VoiceServiceParts {
-  signal?: SignalFactory;
-  rtc?: RtcFactory;
-  capture?: Capture;
-  audio?: AudioOutputFactory;
-}
+/** Their reason belongs to the end of the stay. */
+const PUTS_OUT = new Set<string>(['kick', 'ban', 'end-call']);
 
 export class VoiceService extends Emitter<VoiceEvents> {
-  readonly #machine = new Machine((state, previous) => this.#moved(state, previous));
   readonly #roster = new Roster(() => this.#rosterChanged());
   readonly #signal: Signal;
+  readonly #stays: Stays;
   readonly #local: LocalMedia;
   readonly #audio: AudioOutput;
   readonly #createRtc: RtcFactory;
   readonly #videoCodec: VideoCodec;
-  readonly #busy = new Map<'camera' | 'screen', Promise<boolean>>();
+  readonly #voice: Voice;
+  readonly #videos: Videos;
 
-  #call: Call | undefined;
+  /** The channel one is in; during a reconnect the one to come back to. */
   #channel: ChannelInfo | undefined;
   #userId = '';
-  #muted = false;
-  /** What was asked for last; the server may not have agreed yet. */
-  #wantsMuted = false;
-  #deafened = false;
-  #connection: ConnectionStatus = 'disconnected';
   #audioBlocked = false;
-  /** Aborted by leaving: ends a join or a rejoin that is under way. */
-  #stay: AbortController | undefined;
-  #leaving: Promise<void> | undefined;
+  /** What the moderator who puts one out gives as the reason. */
+  #note: string | undefined;
 
   constructor(options: VoiceServiceOptions, parts: VoiceServiceParts = {}) {
     super();
     this.#signal = (parts.signal ?? socketIoSignal(options))({
-      onPush: (event, payload) => this.#call?.push(event, payload),
-      onDisconnect: (reason) => this.#lose(new VoiceError('DISCONNECTED', 'The connection to the server broke.', { reason })),
+      onPush: (event, payload) => this.#stays.call?.push(event, payload),
+      onDisconnect: (reason) => this.#stays.disconnected(new VoiceError('DISCONNECTED', 'The connection to the server broke.', { reason })),
+    });
+    this.#stays = new Stays({
+      signal: this.#signal,
+      // Asked for while the server is asked, so that neither waits for the other.
+      onJoining: () => void this.#local.microphone(),
+      createCall: (onJoined) => new Call(this.#context(onJoined)),
+      onJoined: (joined, again) => this.#joined(joined, again),
+      onState: (state, previous) => this.emit('state', { state, previous }),
+      onConnection: (connection) => this.emit('connection', connection),
+      onLeft: (left) => this.#left(left),
+      onMoved: (from, to) => {
+        this.#roster.clear();
+        this.#channel = undefined;
+        this.emit('moved', { from, to });
+      },
+      onBroken: () => this.#roster.dropMedia(),
+      onOut: () => this.#out(),
     });
     this.#local = new LocalMedia(
       parts.capture ?? browserCapture,
@@ -73,16 +73,40 @@ export class VoiceService extends Emitter<VoiceEvents> {
       this.#audioBlocked = blocked;
       this.emit('audio:blocked', blocked);
     });
+    this.#voice = new Voice({
+      tell: (state) => this.#tell(state),
+      returning: () => this.#stays.staying,
+      onChange: () => {
+        this.#audio.setDeafened(this.#voice.deaf);
+        this.#stays.call?.sending.refresh();
+        this.#selfChanged();
+      },
+    });
+    this.#videos = new Videos({
+      signal: this.#signal,
+      local: this.#local,
+      call: () => this.#stays.call,
+      permissions: () => this.#channel?.permissions,
+      demand: (restriction) => this.#voice.demand(restriction),
+      staying: () => this.#stays.staying,
+      onCapability: (capability) => this.emit('capability:required', { capability }),
+      onQueue: (queue) => {
+        this.emit('slot:queue', queue);
+        this.#selfChanged();
+      },
+      onGranted: (source) => this.emit('slot:granted', { source }),
+      onProblem: (error) => this.emit('error', error),
+    });
     this.#createRtc = parts.rtc ?? mediasoupRtc;
     this.#videoCodec = options.videoCodec ?? 'VP8';
   }
 
   get state(): State {
-    return this.#machine.state;
+    return this.#stays.machine.state;
   }
 
   get connection(): ConnectionStatus {
-    return this.#connection;
+    return this.#stays.connection;
   }
 
   /** The channel one is in; during a reconnect the one to come back to. */
@@ -99,93 +123,73 @@ export class VoiceService extends Emitter<VoiceEvents> {
   }
 
   get self(): Self {
-    const camera = this.#local.track('camera');
-    const screen = this.#local.track('screen');
+    const camera = this.#videos.sent('camera');
+    const screen = this.#videos.sent('screen');
+    const { wanted, restrictions } = this.#voice;
     return {
       userId: this.#userId,
-      muted: this.#muted,
-      deafened: this.#deafened,
-      speaking: !this.#muted && this.#roster.isHeard(this.#userId),
+      ...wanted,
+      speaking: !this.#voice.silenced('mic') && this.#roster.isHeard(this.#userId),
       microphone: this.#local.microphoneStatus,
+      restrictions,
       media: { ...(camera && { camera }), ...(screen && { screen }) },
     };
   }
 
+  /** What of one's own waits for a video slot, and where in the queue. */
+  get videoQueue(): VideoQueue {
+    return this.#videos.queue;
+  }
+
   /**
    * Joins a channel; leaves another one first. Resolves when media is set up. Rejects with the reason, and is
-   * out again then: CHANNEL_FULL, PERMISSION_DENIED, CHANNEL_NOT_FOUND, RATE_LIMITED, UNAUTHENTICATED,
+   * out again then: CHANNEL_FULL, CHANNEL_CLOSED, PERMISSION_DENIED, CHANNEL_NOT_FOUND, RATE_LIMITED, UNAUTHENTICATED,
    * ALREADY_IN_CHANNEL, UNREACHABLE, TIMEOUT, CANCELLED…
    */
-  async joinChannel(channelId: string): Promise<void> {
-    while (this.#stay || this.#leaving) await this.leaveChannel();
-    const stay = (this.#stay = new AbortController());
-    this.#setConnection('connecting');
-    // Asked for while the server is asked, so that neither waits for the other.
-    void this.#local.microphone();
-    try {
-      await this.#enter(channelId, stay.signal, JOIN_RETRIES);
-    } catch (cause) {
-      stay.signal.throwIfAborted();
-      const error = toVoiceError(cause);
-      // The server had let us in already: that is a broken stay, not a refused join.
-      if (this.#channel && isTransient(error)) return this.#recover(error, this.#channel.id, stay);
-      if (error.code === 'ALREADY_IN_CHANNEL') console.info(`parlor: ${channelId}: already in this channel on another connection`);
-      this.#end();
-      throw error;
-    }
+  joinChannel(channelId: string): Promise<void> {
+    return this.#stays.join(channelId);
   }
 
   /** Leaves the channel, or stops trying to get into it. Does nothing when there is none. */
   leaveChannel(): Promise<void> {
-    if (!this.#stay) return this.#leaving ?? Promise.resolve();
-    this.#leaving = this.#leave(this.#stay).finally(() => (this.#leaving = undefined));
-    return this.#leaving;
+    return this.#stays.leave();
   }
 
-  /** Mutes or unmutes, and answers whether one is muted now. Enforced by the server: nothing of the microphone passes it. */
-  async toggleMute(): Promise<boolean> {
-    // The opposite of what was asked for last: who presses twice in haste is as before.
-    const muted = (this.#wantsMuted = !this.#wantsMuted);
-    // Silent at once; heard again only when the server agrees.
-    if (muted) this.#setMuted(true);
-    try {
-      await this.#updateState({ muted });
-    } catch (error) {
-      if (this.#wantsMuted === muted) this.#wantsMuted = this.#muted;
-      throw error;
-    }
-    if (this.#wantsMuted === muted) this.#setMuted(muted);
-    return muted;
+  /**
+   * Mutes or unmutes, and answers whether one is muted now. Enforced by the server: nothing of the microphone passes it.
+   * Rejects with MODERATED while a moderator has muted one, and with SPECTATOR where one may only listen.
+   */
+  toggleMute(): Promise<boolean> {
+    return this.#voice.toggleMute();
   }
 
-  /** Stops or starts hearing the others, and answers whether one is deaf now. The server sends no sound meanwhile. */
-  async toggleDeafen(): Promise<boolean> {
-    const deafened = !this.#deafened;
-    // Deaf at once; heard again only when the server agrees, because it sends nothing before.
-    if (deafened) this.#setDeafened(true);
-    await this.#updateState({ deafened });
-    this.#setDeafened(deafened);
-    return deafened;
+  /**
+   * Stops or starts hearing the others, and answers whether one is deaf now. The server sends no sound meanwhile.
+   * Rejects with MODERATED while a moderator has deafened one.
+   */
+  toggleDeafen(): Promise<boolean> {
+    return this.#voice.toggleDeafen();
   }
 
-  /** Turns the camera on or off. False when the tier does not include video. */
-  toggleVideo(): Promise<boolean> {
-    return this.#exclusive('camera', async () => {
-      if (this.#local.track('camera')) return this.#dropLocal('camera');
-      if (!this.#allowed('VIDEO_CALLING')) return false;
-      await this.#local.openCamera();
-      return this.#sendLocal(['camera'], 'VIDEO_CALLING');
-    });
+  /**
+   * Turns the camera on or off. False when the tier does not include video. `queued` when every video slot is taken:
+   * it begins by itself when one is free, unless one calls this again, which gives up the place in the queue.
+   */
+  toggleVideo(): Promise<ToggleOutcome> {
+    return this.#inCall(() => this.#videos.toggle('camera'));
   }
 
-  /** Begins or ends sharing the screen. False when the tier does not include it. Rejects with DEVICE_DENIED when the person cancels. */
-  toggleScreenShare(): Promise<boolean> {
-    return this.#exclusive('screen', async () => {
-      if (this.#local.track('screen')) return this.#dropLocal('screen');
-      if (!this.#allowed('SCREEN_SHARE')) return false;
-      const { audio } = await this.#local.openScreen();
-      return this.#sendLocal(audio ? ['screen', 'screenAudio'] : ['screen'], 'SCREEN_SHARE');
-    });
+  /**
+   * Begins or ends sharing the screen. False when the tier does not include it, `queued` as with the camera.
+   * Rejects with DEVICE_DENIED when the person cancels.
+   */
+  toggleScreenShare(): Promise<ToggleOutcome> {
+    return this.#inCall(() => this.#videos.toggle('screen'));
+  }
+
+  /** Does what moderators may: mute, deafen, kick, ban, move, end the call. PERMISSION_DENIED for who is none. */
+  async moderate(command: ModerationCommand): Promise<void> {
+    await this.#signal.request('voice:moderate', command);
   }
 
   /** How loud one person is here: 0 (silent) to 1. */
@@ -200,47 +204,25 @@ export class VoiceService extends Emitter<VoiceEvents> {
 
   /** The highest layers of somebody's picture that are of use here; the server never sends more. */
   async setPreferredLayers(userId: string, slot: 'camera' | 'screen', layers: Layers): Promise<void> {
-    const consumer = this.#call?.consumerOf(userId, slot);
+    const consumer = this.#stays.call?.receiving.of(userId, slot);
     if (consumer) await this.#signal.request('voice:rtc:setPreferredLayers', { consumerId: consumer.id, ...layers });
   }
 
   /** Asks for a picture that can be decoded by itself. The server limits how often that reaches the sender. */
   async requestKeyFrame(userId: string, slot: 'camera' | 'screen'): Promise<void> {
-    const consumer = this.#call?.consumerOf(userId, slot);
+    const consumer = this.#stays.call?.receiving.of(userId, slot);
     if (consumer) await this.#signal.request('voice:rtc:requestKeyFrame', { consumerId: consumer.id });
   }
 
   /** What WebRTC measures at the moment, for tests and diagnostics. */
   getStats(): Promise<CallStats> {
-    return readStats(this.state, this.#call);
+    return readStats(this.state, this.#stays.call);
   }
 
   /** Leaves, and closes the connection. */
   async close(): Promise<void> {
     await this.leaveChannel();
     this.#signal.close();
-  }
-
-  async #leave(stay: AbortController): Promise<void> {
-    const channel = this.#channel;
-    const wasIn = isJoined(this.state);
-    stay.abort(new VoiceError('CANCELLED', 'The channel was left.'));
-    this.#stay = undefined;
-    this.#machine.dispatch('leave');
-    this.#closeCall();
-    this.#local.clear();
-    // The server closes a stay with its socket too; asking first lets the others know at once.
-    if (wasIn && this.#signal.connected) await this.#signal.request('voice:leave', {}).catch(() => {});
-    this.#end();
-    if (channel) this.emit('left', { channelId: channel.id, rejoining: false });
-  }
-
-  async #enter(channelId: string, signal: AbortSignal, retries: readonly number[], again = false): Promise<void> {
-    if (!this.#machine.dispatch('join')) throw new VoiceError('INVALID_STATE', `Cannot join while ${this.state}.`);
-    await this.#signal.connect();
-    signal.throwIfAborted();
-    const call = (this.#call = new Call(this.#context((joined) => this.#joined(joined, again))));
-    await call.enter(channelId, retries);
   }
 
   #context(onJoined: (joined: Joined) => void): CallContext {
@@ -251,171 +233,100 @@ export class VoiceService extends Emitter<VoiceEvents> {
       roster: this.#roster,
       audio: this.#audio,
       videoCodec: this.#videoCodec,
-      state: () => ({ muted: this.#muted, deafened: this.#deafened }),
-      dispatch: (event) => this.#machine.dispatch(event),
+      state: () => this.#voice.wanted,
+      silenced: (slot) => this.#voice.silenced(slot),
+      dispatch: (event) => this.#stays.machine.dispatch(event),
       onJoined,
+      onReady: () => this.#videos.restore(),
       onParticipant: (change, userId, name) => this.emit(`participant:${change}`, { userId, name }),
       onLayers: (userId, slot, layers) => this.emit('layers', { userId, slot, layers }),
-      onProducerLost: (slot) => this.#local.stop(slot),
-      onLost: (error) => this.#lose(error),
+      onPersonal: (push) => this.#personal(push),
+      onProducerLost: (slot, reason) => {
+        this.#local.stop(slot);
+        this.emit('producer:closed', { slot, ...(reason && { reason }) });
+      },
+      onLost: (error) => this.#stays.lost(error),
       onProblem: (error) => this.emit('error', error),
     };
   }
 
   #joined(joined: Joined, again: boolean): void {
     this.#userId = joined.userId;
-    const { channelId: id, channelName: name, permissions } = joined;
-    this.#channel = { id, name, permissions, e2ee: joined.e2ee !== 'off', recording: joined.recording !== 'off' };
-    this.#setConnection('connected');
-    this.#selfChanged();
-    this.emit('joined', { channel: this.#channel, again });
+    const before = this.#channel?.permissions;
+    const { channelId: id, channelName: name, permissions, role, moderator, state } = joined;
+    this.#channel = { id, name, permissions, role, moderator, e2ee: joined.e2ee !== 'off', recording: joined.recording !== 'off' };
+    this.#voice.role = role;
+    this.#voice.restrict({ ...state.serverMuted, deafened: state.serverDeafened });
+    const channel = this.#channel;
+    if (joined.resumed) this.emit('resumed', { channel });
+    else this.emit('joined', { channel, again });
+    this.#entitle(before, permissions, 'changed');
   }
 
-  /** The stay ended by itself. While it is still being set up, whoever does that is told; later it is repaired here. */
-  #lose(error: VoiceError): void {
-    const [stay, channel, call] = [this.#stay, this.#channel, this.#call];
-    if (!stay || !call) return;
-    if (call.entered && channel) void this.#recover(error, channel.id, stay);
-    else call.close(error);
-  }
-
-  /** After a loss: tries to come back where that can help. Never rejects; how it ended is an event. */
-  async #recover(error: VoiceError, channelId: string, stay: AbortController): Promise<void> {
-    this.#failed();
-    if (!isTransient(error)) {
-      this.#end();
-      this.emit('left', { channelId, error, rejoining: false });
-      return;
-    }
-    this.#roster.dropMedia();
-    this.#setConnection('connecting');
-    this.emit('left', { channelId, error, rejoining: true });
-    try {
-      await comeBack(() => this.#attempt(channelId, stay), stay.signal);
-    } catch (cause) {
-      // Left, or joined elsewhere, while trying: whoever did that has cleaned up.
-      if (stay.signal.aborted) return;
-      this.#end();
-      this.emit('left', { channelId, error: toVoiceError(cause), rejoining: false });
-    }
-  }
-
-  async #attempt(channelId: string, stay: AbortController): Promise<void> {
-    try {
-      await this.#enter(channelId, stay.signal, [], true);
-    } catch (error) {
-      if (this.#stay === stay) this.#failed();
-      throw error;
+  #personal(push: PersonalPush): void {
+    switch (push.event) {
+      case 'voice:slot:granted':
+        this.#videos.granted(push.payload);
+        break;
+      case 'voice:slot:queue':
+        this.#videos.moved(push.payload);
+        break;
+      case 'voice:moderation':
+        this.#voice.restrict(push.payload.restrictions);
+        if (PUTS_OUT.has(push.payload.action)) this.#note = push.payload.reason ?? undefined;
+        this.emit('moderation', push.payload);
+        break;
+      case 'voice:entitlement': {
+        const { permissions, reason } = push.payload;
+        const before = this.#channel;
+        if (!before) return;
+        this.#channel = { ...before, permissions };
+        this.#entitle(before.permissions, permissions, reason);
+        break;
+      }
     }
   }
 
-  /** A stay, or an attempt to come back, is over: nothing of it may stay, here or on the server. */
-  #failed(): void {
-    const wasTold = this.state !== 'DISCONNECTED' && this.#signal.connected;
-    this.#closeCall();
-    this.#machine.dispatch('lost');
-    // The socket may outlive the media. The server would refuse the next join of somebody it takes to be in; where it
-    // does not, nothing is lost by asking.
-    if (wasTold) this.#signal.request('voice:leave', {}).catch(() => {});
+  /** What one may do is no longer as it was, perhaps: what is not allowed any more is stopped. */
+  #entitle(before: Permissions | undefined, permissions: Permissions, reason: 'expired' | 'changed'): void {
+    this.#videos.enforce(permissions);
+    if (!before || JSON.stringify(before) === JSON.stringify(permissions)) return;
+    const [had, has] = [capabilities(before), capabilities(permissions)];
+    const without = (these: typeof had, those: typeof had) => these.filter((capability) => !those.includes(capability));
+    this.emit('entitlement', { permissions, lost: without(had, has), gained: without(has, had), reason });
   }
 
-  /** Out, for whatever reason: nothing stays open. */
-  #end(): void {
-    this.#stay?.abort(new VoiceError('CANCELLED', 'The channel was left.'));
-    this.#stay = undefined;
-    this.#closeCall();
-    this.#machine.dispatch(this.state === 'LEAVING' ? 'left' : 'lost');
+  #left(left: VoiceEvents['left']): void {
+    const { error } = left;
+    const note = this.#note;
+    this.#note = undefined;
+    const told = error && note !== undefined ? new VoiceError(error.code, error.message, { ...error.details, note }) : error;
+    this.emit('left', { ...left, ...(told && { error: told }) });
+  }
+
+  /** Nothing stays open. */
+  #out(): void {
     this.#channel = undefined;
     this.#local.clear();
+    this.#videos.clear();
+    this.#voice.reset();
     this.#roster.clear();
-    this.#signal.close();
-    this.#setConnection('disconnected');
   }
 
-  #closeCall(): void {
-    this.#call?.close();
-    this.#call = undefined;
-  }
-
-  /** Camera and screen: a second click waits for the first one's result instead of racing it. */
-  #exclusive(slot: 'camera' | 'screen', toggle: () => Promise<boolean>): Promise<boolean> {
-    const running = this.#busy.get(slot);
-    if (running) return running;
-    if (!isInCall(this.state)) return Promise.reject(new VoiceError('INVALID_STATE', `Cannot do that while ${this.state}.`));
-    const started = toggle().finally(() => this.#busy.delete(slot));
-    this.#busy.set(slot, started);
-    return started;
-  }
-
-  #allowed(capability: 'VIDEO_CALLING' | 'SCREEN_SHARE'): boolean {
-    const permissions = this.#channel?.permissions;
-    const allowed = capability === 'VIDEO_CALLING' ? permissions?.video : permissions?.screenshare;
-    if (!allowed) this.emit('capability:required', { capability });
-    return allowed ?? false;
-  }
-
-  /** Sends tracks that were just opened; stops them if the server refuses. */
-  async #sendLocal(slots: readonly MediaSlot[], capability: 'VIDEO_CALLING' | 'SCREEN_SHARE'): Promise<boolean> {
-    try {
-      for (const slot of slots) {
-        const track = this.#local.track(slot);
-        // Without a call at the moment: the rejoin sends what is open.
-        if (track && this.#call) await this.#call.produce(slot, track);
-      }
-      return true;
-    } catch (cause) {
-      const error = toVoiceError(cause);
-      // The connection broke meanwhile: the tracks are sent again after the rejoin.
-      if (error.code === 'DISCONNECTED' && this.#stay) return true;
-      for (const slot of slots) this.#dropLocal(slot);
-      if (error.code !== 'CAPABILITY_REQUIRED') throw error;
-      this.emit('capability:required', { capability });
-      return false;
-    }
-  }
-
-  /** Stops sending a track and closes its device. */
-  #dropLocal(slot: MediaSlot): true {
-    const slots: MediaSlot[] = slot === 'screen' ? ['screen', 'screenAudio'] : [slot];
-    for (const each of slots) {
-      this.#call?.closeProducer(each);
-      this.#local.stop(each);
-    }
-    return true;
+  #inCall<T>(action: () => Promise<T>): Promise<T> {
+    if (isInCall(this.state)) return action();
+    return Promise.reject(new VoiceError('INVALID_STATE', `Cannot do that while ${this.state}.`));
   }
 
   /** The browser's own "stop sharing" is a wish like any other; a microphone that goes away is worth a word. */
   #deviceEnded(slot: MediaSlot): void {
-    this.#dropLocal(slot);
+    this.#videos.drop(slot);
     if (slot === 'mic') this.emit('error', new VoiceError('DEVICE_MISSING', 'The microphone went away.', { device: 'microphone' }));
   }
 
-  #setMuted(muted: boolean): void {
-    this.#muted = muted;
-    this.#call?.setMicrophonePaused(muted);
-    this.#selfChanged();
-  }
-
-  #setDeafened(deafened: boolean): void {
-    if (this.#deafened === deafened) return;
-    this.#deafened = deafened;
-    this.#audio.setDeafened(deafened);
-    this.#selfChanged();
-  }
-
   /** Outside a channel there is nobody to tell: the next join does. */
-  async #updateState(state: { muted?: boolean; deafened?: boolean }): Promise<void> {
+  async #tell(state: Partial<SaidState>): Promise<void> {
     if (isJoined(this.state)) await this.#signal.request('voice:state:update', state);
-  }
-
-  #setConnection(connection: ConnectionStatus): void {
-    if (this.#connection === connection) return;
-    this.#connection = connection;
-    this.emit('connection', connection);
-  }
-
-  #moved(state: State, previous: State): void {
-    this.emit('state', { state, previous });
   }
 
   #rosterChanged(): void {

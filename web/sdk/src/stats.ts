@@ -34,7 +34,7 @@ export async function readStats(state: State, call: Call | undefined): Promise<C
     if (transport) result.transports[name] = { id: transport.id, state: transport.state, stats: await entries(transport.getStats()) };
   }
   result.producers = await Promise.all(
-    [...call.producers].map(async ([slot, producer]) => ({
+    [...call.sending.producers].map(async ([slot, producer]) => ({
       producerId: producer.id,
       slot,
       kind: producer.kind,
@@ -42,7 +42,7 @@ export async function readStats(state: State, call: Call | undefined): Promise<C
     })),
   );
   result.consumers = await Promise.all(
-    call.consumers.map(async ({ info, consumer }) => ({
+    call.receiving.all.map(async ({ info, consumer }) => ({
       userId: info.userId,
       producerId: info.producerId,
       slot: slotOf(info),

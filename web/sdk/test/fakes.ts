@@ -1,11 +1,24 @@
 // A server, a browser and devices made of nothing, to test the rules of the service. Everything can be told to fail.
 
 import { VoiceError, type ErrorCode } from '../src/errors.js';
-import type { Consumed, Joined, ProducerInfo, Pushes, PushName, RequestName, Requests, RtpCapabilities } from '../src/protocol.js';
+import type {
+  Consumed,
+  Joined,
+  Permissions,
+  ProducerInfo,
+  Pushes,
+  PushName,
+  RequestName,
+  Requests,
+  Resumed,
+  RtpCapabilities,
+  WireParticipant,
+} from '../src/protocol.js';
 import type { Capture } from '../src/rtc/capture.js';
 import type { AudioOutput } from '../src/rtc/playback.js';
 import type { ConnectionState, LocalProducer, ProduceOptions, Rtc, SendHandler, TransportHandler } from '../src/rtc/rtc.js';
-import { VoiceService, type VoiceServiceParts } from '../src/service.js';
+import type { VoiceServiceParts } from '../src/options.js';
+import { VoiceService } from '../src/service.js';
 import type { Signal, SignalHandler } from '../src/signal/signal.js';
 
 type AnyReply = Requests[RequestName]['reply'];
@@ -27,6 +40,15 @@ export class FakeTrack extends EventTarget {
   }
 }
 
+export const PRO: Permissions = { audio: true, video: true, screenshare: true, maxBitrate: 64_000, expiresAt: null };
+export const FREE: Permissions = { audio: true, video: false, screenshare: false, maxBitrate: 32_000, expiresAt: null };
+export const AT_LARGE = { serverMuted: { audio: false, video: false, screen: false }, serverDeafened: false };
+
+export function person(userId: string, name: string, more: Partial<WireParticipant> = {}): WireParticipant {
+  const state = { muted: false, deafened: false, speaking: false, ...AT_LARGE };
+  return { userId, name, role: 'speaker', moderator: false, ...state, producers: [], ...more };
+}
+
 export function joined(more: Partial<Joined> = {}): Joined {
   return {
     channelId: 'lobby',
@@ -34,12 +56,20 @@ export function joined(more: Partial<Joined> = {}): Joined {
     sfuEndpoint: 'worker-0',
     userId: 'me',
     participants: [],
-    permissions: { audio: true, video: true, screenshare: true, maxBitrate: 64_000 },
+    permissions: PRO,
     rtcConfig: { iceServers: [], iceTransportPolicy: 'all' },
     turnCredentialExpiresAt: null,
     routerRtpCapabilities: { codecs: [], headerExtensions: [] },
     e2ee: 'off',
     recording: 'off',
+    resumeToken: 'token-1',
+    // As a server that keeps nothing; the tests of resuming say otherwise.
+    resumeGraceMs: 0,
+    resumed: false,
+    role: 'speaker',
+    moderator: false,
+    state: { muted: false, deafened: false, speaking: false, ...AT_LARGE },
+    videoSlots: { current: 0, max: 4 },
     ...more,
   };
 }
@@ -58,6 +88,10 @@ export class FakeServer implements Signal {
   /** Refuses the next connection attempts, one error each. */
   readonly refuseConnects: ErrorCode[] = [];
   join = joined();
+  /** What the resumed stay differs in. Everything of one's own lives on unless said otherwise. */
+  resumed: Partial<Resumed> = {};
+  /** The ids it has given out. */
+  readonly made = { transports: [] as string[], producers: [] as string[], consumers: [] as string[] };
   /** Like the real one, it lets nobody in who is in already. */
   #inside = false;
   #next = 0;
@@ -120,10 +154,18 @@ export class FakeServer implements Signal {
         if (this.#inside) throw new VoiceError('ALREADY_IN_CHANNEL', 'in already');
         this.#inside = true;
         return this.join;
+      case 'voice:resume':
+        this.#inside = true;
+        return { ...this.join, resumed: true, own: this.made, ...this.resumed };
+      case 'voice:slot:request':
+        return { source: given.source ?? 'camera', status: 'queued', position: 2, current: 4, max: 4 };
+      case 'voice:slot:release':
+        return { source: given.source ?? 'camera', status: 'released', position: null, current: 4, max: 4 };
       case 'voice:leave':
         this.#inside = false;
         return { channelId: this.join.channelId };
       case 'voice:rtc:createTransport':
+        this.made.transports.push(id);
         return {
           id,
           direction: given.direction ?? 'send',
@@ -134,8 +176,10 @@ export class FakeServer implements Signal {
       case 'voice:rtc:restartIce':
         return { transportId: given.transportId ?? '', iceParameters: { usernameFragment: 'u2', password: 'p2' } };
       case 'voice:rtc:produce':
+        this.made.producers.push(id);
         return { producerId: id };
       case 'voice:rtc:consume':
+        this.made.consumers.push(id);
         return consumed(id, given.producerId ?? '', this.#ownerOf(given.producerId ?? ''));
       default:
         return given as unknown as AnyReply;
@@ -165,11 +209,16 @@ function consumed(id: string, producerId: string, userId: string): Consumed {
 export class FakeProducer implements LocalProducer {
   paused: boolean;
   closed = false;
+  maxBitrate: number;
   constructor(
     readonly id: string,
     readonly options: ProduceOptions,
   ) {
     this.paused = options.paused ?? false;
+    this.maxBitrate = options.maxBitrate;
+  }
+  setMaxBitrate(maxBitrate: number): void {
+    this.maxBitrate = maxBitrate;
   }
   get kind(): 'audio' | 'video' {
     return this.options.track.kind as 'audio' | 'video';
@@ -339,6 +388,8 @@ export function setup() {
   };
   const service = new VoiceService({ token: 'token' }, parts);
   const events: string[] = [];
+  service.on('resumed', () => events.push('resumed'));
+  service.on('moved', ({ to }) => events.push(`moved to ${to}`));
   service.on('joined', ({ again }) => events.push(again ? 'joined again' : 'joined'));
   service.on('left', ({ error, rejoining }) => events.push(`left ${error?.code ?? 'by choice'}${rejoining ? ', rejoining' : ''}`));
   service.on('error', (error) => events.push(`error ${error.code}`));

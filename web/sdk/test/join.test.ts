@@ -3,12 +3,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { VoiceError } from '../src/errors.js';
-import { joined, producer, settle, setup } from './fakes.js';
+import { joined, person, producer, settle, setup } from './fakes.js';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const alice = { userId: 'alice', name: 'Alice', muted: false, deafened: false, speaking: false };
+const alice = person('alice', 'Alice');
 
 describe('a join', () => {
   it('sends join and both transports at once, then connects and produces without waiting', async () => {

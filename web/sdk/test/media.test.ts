@@ -3,10 +3,9 @@
 import { describe, expect, it } from 'vitest';
 
 import { VoiceError } from '../src/errors.js';
-import { joined, producer, settle, setup } from './fakes.js';
+import { AT_LARGE, FREE, joined, person, producer, settle, setup } from './fakes.js';
 
-const alice = { userId: 'alice', name: 'Alice', muted: false, deafened: false, speaking: false, producers: [] };
-const listener = { audio: true, video: false, screenshare: false, maxBitrate: 32_000 };
+const alice = person('alice', 'Alice');
 
 async function inCall() {
   const test = setup();
@@ -144,7 +143,7 @@ describe('camera and screen', () => {
 
   it('that the tier lacks answer false and open no device', async () => {
     const test = setup();
-    test.server.join = joined({ permissions: listener });
+    test.server.join = joined({ permissions: FREE });
     await test.service.joinChannel('lobby');
     const missing: string[] = [];
     test.service.on('capability:required', ({ capability }) => missing.push(capability));
@@ -157,8 +156,8 @@ describe('camera and screen', () => {
 
   it('that the server refuses close their device again', async () => {
     const test = await inCall();
-    test.server.refuse('voice:rtc:produce', 'VIDEO_LIMIT_REACHED', { current: 4, max: 4 });
-    await expect(test.service.toggleVideo()).rejects.toMatchObject({ code: 'VIDEO_LIMIT_REACHED', details: { current: 4, max: 4 } });
+    test.server.refuse('voice:rtc:produce', 'INCOMPATIBLE');
+    await expect(test.service.toggleVideo()).rejects.toMatchObject({ code: 'INCOMPATIBLE' });
     expect(test.capture.live.length).toBe(1);
     expect(test.service.state).toBe('PRODUCING_AUDIO');
     test.server.refuse('voice:rtc:produce', 'CAPABILITY_REQUIRED', { capability: 'VIDEO_CALLING' });
@@ -267,7 +266,7 @@ describe('who speaks', () => {
     });
     expect(service.participants[0]?.speaking).toBe(true);
     expect(service.self.speaking).toBe(true);
-    server.push('voice:participant:state', { userId: 'alice', muted: true, deafened: false, speaking: false });
+    server.push('voice:participant:state', { ...AT_LARGE, userId: 'alice', muted: true, deafened: false, speaking: false });
     expect(service.participants[0]).toMatchObject({ muted: true, speaking: false });
   });
 });

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { VoiceError } from '../src/errors.js';
-import { joined, producer, settle, setup } from './fakes.js';
+import { joined, person, producer, settle, setup } from './fakes.js';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -27,7 +27,7 @@ describe('when the connection breaks', () => {
 
   it('the people stay in view, what they sent is gone until it is received anew', async () => {
     const { server, service, audio } = setup();
-    const alice = { userId: 'alice', name: 'Alice', muted: false, deafened: false, speaking: false };
+    const alice = person('alice', 'Alice');
     server.join = joined({ participants: [{ ...alice, producers: [producer('voice', 'alice')] }] });
     await service.joinChannel('lobby');
     await settle();

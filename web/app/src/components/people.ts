@@ -1,6 +1,6 @@
 // What the tiles show: oneself and the others, in one shape.
 
-import type { Participant, Self } from '@parlor/client';
+import type { Participant, Restrictions, Role, Self } from '@parlor/client';
 
 /** One tile. */
 export interface Person {
@@ -12,6 +12,10 @@ export interface Person {
   speaking: boolean;
   /** Has no microphone: listens only. Known of oneself. */
   listening: boolean;
+  role: Role;
+  moderator: boolean;
+  /** What a moderator has taken away. */
+  restrictions: Restrictions;
   camera: MediaStreamTrack | undefined;
 }
 
@@ -23,9 +27,15 @@ export interface Screen {
   track: MediaStreamTrack;
 }
 
+/** What somebody is in the channel. */
+interface Standing {
+  role: Role;
+  moderator: boolean;
+}
+
 /** Oneself first, then the others as they came. */
-export function peopleOf(self: Self, name: string, others: readonly Participant[]): Person[] {
-  const { userId, muted, deafened, speaking, microphone, media } = self;
+export function peopleOf(self: Self, name: string, others: readonly Participant[], standing?: Standing): Person[] {
+  const { userId, muted, deafened, speaking, microphone, media, restrictions } = self;
   const me: Person = {
     userId,
     name,
@@ -33,16 +43,23 @@ export function peopleOf(self: Self, name: string, others: readonly Participant[
     muted,
     deafened,
     speaking,
+    restrictions,
+    role: standing?.role ?? 'speaker',
+    moderator: standing?.moderator ?? false,
     listening: microphone === 'unavailable',
     camera: media.camera,
   };
-  return [
-    me,
-    ...others.map(({ userId, name, muted, deafened, speaking, media: { camera } }) => {
-      const picture = camera && !camera.paused ? camera.track : undefined;
-      return { userId, name, isSelf: false, muted, deafened, speaking, listening: false, camera: picture };
-    }),
-  ];
+  return [me, ...others.map(personOf)];
+}
+
+function personOf({ media: { camera }, serverMuted, serverDeafened, ...person }: Participant): Person {
+  return {
+    ...person,
+    isSelf: false,
+    listening: false,
+    restrictions: { ...serverMuted, deafened: serverDeafened },
+    camera: camera && !camera.paused ? camera.track : undefined,
+  };
 }
 
 /** The screens of the others first: one's own is on the desk already. */

@@ -14,15 +14,67 @@ export function t(key: MessageKey, values: Values = {}): string {
 
 /** What a person is told about an error. */
 export function sentenceFor(error: VoiceError): string {
-  const { code, details } = error;
-  const seconds = error.retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(error.retryAfterMs / 1000));
-  if (code === 'RATE_LIMITED' && seconds !== undefined) return t('error.RATE_LIMITED.seconds', { seconds });
-  if (code === 'CHANNEL_FULL' && details.max !== undefined) return t('error.CHANNEL_FULL.max', { max: details.max });
-  if (code === 'VIDEO_LIMIT_REACHED' && details.max !== undefined) {
-    return t('error.VIDEO_LIMIT_REACHED.max', { current: details.current ?? details.max, max: details.max });
+  const { details } = error;
+  const sentence = withNumbers(error) ?? withReason(error) ?? plain(error);
+  const note = details.note ?? details.banReason;
+  return typeof note === 'string' && note !== '' ? t('error.note', { sentence, note }) : sentence;
+}
+
+/** Where there are numbers or times that a person can use. */
+function withNumbers({ code, details, retryAfterMs }: VoiceError): string | undefined {
+  switch (code) {
+    case 'RATE_LIMITED':
+      return retryAfterMs === undefined
+        ? undefined
+        : t('error.RATE_LIMITED.seconds', { seconds: Math.max(1, Math.ceil(retryAfterMs / 1000)) });
+    case 'CHANNEL_FULL':
+      return details.max === undefined ? undefined : t('error.CHANNEL_FULL.max', { max: details.max });
+    case 'VIDEO_LIMIT_REACHED':
+      if (details.max === undefined) return undefined;
+      return t('error.VIDEO_LIMIT_REACHED.max', { current: details.current ?? details.max, max: details.max });
+    case 'PERMISSION_DENIED': {
+      const until = details.reason === 'banned' ? readTime(details.until) : undefined;
+      return until && t('error.PERMISSION_DENIED.banned.until', { until: spoken(until) });
+    }
+    case 'CHANNEL_CLOSED': {
+      const [opens, closed] = [readTime(details.opensAt), readTime(details.closesAt)];
+      const now = new Date();
+      if (opens && opens > now) return t('error.CHANNEL_CLOSED.opens', { opens: dated(opens) });
+      return closed && closed <= now ? t('error.CHANNEL_CLOSED.closed', { closed: dated(closed) }) : undefined;
+    }
+    default:
+      return undefined;
   }
-  const device = `error.${code}.${details.device}`;
-  if (device in en) return t(device as MessageKey);
-  const plain = `error.${code}`;
-  return plain in en ? t(plain as MessageKey) : error.message;
+}
+
+/** Where the reason, the device or the restriction has a sentence of its own. */
+function withReason({ code, details }: VoiceError): string | undefined {
+  for (const which of [details.reason, details.device]) {
+    const key = `error.${code}.${which}`;
+    if (which !== undefined && key in en) return t(key as MessageKey);
+  }
+  // The same words as when it happened.
+  return code === 'MODERATED' && details.restriction ? t(`moderated.${details.restriction}`) : undefined;
+}
+
+function plain({ code, message }: VoiceError): string {
+  const key = `error.${code}`;
+  return key in en ? t(key as MessageKey) : message;
+}
+
+function readTime(value: unknown): Date | undefined {
+  const time = typeof value === 'string' ? new Date(value) : undefined;
+  return time && !Number.isNaN(time.getTime()) ? time : undefined;
+}
+
+/** A moment in the person's own time zone and notation: `6:30 PM` today, with its date on another day. */
+function spoken(time: Date): string {
+  const today = time.toDateString() === new Date().toDateString();
+  return new Intl.DateTimeFormat(undefined, { timeStyle: 'short', ...(!today && { dateStyle: 'medium' }) }).format(time);
+}
+
+/** The same within a sentence: `today at 6:30 PM`, `on Nov 22, 2026, 6:30 PM`. */
+function dated(time: Date): string {
+  const today = time.toDateString() === new Date().toDateString();
+  return t(today ? 'time.today' : 'time.on', { time: spoken(time) });
 }

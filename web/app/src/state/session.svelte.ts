@@ -4,16 +4,22 @@ import {
   initVoiceService,
   isInCall,
   VoiceError,
+  type Capability,
   type ChannelInfo,
   type ConnectionStatus,
+  type ModerationCommand,
   type Participant,
+  type Restrictions,
   type Self,
   type VideoCodec,
+  type VideoQueue,
+  type VideoSource,
   type VoiceService,
 } from '@parlor/client';
 
 import { sentenceFor, t } from '../i18n/index.js';
 import { findIdentity, guestToken, readAddress, type Identity } from './identity.js';
+import { moderationRefusal, restrictionNews, type Question } from './moderating.js';
 import { recall, remember } from './settings.js';
 
 /** A sentence that stays until it is dismissed or its time is over. */
@@ -23,10 +29,8 @@ export interface Notice {
   tone: 'info' | 'bad';
 }
 
-/** The tools of a call that can be refused. */
-export type Capability = 'VIDEO_CALLING' | 'SCREEN_SHARE';
-
-const NOBODY: Self = { userId: '', muted: false, deafened: false, speaking: false, microphone: 'off', media: {} };
+const FREE: Restrictions = { audio: false, video: false, screen: false, deafened: false };
+const NOBODY: Self = { userId: '', muted: false, deafened: false, speaking: false, microphone: 'off', restrictions: FREE, media: {} };
 /** Long enough to read the longest sentence twice. */
 const NOTICE_MS = 12_000;
 
@@ -59,9 +63,14 @@ export class Session {
   /** What a screen reader is told next. */
   announcement = $state('');
   upgrade = $state<Capability | undefined>();
+  /** What of one's own waits for a video slot. */
+  queue = $state.raw<VideoQueue>({});
+  /** What a moderator is asked once more. */
+  question = $state.raw<Question | undefined>();
 
   #service: VoiceService | undefined;
   #lastNotice = 0;
+  #restrictions = FREE;
   /** As they were set in this window; somebody who comes back is as loud as before, and so is shown. */
   readonly #volumes = new Map<string, number>();
   readonly #query = new URLSearchParams(location.search);
@@ -82,6 +91,14 @@ export class Session {
   /** Whether there is a call to show. It stays in view while the service reconnects. */
   get inCall(): boolean {
     return this.channel !== undefined;
+  }
+
+  get isSpectator(): boolean {
+    return this.channel?.role === 'spectator';
+  }
+
+  get isModerator(): boolean {
+    return this.channel?.moderator ?? false;
   }
 
   get canCapture(): { camera: boolean; screen: boolean } {
@@ -118,7 +135,7 @@ export class Session {
   }
 
   async toggleMute(): Promise<void> {
-    if (this.self.microphone === 'unavailable') return;
+    if (this.self.microphone === 'unavailable' && !this.isSpectator) return;
     await this.#try(async (service) => this.announce(t((await service.toggleMute()) ? 'announce.muted' : 'announce.unmuted')));
   }
 
@@ -127,11 +144,22 @@ export class Session {
   }
 
   async toggleCamera(): Promise<void> {
-    await this.#try((service) => service.toggleVideo());
+    await this.#toggleVideo('camera', (service) => service.toggleVideo());
   }
 
   async toggleScreen(): Promise<void> {
-    await this.#try((service) => service.toggleScreenShare());
+    await this.#toggleVideo('screen', (service) => service.toggleScreenShare());
+  }
+
+  /** Does what a moderator may. True when it was done. */
+  async moderate(command: ModerationCommand): Promise<boolean> {
+    try {
+      await this.#service?.moderate(command);
+      return true;
+    } catch (error) {
+      this.notify(moderationRefusal(error), 'bad');
+      return false;
+    }
   }
 
   volumeOf(userId: string): number {
@@ -198,7 +226,10 @@ export class Session {
         service === this.#service && handler(payload);
     service.on(
       'connection',
-      current((connection) => (this.connection = connection)),
+      current((connection) => {
+        this.connection = connection;
+        if (connection === 'connecting' && this.inCall) this.announce(t('announce.reconnecting'));
+      }),
     );
     service.on(
       'state',
@@ -232,12 +263,17 @@ export class Session {
       'error',
       current((error) => this.notify(sentenceFor(error), 'bad')),
     );
+    this.#listenToRules(service, current);
     service.on(
       'joined',
       current(({ channel, again }) => {
+        const moved = this.inCall && !again;
         this.channel = channel;
         this.joining = false;
         this.returning = true;
+        this.#restrictions = service.self.restrictions;
+        if (moved) this.notify(t('moderated.moved', { channel: channel.name }));
+        this.#sayWhatHolds();
         history.replaceState(null, '', `${location.pathname}${location.search}#channel=${encodeURIComponent(channel.id)}`);
         this.announce(again ? t('announce.reconnected') : t('announce.youJoined', { channel: channel.name }));
       }),
@@ -245,15 +281,70 @@ export class Session {
     service.on(
       'left',
       current(({ error, rejoining }) => {
-        if (rejoining) return this.announce(t('announce.reconnecting'));
+        if (rejoining) return;
         this.channel = undefined;
         this.upgrade = undefined;
+        this.question = undefined;
         this.notices = [];
         this.audioBlocked = false;
         if (error) this.#refused(error, true);
         else this.announce(t('announce.youLeft'));
       }),
     );
+  }
+
+  /** What the server and moderators decide in mid-call. */
+  #listenToRules(service: VoiceService, current: <T>(handler: (payload: T) => void) => (payload: T) => unknown): void {
+    service.on(
+      'slot:queue',
+      current((queue) => (this.queue = queue)),
+    );
+    service.on(
+      'slot:granted',
+      current(({ source }) => this.notify(t(`queue.granted.${source}`))),
+    );
+    service.on(
+      'entitlement',
+      current(({ permissions, lost, gained }) => {
+        if (this.channel) this.channel = { ...this.channel, permissions };
+        if (lost.length > 0) this.notify(t('entitlement.lost'), 'bad');
+        else if (gained.length > 0) this.notify(t('entitlement.gained'));
+        // What the dialog says is missing is there now.
+        if (this.upgrade && gained.includes(this.upgrade)) this.upgrade = undefined;
+      }),
+    );
+    service.on(
+      'producer:closed',
+      current(({ slot, reason }) => {
+        const picture = slot === 'camera' || slot === 'screen';
+        // When the tier ended, that was said already; then the tier includes it no more.
+        if (picture && reason === 'entitlement' && this.channel?.permissions.video) this.notify(t('entitlement.slots'), 'bad');
+      }),
+    );
+    service.on(
+      'moderation',
+      current(({ restrictions }) => this.#restricted(restrictions)),
+    );
+    service.on(
+      'resumed',
+      current(({ channel }) => {
+        this.channel = channel;
+        this.#restricted(service.self.restrictions);
+        this.announce(t('announce.reconnected'));
+      }),
+    );
+  }
+
+  #restricted(restrictions: Restrictions): void {
+    const news = restrictionNews(this.#restrictions, restrictions, this.self.muted);
+    this.#restrictions = restrictions;
+    for (const { text, bad } of news) this.notify(text, bad ? 'bad' : 'info');
+  }
+
+  /** What one cannot do here from the beginning is said at the beginning. */
+  #sayWhatHolds(): void {
+    if (this.isSpectator) return;
+    for (const { text } of restrictionNews(FREE, this.#restrictions, false)) this.notify(text, 'bad');
   }
 
   #refused(cause: unknown, wasIn = false): void {
@@ -273,6 +364,13 @@ export class Session {
     this.retryAt = 0;
   }
 
+  /** Camera or screen; waiting for a slot is said by the queue itself, which stays in view. */
+  async #toggleVideo(source: VideoSource, toggle: (service: VoiceService) => Promise<unknown>): Promise<void> {
+    const waited = this.queue[source] !== undefined;
+    await this.#try(toggle);
+    if (waited && this.queue[source] === undefined) this.announce(t('queue.left'));
+  }
+
   /** A tool that fails says so; who cancels the screen picker knows it already. */
   async #try(action: (service: VoiceService) => Promise<unknown>): Promise<void> {
     if (!this.#service) return;
@@ -281,6 +379,8 @@ export class Session {
     } catch (error) {
       if (!(error instanceof VoiceError) || error.code === 'CANCELLED') return;
       if (error.code === 'DEVICE_DENIED' && error.details.device === 'screen') return;
+      // That stands on the page all the time.
+      if (error.code === 'SPECTATOR') return this.announce(sentenceFor(error));
       this.notify(sentenceFor(error), 'bad');
     }
   }

@@ -8,6 +8,7 @@ import type { ConnectionState } from './rtc.js';
 export class IceGuard {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #rounds = 0;
+  #state: ConnectionState = 'new';
   #closed = false;
 
   constructor(
@@ -18,6 +19,7 @@ export class IceGuard {
   /** To be told of every change of the transport's state. */
   onState(state: ConnectionState): void {
     if (this.#closed) return;
+    this.#state = state;
     switch (state) {
       case 'connected':
         this.#rounds = 0;
@@ -34,6 +36,13 @@ export class IceGuard {
       default:
         break;
     }
+  }
+
+  /** The server can be asked again: a restart that was in vain meanwhile does not count. */
+  signalingIsBack(): void {
+    if (this.#closed || (this.#state !== 'disconnected' && this.#state !== 'failed')) return;
+    this.#rounds = 0;
+    this.#after(0);
   }
 
   close(): void {

@@ -125,6 +125,8 @@ class MediasoupSendTransport extends MediasoupTransport implements SendTransport
       source,
       pause: () => producer.pause(),
       resume: () => producer.resume(),
+      // A sender that is being closed refuses: it sends nothing then.
+      setMaxBitrate: (maxBitrate) => void producer.setRtpEncodingParameters({ maxBitrate }).catch(() => {}),
       close: () => producer.close(),
       getStats: () => producer.getStats(),
     };

@@ -36,6 +36,8 @@ export interface LocalProducer {
   readonly source: Source;
   pause(): void;
   resume(): void;
+  /** Sends no more than this from now on, in bit/s. */
+  setMaxBitrate(maxBitrate: number): void;
   close(): void;
   getStats(): Promise<RTCStatsReport>;
 }

@@ -1,0 +1,135 @@
+// What the page says and shows when the server or a moderator decides something.
+
+import type { ChannelInfo, Self, VoiceEvents } from '@parlor/client';
+import { beforeEach, expect, it, vi } from 'vitest';
+
+type Handlers = { [E in keyof VoiceEvents]?: (payload: VoiceEvents[E]) => void };
+
+const handlers = vi.hoisted(() => ({}) as Handlers);
+const moderated = vi.hoisted(() => [] as unknown[]);
+const own = vi.hoisted(() => ({ self: undefined as Self | undefined }));
+
+vi.mock('@parlor/client', async (original) => ({
+  ...(await original<typeof import('@parlor/client')>()),
+  initVoiceService: () => ({
+    get self() {
+      return own.self;
+    },
+    on: (event: keyof VoiceEvents, handler: never) => void (handlers[event] = handler),
+    joinChannel: () => Promise.resolve(),
+    leaveChannel: () => Promise.resolve(),
+    moderate: (command: unknown) => Promise.resolve(void moderated.push(command)),
+    setPerUserVolume: () => {},
+  }),
+}));
+
+const { VoiceError } = await import('@parlor/client');
+const { Session } = await import('../src/state/session.svelte.js');
+
+const FREE = { audio: true, video: false, screenshare: false, maxBitrate: 32_000, expiresAt: null };
+const PRO = { ...FREE, video: true, screenshare: true, maxBitrate: 64_000 };
+const UNRESTRICTED = { audio: false, video: false, screen: false, deafened: false };
+const channel: ChannelInfo = { id: 'den', name: 'Den', permissions: PRO, role: 'speaker', moderator: false, e2ee: false, recording: false };
+
+function tell<E extends keyof VoiceEvents>(event: E, payload: VoiceEvents[E]): void {
+  handlers[event]?.(payload);
+}
+
+async function inCall(more: Partial<ChannelInfo> = {}) {
+  const session = new Session();
+  session.identity = { kind: 'guest' };
+  session.name = 'Ann';
+  await session.join();
+  tell('joined', { channel: { ...channel, ...more }, again: false });
+  return session;
+}
+
+const texts = (session: InstanceType<typeof Session>) => session.notices.map(({ text }) => text);
+
+beforeEach(() => {
+  own.self = { userId: 'me', muted: false, deafened: false, speaking: false, microphone: 'on', restrictions: UNRESTRICTED, media: {} };
+  vi.stubGlobal('fetch', () => Promise.resolve({ status: 404, ok: false, headers: new Headers() }));
+});
+
+it('the end of Pro locks the tools, and says that talking goes on', async () => {
+  const session = await inCall();
+  expect(session.canCapture).toEqual({ camera: true, screen: true });
+  tell('entitlement', { permissions: FREE, lost: ['VIDEO_CALLING', 'SCREEN_SHARE'], gained: [], reason: 'expired' });
+  expect(session.canCapture).toEqual({ camera: false, screen: false });
+  expect(texts(session)[0]).toMatch(/^Your Pro access has ended: /);
+});
+
+it('Pro that begins unlocks them, and takes the dialog away that says it is missing', async () => {
+  const session = await inCall({ permissions: FREE });
+  tell('capability:required', { capability: 'VIDEO_CALLING' });
+  expect(session.upgrade).toBe('VIDEO_CALLING');
+  tell('entitlement', { permissions: PRO, lost: [], gained: ['VIDEO_CALLING', 'SCREEN_SHARE'], reason: 'changed' });
+  expect(session.upgrade).toBeUndefined();
+  expect(session.canCapture.camera).toBe(true);
+});
+
+it('a video that ends because the channel has fewer slots is explained, one that ends with the tier not twice', async () => {
+  const session = await inCall();
+  tell('producer:closed', { slot: 'camera', reason: 'entitlement' });
+  expect(texts(session)[0]).toMatch(/fewer video slots/);
+  tell('entitlement', { permissions: FREE, lost: ['VIDEO_CALLING'], gained: [], reason: 'expired' });
+  tell('producer:closed', { slot: 'screen', reason: 'entitlement' });
+  expect(texts(session).length).toBe(2);
+});
+
+it('what a moderator does is said once, and so is its end', async () => {
+  const session = await inCall();
+  const muted = { ...UNRESTRICTED, audio: true };
+  tell('moderation', { action: 'mute', byUserId: 'mod', restrictions: muted, reason: null });
+  tell('moderation', { action: 'mute', byUserId: 'mod', restrictions: muted, reason: null });
+  expect(texts(session)).toEqual(['A moderator has muted you. Only a moderator can undo it.']);
+  tell('moderation', { action: 'mute', byUserId: null, restrictions: UNRESTRICTED, reason: null });
+  expect(texts(session)[1]).toMatch(/microphone is on/);
+});
+
+it('what a moderator did before is said at the join', async () => {
+  if (own.self) own.self = { ...own.self, restrictions: { ...UNRESTRICTED, video: true } };
+  expect(texts(await inCall())).toEqual(['A moderator has turned your camera off. Only a moderator can undo it.']);
+});
+
+it('who is moved stays in the view of a call, and is told where to', async () => {
+  const session = await inCall();
+  tell('moved', { from: 'den', to: 'attic' });
+  tell('connection', 'connecting');
+  expect(session.inCall).toBe(true);
+  tell('joined', { channel: { ...channel, id: 'attic', name: 'Attic' }, again: false });
+  expect(texts(session)).toEqual(['A moderator has moved you to Attic.']);
+  expect(location.hash).toBe('#channel=attic');
+});
+
+it('who is removed reads why, and may join again', async () => {
+  const session = await inCall();
+  session.question = { kind: 'end-call' };
+  const error = new VoiceError('NOT_IN_CHANNEL', '', { reason: 'kicked', rejoin: false, note: 'too loud' });
+  tell('left', { channelId: 'den', error, reason: 'kicked', rejoining: false });
+  expect(session.inCall).toBe(false);
+  expect(session.refusal).toMatch(/^A moderator has removed you.*too loud$/);
+  expect(session.question).toBeUndefined();
+});
+
+it('a connection that is resumed is announced, and changes nothing else', async () => {
+  const session = await inCall();
+  tell('connection', 'connecting');
+  expect(session.announcement).toMatch(/Reconnecting/);
+  tell('resumed', { channel });
+  expect(session.announcement).toBe('Connected again');
+  expect(session.inCall).toBe(true);
+});
+
+it('a spectator has no camera to offer', async () => {
+  const session = await inCall({ role: 'spectator', permissions: { ...FREE, audio: false } });
+  expect(session.isSpectator).toBe(true);
+  expect(session.canCapture).toEqual({ camera: false, screen: false });
+});
+
+it('a moderator’s command goes to the server', async () => {
+  const session = await inCall({ moderator: true });
+  expect(session.isModerator).toBe(true);
+  expect(await session.moderate({ action: 'deafen', userId: 'bob', deafened: true })).toBe(true);
+  expect(moderated).toEqual([{ action: 'deafen', userId: 'bob', deafened: true }]);
+});
