@@ -253,6 +253,8 @@ pub enum Reply {
     TransportConnected { transport_id: TransportId },
     /// The new ICE credentials.
     IceRestarted { transport_id: TransportId, ice_parameters: IceParameters },
+    /// The transport is no more.
+    TransportClosed { transport_id: TransportId },
     /// The producer's id.
     Produced { producer_id: ProducerId },
     /// The producer is paused.

@@ -49,6 +49,11 @@ pub enum Request {
         /// Which.
         transport: TransportId,
     },
+    /// Close a transport with all that is on it; another may be made then.
+    CloseTransport {
+        /// Which.
+        transport: TransportId,
+    },
     /// Start to send a track.
     Produce {
         /// On which transport.

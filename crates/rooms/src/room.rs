@@ -273,6 +273,7 @@ impl Room {
             Request::CreateTransport { direction } => self.create_transport(session, request, direction, now),
             Request::ConnectTransport { transport, dtls } => self.connect_transport(session, request, transport, dtls, now),
             Request::RestartIce { transport } => self.restart_ice(session, request, transport, now),
+            Request::CloseTransport { transport } => self.close_own_transport(session, transport),
             Request::Produce { transport, kind, source, rtp, paused } => {
                 self.produce(session, request, crate::producers::Wanted { transport, kind, source, rtp, paused }, now)
             }

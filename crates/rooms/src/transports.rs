@@ -6,8 +6,9 @@ use parlor_proto::{Error, ErrorCode, MediaCommand, SessionId, TransportId};
 use std::time::Instant;
 
 use crate::ending::Ending;
+use crate::feed::CLOSED;
 use crate::output::RequestId;
-use crate::participant::{Stage, Transport, invalid_state};
+use crate::participant::{Stage, Transport, invalid_state, not_found};
 use crate::pending::{Operation, Waiting};
 use crate::room::{Answer, Room};
 
@@ -98,6 +99,13 @@ impl Room {
         if known {
             self.tell(session, Event::TransportState { transport_id: id, state: TransportState::Failed });
         }
+    }
+
+    /// By its owner's wish, who may make another then: a client's end may be beyond repair while all else goes on.
+    pub(crate) fn close_own_transport(&mut self, session: SessionId, id: TransportId) -> Answer {
+        let (direction, _) = self.participant(session)?.own_transport(id)?;
+        self.close_transport(session, direction, &Ending { error: not_found(), told: None, feed: CLOSED });
+        Ok(Some(Reply::TransportClosed { transport_id: id }))
     }
 
     /// Closes a transport with its producers or consumers. Whatever waits on them is answered.

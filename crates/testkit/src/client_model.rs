@@ -74,6 +74,7 @@ impl ClientModel {
             Reply::Left { .. } => *self = Self::default(),
             Reply::TransportCreated { transport_id, direction: Direction::Send, .. } => self.send = Some(*transport_id),
             Reply::TransportCreated { transport_id, direction: Direction::Recv, .. } => self.recv = Some(*transport_id),
+            Reply::TransportClosed { transport_id } => self.transport_closed(*transport_id),
             Reply::Produced { producer_id } => {
                 self.producers.insert(*producer_id);
                 if let Request::Produce { kind, source, .. } = request {
@@ -158,6 +159,19 @@ impl ClientModel {
     }
 
     /// A producer is no more; a video's slot goes with it.
+    /// Everything that was on it is gone with it.
+    fn transport_closed(&mut self, id: TransportId) {
+        if self.send == Some(id) {
+            self.send = None;
+            for producer in std::mem::take(&mut self.producers) {
+                self.forget_producer(producer);
+            }
+        } else {
+            self.recv = None;
+            self.consumers.clear();
+        }
+    }
+
     fn forget_producer(&mut self, id: ProducerId) {
         self.producers.remove(&id);
         if let Some((MediaKind::Video, source)) = self.tracks.remove(&id) {
@@ -175,7 +189,7 @@ impl ClientModel {
     /// Only requests with ids of one's own may succeed.
     fn check_own(&self, request: &Request) -> Result<(), String> {
         let mine = match request {
-            Request::ConnectTransport { transport, .. } | Request::RestartIce { transport } => {
+            Request::ConnectTransport { transport, .. } | Request::RestartIce { transport } | Request::CloseTransport { transport } => {
                 [self.send, self.recv].contains(&Some(*transport))
             }
             Request::Produce { transport, .. } => self.send == Some(*transport),

@@ -277,6 +277,7 @@ impl World<'_> {
             },
             6 | 7 => Request::CreateTransport { direction: direction(on) },
             8 => Request::ConnectTransport { transport: self.transport(room, slot, direction(on))?, dtls: client_dtls() },
+            9 if flag > 200 => Request::CloseTransport { transport: self.transport(room, slot, direction(on))? },
             9 => Request::RestartIce { transport: self.transport(room, slot, direction(on))? },
             10 | 11 | 28 | 29 if self.lacks(room, slot, Direction::Send) => Request::CreateTransport { direction: Direction::Send },
             14 | 30 | 31 if self.lacks(room, slot, Direction::Recv) => Request::CreateTransport { direction: Direction::Recv },

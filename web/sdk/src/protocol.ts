@@ -185,6 +185,7 @@ export interface Requests {
     reply: { transportId: string };
   };
   'voice:rtc:restartIce': { payload: { transportId: string }; reply: { transportId: string; iceParameters: types.IceParameters } };
+  'voice:rtc:closeTransport': { payload: { transportId: string }; reply: { transportId: string } };
   'voice:rtc:produce': {
     payload: { transportId: string; kind: MediaKind; rtpParameters: RtpParameters; appData: { source: Source }; paused?: boolean };
     reply: { producerId: string };

@@ -24,13 +24,14 @@ use crate::transport::{Direction, DtlsParameters};
 pub const ERROR_EVENT: &str = "voice:rtc:error";
 
 /// Every event a client may send.
-pub const REQUEST_EVENTS: [&str; 21] = [
+pub const REQUEST_EVENTS: [&str; 22] = [
     "voice:join",
     "voice:leave",
     "voice:rtc:getRouterRtpCapabilities",
     "voice:rtc:createTransport",
     "voice:rtc:connectTransport",
     "voice:rtc:restartIce",
+    "voice:rtc:closeTransport",
     "voice:rtc:produce",
     "voice:rtc:pauseProducer",
     "voice:rtc:resumeProducer",
@@ -166,6 +167,7 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
             Request::ConnectTransport { transport: transport(&transport_id)?, dtls: dtls_parameters }
         }
         "voice:rtc:restartIce" => Request::RestartIce { transport: transport(&read::<OfTransport>(payload)?.transport_id)? },
+        "voice:rtc:closeTransport" => Request::CloseTransport { transport: transport(&read::<OfTransport>(payload)?.transport_id)? },
         "voice:rtc:produce" => decode_produce(payload)?,
         "voice:rtc:pauseProducer" => Request::PauseProducer { producer: of_producer(payload)? },
         "voice:rtc:resumeProducer" => Request::ResumeProducer { producer: of_producer(payload)? },
@@ -226,6 +228,7 @@ pub const fn reply_name(reply: &Reply) -> &'static str {
         Reply::TransportCreated { .. } => "voice:transportCreated",
         Reply::TransportConnected { .. } => "voice:transportConnected",
         Reply::IceRestarted { .. } => "voice:iceRestarted",
+        Reply::TransportClosed { .. } => "voice:transportClosed",
         Reply::Produced { .. } => "voice:produced",
         Reply::ProducerPaused { .. } => "voice:producerPaused",
         Reply::ProducerResumed { .. } => "voice:producerResumed",

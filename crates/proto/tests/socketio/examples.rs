@@ -109,6 +109,7 @@ pub fn all() -> Vec<Example> {
         example("voice:rtc:createTransport", json!({"direction": "send"}), &["direction"], &[]),
         example("voice:rtc:connectTransport", connect, &["transportId", "dtlsParameters"], &[]),
         example("voice:rtc:restartIce", json!({"transportId": ID}), &["transportId"], &[]),
+        example("voice:rtc:closeTransport", json!({"transportId": ID}), &["transportId"], &[]),
         example("voice:rtc:produce", produce("audio", "mic", &opus()), produced, &["paused"]),
         example("voice:rtc:produce", produce("video", "camera", &vp8()), produced, &["paused"]),
         example("voice:rtc:pauseProducer", of_producer(), &["producerId"], &[]),

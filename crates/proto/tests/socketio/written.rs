@@ -130,6 +130,7 @@ fn replies() -> Vec<Reply> {
         transport_created(),
         Reply::TransportConnected { transport_id: TRANSPORT },
         Reply::IceRestarted { transport_id: TRANSPORT, ice_parameters: ice() },
+        Reply::TransportClosed { transport_id: TRANSPORT },
         Reply::Produced { producer_id: PRODUCER },
         Reply::ProducerPaused { producer_id: PRODUCER },
         Reply::ProducerResumed { producer_id: PRODUCER },

@@ -43,6 +43,8 @@ fn attacks(of: Belongings, known: ProducerId) -> Vec<Request> {
         Request::ConnectTransport { transport: recv, dtls: client_dtls() },
         Request::RestartIce { transport: send },
         Request::RestartIce { transport: recv },
+        Request::CloseTransport { transport: send },
+        Request::CloseTransport { transport: recv },
         produce(MediaKind::Audio, Source::Mic),
         produce(MediaKind::Video, Source::Camera),
         Request::PauseProducer { producer },
@@ -143,7 +145,7 @@ fn a_closed_id_is_answered_like_one_that_never_was() {
     room.ask(owner, Request::CloseConsumer { consumer: of.consumer }).expect("closes");
     room.ask(owner, Request::CloseProducer { producer: of.producer }).expect("closes");
     let never = Belongings { producer: ProducerId::from_random(5), consumer: ConsumerId::from_random(5), ..of };
-    let objects = |belongings| attacks(belongings, ProducerId::from_random(6)).into_iter().skip(6);
+    let objects = |belongings| attacks(belongings, ProducerId::from_random(6)).into_iter().skip(8);
     for (closed, unknown) in objects(of).zip(objects(never)) {
         let (closed, unknown) = (room.ask(owner, closed), room.ask(owner, unknown));
         assert_eq!(closed.expect_err("refused"), unknown.expect_err("refused"));

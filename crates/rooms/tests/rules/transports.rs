@@ -134,3 +134,36 @@ fn a_receive_transport_that_fails_takes_its_consumers_along() {
     assert_eq!(refused(room.ask(bob, Request::PauseConsumer { consumer })), ErrorCode::NotFound);
     room.consume(bob, mic).expect("on a new transport");
 }
+
+#[test]
+fn a_transport_that_its_owner_closed_can_be_made_anew_and_nobody_sees_a_receiver_s() {
+    let mut room = TestRoom::pro();
+    let (alice, bob) = (room.join("alice", Tier::Pro), room.join("bob", Tier::Pro));
+    let camera = room.produce(bob, MediaKind::Video, Source::Camera).expect("produces");
+    room.consume(alice, camera).expect("consumes");
+    let recv = room.model(alice).recv.expect("has one");
+    room.events(bob);
+    let closed = room.ask(alice, Request::CloseTransport { transport: recv });
+    assert!(matches!(closed, Ok(Reply::TransportClosed { transport_id }) if transport_id == recv));
+    assert!(!room.media.transports.contains_key(&recv) && room.media.consumers.is_empty());
+    assert_eq!(refused(room.ask(alice, Request::CloseTransport { transport: recv })), ErrorCode::NotFound);
+    room.consume(alice, camera).expect("once more, on another");
+    assert_ne!(room.model(alice).recv, Some(recv));
+    assert_eq!(room.events(bob), []);
+}
+
+#[test]
+fn closing_the_send_transport_closes_what_was_sent_and_frees_its_video_slot() {
+    let mut room = TestRoom::pro();
+    let (alice, bob) = (room.join("alice", Tier::Pro), room.join("bob", Tier::Pro));
+    let camera = room.produce(alice, MediaKind::Video, Source::Camera).expect("produces");
+    let send = room.model(alice).send.expect("has one");
+    room.events(bob);
+    room.ask(alice, Request::CloseTransport { transport: send }).expect("closes");
+    let told = room.events(bob);
+    assert!(
+        told.iter().any(|e| matches!(e, Event::ProducerClosed { producer_id, reason: None, .. } if *producer_id == camera)),
+        "{told:?}"
+    );
+    room.produce(alice, MediaKind::Video, Source::Camera).expect("the slot is free, and so is the direction");
+}

@@ -62,7 +62,8 @@ fn attacks(ids: &Ids, foreign_producer: &str) -> Vec<(&'static str, Value)> {
         (json!({"transportId": ids.send}), json!({"producerId": ids.producer}), json!({"consumerId": ids.consumer}));
     vec![
         ("voice:rtc:connectTransport", json!({"transportId": ids.recv, "dtlsParameters": dtls()})),
-        ("voice:rtc:restartIce", transport),
+        ("voice:rtc:restartIce", transport.clone()),
+        ("voice:rtc:closeTransport", transport),
         ("voice:rtc:produce", opus(&ids.send, 77)),
         ("voice:rtc:pauseProducer", producer.clone()),
         ("voice:rtc:resumeProducer", producer.clone()),
