@@ -50,6 +50,8 @@ export interface SignedOptions {
   name: string;
   channel: string;
   pro?: boolean;
+  /** Their id; the name in small letters unless given. */
+  sub?: string;
   /** Where the app is, if not at the server itself. */
   url?: string;
   /** Of the browser: colours, size… */

@@ -4,11 +4,11 @@
 import { hasCode, toVoiceError, VoiceError } from './errors.js';
 import type { LocalMedia } from './local-media.js';
 import { CONNECT_RETRIES, JOIN_RETRIES, TRANSPORT_RETRIES, withRetries } from './policy.js';
-import type { Direction, Joined, Layers, Pushes, PushName, TransportCreated } from './protocol.js';
+import type { Direction, Joined, Layers, Pushes, PushName, RtcConfig, TransportCreated } from './protocol.js';
 import { Receiving, type ReceivingContext } from './receiving.js';
 import { slotOf, type MediaSlot } from './roster.js';
 import { IceGuard } from './rtc/ice-guard.js';
-import type { Rtc, RtcFactory, RtcTransport, TransportHandler } from './rtc/rtc.js';
+import type { RecvTransport, Rtc, RtcFactory, RtcTransport, TransportHandler } from './rtc/rtc.js';
 import { Sending, type SendingContext } from './sending.js';
 
 /** What a stay needs of the service it belongs to. */
@@ -32,7 +32,8 @@ export type PersonalPush = PushOf<'voice:slot:granted' | 'voice:slot:queue' | 'v
 
 export class Call {
   readonly #abort = new AbortController();
-  readonly #guards: IceGuard[] = [];
+  /** By transport. */
+  readonly #guards = new Map<string, IceGuard>();
   readonly sending: Sending;
   readonly receiving: Receiving;
   /** Pushes that arrive in one packet with the join reply, before it is read. */
@@ -44,7 +45,7 @@ export class Call {
 
   constructor(private readonly context: CallContext) {
     this.sending = new Sending(context, this.#abort.signal);
-    this.receiving = new Receiving(context, this.#abort.signal);
+    this.receiving = new Receiving(context, this.#abort.signal, (rtc) => this.#renewReceiver(rtc));
   }
 
   get transports(): { send?: RtcTransport; recv?: RtcTransport } {
@@ -99,7 +100,7 @@ export class Call {
     this.#tellState(resumed.state);
     this.#drain();
     this.#check();
-    for (const guard of this.#guards) guard.signalingIsBack();
+    for (const guard of this.#guards.values()) guard.signalingIsBack();
     this.receiving.receiveAll();
     await this.context.onReady();
   }
@@ -116,7 +117,7 @@ export class Call {
   close(reason = new VoiceError('CANCELLED', 'The channel was left.')): void {
     if (this.closed) return;
     this.#abort.abort(reason);
-    for (const guard of this.#guards) guard.close();
+    for (const guard of this.#guards.values()) guard.close();
     this.sending.closeAll();
     this.receiving.close();
     this.#send?.close();
@@ -193,11 +194,7 @@ export class Call {
   }
 
   #openTransports(rtc: Rtc, { rtcConfig }: Joined, send: TransportCreated, recv: TransportCreated): void {
-    const receiver = rtc.createRecvTransport(
-      recv,
-      rtcConfig,
-      this.#handler(recv.id, () => this.#recv),
-    );
+    const receiver = this.#openReceiver(rtc, rtcConfig, recv);
     const sender = rtc.createSendTransport(send, rtcConfig, {
       ...this.#handler(
         send.id,
@@ -209,9 +206,35 @@ export class Call {
         return (await this.context.signal.request('voice:rtc:produce', payload)).producerId;
       },
     });
-    [this.#send, this.#recv] = [sender, receiver];
+    this.#send = sender;
     this.sending.open(sender);
     this.receiving.open(rtc, receiver);
+  }
+
+  #openReceiver(rtc: Rtc, rtcConfig: RtcConfig, created: TransportCreated): RecvTransport {
+    const handler = this.#handler(created.id, () => this.#recv);
+    return (this.#recv = rtc.createRecvTransport(created, rtcConfig, handler));
+  }
+
+  /** In place of a receive transport that the browser has broken; what it cannot restore is a lost stay. */
+  async #renewReceiver(rtc: Rtc): Promise<void> {
+    const { signal } = this.context;
+    const [old, joined] = [this.#recv, this.#joined];
+    if (!old || !joined) return;
+    this.#guards.get(old.id)?.close();
+    this.#guards.delete(old.id);
+    old.close();
+    try {
+      await signal.request('voice:rtc:closeTransport', { transportId: old.id }).catch((error: unknown) => {
+        // The server has given it up by itself meanwhile.
+        if (!hasCode(error, 'NOT_FOUND')) throw error;
+      });
+      const created = await this.#created('recv', signal.request('voice:rtc:createTransport', { direction: 'recv' }));
+      this.#check();
+      this.receiving.open(rtc, this.#openReceiver(rtc, joined.rtcConfig, created));
+    } catch (error) {
+      this.#lost(error);
+    }
   }
 
   #handler(
@@ -228,7 +251,7 @@ export class Call {
       },
       (error) => this.#lost(error),
     );
-    this.#guards.push(guard);
+    this.#guards.set(transportId, guard);
     return {
       onConnect: (dtlsParameters) => {
         const attempt = async (n: number): Promise<void> => {

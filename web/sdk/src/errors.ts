@@ -65,6 +65,8 @@ export interface ErrorDetails {
   max?: number;
   retryAfterMs?: number;
   field?: string;
+  /** UNAUTHENTICATED: the claim of the token that is to blame. */
+  claim?: string;
   reason?: string;
   device?: DeviceName;
   /** What a moderator has silenced. */

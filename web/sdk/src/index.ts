@@ -4,7 +4,7 @@ import { VoiceError } from './errors.js';
 import type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
 import { VoiceService } from './service.js';
 
-export { CLIENT_ERROR_CODES, SERVER_ERROR_CODES, VoiceError } from './errors.js';
+export { CLIENT_ERROR_CODES, readWireError, SERVER_ERROR_CODES, VoiceError } from './errors.js';
 export type { ClientErrorCode, DeviceName, ErrorCode, ErrorDetails, ServerErrorCode } from './errors.js';
 export type { Capability, ChannelInfo, ConnectionStatus, Self, SlotPosition, ToggleOutcome, VideoQueue, VoiceEvents } from './events.js';
 export type { MicrophoneStatus } from './local-media.js';

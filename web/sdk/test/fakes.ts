@@ -247,6 +247,8 @@ export class FakeRtc implements Rtc {
   readonly consumers: { id: string; producerId: string; track: FakeTrack; closed: boolean }[] = [];
   readonly iceRestarts: string[] = [];
   refuseConsumers = false;
+  /** Producers the browser takes offence at; as mediasoup-client has it, their transport takes nothing more then. */
+  readonly poison = new Set<string>();
   send: { handler: SendHandler; closed: boolean; connected: boolean } | undefined;
   recv: { handler: TransportHandler; closed: boolean; connected: boolean } | undefined;
 
@@ -271,10 +273,18 @@ export class FakeRtc implements Rtc {
 
   createRecvTransport(created: { id: string }, _config: unknown, handler: TransportHandler) {
     const own = (this.recv = { handler, closed: false, connected: false });
+    let broken = false;
     return {
       ...this.#transport(created.id, own),
-      consume: (consumed: Consumed) => {
+      get broken() {
+        return broken;
+      },
+      consume: async (consumed: Consumed) => {
         this.#connect(own);
+        broken ||= this.poison.has(consumed.producerId);
+        // Those asked for at the same time are told to the browser together.
+        await Promise.resolve();
+        if (broken) throw new Error('what was to be set is no description');
         if (this.refuseConsumers) return Promise.reject(new Error('no such codec'));
         const consumer = {
           id: consumed.id,

@@ -246,6 +246,52 @@ describe('what the others send', () => {
   });
 });
 
+describe('a track the browser takes offence at', () => {
+  it('costs nobody else theirs: all are received anew without it, and the stay goes on', async () => {
+    const test = await inCall();
+    const { rtc } = test;
+    test.server.push('voice:newProducer', producer('voice', 'alice'));
+    await settle();
+    const first = rtc.recv;
+    rtc.poison.add('bad');
+    for (const id of ['bad', 'good']) test.server.push('voice:newProducer', producer(id, 'alice'));
+    // Once without them, once more without the bad one.
+    for (let round = 0; round < 3; round++) await settle();
+    expect(first?.closed).toBe(true);
+    const open = rtc.consumers.filter(({ closed }) => !closed).map(({ producerId }) => producerId);
+    expect(open.sort()).toEqual(['good', 'voice']);
+    expect([...test.audio.playing.keys()].length).toBe(2);
+    expect(test.events.filter((event) => event.startsWith('error'))).toEqual(['error INCOMPATIBLE']);
+    // What is announced later is received as ever, and the server holds one transport of each direction.
+    test.server.push('voice:newProducer', producer('later', 'alice'));
+    await settle();
+    expect(rtc.consumers.at(-1)).toMatchObject({ producerId: 'later', closed: false });
+    const made = test.server.payloads('voice:rtc:createTransport').length;
+    expect(made - test.server.count('voice:rtc:closeTransport')).toBe(2);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    expect(test.events).not.toContain('left TRANSPORT_FAILED, rejoining');
+  });
+
+  it('is found among those that came with it', async () => {
+    const test = await inCall();
+    test.rtc.poison.add('worse').add('bad');
+    for (const id of ['one', 'bad', 'two', 'worse']) test.server.push('voice:newProducer', producer(id, 'alice'));
+    for (let round = 0; round < 4; round++) await settle();
+    const open = test.rtc.consumers.filter(({ closed }) => !closed).map(({ producerId }) => producerId);
+    expect(open.sort()).toEqual(['one', 'two']);
+    expect(test.events.filter((event) => event.startsWith('error')).length).toBe(2);
+  });
+
+  it('is a lost stay when no other transport can be had', async () => {
+    const test = await inCall();
+    test.rtc.poison.add('bad');
+    test.server.refuse('voice:rtc:closeTransport', 'TIMEOUT');
+    test.server.push('voice:newProducer', producer('bad', 'alice'));
+    await settle();
+    expect(test.events.at(-1)).toBe('left TIMEOUT, rejoining');
+  });
+});
+
 it('a microphone that is unplugged is said, and one goes on listening', async () => {
   const test = await inCall();
   test.capture.tracks[0]?.end();

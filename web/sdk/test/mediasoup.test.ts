@@ -111,6 +111,44 @@ it('the receive transport makes a consumer of what the server describes', async 
   transport.close();
 });
 
+it('nothing of a user id gets into the description of a stream, and one person is one stream', async () => {
+  const receive = vi.spyOn(FakeHandler.prototype, 'receive');
+  const rtc = await loaded();
+  const transport = rtc.createRecvTransport(created('recv'), CONFIG, { onConnect: () => {}, onState: () => {} });
+  const consume = (userId: string, source: 'mic' | 'camera' | 'screen') => {
+    const codecMimeType = source === 'mic' ? 'audio/opus' : 'video/VP8';
+    const parameters = fake.generateConsumerRemoteParameters({ codecMimeType });
+    return transport.consume({ ...parameters, userId, appData: { source } } as unknown as Consumed);
+  };
+  const ids = ['john doe', 'Jürgen', '🎲', 'a=b\r\n', 'a/b', '..', '<b>', 'x'.repeat(128), 'screen john', 'person john'];
+  for (const id of ids) await consume(id, 'mic');
+  await consume('Jürgen', 'camera');
+  await consume('Jürgen', 'screen');
+  const streams = receive.mock.calls.flatMap(([options]) => options).flatMap(({ streamId }) => streamId ?? []);
+  receive.mockRestore();
+  // RFC 8830, section 2: up to 64 token characters.
+  for (const stream of streams) expect(stream).toMatch(/^[A-Za-z0-9-]{1,64}$/);
+  expect(new Set(streams.slice(0, ids.length)).size).toBe(ids.length);
+  const [camera, screen] = streams.slice(ids.length);
+  expect(camera).toBe(streams[1]);
+  expect(streams.slice(0, -1)).not.toContain(screen);
+  transport.close();
+});
+
+it('what the browser refuses breaks the transport; what cannot be decoded does not', async () => {
+  const rtc = await loaded();
+  const transport = rtc.createRecvTransport(created('recv'), CONFIG, { onConnect: () => {}, onState: () => {} });
+  const parameters = fake.generateConsumerRemoteParameters({ codecMimeType: 'audio/ISAC' });
+  const consumed = { ...parameters, userId: 'alice', appData: { source: 'mic' } } as unknown as Consumed;
+  await expect(transport.consume(consumed)).rejects.toThrow();
+  expect(transport.broken).toBe(false);
+  const receive = vi.spyOn(FakeHandler.prototype, 'receive').mockRejectedValue(new DOMException('no', 'OperationError'));
+  const opus = fake.generateConsumerRemoteParameters({ codecMimeType: 'audio/opus' });
+  await expect(transport.consume({ ...consumed, ...opus } as unknown as Consumed)).rejects.toThrow();
+  receive.mockRestore();
+  expect(transport.broken).toBe(true);
+});
+
 it('says UNSUPPORTED where there is no WebRTC', async () => {
   await expect(mediasoupRtc()).rejects.toMatchObject({ code: 'UNSUPPORTED' });
 });

@@ -134,14 +134,20 @@ class MediasoupSendTransport extends MediasoupTransport implements SendTransport
 }
 
 class MediasoupRecvTransport extends MediasoupTransport implements RecvTransport {
+  readonly #streams = new Map<string, string>();
+  #broken = false;
+
+  get broken(): boolean {
+    return this.#broken;
+  }
+
   async consume({ id, producerId, kind, rtpParameters, userId, appData }: Consumed): Promise<RemoteConsumer> {
-    const consumer = await this.transport.consume({
-      id,
-      producerId,
-      kind,
-      rtpParameters,
-      // Tracks of one stream are kept in step: a voice with its camera, a screen with its sound.
-      streamId: `${userId}:${appData.source === 'screen' ? 'screen' : 'person'}`,
+    const streamId = this.#streamOf(userId, appData.source);
+    const consumer = await this.transport.consume({ id, producerId, kind, rtpParameters, streamId }).catch((error: unknown) => {
+      // What cannot be decoded here is refused before the browser is told of it. What the browser refuses,
+      // mediasoup-client tells it again at every later change, which then fails as well.
+      if (!(error instanceof Error && error.name === 'UnsupportedError')) this.#broken = true;
+      throw error;
     });
     return {
       id: consumer.id,
@@ -150,5 +156,16 @@ class MediasoupRecvTransport extends MediasoupTransport implements RecvTransport
       close: () => consumer.close(),
       getStats: () => consumer.getStats(),
     };
+  }
+
+  /**
+   * Tracks of one stream are kept in step: a voice with its camera, a screen with its sound. The name goes into a line of
+   * SDP, where most characters of a user id must not be (RFC 8830, section 2): a number stands for it.
+   */
+  #streamOf(userId: string, source: Source): string {
+    const key = `${source === 'screen' ? 'screen' : 'person'} ${userId}`;
+    const known = this.#streams.get(key) ?? `stream-${this.#streams.size + 1}`;
+    this.#streams.set(key, known);
+    return known;
   }
 }

@@ -65,6 +65,8 @@ export interface SendTransport extends RtcTransport {
 }
 
 export interface RecvTransport extends RtcTransport {
+  /** The browser refused what it was to receive: nothing more can be received here. */
+  readonly broken: boolean;
   consume(consumed: Consumed): Promise<RemoteConsumer>;
 }
 
