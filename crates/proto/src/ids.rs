@@ -132,8 +132,22 @@ name_id!(
     ChannelId
 );
 
-/// Checks a text people choose (an id, a display name): not empty, at most `max` characters, printable.
+/// Checks a text people choose (a display name, a reason): not empty, at most `max` characters, printable. What joins letters
+/// or emoji and is not seen by itself may stand where it joins something.
 pub fn check_name(text: &str, max: usize) -> Result<(), &'static str> {
+    check_frame(text, max)?;
+    if joins_what_is_seen(text) { Ok(()) } else { Err(UNSEEN) }
+}
+
+/// Checks an id: as a name, and without all that is not seen, because two ids that differ must look different.
+pub fn check_id(text: &str) -> Result<(), &'static str> {
+    check_frame(text, limits::MAX_ID_CHARS)?;
+    if text.chars().any(|c| is_unseen(c) || is_selector(c)) { Err(UNSEEN) } else { Ok(()) }
+}
+
+const UNSEEN: &str = "must not contain control or invisible characters";
+
+fn check_frame(text: &str, max: usize) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("must not be empty");
     }
@@ -143,16 +157,61 @@ pub fn check_name(text: &str, max: usize) -> Result<(), &'static str> {
     if text.trim() != text {
         return Err("must not begin or end with white space");
     }
-    if text.chars().any(is_unseen) {
-        return Err("must not contain control or invisible characters");
-    }
     Ok(())
 }
 
-/// Checks an id: as a name, and without the selectors that names need for emoji, because they change nothing else one sees.
-pub fn check_id(text: &str) -> Result<(), &'static str> {
-    check_name(text, limits::MAX_ID_CHARS)?;
-    if text.contains(['\u{fe0e}', '\u{fe0f}']) { Err("must not contain control or invisible characters") } else { Ok(()) }
+/// Persian and Malayalam spell with joiners (U+200C, U+200D), emoji are made of parts with them, with selectors, and flags
+/// with tags. Each may stand between what is seen, and nowhere else.
+fn joins_what_is_seen(text: &str) -> bool {
+    let mut rest = text;
+    let mut before = Before::Nothing;
+    while let Some(c) = rest.chars().next() {
+        let tags = if c == FLAG { flag_tags(rest) } else { "" };
+        rest = rest.get(c.len_utf8() + tags.len()..).unwrap_or_default();
+        before = match (c, before) {
+            (JOINER | NON_JOINER, Before::Seen | Before::Selected) => Before::Joined,
+            (_, Before::Seen) if is_selector(c) => Before::Selected,
+            (_, Before::Nothing | Before::Seen | Before::Selected) if c.is_whitespace() && !is_unseen(c) => Before::Nothing,
+            _ if c.is_whitespace() || is_selector(c) || is_unseen(c) => return false,
+            _ => Before::Seen,
+        };
+    }
+    before != Before::Joined
+}
+
+/// What stands before a character of a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// White space, or the beginning.
+    Nothing,
+    /// Something that is seen.
+    Seen,
+    /// Something that is seen, and how it is to be drawn.
+    Selected,
+    /// A joiner, to which something has to be joined.
+    Joined,
+}
+
+const NON_JOINER: char = '\u{200c}';
+const JOINER: char = '\u{200d}';
+/// The emoji that flags of regions begin with (Unicode TS #51, "emoji tag sequence").
+const FLAG: char = '\u{1f3f4}';
+const TAGS_END: char = '\u{e007f}';
+/// A region of CLDR has at most six letters and digits.
+const MAX_TAGS: usize = 6;
+
+/// The tags after a black flag: which region it is the flag of. Empty where they are none, or not ended.
+fn flag_tags(text: &str) -> &str {
+    let after = text.get(FLAG.len_utf8()..).unwrap_or_default();
+    let is_tag = |c: char| matches!(c, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}');
+    let Some((tags, _)) = after.split_once(TAGS_END) else { return "" };
+    let fine = (1..=MAX_TAGS).contains(&tags.chars().count()) && tags.chars().all(is_tag);
+    if fine { after.get(..tags.len() + TAGS_END.len_utf8()).unwrap_or_default() } else { "" }
+}
+
+/// Whether an emoji is drawn as a picture or as text.
+fn is_selector(c: char) -> bool {
+    matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
 /// What would let one name pass for another: bidirectional overrides, and what is not seen (`Default_Ignorable_Code_Point`
@@ -199,5 +258,70 @@ mod tests {
         assert!(check_name("Heart \u{2764}\u{fe0f}", limits::MAX_NAME_CHARS).is_ok());
         assert!(ChannelId::new(&"x".repeat(limits::MAX_ID_CHARS)).is_ok());
         assert!(ChannelId::new(&"x".repeat(limits::MAX_ID_CHARS + 1)).is_err());
+    }
+
+    /// Of real people, from Persian to emoji families.
+    const NAMES: [&str; 16] = [
+        "\u{639}\u{644}\u{6cc}\u{200c}\u{631}\u{636}\u{627}",
+        "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+        "\u{d36}\u{d4d}\u{d30}\u{d40}",
+        "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}",
+        "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+        "\u{1f469}\u{200d}\u{1f4bb}",
+        "\u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
+        "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+        "José",
+        "Jürgen",
+        "O'Brien",
+        "Anne-Marie d’Arc",
+        "李小龍",
+        "יוסף כהן",
+        "Zoë (she/her)",
+        "நந்தினி",
+    ];
+
+    #[test]
+    fn the_names_of_real_people_are_names_whatever_they_are_spelled_with() {
+        for name in NAMES {
+            assert_eq!(check_name(name, limits::MAX_NAME_CHARS), Ok(()), "{name}");
+            assert_eq!(check_name(&format!("Dr {name} \u{2764}\u{fe0f}"), limits::MAX_NAME_CHARS), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_joins_nothing_or_is_not_seen_is_no_part_of_a_name() {
+        let tags = "\u{e0067}\u{e0062}";
+        let refused = [
+            "\u{200b}\u{200d}".to_owned(),
+            " Ann".into(),
+            "Ann\u{202e}evil".into(),
+            "An\u{7}n".into(),
+            "Ann\u{2066}".into(),
+            "Ann\u{200d}".into(),
+            "Ann\u{200c}".into(),
+            "\u{200d}Ann".into(),
+            "Ann\u{200d} Brown".into(),
+            "Ann \u{200d}Brown".into(),
+            "An\u{200d}\u{200d}n".into(),
+            "An\u{200d}\u{fe0f}n".into(),
+            "Ann \u{fe0f}".into(),
+            "\u{fe0f}".into(),
+            "Ann\u{3164}".into(),
+            "x".repeat(65),
+            format!("Ann{tags}\u{e007f}"),
+            format!("\u{1f3f4}{tags}"),
+            "\u{1f3f4}\u{e007f}".into(),
+            format!("\u{1f3f4}{}\u{e007f}", tags.repeat(4)),
+        ];
+        for name in refused {
+            assert!(check_name(&name, limits::MAX_NAME_CHARS).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn two_ids_that_differ_look_different() {
+        for id in NAMES.iter().filter(|name| name.contains(['\u{200c}', '\u{200d}', '\u{e007f}'])) {
+            assert!(UserId::new(id).is_err(), "{id:?}");
+        }
     }
 }

@@ -31,6 +31,15 @@ describe('numbers', () => {
   });
 });
 
+it('what is wrong with a name or an id is said of it', () => {
+  for (const field of ['name', 'user', 'channelId'] as const) {
+    expect(sentenceFor(new VoiceError('INVALID_REQUEST', '', { field, reason: 'is too long' }))).toBe(en[`error.INVALID_REQUEST.${field}`]);
+  }
+  for (const claim of ['name', 'sub'] as const) {
+    expect(sentenceFor(new VoiceError('UNAUTHENTICATED', '', { claim, reason: 'is too long' }))).toBe(en[`error.UNAUTHENTICATED.${claim}`]);
+  }
+});
+
 describe('a refusal says what to do', () => {
   const inAnHour = new Date(Date.now() + 3_600_000);
   const anHourAgo = new Date(Date.now() - 3_600_000);

@@ -2,6 +2,10 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import type { VoiceError } from '@parlor/client';
+
+import { en } from '../src/i18n/en.js';
+import { sentenceFor } from '../src/i18n/index.js';
 import { findIdentity, guestToken, nameIn, readAddress } from '../src/state/identity.js';
 
 beforeEach(() => sessionStorage.clear());
@@ -63,6 +67,13 @@ describe('a guest token', () => {
   ])('refused with %i is %s', async (status, code) => {
     answering(status);
     await expect(guestToken('u', 'Ann', true)).rejects.toMatchObject({ code });
+  });
+
+  it('that is refused for the name says so', async () => {
+    answering(400, { error: 'The request is not valid.', code: 'INVALID_REQUEST', details: { field: 'name', reason: 'is too long' } });
+    const refused = await guestToken('u', 'Ann', true).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'INVALID_REQUEST', details: { field: 'name' } });
+    expect(sentenceFor(refused as VoiceError)).toBe(en['error.INVALID_REQUEST.name']);
   });
 
   it('of a server that is not there is UNREACHABLE', async () => {

@@ -52,6 +52,15 @@ it.each([
   ['ann lee', 'AL'],
   ['  Jean  Luc Picard ', 'JP'],
   ['𝒵oe', '𝒵'],
+  ['Zoë (she/her)', 'Z'],
+  ['"The Rock" Johnson', 'RJ'],
+  ['José', 'J'],
+  // A letter with its marks, an emoji with its parts: Malayalam, Persian, a family, a flag, a region.
+  ['ശ്രീ കുമാർ', 'ശ്രീകു'],
+  ['علی\u200cرضا', 'ع'],
+  ['👨\u200d👩\u200d👧 Brown', '👨\u200d👩\u200d👧B'],
+  ['🏳\ufe0f\u200d🌈', '🏳\ufe0f\u200d🌈'],
+  ['🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}', '🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}'],
   ['', '?'],
 ])('the initials of %j are %s', (name, letters) => {
   expect(initials(name)).toBe(letters);

@@ -181,8 +181,18 @@ export const en = {
 
   'error.INVALID_REQUEST':
     'The server does not accept this name or channel. Use shorter, plain ones; if that does not help, reload the page.',
+  'error.INVALID_REQUEST.name':
+    'The server does not accept this name. It may have up to 64 characters, all of which can be seen, and no space at its ends.',
+  'error.INVALID_REQUEST.user':
+    'The server does not accept this user id. It may have up to 128 characters, all of which can be seen, and no space at its ends.',
+  'error.INVALID_REQUEST.channelId':
+    'That cannot be the name of a channel. It may have up to 128 characters, all of which can be seen, and no space at its ends.',
   'error.UNKNOWN_EVENT': 'This page does not fit the server. Reload it to get the matching version.',
   'error.UNAUTHENTICATED': 'You are not signed in, or your sign-in has expired. Sign in again and open the link anew.',
+  'error.UNAUTHENTICATED.name':
+    'The server does not accept the name you are signed in with. Change it where you signed in, and open the link anew.',
+  'error.UNAUTHENTICATED.sub':
+    'The server does not accept the user id you are signed in with. Tell whoever runs the site that hosts the rooms.',
   'error.CHANNEL_NOT_FOUND': 'This channel does not exist. Check its name.',
   'error.CHANNEL_FULL': 'This channel is full. Try again when somebody has left.',
   'error.CHANNEL_FULL.max': 'This channel is full: all {max} places are taken. Try again when somebody has left.',

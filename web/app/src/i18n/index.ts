@@ -47,9 +47,9 @@ function withNumbers({ code, details, retryAfterMs }: VoiceError): string | unde
   }
 }
 
-/** Where the reason, the device or the restriction has a sentence of its own. */
+/** Where the reason, the device, what is wrong with a request or a token, or the restriction has a sentence of its own. */
 function withReason({ code, details }: VoiceError): string | undefined {
-  for (const which of [details.reason, details.device]) {
+  for (const which of [details.reason, details.device, details.field, details.claim]) {
     const key = `error.${code}.${which}`;
     if (which !== undefined && key in en) return t(key as MessageKey);
   }

@@ -1,6 +1,6 @@
 // Who one is: a token from the host in the address (#token=…), or a guest token of a server in development mode.
 
-import { VoiceError } from '@parlor/client';
+import { readWireError, VoiceError } from '@parlor/client';
 
 export type Identity =
   /** The host signed the person in. */
@@ -61,8 +61,11 @@ export async function guestToken(user: string, name: string, pro: boolean): Prom
     throw new VoiceError('UNREACHABLE', 'The server cannot be reached.', {}, { cause });
   }
   if (response.status === 404) throw new VoiceError('UNAUTHENTICATED', 'This server hands out no guest tokens.');
+  const body: unknown = await response.json().catch(() => undefined);
+  // Says which field it is.
+  const refused = response.ok ? undefined : readWireError(body);
+  if (refused) throw refused;
   if (response.status === 400 || response.status === 422) throw new VoiceError('INVALID_REQUEST', 'The server does not accept this name.');
-  const body: unknown = response.ok ? await response.json() : undefined;
   if (typeof body === 'object' && body !== null && 'token' in body && typeof body.token === 'string') return body.token;
   throw new VoiceError('SERVER_ERROR', `The server answered ${response.status} instead of a token.`);
 }

@@ -81,6 +81,7 @@ fn a_wrong_claim_is_refused_by_its_name() {
         ("sub", vec![json!(" bob"), json!("bob\n"), json!("a\u{202e}b"), json!("a\u{200b}b"), json!("a\u{0}b"), json!("\u{feff}bob")]),
         ("sub", vec![json!("x".repeat(MAX_ID_CHARS + 1)), json!("x".repeat(1 << 20))]),
         ("name", vec![json!(5), json!(["Bob"]), json!(""), json!(" "), json!("a\u{2066}b"), json!("a\tb")]),
+        ("name", vec![json!("Ann\u{200d}"), json!("\u{200b}\u{200d}"), json!("Ann\u{3164}"), json!("An\u{200c} n")]),
         ("name", vec![json!("é".repeat(MAX_NAME_CHARS + 1)), json!("x".repeat(1 << 20))]),
         ("exp", vec![json!("9999999999"), json!(true), json!([]), json!(-1), json!(SECONDS - 31), json!(NOW.0), json!(u64::MAX)]),
         ("exp", vec![json!(1e300), json!(-1e300), json!(0), json!(i64::MIN)]),
@@ -156,6 +157,14 @@ fn an_id_is_only_an_id() {
 fn an_id_that_is_too_long_for_a_name_is_cut_where_a_name_may_end() {
     let id = format!("{} {}", "x".repeat(MAX_NAME_CHARS - 1), "y".repeat(9));
     assert_eq!(read_now(json!({ "sub": id })).expect("valid").name, "x".repeat(MAX_NAME_CHARS - 1));
+}
+
+#[test]
+fn names_may_be_spelled_with_joiners() {
+    for name in ["\u{639}\u{644}\u{6cc}\u{200c}\u{631}\u{636}\u{627}", "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}"] {
+        assert_eq!(read_now(json!({ "name": name })).expect(name).name, name);
+        assert_eq!(refused(json!({ "sub": name })), "sub");
+    }
 }
 
 #[test]

@@ -43,8 +43,26 @@ macro_rules! printable {
     };
 }
 
-/// What `parlor_proto::ids::check_name` accepts.
-const NAME: &str = printable!("");
+/// One thing that is seen: the flag of a region, or any other character; perhaps with how it is to be drawn. The tags of a flag
+/// are written one by one, because a class of them would need a reader that knows the planes beyond the first.
+macro_rules! seen {
+    () => {
+        concat!(
+            "(?:\u{1f3f4}(?:",
+            "\u{e0030}|\u{e0031}|\u{e0032}|\u{e0033}|\u{e0034}|\u{e0035}|\u{e0036}|\u{e0037}|\u{e0038}|\u{e0039}|\u{e0061}|",
+            "\u{e0062}|\u{e0063}|\u{e0064}|\u{e0065}|\u{e0066}|\u{e0067}|\u{e0068}|\u{e0069}|\u{e006a}|\u{e006b}|\u{e006c}|",
+            "\u{e006d}|\u{e006e}|\u{e006f}|\u{e0070}|\u{e0071}|\u{e0072}|\u{e0073}|\u{e0074}|\u{e0075}|\u{e0076}|\u{e0077}|",
+            "\u{e0078}|\u{e0079}|\u{e007a}",
+            "){1,6}\u{e007f}|",
+            r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\ufe0e-\ufe0f",
+            unseen!(),
+            r"])[\ufe0e\ufe0f]?"
+        )
+    };
+}
+
+/// What `parlor_proto::ids::check_name` accepts: what is seen, with white space or a joiner in between.
+const NAME: &str = concat!("^", seen!(), r"(?:(?:[\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+|[\u200c\u200d])?", seen!(), ")*$");
 /// What `parlor_proto::ids::check_id` accepts.
 const ID: &str = printable!(r"\ufe0e-\ufe0f");
 

@@ -33,6 +33,7 @@ async fn a_bad_body_is_an_error_that_names_the_field() {
         (r#"{"name":"a\u0000b"}"#, "name"),
         (r#"{"name":"a\u202eb"}"#, "name"),
         (r#"{"name":"a\u200bb"}"#, "name"),
+        (r#"{"name":"a\u200d"}"#, "name"),
         (r#"{"name":"a\nb"}"#, "name"),
         (&format!(r#"{{"name":"{long}"}}"#), "name"),
         (&deep, "name"),
