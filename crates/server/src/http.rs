@@ -1,6 +1,7 @@
 //! Everything that comes in over HTTP: the REST API, the web app, development helpers, and the way to socket.io.
 
 pub mod api;
+mod conditions;
 mod dev;
 mod guard;
 pub mod listen;
@@ -74,7 +75,9 @@ pub struct DevRoutes {
 pub fn router(app: &App, config: &config::Http, api: &config::Api, dev: DevRoutes) -> Router {
     let mut router = Router::new();
     if dev.enabled {
-        router = router.merge(dev::routes(dev.crash).method_not_allowed_fallback(api::wrong_method));
+        router = router.merge(
+            dev::routes(dev.crash).method_not_allowed_fallback(api::wrong_method).route_layer(middleware::from_fn(api::check_no_query)),
+        );
     }
     router
         .fallback(web::serve)

@@ -10,7 +10,7 @@ use sqlx::{Any, AnyConnection};
 use crate::log::ChangeKind;
 use crate::rows::{Row, answer, check_text, each, foreign, word};
 use crate::write::{Logged, Write};
-use crate::{Page, Store, StoreError, What};
+use crate::{Expected, Page, Store, StoreError, What};
 
 /// Something stored, and how it got there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -62,29 +62,23 @@ impl Store {
     /// Makes a channel, or changes the one that is there, and tells whether it was made. What is the same already is left
     /// as it is, with its version.
     ///
-    /// With `expected`, only a channel of that version is changed.
-    ///
     /// # Errors
-    /// [`StoreError::Stale`] if it has another version than `expected`, [`StoreError::NotFound`] if a version is expected
-    /// and there is no channel.
+    /// Those of [`Expected::check`].
     pub async fn put_channel(
         &self,
         channel: &Channel,
-        expected: Option<i64>,
+        expected: impl Into<Expected>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<(Stored<Channel>, bool), StoreError> {
         check(channel)?;
+        let expected = expected.into();
         let mut write = self.write(by, now).await?;
-        let Some(before) = read(write.sql(), &channel.id).await? else {
-            return match expected {
-                Some(_) => Err(StoreError::NotFound(What::Channel)),
-                None => Ok((insert(write, channel).await?, true)),
-            };
+        let before = read(write.sql(), &channel.id).await?;
+        expected.check(What::Channel, before.as_ref().map(|before| before.version))?;
+        let Some(before) = before else {
+            return Ok((insert(write, channel).await?, true));
         };
-        if expected.is_some_and(|version| version != before.version) {
-            return Err(StoreError::Stale { version: before.version });
-        }
         if before.value == *channel {
             return Ok((before, false));
         }
@@ -118,8 +112,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] if there is none.
     pub async fn delete_channel(&self, channel: &ChannelId, by: &Actor, now: Timestamp) -> Result<(), StoreError> {
+        self.delete_channel_if(channel, &Expected::default(), by, now).await
+    }
+
+    /// The same, if what is expected holds.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is none, and those of [`Expected::check`].
+    pub async fn delete_channel_if(&self, channel: &ChannelId, expected: &Expected, by: &Actor, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write(by, now).await?;
         let before = read(write.sql(), channel).await?.ok_or(StoreError::NotFound(What::Channel))?;
+        expected.check(What::Channel, Some(before.version))?;
         let delete = sqlx::query("DELETE FROM channels WHERE id = $1").bind(channel.as_str().to_owned());
         answer(delete.execute(write.sql())).await?;
         write.commit(logged("channel.delete", channel, json!({ "before": before.value }))).await
@@ -146,7 +149,7 @@ fn check(channel: &Channel) -> Result<(), StoreError> {
     check_text("name", &channel.name)?;
     match channel.window {
         Window { opens_at: Some(opens), closes_at: Some(closes) } if closes <= opens => {
-            Err(StoreError::Invalid { field: "closesAt", problem: "must be later than opensAt" })
+            Err(StoreError::Invalid { field: "closesAt", problem: "must be later than the moment it opens" })
         }
         _ => Ok(()),
     }

@@ -20,6 +20,7 @@ mod openapi;
 mod page;
 mod people;
 mod problem;
+mod query;
 mod schema;
 mod scope;
 mod seats;
@@ -51,6 +52,7 @@ use crate::{clock, config, signal};
 use key::Visitor;
 use limit::Limits;
 use problem::Problem;
+pub use query::check_none as check_no_query;
 pub use scope::Scope;
 pub use source::{PeerAddress, Source};
 
@@ -68,14 +70,17 @@ struct Shared {
     trusted: Vec<IpAddr>,
     ready: health::Ready,
     document: OnceLock<Bytes>,
+    parameters: OnceLock<query::Known>,
 }
 
 /// The routes, health among them, and refusals for every other path below `/api`.
 pub fn routes(app: &App, config: &config::Api) -> Router {
     let (limits, trusted) = (Limits::new(config), config.trusted_proxies.clone());
-    let api = Api(Arc::new(Shared { app: app.clone(), limits, trusted, ready: health::Ready::default(), document: OnceLock::new() }));
+    let (ready, document, parameters) = (health::Ready::default(), OnceLock::new(), OnceLock::new());
+    let api = Api(Arc::new(Shared { app: app.clone(), limits, trusted, ready, document, parameters }));
     let (router, mut document) = all(&api).split_for_parts();
     openapi::complete(&mut document);
+    let _ = api.0.parameters.set(query::Known::of(&document));
     // A document that cannot be written is none; a test reads it.
     let _ = api.0.document.set(document.to_json().unwrap_or_default().into());
     router
@@ -93,8 +98,7 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
     let read = read.merge(seats::read_routes()).merge(calls::read_routes());
     let write = channels::write_routes().merge(members::write_routes()).merge(invitations::write_routes()).merge(seats::write_routes());
     OpenApiRouter::with_openapi(openapi::base())
-        .merge(health::routes())
-        .merge(OpenApiRouter::default().routes(routes!(document)))
+        .merge(for_everybody(api, health::routes().routes(routes!(document))))
         .merge(for_keys(api, Scope::ChannelsRead, read))
         .merge(for_keys(api, Scope::ChannelsWrite, write))
         .merge(for_keys(api, Scope::Moderation, bans::routes().merge(moderation::routes())))
@@ -106,16 +110,21 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_visitors(api, calls::visitor_routes()))
 }
 
+/// Routes that need nothing.
+fn for_everybody(api: &Api, routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    routes.route_layer(middleware::from_fn_with_state(api.clone(), query::check))
+}
+
 /// Routes that need an API key with a scope.
 fn for_keys(api: &Api, scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     openapi::need_key(routes.get_openapi_mut(), scope);
-    routes.route_layer(middleware::from_fn_with_state((api.clone(), scope), key::require))
+    for_everybody(api, routes).route_layer(middleware::from_fn_with_state((api.clone(), scope), key::require))
 }
 
 /// Routes that need a user's token or an API key.
 fn for_visitors(api: &Api, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     openapi::need_visitor(routes.get_openapi_mut());
-    routes.route_layer(middleware::from_fn_with_state(api.clone(), key::require_visitor))
+    for_everybody(api, routes).route_layer(middleware::from_fn_with_state(api.clone(), key::require_visitor))
 }
 
 /// Counts requests of each address, and notes the address for who counts failures. Health checks are not counted.

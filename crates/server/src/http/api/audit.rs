@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::Params;
 use super::page::{DEFAULT_LIMIT, List, MAX_LIMIT};
 use super::problem::Problem;
+use super::query::Params;
 use super::when::When;
 use super::{Answer, Api, schema};
 
@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wish {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let params = Params::read(parts, &["limit", "after", "channel"])?;
+        let params = Params::read(parts)?;
         let limit = params.number("limit", 1, MAX_LIMIT)?.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_LIMIT);
         let before = params.number("after", 0, super::events::MAX_SEQ)?;
         let channel = params.text("channel").map(ChannelId::new).transpose();

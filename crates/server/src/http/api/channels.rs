@@ -2,19 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use parlor_proto::{
     Access, Channel, ChannelId, ChannelKind, E2eePolicy, ErrorCode, Privacy, RecordingPolicy, Tier, Topology, UserId, Window,
 };
-use parlor_store::{StoreError, Stored};
+use parlor_store::{Expected, StoreError, Stored, Versions};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::{At, Body, Expected};
+use super::super::conditions::{Conditions, Read, Tag, Tags};
+use super::input::{At, Body};
 use super::key::Caller;
 use super::page::{List, PageParams, Wanted};
 use super::problem::Problem;
@@ -198,11 +199,25 @@ async fn list_channels(State(api): State<Api>, wanted: Wanted) -> Answer<Json<Li
 }
 
 /// Reads a channel
-#[utoipa::path(get, path = "/api/channels/{id}", tag = "channels", params(("id" = schema::Id, Path, description = "The channel")),
-    responses((status = 200, description = "The channel", body = ChannelView, headers(("ETag" = String, description = "Its version")))))]
-async fn read_channel(State(api): State<Api>, At(id): At<ChannelId>) -> Answer<Response> {
+///
+/// With `If-None-Match`, a client that has this version already gets 304 and no body.
+#[utoipa::path(get, path = "/api/channels/{id}", tag = "channels",
+    params(
+        ("id" = schema::Id, Path, description = "The channel"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` it must have, several, or `*` for any"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has, several, or `*` for any")),
+    responses(
+    (status = 200, description = "The channel", body = ChannelView, headers(("ETag" = String, description = "Its version"))),
+    (status = 304, description = "It is what the client has", headers(("ETag" = String, description = "Its version"))),
+    (status = 412, description = "It is at another version")))]
+async fn read_channel(State(api): State<Api>, At(id): At<ChannelId>, conditions: Conditions) -> Answer<Response> {
     let stored = api.channel(&id).await?;
-    Ok(tagged(StatusCode::OK, stored))
+    let tag = etag(&stored);
+    match conditions.of_read(&tag) {
+        Read::Wanted => Ok(tagged(StatusCode::OK, stored)),
+        Read::NotModified => Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()),
+        Read::Failed => Err(Problem::from(StoreError::Stale { version: stored.version }).of_field("If-Match")),
+    }
 }
 
 /// Makes a channel
@@ -242,8 +257,8 @@ async fn create_channel(State(api): State<Api>, caller: Caller, Body(body): Body
 #[utoipa::path(put, path = "/api/channels/{id}", tag = "channels",
     params(
         ("id" = schema::Id, Path, description = "The channel"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to replace, or `*` for any"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: there must be none yet")),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to replace, several, or `*` for any"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: there must be none yet; or `ETag`s of versions not to replace")),
     request_body = ChannelSettings, responses(
     (status = 201, description = "It was made", body = ChannelView, headers(("ETag" = String, description = "Its version"))),
     (status = 200, description = "It was replaced, or is exactly so already", body = ChannelView, headers(("ETag" = String, description = "Its version"))),
@@ -253,23 +268,15 @@ async fn put_channel(
     State(api): State<Api>,
     caller: Caller,
     At(id): At<ChannelId>,
-    expected: Expected,
-    headers: HeaderMap,
+    conditions: Conditions,
     Body(body): Body<ChannelSettings>,
 ) -> Answer<Response> {
     let channel = body.channel(id)?;
-    let (by, now) = (caller.actor(), api.now());
-    let put = if let Some(tag) = headers.get(header::IF_NONE_MATCH) {
-        if tag.as_bytes() != b"*" {
-            let sentence = "If-None-Match takes `*` only: there must be no channel yet.";
-            return Err(Problem::new(ErrorCode::PreconditionFailed).say(sentence).of_field("If-None-Match"));
-        }
-        api.store().create_channel(&channel, &by, now).await.map(|stored| (stored, true))
-    } else {
-        let expected = version(&api, &channel.id, expected).await?;
-        api.store().put_channel(&channel, expected, &by, now).await
-    };
-    let (stored, created) = put.map_err(precondition)?;
+    let put = api.store().put_channel(&channel, expected(&conditions)?, &caller.actor(), api.now()).await;
+    let (stored, created) = put.map_err(|error| match error {
+        StoreError::NotFound(_) => failed("If-Match", "There is no such channel."),
+        error => unexpected(error),
+    })?;
     api.changed();
     Ok(tagged(if created { StatusCode::CREATED } else { StatusCode::OK }, stored))
 }
@@ -279,48 +286,57 @@ async fn put_channel(
 /// With its members, invitations, seats and bans; a call in it ends. Its audit log and its events stay.
 #[utoipa::path(delete, path = "/api/channels/{id}", tag = "channels", params(
         ("id" = schema::Id, Path, description = "The channel"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to remove, or `*` for any")),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to remove, several, or `*` for any"),
+        ("If-None-Match" = Option<String>, Header, description = "`ETag`s of versions not to remove")),
     responses((status = 204, description = "It is gone"), (status = 412, description = "It is at another version")))]
-async fn delete_channel(State(api): State<Api>, caller: Caller, At(id): At<ChannelId>, expected: Expected) -> Answer<StatusCode> {
-    if let Some(expected) = version(&api, &id, expected).await? {
-        let stored = api.channel(&id).await?;
-        if stored.version != expected {
-            return Err(StoreError::Stale { version: stored.version }.into());
-        }
-    }
-    api.store().delete_channel(&id, &caller.actor(), api.now()).await?;
+async fn delete_channel(State(api): State<Api>, caller: Caller, At(id): At<ChannelId>, conditions: Conditions) -> Answer<StatusCode> {
+    // Where there is no channel, that is the answer, whatever was expected of it (RFC 9110, 13.2.1).
+    api.store().delete_channel_if(&id, &expected(&conditions)?, &caller.actor(), api.now()).await.map_err(unexpected)?;
     api.changed();
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The version a change is for; `None` if it is for whatever is there, or for nothing.
-async fn version(api: &Api, id: &ChannelId, expected: Expected) -> Answer<Option<i64>> {
-    match expected {
-        Expected::Anything => Ok(None),
-        Expected::Version(version) => Ok(Some(version)),
-        Expected::Something => match api.store().channel(id).await? {
-            Some(stored) => Ok(Some(stored.version)),
-            None => Err(Problem::new(ErrorCode::PreconditionFailed).say("There is no such channel.").of_field("If-Match")),
-        },
-        Expected::Impossible => {
-            let sentence = "If-Match is no version of a channel: give the ETag as it was answered, with its quotes.";
-            Err(Problem::new(ErrorCode::PreconditionFailed).say(sentence).of_field("If-Match"))
-        }
+/// The conditions of a change, as the store compares them: in the transaction of the change. One that cannot be read is not met.
+fn expected(conditions: &Conditions) -> Answer<Expected> {
+    let sentence = "is no list of tags: give the ETag as it was answered, with its quotes.";
+    if conditions.if_match == Some(Tags::Unreadable) {
+        return Err(failed("If-Match", &format!("If-Match {sentence}")));
     }
+    if conditions.if_none_match == Some(Tags::Unreadable) {
+        return Err(failed("If-None-Match", &format!("If-None-Match {sentence}")));
+    }
+    let one_of = conditions.if_match.as_ref().map(|tags| versions(tags, false));
+    let none_of = conditions.if_none_match.as_ref().map(|tags| versions(tags, true));
+    Ok(Expected { one_of, none_of })
 }
 
-/// Where the client said what must be there, its absence and its presence fail that condition.
-fn precondition(error: StoreError) -> Problem {
+/// The versions that tags are of; other tags are of none. Ours are strong: by the strong comparison a weak one is another.
+fn versions(tags: &Tags, weakly: bool) -> Versions {
+    let Tags::These(tags) = tags else { return Versions::Any };
+    let compared = tags.iter().filter(|tag| weakly || !tag.weak);
+    let canonical = |tag: &Tag| tag.opaque.parse().ok().filter(|version: &i64| version.to_string() == tag.opaque);
+    Versions::These(compared.filter_map(canonical).collect())
+}
+
+/// What is there is not what the client said it must be.
+fn unexpected(error: StoreError) -> Problem {
     match error {
-        StoreError::NotFound(_) => Problem::new(ErrorCode::PreconditionFailed).say("There is no such channel.").of_field("If-Match"),
-        StoreError::Exists(_) => Problem::new(ErrorCode::PreconditionFailed).say("There is one already.").of_field("If-None-Match"),
+        StoreError::Exists(_) => failed("If-None-Match", "There is one already, and it is of those that If-None-Match names."),
+        StoreError::Stale { .. } => Problem::from(error).of_field("If-Match"),
         error => error.into(),
     }
 }
 
+fn failed(header: &str, sentence: &str) -> Problem {
+    Problem::new(ErrorCode::PreconditionFailed).say(sentence).of_field(header)
+}
+
 fn tagged(status: StatusCode, stored: Stored<Channel>) -> Response {
-    let tag = format!("\"{}\"", stored.version);
-    (status, [(header::ETAG, tag)], Json(ChannelView::from(stored))).into_response()
+    (status, [(header::ETAG, etag(&stored))], Json(ChannelView::from(stored))).into_response()
+}
+
+fn etag(stored: &Stored<Channel>) -> String {
+    format!("\"{}\"", stored.version)
 }
 
 fn default_name(id: &ChannelId) -> String {

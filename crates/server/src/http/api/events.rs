@@ -13,9 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::input::Params;
 use super::page::MAX_LIMIT;
 use super::problem::Problem;
+use super::query::Params;
 use super::{Answer, Api};
 use crate::feed::Event;
 
@@ -61,7 +61,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wish {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let params = Params::read(parts, &["after", "limit", "wait"])?;
+        let params = Params::read(parts)?;
         let after = params.number("after", 0, MAX_SEQ)?.unwrap_or(0);
         let limit = params.number("limit", 1, MAX_LIMIT)?.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_LIMIT);
         let wait = params.number("wait", 0, MAX_WAIT)?.and_then(|wait| u64::try_from(wait).ok()).unwrap_or(0);

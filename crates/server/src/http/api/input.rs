@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use parlor_proto::{ChannelId, ErrorCode, UserId};
@@ -156,72 +156,6 @@ fn part<A: PathPart>(params: &RawPathParams) -> Result<A, Problem> {
     A::read(text).map_err(|reason| Problem::invalid(A::NAME, reason))
 }
 
-/// The parameters of a query, each at most once.
-#[derive(Debug, Default)]
-pub struct Params(Vec<(String, String)>);
-
-impl Params {
-    /// Splits a query; refuses parameters that are not among the known ones.
-    pub fn read(parts: &Parts, known: &[&str]) -> Result<Self, Problem> {
-        let Query(pairs) =
-            Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| Problem::invalid("query", "cannot be read"))?;
-        for (n, (name, _)) in pairs.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
-                return Err(Problem::invalid(name, "is not a parameter of this request"));
-            }
-            if pairs.iter().take(n).any(|(earlier, _)| earlier == name) {
-                return Err(Problem::invalid(name, "is there twice"));
-            }
-        }
-        Ok(Self(pairs))
-    }
-
-    /// The text of a parameter.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
-    }
-
-    /// A number within bounds.
-    pub fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, Problem> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        // `parse` also takes a plus sign, and zeros in front: one number has one spelling here.
-        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text && (least..=most).contains(number));
-        number.map(Some).ok_or_else(|| Problem::invalid(name, &format!("must be a whole number from {least} to {most}")))
-    }
-}
-
-/// The version a change expects (`If-Match`), if it says so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Expected {
-    /// Nothing is said.
-    Anything,
-    /// There is one, whichever.
-    Something,
-    /// This one.
-    Version(i64),
-    /// A tag that is of no version ever.
-    Impossible,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Expected {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(tag) = parts.headers.get(header::IF_MATCH) else { return Ok(Self::Anything) };
-        Ok(Self::parse(tag.to_str().unwrap_or_default()))
-    }
-}
-
-impl Expected {
-    fn parse(tag: &str) -> Self {
-        if tag.trim() == "*" {
-            return Self::Something;
-        }
-        let version = tag.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|version| version.parse().ok());
-        version.map_or(Self::Impossible, Self::Version)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
@@ -272,14 +206,5 @@ mod tests {
     fn what_the_client_sent_is_repeated_in_part_only() {
         let problem = read_json::<Outer>(format!(r#"{{"name":"a","{}":1}}"#, "x".repeat(10_000)).as_bytes()).expect_err("refused");
         assert!(serde_json::to_string(problem.refusal()).expect("serializes").len() < 1000);
-    }
-
-    #[test]
-    fn a_tag_is_a_version_in_quotes() {
-        assert_eq!(Expected::parse("\"7\""), Expected::Version(7));
-        assert_eq!(Expected::parse(" * "), Expected::Something);
-        for other in ["7", "W/\"7\"", "\"x\"", "", "\"7\", \"8\""] {
-            assert_eq!(Expected::parse(other), Expected::Impossible, "{other}");
-        }
     }
 }

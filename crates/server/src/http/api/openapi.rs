@@ -62,6 +62,9 @@ pub fn need_visitor(document: &mut OpenApi) {
 /// Adds the refusals that follow from what an operation takes, and the shape of all of them.
 pub fn complete(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = &mut item.delete {
+            refusal(operation, 404, "It does not exist, or was removed already: it is as you wanted it");
+        }
         for operation in operations(item) {
             complete_operation(path, operation);
         }
@@ -74,14 +77,11 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         refusal(operation, 500, "Something went wrong on the server");
         refusal(operation, 503, "The store does not answer, or the server stops: try again");
     }
-    if operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty()) {
-        refusal(operation, 400, "A parameter or field is not as it must be; `field` names it");
-    }
+    refusal(operation, 400, "A parameter or field is not as it must be, or unknown; `field` names it");
     if path.contains('{') {
         refusal(operation, 404, "It does not exist");
     }
     if operation.request_body.is_some() {
-        refusal(operation, 400, "A parameter or field is not as it must be; `field` names it");
         refusal(operation, 413, "The body is larger than 16 KiB");
         refusal(operation, 415, "The body is not `application/json`");
     }

@@ -31,7 +31,7 @@ impl Serialize for When {
 impl<'de> Deserialize<'de> for When {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::read(&text).ok_or_else(|| de::Error::custom("must be a time such as 2026-01-31T18:00:00Z, from 1970 to 9999"))
+        Self::read(&text).ok_or_else(|| de::Error::custom("must be a time such as 2100-01-31T18:00:00Z, from 1970 to 9999"))
     }
 }
 
@@ -42,7 +42,7 @@ impl PartialSchema for When {
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
             .pattern(Some(r"^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}[Tt ]"))
             .description(Some("A time (RFC 3339), from 1970 to 9999. Answers give it in UTC."))
-            .examples([serde_json::json!("2026-01-31T18:00:00Z")])
+            .examples([serde_json::json!("2100-01-31T18:00:00Z")])
             .into()
     }
 }

@@ -71,9 +71,53 @@ async fn a_change_can_say_which_version_it_is_for() {
         put("if-match", never, json!({"name": "three"})).await.refused(412, "PRECONDITION_FAILED");
     }
     put("if-match", "*", json!({"name": "three"})).await.is(200);
-    let delete = async |tag: &str| rest.call_raw(Method::DELETE, "/api/channels/den", &[("if-match", tag)], "").await;
-    delete("\"2\"").await.refused(412, "PRECONDITION_FAILED");
-    delete("\"3\"").await.is(204);
+    put("if-match", "\"9\", \"3\"", json!({"name": "four"})).await.is(200);
+    put("if-none-match", "\"4\"", json!({"name": "five"})).await.refused(412, "PRECONDITION_FAILED");
+    put("if-none-match", "\"1\", W/\"4\"", json!({"name": "five"})).await.refused(412, "PRECONDITION_FAILED");
+    put("if-none-match", "4", json!({"name": "five"})).await.refused(412, "PRECONDITION_FAILED");
+    put("if-none-match", "\"1\", \"9\"", json!({"name": "five"})).await.is(200);
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn a_removal_can_say_which_version_it_is_for() {
+    let rest = Rest::start().await;
+    let delete = async |headers: &[(&'static str, &str)]| rest.call_raw(Method::DELETE, "/api/channels/den", headers, "").await;
+    delete(&[("if-match", "*")]).await.refused(404, "CHANNEL_NOT_FOUND");
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    for never in ["\"2\"", "W/\"1\"", "1", "nonsense"] {
+        delete(&[("if-match", never)]).await.refused(412, "PRECONDITION_FAILED");
+    }
+    for there in ["*", "\"1\"", "\"3\", W/\"1\""] {
+        assert_eq!(delete(&[("if-none-match", there)]).await.refused(412, "PRECONDITION_FAILED")["field"], "If-None-Match");
+    }
+    delete(&[("if-match", "\"1\""), ("if-none-match", "\"1\"")]).await.refused(412, "PRECONDITION_FAILED");
+    delete(&[("if-match", "\"0\", \"1\"")]).await.is(204);
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    delete(&[("if-match", "*"), ("if-none-match", "\"7\"")]).await.is(204);
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn what_a_client_has_already_is_not_sent_again() {
+    let rest = Rest::start().await;
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    for method in [Method::GET, Method::HEAD] {
+        let read = async |name: &'static str, value: &str| rest.call_raw(method.clone(), "/api/channels/den", &[(name, value)], "").await;
+        for known in ["\"1\"", "W/\"1\"", "*", "\"0\", W/\"1\""] {
+            let answer = read("if-none-match", known).await;
+            assert_eq!((answer.header("etag"), &answer.body), ("\"1\"", &Value::Null), "{method} {known}");
+            answer.is(304);
+        }
+        for other in ["\"2\"", "1", "nonsense"] {
+            assert_eq!(read("if-none-match", other).await.status, 200, "{method} {other}");
+        }
+        for (wanted, status) in [("\"1\"", 200), ("*", 200), ("\"2\", \"1\"", 200), ("W/\"1\"", 412), ("\"2\"", 412)] {
+            assert_eq!(read("if-match", wanted).await.status, status, "{method} {wanted}");
+        }
+    }
+    let missing = rest.call_raw(Method::GET, "/api/channels/attic", &[("if-none-match", "*")], "").await;
+    missing.refused(404, "CHANNEL_NOT_FOUND");
     rest.end().await;
 }
 

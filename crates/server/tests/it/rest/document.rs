@@ -42,6 +42,57 @@ async fn every_operation_but_a_few_needs_a_key() {
 }
 
 #[tokio::test]
+async fn no_operation_takes_a_parameter_it_does_not_know() {
+    let rest = Rest::start_with(|_| {}).await;
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    let document = rest.get("/api/openapi.json").await.is(200);
+    for (path, method, _) in operations(&document) {
+        let real = path.replace("{id}", "den").replace("{user}", "alice").replace("{seat}", "a");
+        for query in ["?colour=red", "?limit=1&dry_run=true", "?wait"] {
+            if real == "/api/events" && query == "?wait" {
+                continue;
+            }
+            let answer = rest.call(method.clone(), &format!("{real}{query}"), Some(json!({}))).await;
+            assert!(answer.body["detail"].as_str().is_some_and(|detail| detail.contains("is not a parameter of this request")), "{real}");
+            assert!(["colour", "dry_run", "wait", "limit"].iter().any(|name| answer.body["field"] == *name), "{}", answer.body);
+            answer.refused(400, "INVALID_REQUEST");
+        }
+    }
+    rest.get("/api/channels/den").await.is(200);
+    rest.end().await;
+}
+
+/// What DELETE answers where there is nothing to remove. Signing out is possible at any time.
+#[tokio::test]
+async fn a_second_removal_finds_nothing_whatever_it_is_of() {
+    let rest = Rest::start().await;
+    rest.put("/api/channels/den", json!({})).await.is(201);
+    let document = rest.get("/api/openapi.json").await.is(200);
+    let key = rest.post("/api/keys", json!({"name": "a", "scopes": ["audit"]})).await.is(201)["id"].as_str().expect("an id").to_owned();
+    for made in ["members/alice", "invitations/alice", "seats/a", "bans/mallory"] {
+        rest.put(&format!("/api/channels/den/{made}"), json!({})).await;
+    }
+    rest.put("/api/users/alice/entitlement", json!({"pro": true})).await.is(200);
+    let mut removals: Vec<_> = operations(&document).into_iter().filter(|(_, method, _)| method == Method::DELETE).collect();
+    // What is in a channel goes before the channel.
+    removals.sort_by_key(|(path, ..)| std::cmp::Reverse(path.len()));
+    assert_eq!(removals.len(), 8);
+    for (path, _, operation) in removals {
+        let id = if path.contains("/keys/") { &key } else { "den" };
+        let user = if path.contains("/bans/") { "mallory" } else { "alice" };
+        let real = path.replace("{id}", id).replace("{user}", user).replace("{seat}", "a");
+        let statuses = [rest.delete(&real).await.status, rest.delete(&real).await.status];
+        let expected = if path.ends_with("/sessions") { [200, 200] } else { [204, 404] };
+        assert_eq!(statuses, expected, "{path}");
+        if expected == [204, 404] {
+            let said = operation["responses"]["404"]["description"].as_str().expect("a sentence");
+            assert!(said.contains("removed already"), "{path}: {said}");
+        }
+    }
+    rest.end().await;
+}
+
+#[tokio::test]
 async fn every_reference_leads_somewhere_and_every_refusal_is_a_problem() {
     let rest = Rest::start().await;
     let document = rest.get("/api/openapi.json").await.is(200);

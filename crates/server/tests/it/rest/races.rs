@@ -51,6 +51,16 @@ async fn exactly_one_wins(rest: Rest) {
     let spread = |n| (Method::PUT, format!("/api/channels/den/seats/seat-{n}"), json!({"userId": "one"}), None);
     assert_eq!(rivals(&rest, spread).await, BTreeMap::from([(201, 1), (409, lost)]));
 
+    // Half of them change what the others remove: whoever is second is told, and no change is lost in a removal.
+    let change_or_remove = |n: usize| match n % 2 {
+        0 => (Method::PUT, "/api/channels/den".to_owned(), json!({"name": format!("newer {n}")}), Some("\"2\"")),
+        _ => (Method::DELETE, "/api/channels/den".to_owned(), Value::Null, Some("\"2\"")),
+    };
+    let statuses = rivals(&rest, change_or_remove).await;
+    let won = |status| statuses.get(&status).copied().unwrap_or(0);
+    assert_eq!(won(200) + won(204), 1, "{statuses:?}");
+    rest.put("/api/channels/den", json!({"name": "the last"})).await;
+
     let remove = |_| (Method::DELETE, "/api/channels/den".to_owned(), Value::Null, None);
     assert_eq!(rivals(&rest, remove).await, BTreeMap::from([(204, 1), (404, lost)]));
     Arc::into_inner(rest).expect("the only one").end().await;
