@@ -14,6 +14,7 @@ use crate::audio_level::{Level, Speakers};
 use crate::consumer::{Consumer, Fixed, Repair};
 use crate::emit::Understood;
 use crate::ortc::{self, ConsumerStreams, RED_PAYLOAD_TYPE};
+use crate::payload::h264;
 use crate::pipe::Mirror;
 use crate::producer::{Producer, Sender};
 use crate::select::Layers as Within;
@@ -301,7 +302,10 @@ impl Sfu {
         }
         let (ssrc, rtx) = (transport.next_ssrc(), transport.next_ssrc());
         let streams = ConsumerStreams { mid: transport.next_mid(), ssrc, rtx, cname };
-        let rtp = ortc::consumer_parameters(&producer.format, &new.capabilities, &streams).ok_or(ErrorCode::Incompatible)?;
+        let mut rtp = ortc::consumer_parameters(&producer.format, &new.capabilities, &streams).ok_or(ErrorCode::Incompatible)?;
+        if let Some((codec, sets)) = rtp.codecs.first_mut().zip(producer.parameter_sets.as_deref()) {
+            h264::tell(&mut codec.parameters, sets);
+        }
         let repaired = rtp.encodings.first().and_then(|encoding| encoding.rtx);
         let repair = repaired.zip(producer.format.router_rtx()).map(|(rtx, payload_type)| Repair { ssrc: rtx.ssrc, payload_type });
         transport.prepare_estimation(&new.capabilities, producer.kind() == MediaKind::Video, now);

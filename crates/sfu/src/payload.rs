@@ -2,7 +2,7 @@
 
 pub(crate) mod av1;
 mod counters;
-mod h264;
+pub(crate) mod h264;
 mod vp8;
 mod vp9;
 
@@ -34,13 +34,20 @@ pub(crate) struct Unit {
     pub(crate) frame: Option<av1::Frame>,
 }
 
-/// What must be remembered of one incoming stream to read its packets: nothing but for AV1.
+/// What must be remembered of one incoming stream to read its packets: nothing but for AV1 and H.264.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     av1: Option<Box<av1::Structure>>,
+    /// H.264: receivers got the parameter sets before the stream.
+    pub(crate) parameter_sets_told: bool,
 }
 
 impl State {
+    /// Another encoder sends from now on. What its client told beforehand stays.
+    pub(crate) fn restart(&mut self) {
+        self.av1 = None;
+    }
+
     /// The layers of an AV1 stream, once they were described.
     pub(crate) fn structure(&self) -> Option<&av1::Structure> {
         self.av1.as_deref()
@@ -58,7 +65,7 @@ pub(crate) fn describe(codec: Codec, payload: &[u8], marker: bool, descriptor: O
         Codec::Opus => Unit { begins_key_frame: true, begins_frame: true, ends_frame: true, ..Unit::default() },
         Codec::Vp8 => vp8::describe(payload, marker),
         Codec::Vp9 => vp9::describe(payload, marker),
-        Codec::H264 => h264::describe(payload, marker),
+        Codec::H264 => h264::describe(payload, marker, state.parameter_sets_told),
         Codec::Av1 => av1::describe(payload, marker, descriptor, &mut state.av1),
     }
 }

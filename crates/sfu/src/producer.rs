@@ -10,9 +10,9 @@ use crate::audio_level::Level;
 use crate::bitrate::{LayeredMeter, Limit};
 use crate::forward::Packet;
 use crate::keyframe::{Allowance, Requests};
-use crate::ortc::ProducerFormat;
+use crate::ortc::{Codec, ProducerFormat};
 use crate::outgoing::Reference;
-use crate::payload::State;
+use crate::payload::{State, h264};
 use crate::protect::Packer;
 use crate::repair::Store;
 use crate::select::Layers as Within;
@@ -52,6 +52,8 @@ pub(crate) struct Producer {
     pub(crate) unpacker: Option<Box<Unpacker>>,
     /// If it comes without, and a receiver loses packets.
     pub(crate) packer: Option<Box<Packer>>,
+    /// H.264: what its client gave of the stream's parameter sets beforehand; its receivers are told.
+    pub(crate) parameter_sets: Option<Box<str>>,
 }
 
 /// Who sends a producer.
@@ -121,7 +123,7 @@ impl Layer {
     /// Another encoder sends from now on, with numbers of its own.
     pub(crate) fn source_replaced(&mut self) {
         self.store.clear();
-        self.frames = State::default();
+        self.frames.restart();
         self.reference = None;
     }
 
@@ -170,19 +172,20 @@ impl Producer {
             talker: sender.talker,
             unpacker: format.red.map(|opus| Box::new(Unpacker::new(opus))),
             packer: None,
+            parameter_sets: None,
         }
     }
 
     /// With the layers its client announced, within the bitrate it may use.
     pub(crate) fn within(self, max_bitrate: u32, rtp: &RtpParameters, paused: bool, now: Instant) -> Self {
         let layers = (0_u32..).zip(&rtp.encodings);
-        Self {
-            paused,
-            max_bitrate,
-            limit: Limit::new(max_bitrate, now),
-            layers: layers.map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, max_bitrate, now)).collect(),
-            ..self
-        }
+        let mut layers: Vec<Layer> =
+            layers.map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, max_bitrate, now)).collect();
+        // Those of one size are not those of another.
+        let sets = rtp.codecs.first().filter(|_| self.format.codec == Codec::H264 && layers.len() == 1);
+        let parameter_sets = sets.and_then(|codec| h264::out_of_band(&codec.parameters)).map(Box::from);
+        layers.iter_mut().for_each(|layer| layer.frames.parameter_sets_told = parameter_sets.is_some());
+        Self { paused, max_bitrate, limit: Limit::new(max_bitrate, now), layers, parameter_sets, ..self }
     }
 
     /// What its sender may use from now on. Layers that were not measured yet are not expected to take more.

@@ -155,9 +155,25 @@ fn h264_profiles_are_told_apart() {
     assert!(with("42e01f", 1).is_ok());
     assert!(with("42e034", 0).is_ok(), "the level may differ");
     assert!(with("4d801f", 1).is_ok(), "main, restricted to constrained baseline");
-    for (profile, mode) in [("64001f", 1), ("42001f", 1), ("4d001f", 1), ("42e01f", 2), ("nonsense", 1), ("é2e01f", 1), ("", 1)] {
+    assert!(with("42001f", 1).is_ok(), "plain baseline: encoders do not use what the constrained one leaves out");
+    for (profile, mode) in [("64001f", 1), ("58001f", 1), ("4d001f", 1), ("42e01f", 2), ("nonsense", 1), ("é2e01f", 1), ("", 1)] {
         assert_eq!(with(profile, mode).expect_err("refused").code, ErrorCode::Incompatible, "{profile} {mode}");
     }
+}
+
+/// RFC 6184, section 8.1: then it is baseline, level 1, and one NAL unit in each packet.
+#[test]
+fn h264_without_a_profile_is_what_the_rfc_says_it_is() {
+    let mut rtp = parameters("chrome", "h264");
+    rtp.codecs[0].parameters.clear();
+    let format = ortc::check_producer(MediaKind::Video, &rtp).expect("accepted");
+    let mut caps = capabilities("chrome");
+    assert!(ortc::can_consume(&format, &caps), "who has constrained baseline can decode it");
+    caps.codecs.iter_mut().filter(|codec| codec.mime_type == "video/H264").for_each(|codec| codec.parameters.clear());
+    assert!(ortc::can_consume(&format, &caps));
+    let mut given = parameters("chrome", "h264");
+    given.codecs[0].parameters = [("profile-level-id".to_owned(), ParameterValue::Text("42000A".to_owned()))].into();
+    assert!(ortc::can_consume(&ortc::check_producer(MediaKind::Video, &given).expect("accepted"), &caps), "written out it is the same");
 }
 
 #[test]

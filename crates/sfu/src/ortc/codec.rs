@@ -152,20 +152,22 @@ fn variant_matches(entry: &RouterCodec, parameters: &CodecParameters) -> bool {
         Codec::Vp9 => number(parameters, "profile-id").unwrap_or(0) == 0,
         Codec::Av1 => number(parameters, "profile").unwrap_or(0) == 0,
         Codec::H264 => {
-            number(parameters, "packetization-mode").unwrap_or(0) == i64::from(entry.packetization_mode)
-                && is_constrained_baseline(parameters)
+            number(parameters, "packetization-mode").unwrap_or(0) == i64::from(entry.packetization_mode) && is_baseline(parameters)
         }
     }
 }
 
-/// RFC 6184, table 5: baseline with `constraint_set1` set (profile byte 0x42 and bit 0x40 of the next), or main
-/// or extended profile restricted to it. An absent `profile-level-id` means plain baseline, level 1.
-fn is_constrained_baseline(parameters: &CodecParameters) -> bool {
-    let Some(level_id) = text(parameters, "profile-level-id") else { return false };
+/// What an absent `profile-level-id` means: plain baseline, level 1 (RFC 6184, section 8.1).
+const H264_DEFAULT: &str = "42000a";
+
+/// Baseline, or main or extended profile restricted to it (RFC 6184, table 5). Plain baseline is no obstacle to who decodes only the constrained
+/// one: no encoder in use has what that leaves out (reordered and redundant slices). Levels are the receivers' affair.
+fn is_baseline(parameters: &CodecParameters) -> bool {
+    let level_id = text(parameters, "profile-level-id").unwrap_or_else(|| H264_DEFAULT.to_owned());
     let byte = |at: usize| level_id.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
     match (level_id.len(), byte(0), byte(2), byte(4)) {
         (6, Some(profile), Some(constraints), Some(_)) => match profile {
-            0x42 => constraints & 0x40 != 0,
+            0x42 => true,
             0x4d => constraints & 0x80 != 0,
             0x58 => constraints & 0xc0 == 0xc0,
             _ => false,
