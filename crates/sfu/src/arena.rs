@@ -6,8 +6,9 @@ use parlor_proto::transport::Protocol;
 
 use crate::transport::Path;
 
-/// Nothing longer leaves: what fits an Ethernet frame with the headers of IPv6 and UDP.
-pub(crate) const MAX_DATAGRAM: usize = 1_452;
+/// Nothing longer leaves. A sender may fill an Ethernet frame to the last byte, and a packet of it may grow by what another cipher adds:
+/// rather than to be dropped it leaves as two fragments then.
+pub(crate) const MAX_DATAGRAM: usize = 1_500;
 /// Between two flushes. A thousand receivers of a batch of key frames stay below; beyond it the network could
 /// not take it in time either.
 const MAX_BYTES: usize = 32 << 20;
@@ -79,6 +80,15 @@ impl Arena {
         let len = len.min(MAX_DATAGRAM);
         self.segments.push(Segment { destination: to.number, protocol, local, remote, start: self.used, len });
         self.used += len;
+    }
+
+    /// What fits an Ethernet frame on the way to a path, behind the headers of IP and UDP. TCP has no such border.
+    pub(crate) const fn longest_unfragmented(path: &Path) -> usize {
+        match (path.protocol, path.remote) {
+            (Protocol::Tcp, _) => MAX_DATAGRAM,
+            (Protocol::Udp, SocketAddr::V4(_)) => 1_472,
+            (Protocol::Udp, SocketAddr::V6(_)) => 1_452,
+        }
     }
 
     /// Adds a datagram to a path that is perhaps not the selected one.

@@ -19,6 +19,11 @@ const MAX_MID: usize = 10;
 const MAX_ELEMENTS: usize = 6;
 /// The longest header without a descriptor, and the number a repair begins with: 12 + 4 + 22 of extensions, padded, + 2.
 const MAX_HEADER: usize = 44;
+/// The same with nothing but the number for feedback: 12 + 4 + 3 padded, + 2. And with nothing.
+const FEEDBACK_HEADER: usize = 22;
+const BARE_HEADER: usize = 14;
+/// What sealing adds to a packet of media (RFC 7714, section 9).
+const TAG: usize = 16;
 /// What a descriptor of more than 16 bytes costs besides itself: every element has a byte more (RFC 8285, section 4.3).
 const TWO_BYTE_FORM: usize = 10;
 
@@ -49,6 +54,19 @@ impl Understood {
             }
         }
         this
+    }
+
+    /// As much of it as there is room for a header. Its sender filled the frame, and what we add would make two fragments of it, of which
+    /// either may be lost. The receiver knows the stream by its SSRC.
+    ///
+    /// Returns it if that is less than all, and the longest header without a descriptor.
+    fn less(&self, room: usize) -> (Option<Self>, usize) {
+        let bare = Self { descriptor: self.descriptor, ..Self::default() };
+        match room {
+            MAX_HEADER.. => (None, MAX_HEADER),
+            FEEDBACK_HEADER.. => (Some(Self { transport_cc: self.transport_cc, ..bare }), FEEDBACK_HEADER),
+            _ => (Some(bare), BARE_HEADER),
+        }
     }
 
     fn set_mid(&mut self, mid: &str) {
@@ -129,9 +147,13 @@ impl Way<'_> {
         let destination = transport.destination?;
         let room = self.arena.room()?;
         let bytes = emission.payload.len() + usize::from(emission.padding) + MAX_OVERHEAD;
-        let extra = MAX_HEADER + emission.descriptor.map_or(0, |descriptor| descriptor.len() + TWO_BYTE_FORM);
+        let described = emission.descriptor.map_or(0, |descriptor| descriptor.len() + TWO_BYTE_FORM);
+        let sealed = emission.payload.len() + usize::from(emission.padding) + TAG + described;
+        let (less, header) = understood.less(Arena::longest_unfragmented(&destination.path).saturating_sub(sealed));
+        let understood = less.as_ref().unwrap_or(understood);
         // Before the number for feedback is taken: one that is not sent would count as lost.
-        if transport.secure.is_none() || bytes + extra > MAX_DATAGRAM {
+        let longest = bytes + described + header;
+        if transport.secure.is_none() || longest > MAX_DATAGRAM {
             return None;
         }
         let mut number = [0; 2];
