@@ -5,8 +5,10 @@ use std::time::Instant;
 use crate::extension;
 use crate::forward::Packet;
 use crate::incoming::Arrival;
+use crate::rtcp::{self, Rtcp};
 use crate::rtp::{self, Header};
-use crate::sfu::Sfu;
+use crate::sfu::{Datagram, Sfu};
+use crate::srtp::{Opener, Replay};
 use crate::transport::{Found, Part};
 
 /// Longer packets come from nobody: what fits an Ethernet frame, with some room for tunnels that carry more.
@@ -36,55 +38,46 @@ impl Scratch {
 
 impl Sfu {
     /// Takes an SRTP packet of a transport.
-    pub(crate) fn handle_rtp(&mut self, index: usize, bytes: &[u8], now: Instant) {
+    pub(crate) fn handle_rtp(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        match (Header::parse(bytes), scratch.copy(bytes)) {
-            (Some(header), Some(packet)) => self.open_rtp(index, &header, packet, now),
+        match (Header::parse(datagram.bytes), scratch.copy(datagram.bytes)) {
+            (Some(header), Some(packet)) => self.open_rtp(index, &header, packet, datagram, now),
             _ => self.stats.drops.malformed += 1,
         }
         self.scratch = scratch;
     }
 
     /// Nothing is changed before the packet is authenticated; so no number of forged packets ends a call.
-    fn open_rtp(&mut self, index: usize, header: &Header, packet: &mut [u8], now: Instant) {
+    fn open_rtp(&mut self, index: usize, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let Some(secure) = &transport.secure else {
             self.stats.drops.transport += 1;
             return;
         };
         if header.ssrc == 0 {
-            return self.open_probe(index, header, packet, now);
+            return self.open_probe(index, header, packet, datagram, now);
         }
         let found = transport.receive.find(header.ssrc, || extension::read(packet, header, &transport.meanings));
-        let number = match found {
+        let fresh = Replay::default();
+        let replay = match found {
             Found::Known(slot, part) => {
-                let Some(replay) = transport.receive.stream(slot).map(|stream| stream.replay(part)) else { return };
-                let number = replay.guess(header.seq);
-                if !replay.is_new(number) {
-                    self.stats.drops.replayed += 1;
-                    return;
-                }
-                number
+                let Some(stream) = transport.receive.stream(slot) else { return };
+                &*stream.replay(part)
             }
-            Found::New(..) => {
-                let replay = transport.receive.replay_of(header.ssrc);
-                let number = replay.map_or(u64::from(header.seq), |replay| replay.guess(header.seq));
-                if replay.is_some_and(|replay| !replay.is_new(number)) {
-                    self.stats.drops.replayed += 1;
-                    return;
-                }
-                number
-            }
+            Found::New(..) => transport.receive.replay_of(header.ssrc).unwrap_or(&fresh),
             Found::Nothing => {
                 self.stats.drops.unknown_stream += 1;
                 return;
             }
         };
-        let Some(len) = secure.opener.open_rtp(packet, header.header_len, number) else {
-            self.stats.drops.transport += 1;
+        let Some((number, len)) = open(&secure.opener, replay, header, packet) else {
+            match replay.is_new(replay.guess(header.seq)) {
+                true => self.stats.drops.transport += 1,
+                false => self.stats.drops.replayed += 1,
+            }
             return;
         };
-        transport.ice.heard(now);
+        transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
         let (slot, part) = match found {
             Found::Known(slot, part) => (slot, part),
             Found::New(of, part) => {
@@ -139,16 +132,16 @@ impl Sfu {
     }
 
     /// SSRC 0 carries probes of the sender's bandwidth: there is feedback for them, and nothing else.
-    fn open_probe(&mut self, index: usize, header: &Header, packet: &mut [u8], now: Instant) {
+    fn open_probe(&mut self, index: usize, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let Some(secure) = &transport.secure else { return };
-        let number = transport.probe_replay.as_ref().map_or(u64::from(header.seq), |replay| replay.guess(header.seq));
-        let is_new = transport.probe_replay.as_ref().is_none_or(|replay| replay.is_new(number));
-        let opened = is_new.then(|| secure.opener.open_rtp(packet, header.header_len, number)).flatten();
-        let Some(len) = opened else {
+        let fresh = Replay::default();
+        let replay = transport.probe_replay.as_deref().unwrap_or(&fresh);
+        let Some((number, len)) = open(&secure.opener, replay, header, packet) else {
             self.stats.drops.transport += 1;
             return;
         };
+        transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
         transport.probe_replay.get_or_insert_default().accept(number);
         let bytes = packet.get(..len).unwrap_or_default();
         if let Some(number) = extension::read(bytes, header, &transport.meanings).transport_cc {
@@ -160,20 +153,46 @@ impl Sfu {
     }
 
     /// Takes an SRTCP packet of a transport.
-    pub(crate) fn handle_rtcp(&mut self, index: usize, bytes: &[u8], now: Instant) {
+    pub(crate) fn handle_rtcp(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let transport = self.transports.get_mut(index);
-        let opened = transport.zip(scratch.copy(bytes)).and_then(|(transport, packet)| {
+        let opened = transport.zip(scratch.copy(datagram.bytes)).and_then(|(transport, packet)| {
             let len = transport.secure.as_mut()?.opener.open_rtcp(packet)?;
-            transport.ice.heard(now);
+            transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
             packet.get(..len)
         });
         match opened {
-            Some(packet) => self.take_reports(index, packet, now),
+            Some(packet) => {
+                self.look_for_proof(index, packet, datagram, now);
+                self.take_reports(index, packet, now);
+            }
             None => self.stats.drops.transport += 1,
         }
         self.scratch = scratch;
     }
+
+    /// Receiver reports tell which of our reports arrived: while a path is not proved, that may prove it.
+    fn look_for_proof(&mut self, index: usize, packet: &[u8], datagram: &Datagram<'_>, now: Instant) {
+        let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.ice.is_limited()) else { return };
+        let (path, mut proved) = (datagram.path(), false);
+        for report in rtcp::parse(packet) {
+            if let Rtcp::SenderReport { reports, .. } | Rtcp::ReceiverReport { reports, .. } = report {
+                reports.filter(|block| block.last_sr != 0).for_each(|block| proved |= transport.ice.report_answered(&path, block.last_sr));
+            }
+        }
+        if proved {
+            self.look_after_paths(index, now);
+        }
+    }
+}
+
+/// Opens a packet in place, if its number is new; returns its number and its length.
+fn open(opener: &Opener, replay: &Replay, header: &Header, packet: &mut [u8]) -> Option<(u64, usize)> {
+    let number = replay.guess(header.seq);
+    if !replay.is_new(number) {
+        return None;
+    }
+    opener.open_rtp(packet, header.header_len, number).map(|len| (number, len))
 }
 
 /// A packet that is what it claims to be.

@@ -153,7 +153,7 @@ impl Way<'_> {
         let understood = less.as_ref().unwrap_or(understood);
         // Before the number for feedback is taken: one that is not sent would count as lost.
         let longest = bytes + described + header;
-        if transport.secure.is_none() || longest > MAX_DATAGRAM {
+        if transport.secure.is_none() || longest > MAX_DATAGRAM || !transport.ice.may_send(longest, false) {
             return None;
         }
         let mut number = [0; 2];

@@ -313,9 +313,12 @@ pub fn stun(bytes: &[u8]) {
     if !crate::transport::is_stun(bytes) {
         return;
     }
-    let Some(request) = crate::transport::Request::parse(bytes) else { return };
+    let Some(crate::transport::Stun::Request(request)) = crate::transport::Stun::parse(bytes) else { return };
     assert!(!request.verify("a password nobody was told"));
-    request.use_candidate();
+    request.nomination();
+    if let Some(refusal) = request.objection() {
+        assert!(request.refuse(refusal, Some("a password")).len() <= 128, "a list of what is unknown has an end");
+    }
 }
 
 /// What another thread may hand over, without that thread: a packet, or what is told besides packets.

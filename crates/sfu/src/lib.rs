@@ -10,6 +10,7 @@ mod audio_level;
 mod bandwidth;
 mod bitrate;
 mod candidate;
+mod checks;
 mod command;
 mod config;
 mod consumer;

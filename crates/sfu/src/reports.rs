@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::arena::{Arena, Destination};
 use crate::rtcp::{self, Builder, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
 use crate::sfu::Sfu;
-use crate::transport::{LayerOf, Secure};
+use crate::srtp::MAX_OVERHEAD;
+use crate::transport::{Ice, LayerOf, Secure};
 use parlor_proto::transport::Direction;
 
 /// Reports about streams are sent this often. RFC 3550, section 6.2, asks for no more than one in 5 s where that is
@@ -126,7 +127,7 @@ impl Sfu {
             for blocks in self.blocks.chunks(MAX_BLOCKS) {
                 self.reports.clear();
                 Builder::new(&mut self.reports, ours).receiver_report(blocks);
-                send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+                send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
             }
         }
         self.reports.clear();
@@ -141,7 +142,7 @@ impl Sfu {
                     if self.reports.is_empty() {
                         break;
                     }
-                    send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+                    send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
                     self.reports.clear();
                 }
             }
@@ -150,7 +151,7 @@ impl Sfu {
             }
             next = next.into_iter().chain(stream.incoming.next_nack()).min();
         }
-        send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+        send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
         while transport.recorder.due().is_some_and(|due| due <= now) {
             let Some(report) = transport.recorder.take(now) else { break };
             let (mut base, mut rest) = (report.base, report.arrivals);
@@ -165,7 +166,7 @@ impl Sfu {
                 rest = rest.get(taken..).unwrap_or_default();
                 base = base.wrapping_add(u16::try_from(taken).unwrap_or(u16::MAX));
                 transport.feedback_number = transport.feedback_number.wrapping_add(1);
-                send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+                send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
             }
         }
         next = next.into_iter().chain(transport.recorder.due()).min();
@@ -175,8 +176,12 @@ impl Sfu {
 
     /// Sender reports of every stream that is being sent.
     fn report_to_receiver(&mut self, index: usize, now: Instant) {
-        let wall = self.clock.ntp(now);
         let Some(transport) = self.transports.get_mut(index) else { return };
+        let clock = self.clock;
+        #[expect(clippy::cast_possible_truncation, reason = "the middle 32 bits are meant")]
+        let back = transport.ice.date_back(now, |at| (clock.ntp(at) >> 16) as u32);
+        let now = now.checked_sub(back).unwrap_or(now);
+        let wall = clock.ntp(now);
         self.infos.clear();
         for consumer in transport.consumers.iter().filter_map(|consumer| self.consumers.get(*consumer)) {
             let Some(producer) = self.producers.get(consumer.producer) else { continue };
@@ -192,7 +197,7 @@ impl Sfu {
                 builder.sender_report(info) && sender.is_some_and(|sender| builder.cname(info.ssrc, &sender.cname))
             };
             let taken = rest.iter().take_while(|(info, producer)| write(info, *producer)).count();
-            send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+            send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
             rest = rest.get(taken.max(1)..).unwrap_or_default();
         }
     }
@@ -205,7 +210,7 @@ impl Sfu {
         let Some(ssrc) = sender.receive.ssrc(of) else { return };
         self.reports.clear();
         Builder::new(&mut self.reports, sender.ssrc).pli(ssrc);
-        send_report(&mut self.arena, &mut sender.secure, sender.destination, &self.reports);
+        send_report(&mut self.arena, &mut sender.secure, (sender.destination, &mut sender.ice), &self.reports);
         self.stats.key_frame_requests += 1;
     }
 
@@ -218,14 +223,14 @@ impl Sfu {
         }
         self.reports.clear();
         Builder::new(&mut self.reports, transport.ssrc).remb(bitrate, &ssrcs);
-        send_report(&mut self.arena, &mut transport.secure, transport.destination, &self.reports);
+        send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
     }
 }
 
 /// Seals a compound packet into what is to be sent.
-fn send_report(arena: &mut Arena, secure: &mut Option<Box<Secure>>, destination: Option<Destination>, report: &[u8]) {
-    let Some((secure, destination)) = secure.as_mut().zip(destination) else { return };
-    if report.is_empty() || report.len() > MAX_RTCP {
+fn send_report(arena: &mut Arena, secure: &mut Option<Box<Secure>>, to: (Option<Destination>, &mut Ice), report: &[u8]) {
+    let Some((secure, destination)) = secure.as_mut().zip(to.0) else { return };
+    if report.is_empty() || report.len() > MAX_RTCP || !to.1.may_send(report.len() + MAX_OVERHEAD, true) {
         return;
     }
     let Some(room) = arena.room() else { return };

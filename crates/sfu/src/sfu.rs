@@ -14,6 +14,7 @@ use crate::arena::{Arena, Batch, MAX_DATAGRAM};
 use crate::arrive::Scratch;
 use crate::audio_level::Speakers;
 use crate::candidate;
+use crate::checks::Refusals;
 use crate::config::{SfuConfig, SfuError, TalkersConfig};
 use crate::consumer::Consumer;
 use crate::demux::Demux;
@@ -23,7 +24,7 @@ use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::{is_dtls, is_rtcp, is_rtp_or_rtcp};
 use crate::stats::SfuStats;
 use crate::talkers::Talkers;
-use crate::transport::{HandshakeOutput, Identity, Path, Request, Transport, is_stun};
+use crate::transport::{HandshakeOutput, Identity, Path, Transport, is_stun};
 use crate::wall_clock::WallClock;
 
 /// How often what needs no exactness is looked after: silence, layers, speakers, repeated requests.
@@ -50,6 +51,12 @@ pub struct Datagram<'a> {
     pub remote: SocketAddr,
     /// Its content.
     pub bytes: &'a [u8],
+}
+
+impl Datagram<'_> {
+    pub(crate) fn path(&self) -> Path {
+        Path { protocol: self.protocol, local: self.local, remote: self.remote }
+    }
 }
 
 /// A datagram or frame to send.
@@ -110,6 +117,7 @@ pub struct Sfu {
     /// Sender reports to be written, each with the index of its producer.
     pub(crate) infos: Vec<(SenderInfo, usize)>,
     pub(crate) lost: Vec<u16>,
+    pub(crate) refusals: Refusals,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     next_destination: u32,
     next_tick: Instant,
@@ -151,6 +159,7 @@ impl Sfu {
             blocks: Vec::new(),
             infos: Vec::new(),
             lost: Vec::new(),
+            refusals: Refusals::new(now),
             timers: BinaryHeap::new(),
             next_destination: 0,
             next_tick: now,
@@ -162,8 +171,7 @@ impl Sfu {
         self.stats.datagrams_in += 1;
         self.stats.bytes_in += datagram.bytes.len() as u64;
         if is_stun(datagram.bytes) {
-            self.handle_stun(datagram, now);
-            return;
+            return self.handle_stun(datagram, now);
         }
         let (rtp, dtls) = (is_rtp_or_rtcp(datagram.bytes), is_dtls(datagram.bytes));
         if !rtp && !dtls {
@@ -175,72 +183,25 @@ impl Sfu {
             return;
         };
         if dtls {
-            self.handle_dtls(index, datagram.bytes, now);
+            self.handle_dtls(index, &datagram, now);
         } else if is_rtcp(datagram.bytes) {
-            self.handle_rtcp(index, datagram.bytes, now);
+            self.handle_rtcp(index, &datagram, now);
         } else {
-            self.handle_rtp(index, datagram.bytes, now);
+            self.handle_rtp(index, &datagram, now);
         }
-    }
-
-    /// Nothing changes before the integrity of the request is verified.
-    fn handle_stun(&mut self, datagram: Datagram<'_>, now: Instant) {
-        let Some(request) = Request::parse(datagram.bytes) else {
-            self.stats.drops.malformed += 1;
-            return;
-        };
-        let Some(index) = self.demux.by_ufrag(request.ufrag()) else {
-            self.stats.drops.unknown_ufrag += 1;
-            return;
-        };
-        // An address that is somebody else's, and in use, is not given away: whoever can write it as a source could keep
-        // its owner from the call. One that a NAT gave to another is silent first.
-        let owner = self.demux.by_address(datagram.protocol, datagram.remote).filter(|owner| *owner != index);
-        let in_use =
-            owner.and_then(|owner| self.transports.get(owner)).is_some_and(|owner| owner.ice.uses(datagram.protocol, datagram.remote, now));
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        let reply = match transport.ice.password(request.ufrag()) {
-            Some(password) if request.verify(password) && in_use => {
-                self.stats.drops.taken_address += 1;
-                return;
-            }
-            Some(password) if request.verify(password) => request.reply(datagram.remote, password),
-            _ => {
-                self.stats.drops.bad_integrity += 1;
-                return;
-            }
-        };
-        let path = Path { protocol: datagram.protocol, local: datagram.local, remote: datagram.remote };
-        let changes = transport.ice.accept(path, request.ufrag(), request.use_candidate(), now);
-        if let Some(evicted) = changes.evicted {
-            self.stats.drops.too_many_addresses += 1;
-            self.demux.unbind(evicted, index);
-        }
-        if let Some(ufrag) = changes.retired {
-            self.demux.remove_ufrag(&ufrag);
-        }
-        if let Some(other) = self.demux.bind(path, index) {
-            if let Some(transport) = self.transports.get_mut(other) {
-                transport.ice.remove(|gone| (gone.protocol, gone.remote) == (path.protocol, path.remote));
-            }
-            self.follow_path(other);
-        }
-        self.follow_path(index);
-        if let Some(bytes) = reply {
-            self.arena.push(path, &bytes);
-        }
-        self.update_state(index, now);
-        // A handshake message may have waited for somewhere to go.
-        self.drive_handshake(index, now);
     }
 
     /// Only a validated address gets here: a hello from anywhere else cannot take the handshake over.
-    fn handle_dtls(&mut self, index: usize, bytes: &[u8], now: Instant) {
+    fn handle_dtls(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
-        if !transport.handshake().receive(bytes, now) {
+        let had_keys = transport.secure.is_some();
+        if !transport.handshake().receive(datagram.bytes, now) {
             self.stats.drops.transport += 1;
         }
         self.drive_handshake(index, now);
+        let Some(transport) = self.transports.get_mut(index).filter(|transport| !had_keys && transport.secure.is_some()) else { return };
+        transport.ice.handshake_completed(&datagram.path());
+        self.look_after_paths(index, now);
     }
 
     /// Takes what the handshake has to say.
@@ -252,7 +213,8 @@ impl Sfu {
                 HandshakeOutput::Idle(None) => return,
                 HandshakeOutput::Idle(Some(at)) => return self.schedule(index, at.max(now + MIN_WAIT)),
                 HandshakeOutput::Transmit(bytes) => {
-                    if let Some(destination) = transport.destination {
+                    // What is too much for an address that is not proved is sent again later, like what is lost.
+                    if let Some(destination) = transport.destination.filter(|_| transport.ice.send_flight(bytes.len())) {
                         self.arena.push(destination.path, &bytes);
                     }
                 }
@@ -278,7 +240,7 @@ impl Sfu {
         let paths: Vec<Path> = transport.ice.paths().filter(gone).collect();
         transport.ice.remove(gone);
         paths.into_iter().for_each(|path| self.demux.unbind(path, index));
-        self.follow_path(index);
+        self.look_after_paths(index, now);
         self.update_state(index, now);
     }
 
@@ -379,7 +341,8 @@ impl Sfu {
         }
     }
 
-    fn follow_path(&mut self, index: usize) {
+    /// What is sent to a transport goes where its ICE side decided.
+    pub(crate) fn follow_path(&mut self, index: usize) {
         if let Some(transport) = self.transports.get_mut(index) {
             self.next_destination = self.next_destination.wrapping_add(1) & LAST_DESTINATION;
             transport.follow_path(self.next_destination);

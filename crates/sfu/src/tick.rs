@@ -21,6 +21,7 @@ impl Sfu {
     pub(crate) fn tick(&mut self, now: Instant) {
         let transports: Vec<usize> = self.transports.iter().map(|(index, _)| index).collect();
         for index in transports {
+            self.look_after_paths(index, now);
             self.update_state(index, now);
             self.report_if_due(index, now);
             match self.transports.get(index).map(|transport| transport.direction) {

@@ -14,10 +14,10 @@ use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, DtlsParameters, TransportState};
 
 pub(crate) use handshake::{Handshake, HandshakeOutput, Identity, SrtpKeys};
-pub(crate) use ice::{Credentials, Ice, Liveness, Path};
+pub(crate) use ice::{Check, Credentials, Ice, Liveness, Path};
 pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable};
 pub(crate) use ssrc::SsrcMap;
-pub(crate) use stun::{Request, is_stun};
+pub(crate) use stun::{Answer, Refusal, Request, Stun, is_stun, probe};
 
 use crate::arena::Destination;
 use crate::bandwidth::Bandwidth;

@@ -109,7 +109,7 @@ fn a_call_goes_on_through_a_flood_that_leaves_nothing_behind() {
     world.run(Duration::from_millis(100));
     assert_eq!(flooded, 100_000, "in two seconds");
     let after = world.sfu.stats();
-    assert_eq!(answers, 0, "nobody is answered who has no password");
+    assert!(answers <= 300, "{answers} in two seconds: who has no password is refused at most a hundred times in each");
     assert_eq!(KEPT.get(), 0, "bytes kept of the flood");
     assert_eq!(
         (after.routers, after.transports, after.producers, after.consumers),

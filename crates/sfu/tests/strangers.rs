@@ -38,32 +38,88 @@ fn with_credentials(world: &mut World) -> (usize, String, String) {
     (alice, ice.username_fragment, ice.password)
 }
 
+/// The code of an error that was answered, and whether it has an integrity.
+fn refusal(bytes: &[u8]) -> Option<(u16, bool)> {
+    let code = |bytes: &[u8]| match bytes {
+        [1, 0x11, ..] => bytes.windows(8).find(|at| at[..2] == [0, 9]).map(|at| u16::from(at[6]) * 100 + u16::from(at[7])),
+        _ => None,
+    };
+    let has_integrity = bytes.windows(4).any(|at| at == [0, 8, 0, 20]);
+    code(bytes).map(|code| (code, has_integrity))
+}
+
 #[test]
-fn stun_is_answered_only_with_the_right_password() {
+fn stun_is_granted_only_with_the_right_password() {
     let mut world = World::new();
     let (alice, ufrag, password) = with_credentials(&mut world);
-    let out = world.sfu.stats().datagrams_out;
-    world.inject(stranger(), &binding_request(&ufrag, "a password that is not the right one"));
-    world.inject(stranger(), &binding_request("nobody", &password));
     let right = binding_request(&ufrag, &password);
-    for at in 0..right.len() {
+    let wrong = binding_request(&ufrag, "a password that is not the right one");
+    let nobodys = binding_request("nobody-here-has-it", &password);
+    // RFC 8489, section 9.1.3: without an integrity, as there is no password that both know.
+    for request in [&wrong, &nobodys] {
+        world.astray.clear();
+        world.inject(stranger(), request);
+        assert_eq!(refusal(&world.last_astray), Some((401, false)));
+        assert!(world.astray[&stranger()] <= request.len());
+    }
+    let out = world.sfu.stats().datagrams_out;
+    // What follows the integrity is a checksum; that protects nothing, and is not needed.
+    for at in 0..right.len() - 8 {
         let mut changed = right.clone();
         changed[at] ^= 0x55;
-        // What follows the integrity is a checksum; it protects nothing.
-        let covered = right.len() - 8;
-        if at < covered {
-            world.inject(stranger(), &changed);
-        }
+        world.inject(stranger(), &changed);
     }
     (0..right.len()).for_each(|len| world.inject(stranger(), &right[..len]));
     let stats = world.sfu.stats();
-    assert_eq!(stats.datagrams_out, out, "not one answer");
-    assert!(stats.drops.bad_integrity > 10 && stats.drops.unknown_ufrag > 0 && stats.drops.malformed > 10, "{:?}", stats.drops);
+    assert_eq!(stats.datagrams_out, out, "what is damaged is no STUN");
+    assert!(stats.drops.bad_integrity == 1 && stats.drops.unknown_ufrag == 1 && stats.drops.malformed > 10, "{:?}", stats.drops);
     assert_eq!(world.state(alice), TransportState::New);
 
     world.inject(stranger(), &right);
     assert_eq!(world.sfu.stats().datagrams_out, out + 1);
     assert_eq!(world.state(alice), TransportState::Connecting);
+}
+
+#[test]
+fn strangers_are_refused_a_bounded_number_of_times_and_never_with_more_than_they_sent() {
+    let mut world = World::new();
+    let (_, ufrag, _) = with_credentials(&mut world);
+    let request = binding_request(&ufrag, "a password that is not the right one");
+    for _ in 0..5 {
+        (0..1_000).for_each(|_| world.inject(stranger(), &request));
+        world.run(Duration::from_secs(1));
+    }
+    let sent = world.astray[&stranger()];
+    assert!(sent >= 400 * 40 && sent <= 600 * request.len(), "{sent} bytes for 5,000 requests");
+    // The shortest request there is, with a right checksum, and nothing in it.
+    let mut empty = vec![0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+    let checksum = crc32(&empty) ^ 0x5354_554e;
+    empty.extend([0x80, 0x28, 0, 4]);
+    empty.extend(checksum.to_be_bytes());
+    world.run(Duration::from_secs(2));
+    world.inject(stranger(), &empty);
+    assert_eq!(world.astray[&stranger()], sent, "a refusal would be longer");
+}
+
+/// CRC-32 as in ISO 3309.
+fn crc32(bytes: &[u8]) -> u32 {
+    let bit = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(!0_u32, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), bit))
+}
+
+#[test]
+fn who_believes_to_be_controlled_is_told_that_the_roles_conflict() {
+    let mut world = World::new();
+    let (alice, ufrag, password) = with_credentials(&mut world);
+    let crypto = str0m::crypto::from_feature_flags();
+    let user = format!("{ufrag}:abcd");
+    let message = StunMessage::binding_request(&user, TransId::new(), false, 1, 1, false);
+    let mut bytes = vec![0; 300];
+    let hmac = |key: &[u8], parts: &[&[u8]]| crypto.sha1_hmac_provider.sha1_hmac(key, parts);
+    let len = message.to_bytes(Some(password.as_bytes()), &mut bytes, hmac).expect("fits");
+    world.inject(stranger(), &bytes[..len]);
+    assert_eq!(refusal(&world.last_astray), Some((487, true)));
+    assert_eq!(world.state(alice), TransportState::New, "and nothing else comes of it");
 }
 
 #[test]

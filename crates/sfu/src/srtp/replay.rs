@@ -35,6 +35,13 @@ impl Replay {
         }
     }
 
+    /// The index a first packet may have instead of the guessed one. A sender that began just below the end of its first round is in the
+    /// second by now if nothing arrived until then (RFC 3711, section 3.3.1, has no help for that).
+    pub(crate) fn second_guess(&self, seq: u16) -> Option<u64> {
+        let seq = u64::from(seq);
+        (self.highest.is_none() && seq < HALF).then_some(ROUND + seq)
+    }
+
     /// Whether the index was not accepted before; what is older than the window counts as seen.
     pub(crate) fn is_new(&self, index: u64) -> bool {
         match self.highest {
@@ -98,6 +105,13 @@ mod tests {
     fn the_first_packet_is_of_the_first_round() {
         assert_eq!(Replay::default().guess(0), 0);
         assert_eq!(Replay::default().guess(65_535), 65_535);
+    }
+
+    #[test]
+    fn only_a_first_packet_may_be_of_the_second_round() {
+        let fresh = Replay::default();
+        assert_eq!([0, 32_767, 32_768, 65_535].map(|seq| fresh.second_guess(seq)), [Some(ROUND), Some(ROUND + 32_767), None, None]);
+        assert_eq!(at(3).second_guess(4), None);
     }
 
     #[test]

@@ -1,12 +1,25 @@
-//! ICE-lite: answers checks, remembers the paths they came by, and which of them the client chose.
+//! ICE-lite: answers checks, and decides which of the paths they came by is sent to.
 //!
-//! The client's ufrag is never signaled; that it knows our password is all there is to verify
-//! (RFC 8445, section 2.5: a lite agent makes no checks of its own).
+//! The client's password is never signaled; that it knows ours is all there is to verify (RFC 8445, section 2.5: a lite
+//! agent makes no checks of its own). Whoever knows ours can write any address as the source of a check. So a path is used
+//! without limit only once it is proved: something that cannot be guessed was sent there, and came back ([`proof`]).
+
+mod nomination;
+mod path;
+mod proof;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use parlor_proto::transport::{IceParameters, Protocol};
+
+use path::Known;
+pub(crate) use path::Path;
+use proof::{Challenge, Flights};
+
+use super::stun::TransactionId;
 
 /// Addresses a client may have checks from at once. A laptop on Wi-Fi, Ethernet and VPN, over UDP and TCP,
 /// uses about eight; the one unheard of for longest makes room.
@@ -15,6 +28,11 @@ const MAX_PATHS: usize = 12;
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(8);
 /// RFC 7675 lets consent live for 30 s; a room should not keep a dead participant that long.
 const FAILED_AFTER: Duration = Duration::from_secs(16);
+/// A path that has brought nothing for this long gives way to one that is checked. Firefox checks the one it uses every 4 to 6 s, and
+/// sends reports in between.
+const SILENT: Duration = Duration::from_secs(5);
+/// Clients send media by the path they use and by no other, and its packets cannot be recorded and sent again.
+const SILENT_WHILE_MEDIA_COMES: Duration = Duration::from_secs(1);
 
 /// 32 characters to choose from: 5 bits each, and no character that looks like another.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -22,14 +40,8 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const UFRAG_CHARS: usize = 16;
 /// 160 bits, above the 128 that RFC 8445 section 5.3 asks for.
 const PASSWORD_CHARS: usize = 32;
-
-/// Between which addresses, by what.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Path {
-    pub(crate) protocol: Protocol,
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-}
+/// The longest ufrag (RFC 8839, section 5.4).
+const MAX_UFRAG: usize = 256;
 
 /// One generation of credentials.
 pub(crate) struct Credentials {
@@ -51,6 +63,19 @@ impl Credentials {
     pub(crate) fn parameters(&self) -> IceParameters {
         IceParameters { username_fragment: self.ufrag.clone(), password: self.password.clone(), ice_lite: true }
     }
+}
+
+/// A check whose integrity was verified with the password of `ours`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Check<'a> {
+    pub(crate) path: Path,
+    pub(crate) ours: &'a str,
+    pub(crate) theirs: &'a str,
+    /// The number of the nomination, if it is one.
+    pub(crate) nomination: Option<u32>,
+    /// That of the pair (RFC 8445, section 6.1.2.3).
+    pub(crate) priority: u64,
+    pub(crate) bytes: usize,
 }
 
 /// What a verified check changed.
@@ -78,14 +103,34 @@ pub(crate) struct Ice {
     current: Credentials,
     /// Valid until the current ones are used: a restart must not cut the path that is in use.
     previous: Option<Credentials>,
-    paths: Vec<(Path, Instant)>,
-    selected: Option<Path>,
+    /// The client's ufrag, to be named in probes.
+    theirs: String,
+    paths: Vec<Known>,
+    /// Index of the path that is sent to.
+    selected: Option<usize>,
+    /// Index of the one that the client is taken to use.
+    wanted: Option<usize>,
     last_heard: Option<Instant>,
+    flights: Flights,
+    /// There are keys: more than a handshake is sent from now on.
+    established: bool,
+    challenge: Challenge,
 }
 
 impl Ice {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        Self { current: credentials, previous: None, paths: Vec::new(), selected: None, last_heard: None }
+        Self {
+            current: credentials,
+            previous: None,
+            theirs: String::new(),
+            paths: Vec::new(),
+            selected: None,
+            wanted: None,
+            last_heard: None,
+            flights: Flights::default(),
+            established: false,
+            challenge: Challenge::default(),
+        }
     }
 
     pub(crate) fn parameters(&self) -> IceParameters {
@@ -112,54 +157,85 @@ impl Ice {
         None
     }
 
-    /// A check whose integrity was verified with the password of `ufrag`.
-    pub(crate) fn accept(&mut self, path: Path, ufrag: &str, use_candidate: bool, now: Instant) -> Changes {
+    /// Takes a check. [`Self::choose`] is to be called after it.
+    pub(crate) fn accept(&mut self, check: Check<'_>, now: Instant) -> Changes {
         let mut changes = Changes::default();
-        let is_new_generation = self.previous.is_some() && ufrag == self.current.ufrag;
+        let is_new_generation = self.previous.is_some() && check.ours == self.current.ufrag;
         if is_new_generation {
             changes.retired = self.previous.take().map(|previous| previous.ufrag);
+            // Numbers of nominations begin anew.
+            self.paths.iter_mut().for_each(|known| known.nomination = None);
+        }
+        if self.theirs != check.theirs && check.theirs.len() <= MAX_UFRAG {
+            check.theirs.clone_into(&mut self.theirs);
         }
         self.last_heard = Some(now);
-        match self.paths.iter_mut().find(|(known, _)| *known == path) {
-            Some((_, heard)) => *heard = now,
+        let at = match self.position(&check.path) {
+            Some(at) => at,
             None => {
                 if self.paths.len() >= MAX_PATHS {
                     changes.evicted = self.evict();
                 }
-                self.paths.push((path, now));
+                self.paths.push(Known::new(check.path, now));
+                self.paths.len() - 1
             }
+        };
+        if let Some(known) = self.paths.get_mut(at) {
+            known.heard(check.bytes, now);
         }
-        if use_candidate || self.selected.is_none() || is_new_generation {
-            self.selected = Some(path);
+        if self.wanted.is_none() || is_new_generation {
+            self.wanted = Some(at);
         }
+        self.nominate(at, check.nomination, check.priority, now);
         changes
     }
 
-    /// Packets that could be decrypted show as well as a check does that the client is there.
-    pub(crate) fn heard(&mut self, now: Instant) {
+    /// A packet that could be opened shows as well as a check does that the client is there, and that it uses the path.
+    pub(crate) fn heard(&mut self, path: &Path, bytes: usize, now: Instant) {
         self.last_heard = Some(now);
+        let selected = self.selected.and_then(|at| self.paths.get(at)).is_some_and(|known| known.path == *path);
+        let at = if selected { self.selected } else { self.position(path) };
+        if let Some(known) = at.and_then(|at| self.paths.get_mut(at)) {
+            known.heard(bytes, now);
+            known.media = Some(now);
+        }
+    }
+
+    /// Decides anew where to send. True if that changed.
+    pub(crate) fn choose(&mut self, now: Instant) -> bool {
+        self.give_up_silent(now);
+        let Some(wanted) = self.wanted else { return self.select(None) };
+        let target = match self.paths.get(wanted) {
+            Some(known) if self.established && !known.proved => self.proved_instead(known, now).unwrap_or(wanted),
+            _ => wanted,
+        };
+        self.select(Some(target))
     }
 
     /// Where to send.
     pub(crate) fn selected(&self) -> Option<Path> {
-        self.selected
+        self.selected.and_then(|at| self.paths.get(at)).map(|known| known.path)
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = Path> + '_ {
-        self.paths.iter().map(|(path, _)| *path)
+        self.paths.iter().map(|known| known.path)
     }
 
-    /// Whether a check came from there not long ago.
+    /// Whether something authentic came from there not long ago.
     pub(crate) fn uses(&self, protocol: Protocol, remote: SocketAddr, now: Instant) -> bool {
-        let recent = |heard: Instant| now.saturating_duration_since(heard) < DISCONNECTED_AFTER;
-        self.paths.iter().any(|(path, heard)| (path.protocol, path.remote) == (protocol, remote) && recent(*heard))
+        let mut there = self.paths.iter().filter(|known| (known.path.protocol, known.path.remote) == (protocol, remote));
+        there.any(|known| known.silence(now) < DISCONNECTED_AFTER)
     }
 
-    /// A path that cannot be used any more. The most recently heard one takes its place.
+    /// A path that cannot be used any more. [`Self::choose`] is to be called after it.
     pub(crate) fn remove(&mut self, gone: impl Fn(&Path) -> bool) {
-        self.paths.retain(|(path, _)| !gone(path));
-        if self.selected.as_ref().is_some_and(&gone) {
-            self.selected = self.paths.iter().max_by_key(|(_, heard)| *heard).map(|(path, _)| *path);
+        let kept = |at: Option<usize>, paths: &[Known]| at.and_then(|at| paths.get(at)).map(|known| known.path);
+        let (selected, wanted) = (kept(self.selected, &self.paths), kept(self.wanted, &self.paths));
+        self.paths.retain(|known| !gone(&known.path));
+        self.selected = selected.and_then(|path| self.position(&path));
+        self.wanted = wanted.and_then(|path| self.position(&path));
+        if self.wanted.is_none() {
+            self.wanted = (0..self.paths.len()).max_by_key(|at| self.paths.get(*at).map(|known| known.last_heard));
         }
     }
 
@@ -172,85 +248,50 @@ impl Ice {
         }
     }
 
-    fn evict(&mut self) -> Option<Path> {
-        let selected = self.selected;
-        let oldest = self.paths.iter().filter(|(path, _)| Some(*path) != selected).min_by_key(|(_, heard)| *heard)?.0;
-        self.paths.retain(|(path, _)| *path != oldest);
-        let still_used = self.paths.iter().any(|(path, _)| (path.protocol, path.remote) == (oldest.protocol, oldest.remote));
-        (!still_used).then_some(oldest)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start() -> Instant {
-        parlor_testkit::clock::Clock::new().now()
-    }
-
-    fn path(port: u16) -> Path {
-        Path { protocol: Protocol::Udp, local: ([10, 0, 0, 1], 7401).into(), remote: ([10, 0, 0, 2], port).into() }
-    }
-
-    #[test]
-    fn the_first_path_is_used_until_the_client_chooses() {
-        let mut ice = Ice::new(Credentials::random());
-        let (ufrag, now) = (ice.parameters().username_fragment, start());
-        ice.accept(path(1), &ufrag, false, now);
-        ice.accept(path(2), &ufrag, false, now);
-        assert_eq!(ice.selected(), Some(path(1)));
-        ice.accept(path(2), &ufrag, true, now);
-        assert_eq!(ice.selected(), Some(path(2)));
-    }
-
-    #[test]
-    fn a_restart_keeps_the_old_credentials_until_the_new_are_used() {
-        let mut ice = Ice::new(Credentials::random());
-        let (old, now) = (ice.parameters().username_fragment, start());
-        ice.accept(path(1), &old, true, now);
-        assert_eq!(ice.restart(Credentials::random()), None);
-        assert!(ice.password(&old).is_some());
-        let unused = ice.parameters().username_fragment;
-        assert_eq!(ice.restart(Credentials::random()), Some(unused), "a restart nobody followed is replaced");
-        assert!(ice.password(&old).is_some());
-        let new = ice.parameters().username_fragment;
-        assert_eq!(ice.accept(path(2), &new, false, now).retired, Some(old.clone()));
-        assert!(ice.password(&old).is_none());
-        assert_eq!(ice.selected(), Some(path(2)));
-    }
-
-    #[test]
-    fn paths_are_bounded_and_the_selected_one_stays() {
-        let mut ice = Ice::new(Credentials::random());
-        let (ufrag, now) = (ice.parameters().username_fragment, start());
-        ice.accept(path(1), &ufrag, true, now);
-        for port in 2..200 {
-            ice.accept(path(port), &ufrag, false, now + Duration::from_millis(port.into()));
+    /// The path the client used has fallen silent while another is heard: it uses that one now, whether it says so or not.
+    fn give_up_silent(&mut self, now: Instant) {
+        let Some(used) = self.wanted.and_then(|at| self.paths.get(at)) else { return };
+        let silence = used.silence(now);
+        if silence < SILENT_WHILE_MEDIA_COMES {
+            return;
         }
-        assert_eq!(ice.paths().count(), MAX_PATHS);
-        assert_eq!(ice.selected(), Some(path(1)));
+        let heard_since = |known: &Known| match known.media {
+            Some(media) if media > used.last_heard => true,
+            _ => silence >= SILENT && known.last_heard > used.last_heard && known.silence(now) < SILENT,
+        };
+        let others = self.paths.iter().enumerate().filter(|(_, known)| heard_since(known));
+        self.wanted = others.max_by_key(|(_, known)| known.last_heard).map(|(at, _)| at).or(self.wanted);
     }
 
-    #[test]
-    fn a_silent_client_is_given_up_within_twenty_seconds() {
-        let mut ice = Ice::new(Credentials::random());
-        let (ufrag, now) = (ice.parameters().username_fragment, start());
-        assert_eq!(ice.liveness(now), Liveness::Unknown);
-        ice.accept(path(1), &ufrag, true, now);
-        assert_eq!(ice.liveness(now + Duration::from_secs(7)), Liveness::Alive);
-        assert_eq!(ice.liveness(now + Duration::from_secs(9)), Liveness::Silent);
-        assert_eq!(ice.liveness(now + Duration::from_secs(20)), Liveness::Gone);
+    /// While the one that is wanted is not proved, the one that is goes on, as long as it lives.
+    fn proved_instead(&self, wanted: &Known, now: Instant) -> Option<usize> {
+        let lives = |known: &Known| {
+            let media_comes_elsewhere = wanted.media.is_some_and(|media| media > known.last_heard);
+            known.silence(now) < if media_comes_elsewhere { SILENT_WHILE_MEDIA_COMES } else { SILENT }
+        };
+        let proved = self.paths.iter().enumerate().filter(|(_, known)| known.proved && lives(known));
+        proved.max_by_key(|(_, known)| known.last_heard).map(|(at, _)| at)
     }
 
-    #[test]
-    fn a_closed_tcp_path_hands_over_to_another() {
-        let mut ice = Ice::new(Credentials::random());
-        let (ufrag, now) = (ice.parameters().username_fragment, start());
-        let tcp = Path { protocol: Protocol::Tcp, ..path(3) };
-        ice.accept(path(1), &ufrag, false, now);
-        ice.accept(tcp, &ufrag, true, now);
-        ice.remove(|path| path.protocol == Protocol::Tcp);
-        assert_eq!(ice.selected(), Some(path(1)));
+    fn select(&mut self, at: Option<usize>) -> bool {
+        if self.selected == at {
+            return false;
+        }
+        self.selected = at;
+        self.challenge = Challenge::default();
+        true
+    }
+
+    fn position(&self, path: &Path) -> Option<usize> {
+        self.paths.iter().position(|known| known.path == *path)
+    }
+
+    fn evict(&mut self) -> Option<Path> {
+        let free = |at: &usize| Some(*at) != self.selected && Some(*at) != self.wanted;
+        let oldest = (0..self.paths.len()).filter(free).min_by_key(|at| self.paths.get(*at).map(|known| known.last_heard))?;
+        let oldest = self.paths.get(oldest)?.path;
+        self.remove(|path| *path == oldest);
+        let still_used = self.paths().any(|path| (path.protocol, path.remote) == (oldest.protocol, oldest.remote));
+        (!still_used).then_some(oldest)
     }
 }

@@ -12,7 +12,7 @@ use parlor_testkit::link::{Conditions, Link};
 use str0m::bwe::{Bitrate, BweKind};
 use str0m::config::{DtlsCert, DtlsVersion, Fingerprint};
 use str0m::format::{Codec, FormatParams};
-use str0m::ice::IceCreds;
+use str0m::ice::{IceCreds, StunMessage};
 use str0m::media::{Frequency, MediaKind as StrKind, Mid, Pt, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::rtcp::Rtcp;
@@ -23,6 +23,7 @@ use super::{Down, Up, sfu_address, sfu_address_6};
 
 pub struct Client {
     pub transport: TransportId,
+    /// Where the `Sfu` finds it: what the NAT before it gives it. It may change.
     pub address: SocketAddr,
     pub up: Up,
     pub down: Down,
@@ -38,6 +39,14 @@ pub struct Client {
     pub protocol: Carrier,
     /// Nothing goes in or out: the process was killed.
     pub killed: bool,
+    /// What is sent to it gets lost, while what it sends arrives: somebody writes another's address into its packets.
+    pub deaf: bool,
+    /// What becomes of its checks.
+    pub checks: Checks,
+    /// Bytes the `Sfu` sent it, and it the `Sfu`, for who is deaf.
+    pub bytes: (usize, usize),
+    /// The longest packet of media that was sent to it.
+    pub longest: usize,
     /// Where it finds the `Sfu`.
     pub sfu: SocketAddr,
     /// Every datagram it sent, if this is wanted.
@@ -53,7 +62,22 @@ pub struct Client {
     /// Its transport is on the second thread.
     pub at_second: bool,
     timeout: Option<Instant>,
+    ufrag: String,
     password: String,
+    /// Its address as it knows it itself.
+    host: SocketAddr,
+    answers_probes: bool,
+}
+
+/// What becomes of a client's checks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Checks {
+    #[default]
+    AsTheyAre,
+    /// They say nothing about which path is to be used, as those of Firefox once it has nominated one.
+    Plain,
+    /// They are lost.
+    Lost,
 }
 
 /// Whose header extension ids a client sends with. It receives with the router's, which are Chromium's.
@@ -78,6 +102,8 @@ pub struct Special {
     pub estimates_from: Option<u64>,
     /// How often it reports on sound. Browsers take as long as str0m.
     pub reports_every: Duration,
+    /// Whether it answers a request with a wrong password that the password is wrong. Browsers do.
+    pub answers_probes: bool,
 }
 
 impl Default for Special {
@@ -91,6 +117,7 @@ impl Default for Special {
             watched: false,
             estimates_from: None,
             reports_every: Duration::from_secs(5),
+            answers_probes: true,
         }
     }
 }
@@ -140,6 +167,10 @@ impl Client {
             limit: None,
             protocol: Carrier::Udp,
             killed: false,
+            deaf: false,
+            checks: Checks::default(),
+            bytes: (0, 0),
+            longest: 0,
             sfu,
             recorded: None,
             sent_to: 0,
@@ -149,12 +180,19 @@ impl Client {
             begins: special.begins,
             at_second: false,
             timeout: None,
+            ufrag: ice.username_fragment.clone(),
             password: ice.password.clone(),
+            host: address,
+            answers_probes: special.answers_probes,
         }
     }
 
     pub fn password(&self) -> &str {
         &self.password
+    }
+
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
     }
 
     pub fn dtls_parameters(&mut self) -> DtlsParameters {
@@ -181,6 +219,7 @@ impl Client {
         let mut api = self.rtc.direct_api();
         api.set_remote_ice_credentials(credentials(ice));
         self.password.clone_from(&ice.password);
+        self.ufrag.clone_from(&ice.username_fragment);
     }
 
     pub fn start_sending(&mut self, kind: MediaKind, rtp: &RtpParameters) {
@@ -257,10 +296,17 @@ impl Client {
 
     pub fn step(&mut self, now: Instant) {
         while let Some(bytes) = self.down.receive(now) {
-            if self.killed {
+            self.bytes.0 += bytes.len();
+            self.longest = self.longest.max(bytes.len());
+            if self.killed || self.deaf {
                 continue;
             }
-            if let Ok(receive) = Receive::new(Protocol::Udp, self.sfu, self.address, &bytes) {
+            if self.answers_probes && bytes.starts_with(&[0, 1]) {
+                let refusal = refusal(&bytes);
+                self.up.send((self.address, refusal.clone()), refusal.len(), now);
+                continue;
+            }
+            if let Ok(receive) = Receive::new(Protocol::Udp, self.sfu, self.host, &bytes) {
                 let _ = self.rtc.handle_input(Input::Receive(now, receive));
                 self.drain(now);
             }
@@ -285,7 +331,9 @@ impl Client {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     let bytes: Vec<u8> = transmit.contents.into();
+                    let Some(bytes) = self.checked(bytes) else { continue };
                     let size = bytes.len();
+                    self.bytes.1 += size;
                     if let Some(recorded) = &mut self.recorded {
                         recorded.push(bytes.clone());
                     }
@@ -295,6 +343,22 @@ impl Client {
                 Err(error) => panic!("the client broke: {error}"),
             }
         }
+    }
+
+    /// A datagram as it leaves; `None` if it does not.
+    fn checked(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        if self.checks == Checks::AsTheyAre || !bytes.starts_with(&[0, 1]) {
+            return Some(bytes);
+        }
+        let check = StunMessage::parse(&bytes).ok().filter(|_| self.checks == Checks::Plain)?;
+        let (name, priority) = (check.username()?, check.prio()?);
+        let plain = StunMessage::binding_request(name, check.trans_id(), true, check.ice_controlling()?, priority, false);
+        let mut bytes = vec![0; 300];
+        let crypto = str0m::crypto::from_feature_flags();
+        let hmac = |key: &[u8], parts: &[&[u8]]| crypto.sha1_hmac_provider.sha1_hmac(key, parts);
+        let len = plain.to_bytes(Some(self.password.as_bytes()), &mut bytes, hmac).expect("fits");
+        bytes.truncate(len);
+        Some(bytes)
     }
 
     fn handle(&mut self, event: Event, now: Instant) {
@@ -314,6 +378,14 @@ impl Client {
             _ => {}
         }
     }
+}
+
+/// "Unauthenticated", as browsers answer a request with a password that is not theirs.
+fn refusal(request: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x01, 0x11, 0, 8];
+    bytes.extend(&request[4..20]);
+    bytes.extend([0, 9, 0, 4, 0, 0, 4, 1]);
+    bytes
 }
 
 fn credentials(ice: &IceParameters) -> IceCreds {

@@ -14,6 +14,7 @@ mod client;
 pub mod fixtures;
 pub mod heap;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ use parlor_testkit::clock::Clock;
 use parlor_testkit::link::{Conditions, Link};
 
 pub use camera::{Camera, FRAME, origin};
-pub use client::{Browser, Client, Sending, Special};
+pub use client::{Browser, Checks, Client, Sending, Special};
 
 /// Where the `Sfu` is.
 pub fn sfu_address() -> SocketAddr {
@@ -74,6 +75,9 @@ pub struct World {
     pub clients: Vec<Client>,
     pub events: Vec<MediaEvent>,
     pub watch: Watch,
+    /// Bytes that were sent to where no client is.
+    pub astray: HashMap<SocketAddr, usize>,
+    pub last_astray: Vec<u8>,
     next_id: u128,
 }
 
@@ -85,7 +89,18 @@ impl World {
     pub fn with(talkers: TalkersConfig) -> Self {
         let clock = Clock::new();
         let sfu = new_sfu(talkers, clock.now());
-        Self { clock, sfu, second: None, at_second: false, clients: Vec::new(), events: Vec::new(), watch: |_, _| {}, next_id: 1 }
+        Self {
+            clock,
+            sfu,
+            second: None,
+            at_second: false,
+            clients: Vec::new(),
+            events: Vec::new(),
+            watch: |_, _| {},
+            astray: HashMap::new(),
+            last_astray: Vec::new(),
+            next_id: 1,
+        }
     }
 
     /// A world in which two threads share every room.
@@ -343,6 +358,9 @@ impl World {
                     assert_eq!(segment.local, client.sfu);
                     client.sent_to += 1;
                     client.down.send(batch.bytes[segment.start..segment.start + segment.len].to_vec(), segment.len, now);
+                } else {
+                    *self.astray.entry(segment.remote).or_default() += segment.len;
+                    self.last_astray = batch.bytes[segment.start..segment.start + segment.len].to_vec();
                 }
             }
             (self.watch)(Call::Clear, true);
