@@ -38,6 +38,10 @@ const INITIAL_ESTIMATE: u64 = 300_000;
 /// Every new wish may start probes; measured bitrates waver by less than this.
 const WANT_STEP_PERCENT: u64 = 15;
 
+/// Names of media sections are numbers for who reads them as such: with `000` that reader would write another name than ours. From here
+/// on they have one length, for 900 of them: packets of one length to one receiver leave as one message.
+const FIRST_MID: u32 = 100;
+
 /// The keys of an established connection.
 pub(crate) struct Secure {
     pub(crate) sealer: Sealer,
@@ -129,7 +133,7 @@ impl Transport {
             transport_cc: false,
             connect_called: false,
             closed: false,
-            next_mid: 0,
+            next_mid: FIRST_MID,
             last_ssrc: rand::random(),
             wanted: 0,
         }
@@ -229,8 +233,7 @@ impl Transport {
 
     /// A name for the next media section. Never used twice: a late packet of a closed section finds nothing.
     pub(crate) fn next_mid(&mut self) -> String {
-        // All of one length: packets of one length to one receiver leave as one message.
-        let mid = format!("{:03}", self.next_mid);
+        let mid = self.next_mid.to_string();
         self.next_mid = self.next_mid.wrapping_add(1);
         mid
     }
@@ -254,6 +257,15 @@ mod tests {
     use parlor_testkit::clock::Clock;
 
     use super::*;
+
+    #[test]
+    fn names_of_media_sections_can_be_read_as_numbers_and_have_one_length() {
+        let identity = Identity::new().expect("a certificate");
+        let mut transport = Transport::new(TransportId::from_random(1), 0, Direction::Recv, &identity, Clock::new().now());
+        let mids: Vec<String> = (0..900).map(|_| transport.next_mid()).collect();
+        assert!(mids.iter().all(|mid| mid.len() == 3 && mid.parse::<u32>().expect("a number").to_string() == *mid));
+        assert_eq!(mids.iter().collect::<std::collections::HashSet<_>>().len(), 900);
+    }
 
     #[test]
     fn ssrcs_are_counted_past_the_last_one_and_zero_is_left_out() {
