@@ -9,6 +9,7 @@ mod bytes;
 mod client;
 mod common;
 pub mod datagrams;
+pub mod engineio;
 pub mod media;
 pub mod operations;
 pub mod readers;

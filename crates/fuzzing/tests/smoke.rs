@@ -73,6 +73,7 @@ fn changed(seed: &[u8], seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
 #[test]
 fn arbitrary_payloads_are_read_or_refused() {
     smoke("socketio", parlor_fuzzing::socketio::run, 20_000);
+    smoke("engineio", parlor_fuzzing::engineio::run, 5_000);
 }
 
 #[test]
