@@ -23,6 +23,8 @@ pub struct Policy {
     pub camera_bitrate: u32,
     /// Bitrate of a shared screen, in bit/s.
     pub screen_bitrate: u32,
+    /// How long it may take to get into a channel.
+    pub join_timeout: Duration,
     /// How long the media plane may take to make a transport.
     pub create_transport_timeout: Duration,
     /// How long it may take to accept a transport's DTLS parameters.
@@ -39,6 +41,10 @@ pub struct Policy {
     pub reconnect_interval: Duration,
     /// How long somebody whose connection was lost stays in the room, to resume; 0 means not at all.
     pub resume_grace: Duration,
+    /// The same for a connection that was closed as a page that goes away closes it. A proxy that is told to load its
+    /// configuration again does so too, and its clients are back within this time: socket.io-client tries again after
+    /// half a second to one and a half.
+    pub away_grace: Duration,
 }
 
 impl Default for Policy {
@@ -52,6 +58,7 @@ impl Default for Policy {
             audio_bitrate_pro: 64_000,
             camera_bitrate: 2_500_000,
             screen_bitrate: 1_500_000,
+            join_timeout: Duration::from_secs(10),
             create_transport_timeout: Duration::from_secs(5),
             connect_transport_timeout: Duration::from_secs(10),
             restart_ice_timeout: Duration::from_secs(5),
@@ -60,6 +67,7 @@ impl Default for Policy {
             joins_per_minute: 10,
             reconnect_interval: Duration::from_secs(5),
             resume_grace: Duration::from_secs(10),
+            away_grace: Duration::from_millis(2500),
         }
     }
 }

@@ -147,6 +147,13 @@ impl Room {
         self.close_if_empty();
     }
 
+    /// A session's connection was closed because its page, or a proxy on the way, goes away: the client is back within
+    /// [`Policy::away_grace`], or has left.
+    pub fn handle_away(&mut self, session: SessionId, now: Instant) {
+        let policy = &self.config.policy;
+        self.handle_lost(session, policy.resume_grace.saturating_sub(policy.away_grace), now);
+    }
+
     /// What a user has paid for changed. `until` is when it ends, if it is pro and ends.
     pub fn handle_entitlement(&mut self, user: &UserId, entitlement: Entitlement, until: Option<Instant>, _now: Instant) {
         self.entitlement_changed(user, entitlement, until);

@@ -11,11 +11,13 @@ fn the_deadlines_and_limits_on_the_page_are_those_of_the_policy() {
     assert_eq!(policy.produce_timeout, policy.consume_timeout, "the page says one number for both");
     let rows = [
         format!("| `voice:rtc:createTransport`, `voice:rtc:restartIce` | {} s |", policy.create_transport_timeout.as_secs()),
+        format!("| `voice:join`, `voice:resume` | {} s |", policy.join_timeout.as_secs()),
         format!("| `voice:rtc:connectTransport` | {} s |", policy.connect_transport_timeout.as_secs()),
         format!("| `voice:rtc:produce`, `voice:rtc:consume` | {} s |", policy.produce_timeout.as_secs()),
         format!("| {} a minute |", policy.joins_per_minute),
         format!("| {} s (the first one after a lost connection is free) |", policy.reconnect_interval.as_secs()),
         format!("| time to resume after a lost connection | {} s |", policy.resume_grace.as_secs()),
+        format!("| the same after a connection was closed with 1001 | {} s |", policy.away_grace.as_secs_f64()),
         format!("| participants | {} in a free channel, {} in a pro channel,", policy.participants_free, policy.participants_pro),
         format!("| video publishers | {} in a free channel, {} in a pro channel;", policy.videos_free, policy.videos_pro),
         format!(

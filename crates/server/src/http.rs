@@ -5,7 +5,6 @@ mod conditions;
 mod dev;
 mod guard;
 pub mod listen;
-mod own;
 mod web;
 
 use std::sync::Arc;
@@ -79,14 +78,10 @@ pub fn router(app: &App, config: &config::Http, api: &config::Api, dev: DevRoute
             dev::routes(dev.crash).method_not_allowed_fallback(api::wrong_method).route_layer(middleware::from_fn(api::check_no_query)),
         );
     }
-    router
-        .fallback(web::serve)
-        .with_state(app.clone())
-        .merge(api::routes(app, api))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(app.socketio.layer())
+    let router = router.fallback(web::serve).with_state(app.clone()).merge(api::routes(app, api)).layer(DefaultBodyLimit::max(MAX_BODY));
+    app.socketio
+        .mount(router)
         .layer(middleware::from_fn_with_state(api.trusted_proxies.clone().into(), api::note_signaling_source))
-        .layer(middleware::from_fn(own::let_go_of_buffer))
         .layer(middleware::from_fn(limit_body_time))
         .layer(cors(config, dev.enabled))
         .layer(header_if_absent(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))

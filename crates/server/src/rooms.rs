@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::feed::FeedHandle;
 use crate::media::Pool;
+use crate::signal::Frame;
 
 #[allow(unused_imports, reason = "what the parts of the REST interface name")]
 pub use board::{CallParticipant, CallState, Stage};
@@ -57,7 +58,7 @@ pub trait Peer: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Broadcast {
     event: Event,
-    socketio: OnceLock<engineioxide::Str>,
+    socketio: OnceLock<Frame>,
 }
 
 impl Broadcast {
@@ -68,7 +69,7 @@ impl Broadcast {
     }
 
     /// The event as a socket.io packet; `encode` makes it the first time.
-    pub fn socketio(&self, encode: impl FnOnce(&str, &Event) -> String) -> engineioxide::Str {
+    pub fn socketio(&self, encode: impl FnOnce(&str, &Event) -> String) -> Frame {
         self.socketio.get_or_init(|| encode(codec::socketio::event_name(&self.event), &self.event).into()).clone()
     }
 }
@@ -84,6 +85,8 @@ pub enum Ending {
     Lost,
     /// Nothing was heard of it for [`HEARTBEAT`]; otherwise the same.
     Silent,
+    /// It was closed as a page that goes away closes it, and a proxy that does: the client comes back at once, or not.
+    Away,
     /// We would not have any more of it.
     CutOff,
     /// The client said goodbye.

@@ -57,6 +57,21 @@ fn who_does_not_come_back_in_time_is_gone() {
 }
 
 #[test]
+fn whose_page_went_away_has_less_time_to_come_back() {
+    const AWAY: Duration = Duration::from_millis(2500);
+    let (mut room, alice, bob) = call();
+    room.go_away(alice);
+    room.advance(AWAY - Duration::from_millis(1));
+    let back = room.connect();
+    assert!(room.resume(alice, back).expect("in time").resumed);
+    assert!(room.events(bob).is_empty());
+    room.go_away(back);
+    room.advance(AWAY);
+    assert!(!room.is_inside(back));
+    assert!(matches!(room.events(bob).as_slice(), [Event::ProducerClosed { .. }, Event::ParticipantLeft { .. }]));
+}
+
+#[test]
 fn the_time_somebody_was_silent_before_it_was_noticed_counts() {
     let (mut room, alice, bob) = call();
     room.lose_silent(alice, GRACE - Duration::from_secs(2));

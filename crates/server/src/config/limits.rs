@@ -25,6 +25,8 @@ pub struct Limits {
     pub camera_bitrate: u32,
     /// Bitrate of a shared screen, in bit/s.
     pub screen_bitrate: u32,
+    /// Time to get into a channel.
+    pub join_timeout_ms: u64,
     /// Time to make a transport.
     pub create_transport_timeout_ms: u64,
     /// Time to accept a transport's DTLS parameters.
@@ -41,6 +43,8 @@ pub struct Limits {
     pub reconnect_interval_ms: u64,
     /// How long somebody whose connection was lost stays in the call, to go on with it. 0: not at all.
     pub resume_grace_ms: u64,
+    /// The same for a connection that was closed because its page, or a proxy on the way, goes away.
+    pub away_grace_ms: u64,
 }
 
 impl Default for Limits {
@@ -56,6 +60,7 @@ impl Default for Limits {
             audio_bitrate_pro: policy.audio_bitrate_pro,
             camera_bitrate: policy.camera_bitrate,
             screen_bitrate: policy.screen_bitrate,
+            join_timeout_ms: ms(policy.join_timeout),
             create_transport_timeout_ms: ms(policy.create_transport_timeout),
             connect_transport_timeout_ms: ms(policy.connect_transport_timeout),
             restart_ice_timeout_ms: ms(policy.restart_ice_timeout),
@@ -64,6 +69,7 @@ impl Default for Limits {
             joins_per_minute: policy.joins_per_minute,
             reconnect_interval_ms: ms(policy.reconnect_interval),
             resume_grace_ms: ms(policy.resume_grace),
+            away_grace_ms: ms(policy.away_grace),
         }
     }
 }
@@ -81,6 +87,7 @@ impl Limits {
             audio_bitrate_pro: self.audio_bitrate_pro,
             camera_bitrate: self.camera_bitrate,
             screen_bitrate: self.screen_bitrate,
+            join_timeout: Duration::from_millis(self.join_timeout_ms),
             create_transport_timeout: Duration::from_millis(self.create_transport_timeout_ms),
             connect_transport_timeout: Duration::from_millis(self.connect_transport_timeout_ms),
             restart_ice_timeout: Duration::from_millis(self.restart_ice_timeout_ms),
@@ -89,6 +96,7 @@ impl Limits {
             joins_per_minute: self.joins_per_minute,
             reconnect_interval: Duration::from_millis(self.reconnect_interval_ms),
             resume_grace: Duration::from_millis(self.resume_grace_ms),
+            away_grace: Duration::from_millis(self.away_grace_ms),
         }
     }
 }

@@ -132,6 +132,7 @@ impl RoomTask {
                 match ending {
                     Ending::Lost => self.room.handle_lost(session, Duration::ZERO, now),
                     Ending::Silent => self.room.handle_lost(session, HEARTBEAT, now),
+                    Ending::Away => self.room.handle_away(session, now),
                     Ending::CutOff | Ending::Goodbye => self.room.handle_disconnect(session, now),
                 }
                 let _ = done.send(was_inside);

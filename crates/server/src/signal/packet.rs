@@ -4,7 +4,11 @@
 //! nothing in the dialect is binary.
 
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
+
+/// Attachments one event may announce.
+const MAX_ATTACHMENTS: u32 = 10;
 
 /// A packet a client sent.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,8 +33,8 @@ pub enum Packet<'a> {
         ack: Option<u64>,
         /// JSON.
         arguments: &'a str,
-        /// Attachments follow, which this server does not take.
-        binary: bool,
+        /// So many binary attachments follow, if it is a binary event; this server does not take them.
+        attachments: Option<u32>,
     },
     /// An acknowledgement of an event of ours. We never ask for one.
     Ack,
@@ -41,10 +45,10 @@ pub enum Packet<'a> {
 pub fn decode(text: &str) -> Option<Packet<'_>> {
     let kind = *text.as_bytes().first()?;
     let mut rest = text.get(1..)?;
-    let binary = matches!(kind, b'5' | b'6');
-    if binary {
+    let mut attachments = None;
+    if matches!(kind, b'5' | b'6') {
         let (count, after) = rest.split_once('-')?;
-        count.parse::<u32>().ok()?;
+        attachments = Some(count.parse().ok().filter(|count| *count <= MAX_ATTACHMENTS)?);
         rest = after;
     }
     let namespace = match rest.starts_with('/') {
@@ -57,18 +61,25 @@ pub fn decode(text: &str) -> Option<Packet<'_>> {
         },
         false => "/",
     };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, payload) = rest.split_at_checked(digits)?;
     match kind {
-        b'0' => Some(Packet::Connect { namespace, auth: rest }),
-        b'1' => Some(Packet::Disconnect { namespace }),
+        b'0' if rest.is_empty() || is_object(rest) => Some(Packet::Connect { namespace, auth: rest }),
+        b'1' if rest.is_empty() => Some(Packet::Disconnect { namespace }),
         b'2' | b'5' => {
-            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-            let (number, arguments) = rest.split_at_checked(digits)?;
             let ack = if number.is_empty() { None } else { Some(number.parse().ok()?) };
-            Some(Packet::Event { namespace, ack, arguments, binary })
+            Some(Packet::Event { namespace, ack, arguments: payload, attachments })
         }
-        b'3' | b'6' => Some(Packet::Ack),
+        b'3' | b'6' => {
+            number.parse::<u64>().ok()?;
+            serde_json::from_str::<Vec<IgnoredAny>>(payload).ok().map(|_| Packet::Ack)
+        }
         _ => None,
     }
+}
+
+fn is_object(json: &str) -> bool {
+    json.starts_with('{') && serde_json::from_str::<IgnoredAny>(json).is_ok()
 }
 
 /// Reads an event's arguments: its name, and what follows it. `None` if they are not a JSON array that begins
@@ -86,10 +97,16 @@ pub fn decode_arguments(json: &str) -> Option<(String, Vec<Value>)> {
     }
 }
 
-/// The namespace is open.
+/// Whether it is an event, of which [`decode_arguments`] may think that it is nested too deep to be read.
+#[must_use]
+pub fn is_event(json: &str) -> bool {
+    json.starts_with("[\"") && serde_json::from_str::<IgnoredAny>(json).is_ok()
+}
+
+/// The namespace is open. What follows are packets of engine.io, as they are sent: messages, so with a 4 in front.
 #[must_use]
 pub fn connected(sid: &str) -> String {
-    format!("0{}", json(&serde_json::json!({ "sid": sid })))
+    format!("40{}", json(&serde_json::json!({ "sid": sid })))
 }
 
 /// The namespace stays closed: `message` is for people, `data` for programs.
@@ -102,22 +119,22 @@ pub fn connect_error(namespace: &str, message: &str, data: Option<&impl Serializ
         data: Option<&'a D>,
     }
     let place = if namespace == "/" { String::new() } else { format!("{namespace},") };
-    format!("4{place}{}", json(&Refusal { message, data }))
+    format!("44{place}{}", json(&Refusal { message, data }))
 }
 
 /// The server closes the namespace.
-pub const DISCONNECT: &str = "1";
+pub const DISCONNECT: &str = "41";
 
 /// An event.
 #[must_use]
 pub fn event(name: &str, payload: &impl Serialize) -> String {
-    format!("2{}", json(&(name, payload)))
+    format!("42{}", json(&(name, payload)))
 }
 
 /// An acknowledgement.
 #[must_use]
 pub fn ack(number: u64, payload: &impl Serialize) -> String {
-    format!("3{number}{}", json(&[payload]))
+    format!("43{number}{}", json(&[payload]))
 }
 
 /// Our own types always serialize: they have text keys and no floats. Should that ever break, the client gets
@@ -139,23 +156,42 @@ mod tests {
         assert_eq!(decode(r#"0{"token":"x"}"#), Some(Packet::Connect { namespace: "/", auth: r#"{"token":"x"}"# }));
         assert_eq!(decode("0/admin,{}"), Some(Packet::Connect { namespace: "/admin", auth: "{}" }));
         assert_eq!(decode("1"), Some(Packet::Disconnect { namespace: "/" }));
-        let event = |ack, arguments, binary| Some(Packet::Event { namespace: "/", ack, arguments, binary });
-        assert_eq!(decode(r#"2["a",{}]"#), event(None, r#"["a",{}]"#, false));
-        assert_eq!(decode(r#"213["a"]"#), event(Some(13), r#"["a"]"#, false));
-        assert_eq!(decode(r#"51-7["a"]"#), event(Some(7), r#"["a"]"#, true));
+        let event = |ack, arguments, attachments| Some(Packet::Event { namespace: "/", ack, arguments, attachments });
+        assert_eq!(decode(r#"2["a",{}]"#), event(None, r#"["a",{}]"#, None));
+        assert_eq!(decode(r#"213["a"]"#), event(Some(13), r#"["a"]"#, None));
+        assert_eq!(decode(r#"51-7["a"]"#), event(Some(7), r#"["a"]"#, Some(1)));
         assert_eq!(decode("31[]"), Some(Packet::Ack));
-        for garbage in ["", "9", "é", "5x-[]", "2999999999999999999999[]", "4{}"] {
+        let garbage = [
+            "",
+            "9",
+            "é",
+            "abc",
+            "5x-[]",
+            "599-[]",
+            "2999999999999999999999[]",
+            "4{}",
+            "0[]",
+            "0\"token\"",
+            "0{",
+            "0{}x",
+            "1{}",
+            "1x",
+            "3[]",
+            "31{}",
+            "31",
+        ];
+        for garbage in garbage {
             assert_eq!(decode(garbage), None, "{garbage}");
         }
     }
 
     #[test]
     fn packets_are_written_as_the_protocol_has_them() {
-        assert_eq!(connected("abc"), r#"0{"sid":"abc"}"#);
-        assert_eq!(connect_error("/", "no", Some(&json!({"code": 1}))), r#"4{"message":"no","data":{"code":1}}"#);
-        assert_eq!(connect_error("/x", "no", None::<&()>), r#"4/x,{"message":"no"}"#);
-        assert_eq!(event("voice:left", &json!({"a": 1})), r#"2["voice:left",{"a":1}]"#);
-        assert_eq!(ack(12, &json!({})), "312[{}]");
+        assert_eq!(connected("abc"), r#"40{"sid":"abc"}"#);
+        assert_eq!(connect_error("/", "no", Some(&json!({"code": 1}))), r#"44{"message":"no","data":{"code":1}}"#);
+        assert_eq!(connect_error("/x", "no", None::<&()>), r#"44/x,{"message":"no"}"#);
+        assert_eq!(event("voice:left", &json!({"a": 1})), r#"42["voice:left",{"a":1}]"#);
+        assert_eq!(ack(12, &json!({})), "4312[{}]");
     }
 
     #[test]
@@ -163,7 +199,10 @@ mod tests {
         assert_eq!(decode_arguments(r#"["a",{},1]"#), Some(("a".to_owned(), vec![json!({}), json!(1)])));
         for garbage in ["", "{}", "[]", "[1]", "[\"a\"", &"[".repeat(100_000)] {
             assert_eq!(decode_arguments(garbage), None);
+            assert!(!is_event(garbage));
         }
+        let deep = format!("[\"a\",{}{}]", "[".repeat(1000), "]".repeat(1000));
+        assert!(decode_arguments(&deep).is_none() && is_event(&deep));
     }
 
     proptest! {

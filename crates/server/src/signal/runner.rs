@@ -1,7 +1,6 @@
 //! The task of a session: its requests one after the other, and the room it is in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{ChannelId, ErrorCode, Request, ResumeToken};
@@ -11,9 +10,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::session::Session;
 use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
-
-/// A join takes no longer (features 4).
-const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The task of a session: one request after the other.
 pub struct Runner {
@@ -69,7 +65,7 @@ impl Runner {
     }
 
     async fn join(&mut self, id: RequestId, channel: ChannelId, capabilities: Option<Arc<RtpCapabilities>>) {
-        let deadline = Instant::now() + JOIN_TIMEOUT;
+        let deadline = Instant::now() + self.registry.policy().join_timeout;
         let identity = &self.session.pass().identity;
         let admitted = match self.session.pass().check() {
             Ok(()) => {
@@ -102,7 +98,7 @@ impl Runner {
             // The room says why not, if it still is one.
             return self.pass_on(id, Request::Resume { channel, token }).await;
         }
-        let (identity, deadline) = (self.session.pass().identity.clone(), Instant::now() + JOIN_TIMEOUT);
+        let (identity, deadline) = (self.session.pass().identity.clone(), Instant::now() + self.registry.policy().join_timeout);
         let wish = ResumeWish { request: id, identity, channel, token, deadline };
         self.room = self.registry.resume(self.peer(), wish).await;
     }

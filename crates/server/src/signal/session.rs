@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engineioxide::{DisconnectReason, Socket};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlor_proto::codec::socketio as dialect;
 use parlor_proto::event::Reply;
@@ -16,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::engine::{CloseCode, Frame, Socket};
 use super::packet;
 use super::runner::Runner;
 use super::socketio::Connection;
@@ -123,25 +123,35 @@ impl Session {
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an event off the wire. Called in order of arrival; never waits.
-    pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) {
+    /// Takes an event off the wire. Called in order of arrival; never waits. False if it is none.
+    #[must_use]
+    pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) -> bool {
         if self.messages.check().is_err() {
             if self.may_be_refused() {
                 let name = packet::decode_arguments(arguments).map(|(name, _)| known_name(&name)).unwrap_or_default();
                 self.refuse(name, ack, rate_limited(MESSAGES_PER_SECOND));
             }
-            return;
+            return true;
         }
         let Some((name, arguments)) = packet::decode_arguments(arguments) else {
-            return self.refuse("", ack, Error::invalid("", "not a JSON array that begins with an event name"));
+            let deep = packet::is_event(arguments);
+            if deep {
+                self.refuse("", ack, Error::invalid("", "nested too deep"));
+            }
+            return deep;
         };
-        let event = known_name(&name);
+        self.take(&name, &arguments, ack, binary);
+        true
+    }
+
+    fn take(&self, name: &str, arguments: &[Value], ack: Option<u64>, binary: bool) {
+        let event = known_name(name);
         if event.is_empty() {
             // As much of it as is needed to recognize it: what is echoed is memory when the client does not read.
             let echoed: String = name.chars().take(MAX_ECHOED_CHARS).collect();
             return self.refuse(&echoed, ack, ErrorCode::UnknownEvent.into());
         }
-        let request = match arguments.as_slice() {
+        let request = match arguments {
             _ if binary => Err(Error::invalid("", "binary attachments are not taken")),
             [payload @ Value::Object(_)] => dialect::decode_request(event, payload),
             // Where nothing is needed, nothing need be sent; where something is, the error names the field.
@@ -163,11 +173,6 @@ impl Session {
             self.may_be_refused();
             false
         }
-    }
-
-    /// Answers something that is not even an event.
-    pub fn receive_garbage(&self) {
-        self.receive(None, "", false);
     }
 
     /// Counts a packet over the limit. Who goes on is cut off, and this is false.
@@ -216,8 +221,8 @@ impl Session {
     }
 
     /// Queues a packet. A client that lets the queue fill up does not read, and is cut off.
-    fn send(&self, text: impl Into<engineioxide::Str>) {
-        if self.socket.emit(text).is_err() && !self.gone.is_cancelled() {
+    fn send(&self, frame: impl Into<Frame>) {
+        if !self.socket.emit(frame.into()) && !self.gone.is_cancelled() {
             tracing::debug!(session = ?self.id, "cut off: does not read");
             // Its network may be at fault: it may come back.
             self.cut_off(Ending::Lost);
@@ -226,7 +231,14 @@ impl Session {
 
     fn cut_off(&self, ending: Ending) {
         self.end(ending);
-        self.socket.close(DisconnectReason::TransportError);
+        self.socket.close(CloseCode::Policy);
+    }
+
+    /// Closes the connection because the server goes away, and says nothing in socket.io: its clients take that for a
+    /// connection that broke, and come back by themselves.
+    pub fn shut_down(&self) {
+        self.end(Ending::Goodbye);
+        self.socket.close(CloseCode::Restart);
     }
 
     fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, Pending>> {
@@ -256,9 +268,9 @@ impl Peer for Session {
     }
 
     fn close(&self) {
-        self.send(packet::DISCONNECT);
+        self.send(Frame::from_static(packet::DISCONNECT));
         self.end(Ending::Goodbye);
-        self.socket.close(DisconnectReason::ClosingServer);
+        self.socket.close(CloseCode::Normal);
     }
 }
 

@@ -1,27 +1,25 @@
 //! The main dialect's transport: socket.io over engine.io (WebSocket and long polling).
 //!
-//! engine.io is a library; the socket.io layer on top is [`super::packet`]. It is our own because a session's
-//! messages must be handled in order of arrival, a refused token must carry data, and a broadcast is encoded
-//! once, none of which the library of that layer can do.
+//! The transport is [`super::engine`], its packets are those of [`super::packet`]. This layer says who may have a session,
+//! and what the end of a connection means.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use engineioxide::config::EngineIoConfig;
-use engineioxide::handler::EngineIoHandler;
-use engineioxide::layer::EngineIoLayer;
-use engineioxide::{DisconnectReason, Socket, Str};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use parlor_proto::{Error, ErrorCode, SessionId, limits};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::engine::{CloseCode, Config, End, Engine, Handler, Socket};
 use super::packet::{self, Packet};
 use super::session::Session;
 use super::waiting::{Full, Place, Waiting};
 use crate::auth::{Authenticator, Checked, Pass};
-use crate::http::Source;
 use crate::rooms::{Ending, HEARTBEAT, Peer, Registry};
 
 /// The path clients connect to.
@@ -29,9 +27,6 @@ pub const PATH: &str = "/socket.io";
 /// Heartbeat: together below the 20 s within which a vanished client must be noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(8);
 const PING_TIMEOUT: Duration = HEARTBEAT;
-/// What is read of a WebSocket at once, and what every session has allocated for it: most messages are smaller, and
-/// larger ones are read in pieces.
-const READ_BUFFER: usize = 1024;
 /// Packets that wait for a client to read them. A reply is up to 8 KiB, a push a few hundred bytes: a client this
 /// far behind is not coming back.
 const OUTGOING: usize = 512;
@@ -69,6 +64,8 @@ struct Shared {
 pub struct Connection {
     session: Mutex<Option<Arc<Session>>>,
     tries: AtomicU32,
+    /// Binary messages that are still to come: the attachments of an event that was refused.
+    attachments: AtomicU32,
     /// One of [`MAX_CONNECTIONS`], free again when the connection is dropped.
     place: OnceLock<OwnedSemaphorePermit>,
     /// Held while there is no session.
@@ -99,19 +96,15 @@ impl SocketIo {
         Self(Arc::new(Shared { authenticator, registry, sessions: Mutex::default(), places: Arc::new(Semaphore::new(places)), waiting }))
     }
 
-    /// The layer that takes requests below [`PATH`] and leaves the others alone.
-    pub fn layer(&self) -> EngineIoLayer<Self> {
-        let config = EngineIoConfig::builder()
-            .req_path(PATH)
-            .ping_interval(PING_INTERVAL)
-            .ping_timeout(PING_TIMEOUT)
-            .max_buffer_size(OUTGOING)
-            .max_payload(limits::MAX_MESSAGE_BYTES as u64)
-            .ws_max_message_size(limits::MAX_MESSAGE_BYTES)
-            .ws_max_frame_size(limits::MAX_MESSAGE_BYTES)
-            .ws_read_buffer_size(READ_BUFFER)
-            .build();
-        EngineIoLayer::from_config(Arc::new(self.clone()), config)
+    /// Takes the requests below [`PATH`] and leaves the others to the router.
+    pub fn mount(&self, router: Router) -> Router {
+        let config =
+            Config { ping_interval: PING_INTERVAL, ping_timeout: PING_TIMEOUT, max_payload: limits::MAX_MESSAGE_BYTES, outgoing: OUTGOING };
+        let engine = Arc::new(Engine::new(self.clone(), config));
+        router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let engine = Arc::clone(&engine);
+            async move { if is_ours(request.uri().path()) { engine.serve(request).await } else { next.run(request).await } }
+        }))
     }
 
     /// How many sessions there are.
@@ -119,10 +112,10 @@ impl SocketIo {
         self.sessions_lock().len()
     }
 
-    /// Says goodbye to everybody.
+    /// Closes every session's connection, in a way that clients take for a reason to come back.
     pub fn close_all(&self) {
         let sessions: Vec<_> = self.sessions_lock().values().cloned().collect();
-        sessions.iter().for_each(|session| session.close());
+        sessions.iter().for_each(|session| session.shut_down());
     }
 
     fn sessions_lock(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {
@@ -140,12 +133,13 @@ impl SocketIo {
         let tries = socket.data.tries.fetch_add(1, Ordering::Relaxed) + 1;
         if tries > CONNECT_TRIES {
             drop(slot);
-            socket.close(DisconnectReason::TransportClose);
+            Self::end(socket, Ending::CutOff);
+            socket.close(CloseCode::Policy);
             return;
         }
         if elsewhere {
             let echoed: String = namespace.chars().take(MAX_ECHOED_CHARS).collect();
-            let _ = socket.emit(packet::connect_error(&echoed, "Invalid namespace", None::<&()>));
+            let _ = socket.emit(packet::connect_error(&echoed, "Invalid namespace", None::<&()>).into());
             return;
         }
         let token = match token(auth) {
@@ -197,7 +191,9 @@ impl SocketIo {
                 return;
             }
             let Err(error) = checked else {
-                let _ = socket.emit(packet::connected(&socket.id.to_string()));
+                // An id of its own: that of the connection below is a secret.
+                let id = format!("{:032x}", rand::random::<u128>());
+                let _ = socket.emit(packet::connected(&id).into());
                 return;
             };
             *slot = None;
@@ -210,8 +206,7 @@ impl SocketIo {
 
     /// Lets a connection be without a session for a while, if there is a place for it.
     fn wait(&self, socket: Arc<Socket<Connection>>) {
-        let source = socket.req_parts.extensions.get::<Source>().map(|source| source.0);
-        match self.0.waiting.place(source) {
+        match self.0.waiting.place(socket.source()) {
             Ok(place) => {
                 let slot = socket.data.session();
                 // A session may have begun meanwhile.
@@ -228,16 +223,16 @@ impl SocketIo {
                     }
                     Full::All => tracing::warn!("too many signaling connections without a token: one was refused"),
                 }
-                socket.close(DisconnectReason::TransportClose);
+                socket.close(CloseCode::Again);
             }
         }
     }
 
     fn refuse(error: &Error, tries: u32, socket: &Arc<Socket<Connection>>) {
         tracing::debug!(code = ?error.code, claim = ?error.details.get("claim"), reason = ?error.details.get("reason"), "a session was refused");
-        let _ = socket.emit(packet::connect_error("/", &error.message, Some(error)));
+        let _ = socket.emit(packet::connect_error("/", &error.message, Some(error)).into());
         if tries == CONNECT_TRIES {
-            socket.close(DisconnectReason::TransportClose);
+            socket.close(CloseCode::Policy);
         }
     }
 
@@ -275,72 +270,91 @@ fn token(auth: &str) -> Result<String, Error> {
 fn expect_session(socket: Arc<Socket<Connection>>) {
     tokio::spawn(async move {
         // What is closed before is let go at once.
-        let waited = tokio::time::timeout(CONNECT_TIMEOUT, socket.closed()).await;
+        let waited = tokio::time::timeout(CONNECT_TIMEOUT, socket.ended()).await;
         if waited.is_err() && socket.data.session().is_none() {
-            socket.close(DisconnectReason::TransportClose);
+            socket.close(CloseCode::Policy);
         }
     });
 }
 
-/// What the end of a connection means. A page that is closed sends a WebSocket close frame, or engine.io's close
-/// packet; a network that went away sends nothing, or the system reports an error.
-const fn ending(reason: &DisconnectReason) -> Ending {
-    match reason {
-        DisconnectReason::TransportClose | DisconnectReason::ClosingServer => Ending::Goodbye,
-        DisconnectReason::TransportError => Ending::Lost,
-        DisconnectReason::HeartbeatTimeout => Ending::Silent,
-        DisconnectReason::MultipleHttpPollingError | DisconnectReason::PacketParsingError => Ending::CutOff,
+/// What the end of a connection means. Only who says goodbye leaves at once: clients of socket.io close a connection, with
+/// a close frame or engine.io's close packet, also when a poll failed or the system says that it is offline.
+const fn ending(end: End) -> Ending {
+    match end {
+        End::Goodbye => Ending::Goodbye,
+        End::Away => Ending::Away,
+        End::Silent => Ending::Silent,
+        End::Malformed => Ending::CutOff,
+        // Where the server closes it, it has said why before.
+        End::Broken | End::Closed | End::Ours(_) => Ending::Lost,
     }
 }
 
-impl EngineIoHandler for SocketIo {
+fn is_ours(path: &str) -> bool {
+    path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl SocketIo {
+    /// A packet that is none: no client of ours sends that.
+    fn malformed(socket: &Socket<Connection>) {
+        Self::end(socket, Ending::CutOff);
+        socket.close(CloseCode::Protocol);
+    }
+}
+
+impl Handler for SocketIo {
     type Data = Connection;
 
-    fn on_connect(self: Arc<Self>, socket: Arc<Socket<Connection>>) {
+    fn on_connect(&self, socket: &Arc<Socket<Connection>>) {
         let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
             tracing::warn!("too many signaling connections: one was refused");
-            socket.close(DisconnectReason::TransportClose);
+            socket.close(CloseCode::Again);
             return;
         };
         let _ = socket.data.place.set(place);
-        self.wait(socket);
+        self.wait(Arc::clone(socket));
     }
 
-    fn on_disconnect(&self, socket: Arc<Socket<Connection>>, reason: DisconnectReason) {
-        Self::end(&socket, ending(&reason));
+    fn on_end(&self, socket: &Arc<Socket<Connection>>, end: End) {
+        Self::end(socket, ending(end));
     }
 
-    fn on_message(self: &Arc<Self>, message: Str, socket: Arc<Socket<Connection>>) {
+    fn on_message(&self, message: &str, socket: &Arc<Socket<Connection>>) {
         let session = socket.data.session().clone();
-        let packet = packet::decode(&message);
+        let packet = packet::decode(message).filter(|_| socket.data.attachments.load(Ordering::Relaxed) == 0);
         // Events are counted where they are answered, and leaving is always possible.
         let counted = !matches!(packet, None | Some(Packet::Event { namespace: "/", .. } | Packet::Disconnect { namespace: "/" }));
         if counted && session.as_ref().is_some_and(|session| !session.takes_another()) {
             return;
         }
         match packet {
-            Some(Packet::Connect { namespace, auth }) => self.connect(namespace, auth, &socket),
+            Some(Packet::Connect { namespace, auth }) => self.connect(namespace, auth, socket),
             Some(Packet::Disconnect { namespace: "/" }) => {
                 // Nobody to say goodbye, nobody to wait for: else a client could start any number of timers.
-                if Self::end(&socket, Ending::Goodbye) {
-                    self.wait(socket);
+                if Self::end(socket, Ending::Goodbye) {
+                    self.wait(Arc::clone(socket));
                 }
             }
-            Some(Packet::Event { namespace: "/", ack, arguments, binary }) => {
-                if let Some(session) = session {
-                    session.receive(ack, arguments, binary);
+            Some(Packet::Event { namespace, ack, arguments, attachments }) => {
+                socket.data.attachments.store(attachments.unwrap_or_default(), Ordering::Relaxed);
+                if namespace == "/"
+                    && let Some(session) = session
+                    && !session.receive(ack, arguments, attachments.is_some())
+                {
+                    Self::malformed(socket);
                 }
             }
-            Some(Packet::Disconnect { .. } | Packet::Event { .. } | Packet::Ack) => {}
-            None => match session {
-                Some(session) => session.receive_garbage(),
-                None => socket.close(DisconnectReason::PacketParsingError),
-            },
+            Some(Packet::Disconnect { .. } | Packet::Ack) => {}
+            None => Self::malformed(socket),
         }
     }
 
     /// Attachments of events that were refused when their text came.
-    fn on_binary(self: &Arc<Self>, _data: bytes::Bytes, socket: Arc<Socket<Connection>>) {
+    fn on_binary(&self, socket: &Arc<Socket<Connection>>) {
+        let one_less = |left: u32| left.checked_sub(1);
+        if socket.data.attachments.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return Self::malformed(socket);
+        }
         let session = socket.data.session().clone();
         if let Some(session) = session {
             session.takes_another();
@@ -352,8 +366,6 @@ impl EngineIoHandler for SocketIo {
 mod tests {
     use std::net::Ipv4Addr;
     use std::time::Instant;
-
-    use axum::Router;
 
     use super::*;
     use crate::config::{Config, Media};
@@ -371,7 +383,7 @@ mod tests {
         let socketio = SocketIo::with_places(authenticator, registry, 1);
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
         let url = format!("http://{}{PATH}/?EIO=4&transport=polling", listener.local_addr().expect("address"));
-        tokio::spawn(axum::serve(listener, Router::new().layer(socketio.layer())).into_future());
+        tokio::spawn(axum::serve(listener, socketio.mount(Router::new())).into_future());
         let post = async |sid: &str, packet: &'static str| {
             let posted = reqwest::Client::new().post(format!("{url}&sid={sid}")).body(packet).send().await;
             posted.expect("answers").status().is_success()
@@ -379,7 +391,7 @@ mod tests {
         // A pong shows whether the connection lives.
         let open = async || {
             let opened = reqwest::get(&url).await.expect("answers").text().await.expect("text");
-            let sid = opened.split('"').nth(3).expect("0{\"sid\":\"…\"").to_owned();
+            let sid = opened.strip_prefix("0{\"sid\":\"")?.split('"').next()?.to_owned();
             post(&sid, "3").await.then_some(sid)
         };
         let first = open().await.expect("the first has a place");

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client::{Client, assert_refused};
-use super::{base, dev_server, test_config};
+use super::{base, dev_server, server_without_join_limit, test_config};
 
 /// The session still answers.
 async fn assert_alive(client: &mut Client) {
@@ -63,15 +63,20 @@ async fn a_request_that_needs_nothing_may_come_without_an_argument() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_packet_is_refused_and_the_session_goes_on() {
-    let server = dev_server().await;
-    let mut client = Client::connect(&server, "alice", false).await;
-    for text in ["42", "42{", "42[", "42[]", "42[1,{}]", "42{\"a\":1}", "49", "4", "4é", "42[\"voice:join\",{\"channelId\":\"lob"] {
+async fn text_that_is_no_packet_ends_its_own_connection_only() {
+    let server = server_without_join_limit().await;
+    let (mut other, _) = Client::joined(&server, "bob", "lobby").await;
+    let engineio = ["", "abc", "0", "2", "7"];
+    let socketio =
+        ["42", "42{", "42[", "42[]", "42[1,{}]", "42{\"a\":1}", "49", "4", "4é", "41{}", "43[]", "42[\"voice:join\",{\"channelId\":\"lob"];
+    for text in engineio.into_iter().chain(socketio) {
+        let (mut client, _) = Client::joined(&server, "alice", "lobby").await;
         client.send(text).await;
-        let error = client.event("voice:rtc:error").await;
-        assert_refused(&error, "INVALID_REQUEST");
+        client.closed().await;
+        // That is no network's doing: there is nothing to resume.
+        assert_eq!(other.event("voice:participant:left").await["userId"], "alice", "{text:?}");
     }
-    assert_alive(&mut client).await;
+    assert_alive(&mut other).await;
     server.shut_down().await;
 }
 
@@ -95,8 +100,14 @@ async fn binary_is_refused_and_the_session_goes_on() {
     client.send("451-7[\"voice:join\",{\"_placeholder\":true,\"num\":0}]").await;
     client.send_binary(&[0; 100]).await;
     assert_refused(&client.acknowledged(7).await, "INVALID_REQUEST");
-    client.send_binary(b"never announced").await;
     assert_alive(&mut client).await;
+    client.send_binary(b"never announced").await;
+    client.closed().await;
+    // Where an attachment is due, nothing else is.
+    let mut client = Client::connect(&server, "alice", false).await;
+    client.send("451-7[\"voice:join\",{\"_placeholder\":true,\"num\":0}]").await;
+    client.send("42[\"voice:leave\"]").await;
+    client.closed().await;
     server.shut_down().await;
 }
 
@@ -197,10 +208,15 @@ async fn a_bad_token_is_refused_with_the_error_object() {
         // The same connection may try again with a better one.
         assert!(client.authenticate(&good).await.starts_with("40{"));
     }
-    for auth in ["40", "40{}", "40{\"token\":5}", "40[]", "40{\"tok"] {
+    for auth in ["40", "40{}", "40{\"token\":5}", "40{\"token\":null}"] {
         let mut client = Client::open(&server).await;
         client.send(auth).await;
         assert!(client.packet().await.expect("an answer").starts_with("44{"), "{auth}");
+    }
+    for malformed in ["40[]", "40\"x\"", "40{\"tok", "4abc"] {
+        let mut client = Client::open(&server).await;
+        client.send(malformed).await;
+        client.closed().await;
     }
     let mut stubborn = Client::open(&server).await;
     for _ in 0..5 {
@@ -298,18 +314,39 @@ async fn what_comes_after_the_end_of_a_connection_begins_no_session() {
     let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
     let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
     body.write_all((head + &chunk("40{\"token\":\"x\"}\u{1e}")).as_bytes()).await.expect("sent");
-    let refusal = http.get(base(&server) + &path).send().await.expect("answers").text().await.expect("text");
-    // The first ping may come in the same answer.
-    assert!(refusal.split('\u{1e}').any(|packet| packet.starts_with("44{")), "the server reads the body: {refusal}");
-    http.post(base(&server) + &path).body("1").send().await.expect("closes the connection");
+    // A second one beside it ends the connection.
+    let second = async || http.post(base(&server) + &path).body("3").send().await.expect("answers").status();
+    while second().await == 200 {}
     assert_eq!(http.get(base(&server) + &path).send().await.expect("answers").status(), 400, "it is closed");
     let token = server.issue_token("alice", None, false).expect("token");
-    let late = format!("40{}\u{1e}", json!({ "token": token }));
+    let late = format!("40{}", json!({ "token": token }));
     let _ = body.write_all((chunk(&late) + "0\r\n\r\n").as_bytes()).await;
-    let _ = body.read_to_end(&mut Vec::new()).await;
+    let mut answer = Vec::new();
+    let _ = body.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 400"), "the body's connection is nobody's");
     // Had a session begun, nothing would ever end it.
     let stats: Value = http.get(base(&server) + "/api/dev/stats").send().await.expect("answers").json().await.expect("json");
     assert_eq!(stats["sessions"], 0, "{stats}");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn the_id_of_a_socket_says_nothing_of_the_connection_below() {
+    let server = dev_server().await;
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let http = reqwest::Client::new();
+    let opened = http.get(base(&server) + path).send().await.expect("answers").text().await.expect("text");
+    let below = opened.split('"').nth(3).expect("a sid").to_owned();
+    let mine = format!("{}{path}&sid={below}", base(&server));
+    let token = server.issue_token("alice", None, false).expect("token");
+    http.post(&mine).body(format!("40{}", json!({ "token": token }))).send().await.expect("answers");
+    let connected = http.get(&mine).send().await.expect("answers").text().await.expect("text");
+    let shown = connected.split('"').nth(3).expect("40{\"sid\":\"…\"").to_owned();
+    assert!(shown.len() >= 20 && shown != below, "{connected}");
+    // Who knows it, a peer it was shown to perhaps, can post nothing.
+    let forged = http.post(format!("{}{path}&sid={shown}", base(&server))).body("41").send().await.expect("answers");
+    assert_eq!(forged.status(), 400);
+    assert_eq!(http.post(&mine).body("3").send().await.expect("answers").status(), 200);
     server.shut_down().await;
 }
 

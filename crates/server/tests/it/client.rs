@@ -7,7 +7,8 @@ use futures_util::{SinkExt, StreamExt};
 use parlor::Server;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// The longest a test waits for something that should happen at once.
@@ -133,9 +134,16 @@ impl Client {
         while self.text().await.is_some() {}
     }
 
-    /// Closes the connection as a page that is closed does, and waits until it is.
+    /// Says goodbye and closes the connection, as socket.io-client does when it is told to, and waits until it is.
     pub async fn cut(mut self) {
-        let _ = self.stream.close(None).await;
+        self.try_send("41").await;
+        self.close(None).await;
+    }
+
+    /// Closes the connection with this code, or none, and no other word, and waits until it is closed.
+    pub async fn close(mut self, code: Option<u16>) {
+        let frame = code.map(|code| CloseFrame { code: code.into(), reason: Utf8Bytes::default() });
+        let _ = self.stream.close(frame).await;
         self.closed().await;
     }
 

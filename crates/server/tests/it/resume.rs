@@ -101,6 +101,50 @@ async fn a_goodbye_leaves_at_once_and_leaves_nothing_to_resume() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_closed_without_a_goodbye_goes_on_with_the_next_one() {
+    let server = dev_server().await;
+    let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
+    let (mut bob, joined) = Client::joined(&server, "bob", "lobby").await;
+    alice.event("voice:participant:joined").await;
+    // What a browser sends when it is offline, or a proxy when it is told to load its configuration again.
+    for code in [None, Some(1000), Some(1001), Some(1011), Some(1012)] {
+        bob.close(code).await;
+        tokio::time::sleep(MOMENT).await;
+        let (client, back) = resumed(&server, "bob", &joined).await;
+        assert_eq!(back["resumed"], true, "{code:?}: {back}");
+        bob = client;
+    }
+    // What socket.io-client sends when it polls and one poll failed.
+    bob.send("1").await;
+    bob.closed().await;
+    let (_bob, back) = resumed(&server, "bob", &joined).await;
+    assert_eq!(back["resumed"], true, "{back}");
+    assert_eq!(of_others(alice.events_so_far()), Vec::<String>::new());
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_page_that_goes_away_has_left_when_it_is_not_back_in_a_moment() {
+    let server = dev_server().await;
+    let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
+    for (close_packet, least, most) in [(true, 0, 2_000), (false, 2_000, 6_000)] {
+        let (mut bob, joined) = Client::joined(&server, "bob", "lobby").await;
+        alice.event("voice:participant:joined").await;
+        let began = Instant::now();
+        if close_packet {
+            bob.send("1").await;
+        }
+        bob.close(Some(1001)).await;
+        assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
+        let took = began.elapsed();
+        assert!(Duration::from_millis(least) <= took && took < Duration::from_millis(most), "{close_packet}: {took:?}");
+        let (_, refused) = resumed(&server, "bob", &joined).await;
+        assert_refused(&refused, "SESSION_EXPIRED");
+    }
+    server.shut_down().await;
+}
+
+#[tokio::test]
 async fn only_the_same_user_with_the_token_takes_a_session_up() {
     let server = dev_server().await;
     let (_alice, _) = Client::joined(&server, "alice", "lobby").await;

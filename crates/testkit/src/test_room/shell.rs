@@ -20,6 +20,12 @@ impl TestRoom {
         self.pump();
     }
 
+    /// The connection was closed because its page, or a proxy on the way, goes away.
+    pub fn go_away(&mut self, session: SessionId) {
+        self.room.handle_away(session, self.clock.now());
+        self.pump();
+    }
+
     /// A new connection goes on where another broke off, with the token that one was given.
     pub fn send_resume(&mut self, old: SessionId, new: SessionId) -> Option<RequestId> {
         let client = self.clients.get(&old)?;
