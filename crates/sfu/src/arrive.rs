@@ -181,6 +181,7 @@ impl Sfu {
             }
         }
         if proved {
+            tracing::debug!(transport = ?transport.id, "answers to reports proved a path");
             self.look_after_paths(index, now);
         }
     }

@@ -117,6 +117,7 @@ impl Sfu {
         };
         let Some(transport) = self.transports.get_mut(index) else { return };
         if answer.is_of_ice_agent && transport.ice.probe_answered(&datagram.path(), &answer.id) {
+            tracing::debug!(transport = ?transport.id, "the answer to a probe proved a path");
             self.look_after_paths(index, now);
         }
     }

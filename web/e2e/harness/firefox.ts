@@ -59,6 +59,45 @@ export class Firefox {
   }
 }
 
+/** Somebody in front of the app in Firefox. */
+export class FirefoxPerson {
+  constructor(readonly page: Page) {}
+
+  /** Opens the app and joins. */
+  async join(url: string, name: string, channel: string): Promise<void> {
+    await this.page.goto(url);
+    await this.fill('Your name', name);
+    await this.fill('Channel', channel);
+    await this.press('Join');
+  }
+
+  /** Types into the field that has this label. */
+  async fill(label: string, text: string): Promise<void> {
+    const id = await until(`Firefox shows the field ${label}`, () =>
+      this.page.evaluate(
+        (label) => [...document.querySelectorAll('label')].find((one) => one.textContent?.trim() === label)?.htmlFor,
+        label,
+      ),
+    );
+    await this.page.locator(`#${id}`).fill(text);
+  }
+
+  /** Presses a button by the beginning of its name. */
+  async press(label: string): Promise<void> {
+    await until(`Firefox shows the button ${label}`, () =>
+      this.page.evaluate((label) => {
+        const fits = (button: HTMLElement): boolean => {
+          const name = (button.getAttribute('aria-label') ?? button.textContent ?? '').trim();
+          return name === label || name.startsWith(`${label} (`);
+        };
+        const button = [...document.querySelectorAll('button')].find((button) => fits(button) && !button.disabled);
+        button?.click();
+        return button !== undefined;
+      }, label),
+    );
+  }
+}
+
 /** Without a sound server, Firefox leaves every AudioContext suspended. This one plays into nothing. */
 async function startSoundServer(): Promise<{ sound: ChildProcess; address: string }> {
   const home = temporaryDirectory();
