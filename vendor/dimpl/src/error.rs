@@ -194,6 +194,15 @@ pub enum CryptoError {
         /// The public key group used for verification.
         group: NamedGroup,
     },
+    /// Verification of an RSA signature failed.
+    RsaSignatureVerificationFailed {
+        /// The requested signature algorithm.
+        signature: SignatureAlgorithm,
+        /// The requested hash algorithm.
+        hash: HashAlgorithm,
+    },
+    /// An RSA key has fewer than 2,048 bits, or more than 4,096.
+    UnsupportedRsaKeySize,
     /// The public key algorithm is unsupported.
     UnsupportedPublicKeyAlgorithm,
     /// A certificate or key references an unsupported EC curve.
@@ -939,6 +948,10 @@ impl fmt::Display for CryptoError {
                 f,
                 "signature verification failed: {signature:?} + {hash:?} + {group:?}"
             ),
+            Self::RsaSignatureVerificationFailed { signature, hash } => {
+                write!(f, "signature verification failed: {signature:?} + {hash:?}")
+            }
+            Self::UnsupportedRsaKeySize => write!(f, "RSA key of an unsupported size"),
             Self::UnsupportedPublicKeyAlgorithm => write!(f, "unsupported public key algorithm"),
             Self::UnsupportedEcCurve => write!(f, "unsupported EC curve"),
             Self::CertificateParseFailed => write!(f, "failed to parse certificate"),

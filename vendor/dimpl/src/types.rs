@@ -363,6 +363,9 @@ impl SignatureAlgorithm {
     pub const DSA: Self = Self(2);
     /// ECDSA signatures.
     pub const ECDSA: Self = Self(3);
+    /// RSASSA-PSS with a key of the type rsaEncryption. Not a wire value: on the wire it is
+    /// part of a [`SignatureScheme`], in DTLS 1.2 as well (RFC 8446 §4.2.3).
+    pub const RSA_PSS_RSAE: Self = Self(u8::MAX - 1);
 
     pub(crate) const UNKNOWN_DERIVED: Self = Self(u8::MAX);
 
@@ -395,6 +398,7 @@ impl fmt::Debug for SignatureAlgorithm {
             SignatureAlgorithm::RSA => f.write_str("RSA"),
             SignatureAlgorithm::DSA => f.write_str("DSA"),
             SignatureAlgorithm::ECDSA => f.write_str("ECDSA"),
+            SignatureAlgorithm::RSA_PSS_RSAE => f.write_str("RSA_PSS_RSAE"),
             _ => f.debug_tuple("Unknown").field(&self.0).finish(),
         }
     }
@@ -606,17 +610,22 @@ impl SignatureScheme {
         ]
     }
 
-    const SUPPORTED: &[SignatureScheme] = &[
+    /// The PKCS#1 schemes are for certificates, and for DTLS 1.2 when one hello offers both
+    /// versions; a DTLS 1.3 `CertificateVerify` must not use them (RFC 8446 §4.2.3).
+    const SUPPORTED: [SignatureScheme; 8] = [
         SignatureScheme::ECDSA_SECP256R1_SHA256,
         SignatureScheme::ECDSA_SECP384R1_SHA384,
+        SignatureScheme::RSA_PSS_RSAE_SHA256,
+        SignatureScheme::RSA_PSS_RSAE_SHA384,
+        SignatureScheme::RSA_PSS_RSAE_SHA512,
+        SignatureScheme::RSA_PKCS1_SHA256,
+        SignatureScheme::RSA_PKCS1_SHA384,
+        SignatureScheme::RSA_PKCS1_SHA512,
     ];
 
     /// Supported signature schemes in preference order.
-    pub fn supported() -> ArrayVec<SignatureScheme, 2> {
-        let mut schemes = ArrayVec::new();
-        schemes.push(SignatureScheme::ECDSA_SECP256R1_SHA256);
-        schemes.push(SignatureScheme::ECDSA_SECP384R1_SHA384);
-        schemes
+    pub fn supported() -> ArrayVec<SignatureScheme, 8> {
+        ArrayVec::from(Self::SUPPORTED)
     }
 
     /// Returns the named group (EC curve) implied by this signature scheme, if any.

@@ -497,7 +497,7 @@ impl State {
         let is_compatible = client
             .engine
             .crypto_context()
-            .is_cipher_suite_compatible(cs);
+            .is_cipher_suite_usable_by_client(cs);
 
         if !is_compatible {
             return Err(Error::SecurityError(
@@ -701,7 +701,7 @@ impl State {
 
         // Ensure the signature algorithm is compatible with the cipher suite
         if let Some(expected_sig) = cipher_suite.signature_algorithm()
-            && signature_algorithm.signature != expected_sig
+            && signature_algorithm.key_algorithm() != expected_sig
         {
             return Err(
                 Error::CryptoError(crate::CryptoError::SignatureAlgorithmMismatch {
@@ -823,7 +823,14 @@ impl State {
             .private_key_default_hash_algorithm()
             .unwrap();
 
-        if !cr.supports_hash_algorithm(hash_algorithm) {
+        // unwrap: as above
+        let key_algorithm = client
+            .engine
+            .crypto_context()
+            .signature_algorithm()
+            .unwrap();
+
+        if !cr.supports_hash_algorithm(hash_algorithm, key_algorithm) {
             return Err(Error::CertificateError(
                 crate::CertificateError::UnsupportedHashAlgorithm(hash_algorithm),
             )
@@ -1250,7 +1257,11 @@ fn handshake_create_client_hello(
         .config()
         .dtls12_cipher_suites()
         .map(|cs| cs.suite())
-        .filter(|suite| engine.crypto_context().is_cipher_suite_compatible(*suite))
+        .filter(|suite| {
+            engine
+                .crypto_context()
+                .is_cipher_suite_usable_by_client(*suite)
+        })
         .take(Dtls12CipherSuite::supported().len())
         .collect();
 

@@ -568,7 +568,16 @@ impl CryptoContext {
         Some((CurveType::NamedCurve, ke.group()))
     }
 
-    /// Check if the client's private key is compatible with a given cipher suite.
+    /// Check if a client can use a given cipher suite. What the suite says of signatures is
+    /// about the server's certificate alone: the client's may be of another kind (RFC 8422 §5.5).
+    pub fn is_cipher_suite_usable_by_client(&self, cipher_suite: Dtls12CipherSuite) -> bool {
+        matches!(
+            (&self.auth, cipher_suite.signature_algorithm()),
+            (AuthMode::Certificate { .. }, Some(_)) | (AuthMode::Psk, None)
+        )
+    }
+
+    /// Check if the server's private key is compatible with a given cipher suite.
     pub fn is_cipher_suite_compatible(&self, cipher_suite: Dtls12CipherSuite) -> bool {
         match (&self.auth, cipher_suite.signature_algorithm()) {
             // Certificate-based suite needs a matching private key
@@ -600,12 +609,20 @@ impl CryptoContext {
         signature_buf: &[u8],
         cert_der: &[u8],
     ) -> Result<(), CryptoError> {
+        let (hash, algorithm) = signature.algorithm.components();
+        // Nothing else was offered, and not every pair of bytes is one of hash and signature.
+        if !signature.algorithm.is_supported() {
+            return Err(CryptoError::UnsupportedSignaturePair {
+                signature: algorithm,
+                hash,
+            });
+        }
         self.provider().signature_verification.verify_signature(
             cert_der,
             data,
             signature.signature(signature_buf),
-            signature.algorithm.hash,
-            signature.algorithm.signature,
+            hash,
+            algorithm,
         )
     }
 }

@@ -1,5 +1,7 @@
 //! A handshake against another DTLS endpoint, over a path that loses, repeats and reorders, in virtual time.
 
+mod rsa;
+
 use parlor_testkit::clock::Clock;
 use proptest::prelude::*;
 
@@ -59,9 +61,14 @@ fn hex(bytes: &[u8]) -> String {
 
 impl World {
     fn new(version: Version, role: DtlsRole, algorithm: &'static str) -> Self {
+        let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
+        Self::with(version, role, algorithm, Config::default(), certificate)
+    }
+
+    /// With a client of that configuration and certificate.
+    fn with(version: Version, role: DtlsRole, algorithm: &'static str, config: Config, certificate: DtlsCertificate) -> Self {
         let clock = Clock::new();
         let identity = Identity::new().expect("an identity");
-        let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
         let hash = match algorithm {
             "sha-384" => &digest::SHA384,
             "sha-512" => &digest::SHA512,
@@ -70,7 +77,7 @@ impl World {
         let value = hex(digest::digest(hash, &certificate.certificate).as_ref());
         let fingerprint = DtlsFingerprint { algorithm: algorithm.to_owned(), value };
         let parameters = DtlsParameters { role, fingerprints: vec![fingerprint] };
-        let config = Arc::new(Config::builder().build().expect("a configuration"));
+        let config = Arc::new(config);
         let mut dtls = match version {
             V12 => Dtls::new_12(config, certificate, clock.now()),
             V13 => Dtls::new_13(config, certificate, clock.now()),

@@ -285,10 +285,55 @@ impl SupportedDtls12CipherSuite for PskAes128Ccm8 {
     }
 }
 
+/// A DTLS 1.2 cipher suite that differs from an ECDHE_ECDSA one in what the server signs with.
+#[derive(Debug)]
+struct WithRsa<S> {
+    same: S,
+    suite: Dtls12CipherSuite,
+}
+
+impl<S: SupportedDtls12CipherSuite> SupportedDtls12CipherSuite for WithRsa<S> {
+    fn suite(&self) -> Dtls12CipherSuite {
+        self.suite
+    }
+
+    fn hash_algorithm(&self) -> HashAlgorithm {
+        self.same.hash_algorithm()
+    }
+
+    fn key_lengths(&self) -> (usize, usize, usize) {
+        self.same.key_lengths()
+    }
+
+    fn explicit_nonce_len(&self) -> usize {
+        self.same.explicit_nonce_len()
+    }
+
+    fn tag_len(&self) -> usize {
+        self.same.tag_len()
+    }
+
+    fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
+        self.same.create_cipher(key)
+    }
+}
+
 /// Static instances of supported DTLS 1.2 cipher suites.
 static AES_128_GCM_SHA256: Aes128GcmSha256 = Aes128GcmSha256;
 static AES_256_GCM_SHA384: Aes256GcmSha384 = Aes256GcmSha384;
 static CHACHA20_POLY1305_SHA256: ChaCha20Poly1305Sha256 = ChaCha20Poly1305Sha256;
+static RSA_AES_128_GCM_SHA256: WithRsa<Aes128GcmSha256> = WithRsa {
+    same: Aes128GcmSha256,
+    suite: Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256,
+};
+static RSA_AES_256_GCM_SHA384: WithRsa<Aes256GcmSha384> = WithRsa {
+    same: Aes256GcmSha384,
+    suite: Dtls12CipherSuite::ECDHE_RSA_AES256_GCM_SHA384,
+};
+static RSA_CHACHA20_POLY1305_SHA256: WithRsa<ChaCha20Poly1305Sha256> = WithRsa {
+    same: ChaCha20Poly1305Sha256,
+    suite: Dtls12CipherSuite::ECDHE_RSA_CHACHA20_POLY1305_SHA256,
+};
 static PSK_AES_128_CCM_8: PskAes128Ccm8 = PskAes128Ccm8;
 
 /// All supported DTLS 1.2 cipher suites.
@@ -296,6 +341,9 @@ pub(super) static ALL_CIPHER_SUITES: &[&dyn SupportedDtls12CipherSuite] = &[
     &AES_128_GCM_SHA256,
     &AES_256_GCM_SHA384,
     &CHACHA20_POLY1305_SHA256,
+    &RSA_AES_128_GCM_SHA256,
+    &RSA_AES_256_GCM_SHA384,
+    &RSA_CHACHA20_POLY1305_SHA256,
     &PSK_AES_128_CCM_8,
 ];
 

@@ -76,6 +76,9 @@ use super::CryptoProvider;
 /// - `TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256` (0xC02B)
 /// - `TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384` (0xC02C)
 /// - `TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256` (0xCCA9)
+/// - `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` (0xC02F)
+/// - `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` (0xC030)
+/// - `TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256` (0xCCA8)
 ///
 /// # Supported Key Exchange Groups
 ///
@@ -87,6 +90,7 @@ use super::CryptoProvider;
 ///
 /// - ECDSA with P-256 and SHA-256
 /// - ECDSA with P-384 and SHA-384
+/// - RSA with PKCS#1 or PSS padding and SHA-256, SHA-384 or SHA-512, keys of 2,048 to 4,096 bits
 ///
 /// # Supported Hash Algorithms
 ///

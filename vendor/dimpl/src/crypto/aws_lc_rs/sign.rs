@@ -7,6 +7,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, UnparsedPublicKey};
 use aws_lc_rs::signature::{ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1};
 use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA384};
+use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA512};
 use der::{Decode, Encode};
 use spki::ObjectIdentifier;
 use x509_cert::Certificate as X509Certificate;
@@ -191,8 +194,12 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
         hash_alg: HashAlgorithm,
         sig_alg: SignatureAlgorithm,
     ) -> Result<(), CryptoError> {
-        if sig_alg != SignatureAlgorithm::ECDSA {
-            return Err(CryptoError::UnsupportedSignatureAlgorithm(sig_alg));
+        match sig_alg {
+            SignatureAlgorithm::ECDSA => {}
+            SignatureAlgorithm::RSA | SignatureAlgorithm::RSA_PSS_RSAE => {
+                return verify_rsa(cert_der, data, signature, hash_alg, sig_alg);
+            }
+            _ => return Err(CryptoError::UnsupportedSignatureAlgorithm(sig_alg)),
         }
 
         let cert =
@@ -247,6 +254,58 @@ impl SignatureVerifier for AwsLcSignatureVerifier {
     }
 }
 
+/// The largest RSA signature, in bytes: that of a key of 4,096 bits. Larger ones cost more time
+/// than a stranger should be able to take, and a DTLS 1.3 `CertificateVerify` has no room for them.
+const MAX_RSA_SIGNATURE: usize = 512;
+
+/// Verifies an RSA signature by a key of 2,048 to 4,096 bits.
+fn verify_rsa(
+    cert_der: &[u8],
+    data: &[u8],
+    signature: &[u8],
+    hash_alg: HashAlgorithm,
+    sig_alg: SignatureAlgorithm,
+) -> Result<(), CryptoError> {
+    // rsaEncryption (RFC 3279 §2.3.1). A key for PSS only has another one, and is not accepted.
+    const OID_RSA_ENCRYPTION: ObjectIdentifier =
+        ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
+    let unsupported = CryptoError::UnsupportedSignaturePair {
+        signature: sig_alg,
+        hash: hash_alg,
+    };
+    let algorithm = match (sig_alg, hash_alg) {
+        (SignatureAlgorithm::RSA, HashAlgorithm::SHA256) => &RSA_PKCS1_2048_8192_SHA256,
+        (SignatureAlgorithm::RSA, HashAlgorithm::SHA384) => &RSA_PKCS1_2048_8192_SHA384,
+        (SignatureAlgorithm::RSA, HashAlgorithm::SHA512) => &RSA_PKCS1_2048_8192_SHA512,
+        (SignatureAlgorithm::RSA_PSS_RSAE, HashAlgorithm::SHA256) => &RSA_PSS_2048_8192_SHA256,
+        (SignatureAlgorithm::RSA_PSS_RSAE, HashAlgorithm::SHA384) => &RSA_PSS_2048_8192_SHA384,
+        (SignatureAlgorithm::RSA_PSS_RSAE, HashAlgorithm::SHA512) => &RSA_PSS_2048_8192_SHA512,
+        _ => return Err(unsupported),
+    };
+
+    let cert =
+        X509Certificate::from_der(cert_der).map_err(|_| CryptoError::CertificateParseFailed)?;
+    let spki = cert.tbs_certificate().subject_public_key_info();
+    if spki.algorithm.oid != OID_RSA_ENCRYPTION {
+        return Err(CryptoError::UnsupportedPublicKeyAlgorithm);
+    }
+    let key = spki
+        .subject_public_key
+        .as_bytes()
+        .ok_or(CryptoError::InvalidSubjectPublicKey)?;
+    // A signature is as long as the modulus (RFC 8017 §8.1.1, §8.2.1).
+    if !(256..=MAX_RSA_SIGNATURE).contains(&signature.len()) {
+        return Err(CryptoError::UnsupportedRsaKeySize);
+    }
+    UnparsedPublicKey::new(algorithm, key)
+        .verify(data, signature)
+        .map_err(|_| CryptoError::RsaSignatureVerificationFailed {
+            signature: sig_alg,
+            hash: hash_alg,
+        })
+}
+
 /// Static instance of the key provider.
 pub(super) static KEY_PROVIDER: AwsLcKeyProvider = AwsLcKeyProvider;
 
@@ -290,5 +349,65 @@ mod tests {
                 group: NamedGroup::Secp256r1,
             }
         );
+    }
+
+    /// A certificate of an RSA key, and what that key signed, made with OpenSSL.
+    const RSA_CERT: &[u8] = include_bytes!("../validation/rsa_cert.der");
+    const RSA_PKCS1: &[u8] = include_bytes!("../validation/rsa_pkcs1_sha256_sig.bin");
+    const RSA_PSS: &[u8] = include_bytes!("../validation/rsa_pss_sha256_sig.bin");
+    const RSA_DATA: &[u8] = include_bytes!("../validation/test_data.bin");
+
+    fn verify(
+        data: &[u8],
+        signature: &[u8],
+        algorithm: SignatureAlgorithm,
+    ) -> Result<(), CryptoError> {
+        let sha256 = HashAlgorithm::SHA256;
+        SIGNATURE_VERIFIER.verify_signature(RSA_CERT, data, signature, sha256, algorithm)
+    }
+
+    #[test]
+    fn rsa_signatures_verify_with_their_own_padding_only() {
+        let (pkcs1, pss) = (SignatureAlgorithm::RSA, SignatureAlgorithm::RSA_PSS_RSAE);
+
+        assert_eq!(verify(RSA_DATA, RSA_PKCS1, pkcs1), Ok(()));
+        assert_eq!(verify(RSA_DATA, RSA_PSS, pss), Ok(()));
+        for (data, signature, algorithm) in [
+            (RSA_DATA, RSA_PKCS1, pss),
+            (RSA_DATA, RSA_PSS, pkcs1),
+            (b"other data", RSA_PKCS1, pkcs1),
+        ] {
+            assert_eq!(
+                verify(data, signature, algorithm),
+                Err(CryptoError::RsaSignatureVerificationFailed {
+                    signature: algorithm,
+                    hash: HashAlgorithm::SHA256
+                })
+            );
+        }
+        assert_eq!(
+            verify(RSA_DATA, &RSA_PKCS1[1..], pkcs1),
+            Err(CryptoError::UnsupportedRsaKeySize)
+        );
+        assert_eq!(
+            verify(RSA_DATA, &[0; 513], pkcs1),
+            Err(CryptoError::UnsupportedRsaKeySize)
+        );
+    }
+
+    #[test]
+    fn an_rsa_signature_needs_an_rsa_key() {
+        let cert = generate_self_signed_certificate().expect("generate cert");
+
+        for algorithm in [SignatureAlgorithm::RSA, SignatureAlgorithm::RSA_PSS_RSAE] {
+            let verified = SIGNATURE_VERIFIER.verify_signature(
+                &cert.certificate,
+                RSA_DATA,
+                RSA_PKCS1,
+                HashAlgorithm::SHA256,
+                algorithm,
+            );
+            assert_eq!(verified, Err(CryptoError::UnsupportedPublicKeyAlgorithm));
+        }
     }
 }

@@ -105,11 +105,15 @@ impl CertificateRequest {
         }
     }
 
-    /// Checks if the CertificateRequest supports a specific hash algorithm
-    pub fn supports_hash_algorithm(&self, hash_algorithm: super::HashAlgorithm) -> bool {
+    /// Checks if the CertificateRequest supports a hash algorithm with the signatures of a kind of key
+    pub fn supports_hash_algorithm(
+        &self,
+        hash_algorithm: super::HashAlgorithm,
+        key_algorithm: super::SignatureAlgorithm,
+    ) -> bool {
         self.supported_signature_algorithms
             .iter()
-            .any(|algo| algo.hash == hash_algorithm)
+            .any(|algo| algo.hash == hash_algorithm && algo.signature == key_algorithm)
     }
 }
 
@@ -120,13 +124,13 @@ mod test {
 
     // Test message with recognized values:
     // - Certificate type: 0x40 (ECDSA_SIGN)
-    // - Signature algorithms: SHA256/ECDSA (0x04, 0x03), SHA256/RSA (0x04, 0x01)
+    // - Signature algorithms: SHA256/ECDSA (0x04, 0x03), SHA256/DSA (0x04, 0x02)
     const MESSAGE: &[u8] = &[
         0x01, // Certificate types length (1 byte)
         0x40, // Certificate type: ECDSA_SIGN
         0x00, 0x04, // Signature algorithms length (4 bytes = 2 algorithms)
         0x04, 0x03, // SHA256/ECDSA
-        0x04, 0x01, // SHA256/RSA
+        0x04, 0x02, // SHA256/DSA
         0x00, 0x0C, // Certificate authorities length
         0x00, 0x04, // Distinguished name 1 length
         0x01, 0x02, 0x03, 0x04, // Distinguished name 1 data
@@ -135,7 +139,7 @@ mod test {
     ];
 
     #[test]
-    fn filters_unsupported_rsa_signature_algorithm() {
+    fn filters_unsupported_signature_algorithm() {
         // Parse the message with base_offset 0
         let (rest, parsed) = CertificateRequest::parse(MESSAGE, 0).unwrap();
         assert!(rest.is_empty());
@@ -148,7 +152,7 @@ mod test {
             )
         );
 
-        // Serialization must not re-advertise the filtered RSA algorithm.
+        // Serialization must not re-advertise the filtered algorithm.
         let mut serialized = Buf::new();
         parsed.serialize(MESSAGE, &mut serialized);
         let expected = [
@@ -170,7 +174,7 @@ mod test {
         // Message with unsupported certificate types and signature algorithms
         let message_with_unsupported: &[u8] = &[
             0x03, // Certificate types length (3 bytes)
-            0x01, // RSA_SIGN (unsupported, filtered)
+            0x01, // RSA_SIGN (supported)
             0x40, // ECDSA_SIGN (supported)
             0x02, // DSS_SIGN (unsupported, filtered)
             0x00, 0x06, // Signature algorithms length (6 bytes = 3 algorithms)
@@ -184,10 +188,12 @@ mod test {
         assert!(rest.is_empty());
 
         // Only supported types should remain
-        assert_eq!(parsed.certificate_types.len(), 1);
         assert_eq!(
-            parsed.certificate_types[0],
-            ClientCertificateType::ECDSA_SIGN
+            parsed.certificate_types.as_slice(),
+            [
+                ClientCertificateType::RSA_SIGN,
+                ClientCertificateType::ECDSA_SIGN
+            ]
         );
 
         assert_eq!(parsed.supported_signature_algorithms.len(), 1);
@@ -198,6 +204,20 @@ mod test {
                 super::super::SignatureAlgorithm::ECDSA
             )
         );
+    }
+
+    #[test]
+    fn a_request_for_rsa_signatures_alone_supports_no_ecdsa_key() {
+        let rsa_only: &[u8] = &[
+            0x01, 0x01, // RSA_SIGN
+            0x00, 0x04, 0x04, 0x01, 0x08, 0x04, // SHA256/RSA, RSA-PSS with SHA256
+            0x00, 0x00,
+        ];
+        let (_, parsed) = CertificateRequest::parse(rsa_only, 0).unwrap();
+        let sha256 = super::super::HashAlgorithm::SHA256;
+
+        assert!(parsed.supports_hash_algorithm(sha256, super::super::SignatureAlgorithm::RSA));
+        assert!(!parsed.supports_hash_algorithm(sha256, super::super::SignatureAlgorithm::ECDSA));
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
         ));
         algorithms.push(SignatureAndHashAlgorithm::new(
             HashAlgorithm::SHA256,
-            SignatureAlgorithm::RSA,
+            SignatureAlgorithm::DSA,
         ));
 
         let ext = SignatureAlgorithmsExtension {
@@ -94,7 +94,7 @@ mod tests {
         let expected = [
             0x00, 0x04, // Length (4 bytes)
             0x04, 0x03, // SHA256/ECDSA
-            0x04, 0x01, // SHA256/RSA
+            0x04, 0x02, // SHA256/DSA
         ];
 
         assert_eq!(&*serialized, expected);
@@ -109,14 +109,19 @@ mod tests {
     }
 
     #[test]
-    fn default_does_not_advertise_rsa() {
+    fn default_advertises_ecdsa_before_rsa_in_both_paddings() {
         let extension = SignatureAlgorithmsExtension::default();
 
-        assert!(
-            extension
-                .supported_signature_algorithms
-                .iter()
-                .all(|algorithm| algorithm.signature != SignatureAlgorithm::RSA)
+        let wire: Vec<u16> = extension
+            .supported_signature_algorithms
+            .iter()
+            .map(|algorithm| algorithm.as_u16())
+            .collect();
+        assert_eq!(
+            wire,
+            [
+                0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601
+            ]
         );
     }
 
