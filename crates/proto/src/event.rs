@@ -9,7 +9,7 @@ use crate::media::{Layers, MediaKind, Source, StreamType};
 use crate::moderation::Restrictions;
 use crate::people::{Permissions, Role};
 use crate::rtp::{RtpCapabilities, RtpParameters};
-use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
+use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
 
 /// A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -339,7 +339,13 @@ pub enum Event {
     /// Who is heard, loudest first; empty when all are silent.
     ActiveSpeakers { speakers: Vec<Speaker> },
     /// A transport of one's own moved on.
-    TransportState { transport_id: TransportId, state: TransportState },
+    TransportState {
+        transport_id: TransportId,
+        state: TransportState,
+        /// Why, if it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<TransportFailure>,
+    },
     /// One's consumer gets other layers now; null while it gets nothing.
     LayersChanged { consumer_id: ConsumerId, layers: Option<Layers> },
     /// One is no longer in the channel, not by one's own doing; join again if `rejoin`.

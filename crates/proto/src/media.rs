@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use crate::rtp::{RtpCapabilities, RtpParameters};
-use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
+use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
 
 /// Sound or picture.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -208,6 +208,8 @@ pub enum MediaEvent {
         transport: TransportId,
         /// Where it is now.
         state: TransportState,
+        /// Why, if it failed.
+        reason: Option<TransportFailure>,
     },
     /// A producer is there.
     Produced {

@@ -169,9 +169,74 @@ pub enum TransportState {
     Failed,
 }
 
+/// Why a transport failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportFailure {
+    /// No valid ICE check came for too long: the client has gone, or its network has changed.
+    Silent,
+    /// The client ended DTLS.
+    Closed,
+    /// The certificate the client showed is not the one whose fingerprint it gave.
+    CertificateMismatch,
+    /// The client's certificate, or what it signs with, is of a kind that is not accepted.
+    CertificateUnsupported,
+    /// The client did not prove that it has the key of its certificate.
+    SignatureInvalid,
+    /// No DTLS version, cipher suite, key exchange group or SRTP profile in common.
+    NothingInCommon,
+    /// The client gave the handshake up with an alert.
+    RefusedByClient,
+    /// The handshake did not come to an end in time.
+    HandshakeTimeout,
+    /// The client's messages contradict the protocol.
+    ProtocolViolation,
+    /// The server could not make or connect it.
+    Server,
+}
+
+impl TransportFailure {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Silent,
+        Self::Closed,
+        Self::CertificateMismatch,
+        Self::CertificateUnsupported,
+        Self::SignatureInvalid,
+        Self::NothingInCommon,
+        Self::RefusedByClient,
+        Self::HandshakeTimeout,
+        Self::ProtocolViolation,
+        Self::Server,
+    ];
+
+    /// As it is written to clients and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Closed => "closed",
+            Self::CertificateMismatch => "certificate-mismatch",
+            Self::CertificateUnsupported => "certificate-unsupported",
+            Self::SignatureInvalid => "signature-invalid",
+            Self::NothingInCommon => "nothing-in-common",
+            Self::RefusedByClient => "refused-by-client",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::ProtocolViolation => "protocol-violation",
+            Self::Server => "server",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_written_by_its_name() {
+        for failure in TransportFailure::ALL {
+            assert_eq!(serde_json::to_value(failure).expect("is written"), failure.name());
+        }
+    }
 
     fn parameters(list: &[(&str, &str)]) -> DtlsParameters {
         let fingerprints = list.iter().map(|(a, v)| DtlsFingerprint { algorithm: (*a).into(), value: (*v).into() }).collect();

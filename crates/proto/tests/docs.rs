@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use parlor_proto::codec::socketio::{ERROR_EVENT, REQUEST_EVENTS};
+use parlor_proto::transport::TransportFailure;
 use parlor_proto::{Culprit, ErrorCode, limits};
 
 const PAGE: &str = include_str!("../../../docs/protocol/socketio.md");
@@ -49,6 +50,14 @@ fn every_error_code_is_in_the_table_with_its_culprit() {
             Culprit::Us => "us",
         };
         let row = format!("| `{}` | {culprit} |", name.as_str().expect("a text"));
+        assert!(PAGE.contains(&row), "no row begins with: {row}");
+    }
+}
+
+#[test]
+fn every_reason_of_a_failed_transport_is_in_the_table() {
+    for reason in TransportFailure::ALL {
+        let row = format!("| `{}` | ", reason.name());
         assert!(PAGE.contains(&row), "no row begins with: {row}");
     }
 }

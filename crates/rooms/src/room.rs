@@ -189,7 +189,7 @@ impl Room {
             MediaEvent::TransportConnected { transport } => self.transport_connected(transport),
             MediaEvent::TransportFailed { transport, error } => self.transport_failed(transport, &error),
             MediaEvent::IceRestarted { transport, ice } => self.ice_restarted(transport, ice),
-            MediaEvent::TransportState { transport, state } => self.transport_state(transport, state),
+            MediaEvent::TransportState { transport, state, reason } => self.transport_state(transport, state, reason),
             MediaEvent::Produced { producer } => self.produced(producer),
             MediaEvent::ProduceFailed { producer, error } => self.produce_failed(producer, error),
             MediaEvent::Consumed { consumer, rtp, stream_type } => self.consumed(consumer, rtp, stream_type),

@@ -1,7 +1,7 @@
 //! Transports: one to send and one to receive for each participant.
 
 use parlor_proto::event::{Event, Reply};
-use parlor_proto::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportState};
+use parlor_proto::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
 use parlor_proto::{Error, ErrorCode, MediaCommand, SessionId, TransportId};
 use std::time::Instant;
 
@@ -78,26 +78,31 @@ impl Room {
     }
 
     /// A transport moved on by itself. One that failed is closed: its owner may make another.
-    pub(crate) fn transport_state(&mut self, id: TransportId, state: TransportState) {
+    pub(crate) fn transport_state(&mut self, id: TransportId, state: TransportState, reason: Option<TransportFailure>) {
         let Some(session) = self.owners.transports.get(&id).copied() else { return };
         if self.transport_mut(id).is_none_or(|(_, t)| t.stage == Stage::Creating) {
             return; // Nobody knows its id yet.
         }
         if state == TransportState::Failed {
-            self.transport_failed(id, &Error::new(ErrorCode::TransportFailed));
+            self.end_transport(id, &Error::new(ErrorCode::TransportFailed), reason.unwrap_or(TransportFailure::Server));
         } else {
-            self.tell(session, Event::TransportState { transport_id: id, state });
+            self.tell(session, Event::TransportState { transport_id: id, state, reason: None });
         }
     }
 
-    /// A transport could not be made or connected, or failed later: it goes, with all that is on it. A client
-    /// that knows it is told.
+    /// A transport could not be made or connected.
     pub(crate) fn transport_failed(&mut self, id: TransportId, error: &Error) {
+        self.end_transport(id, error, TransportFailure::Server);
+    }
+
+    /// A transport goes, with all that is on it. A client that knows it is told.
+    fn end_transport(&mut self, id: TransportId, error: &Error, reason: TransportFailure) {
         let Some(session) = self.owners.transports.get(&id).copied() else { return };
         let Some((direction, known)) = self.transport_mut(id).map(|(d, t)| (d, t.stage != Stage::Creating)) else { return };
         self.close_transport(session, direction, &Ending::media(error.clone()));
         if known {
-            self.tell(session, Event::TransportState { transport_id: id, state: TransportState::Failed });
+            let state = TransportState::Failed;
+            self.tell(session, Event::TransportState { transport_id: id, state, reason: Some(reason) });
         }
     }
 

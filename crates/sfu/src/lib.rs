@@ -17,6 +17,7 @@ mod consumer;
 mod demux;
 mod emit;
 mod extension;
+mod failures;
 mod forward;
 pub mod framing;
 #[doc(hidden)]

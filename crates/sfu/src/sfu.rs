@@ -18,6 +18,7 @@ use crate::checks::Refusals;
 use crate::config::{SfuConfig, SfuError, TalkersConfig};
 use crate::consumer::Consumer;
 use crate::demux::Demux;
+use crate::failures::Failures;
 use crate::pipe::PipeBatch;
 use crate::producer::Producer;
 use crate::rtcp::{ReportBlock, SenderInfo};
@@ -118,6 +119,7 @@ pub struct Sfu {
     pub(crate) infos: Vec<(SenderInfo, usize)>,
     pub(crate) lost: Vec<u16>,
     pub(crate) refusals: Refusals,
+    pub(crate) failures: Failures,
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     next_destination: u32,
     next_tick: Instant,
@@ -158,6 +160,7 @@ impl Sfu {
             reports: Vec::with_capacity(MAX_DATAGRAM),
             blocks: Vec::new(),
             infos: Vec::new(),
+            failures: Failures::default(),
             lost: Vec::new(),
             refusals: Refusals::new(now),
             timers: BinaryHeap::new(),
@@ -224,8 +227,11 @@ impl Sfu {
                     self.wake_consumers(index, now);
                     return self.schedule(index, now + MIN_WAIT);
                 }
-                HandshakeOutput::Closed => {
-                    transport.closed();
+                HandshakeOutput::Closed(end) => {
+                    transport.failed(end.reason);
+                    if let Some(why) = end.why {
+                        self.failures.note(transport.id, end.reason, &why, now);
+                    }
                     return self.update_state(index, now);
                 }
             }
@@ -354,7 +360,7 @@ impl Sfu {
         let state = transport.current_state(now);
         if state != transport.state {
             transport.state = state;
-            self.events.push_back(MediaEvent::TransportState { transport: transport.id, state });
+            self.events.push_back(MediaEvent::TransportState { transport: transport.id, state, reason: transport.failure() });
         }
     }
 }

@@ -38,6 +38,7 @@ impl Sfu {
         self.send_waiting_requests(now);
         self.trim(now);
         self.report_speakers(now);
+        self.failures.tell_if_due(now);
     }
 
     /// Of a receiver who reports nothing. To wake up for each would cost more than to look at it some milliseconds later.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parlor_proto::error::{Error, ErrorCode};
 use parlor_proto::ids::TransportId;
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
-use parlor_proto::transport::{Direction, DtlsParameters, TransportState};
+use parlor_proto::transport::{Direction, DtlsParameters, TransportFailure, TransportState};
 
 pub(crate) use handshake::{Handshake, HandshakeOutput, Identity, SrtpKeys};
 pub(crate) use ice::{Check, Credentials, Ice, Liveness, Path};
@@ -94,7 +94,7 @@ pub(crate) struct Transport {
     handshake: Handshake,
     transport_cc: bool,
     connect_called: bool,
-    closed: bool,
+    failure: Option<TransportFailure>,
     next_mid: u32,
     last_ssrc: u32,
     wanted: u64,
@@ -132,7 +132,7 @@ impl Transport {
             handshake: Handshake::new(identity, now),
             transport_cc: false,
             connect_called: false,
-            closed: false,
+            failure: None,
             next_mid: FIRST_MID,
             last_ssrc: rand::random(),
             wanted: 0,
@@ -165,12 +165,19 @@ impl Transport {
         let opener = Opener::new(keys.profile, &keys.remote_key, &keys.remote_salt);
         match sealer.zip(opener) {
             Some((sealer, opener)) => self.secure = Some(Box::new(Secure { sealer, opener })),
-            None => self.closed = true,
+            None => self.failed(TransportFailure::Server),
         }
     }
 
-    pub(crate) fn closed(&mut self) {
-        self.closed = true;
+    /// It failed for good; the first reason stays.
+    pub(crate) fn failed(&mut self, reason: TransportFailure) {
+        self.failure.get_or_insert(reason);
+    }
+
+    /// Why it failed, if it did.
+    pub(crate) fn failure(&self) -> Option<TransportFailure> {
+        // Nothing else makes it fail.
+        (self.state == TransportState::Failed).then(|| self.failure.unwrap_or(TransportFailure::Silent))
     }
 
     /// Takes over the extension ids a producer uses; they must agree with those of the others.
@@ -212,7 +219,7 @@ impl Transport {
 
     /// Where it stands at `now`.
     pub(crate) fn current_state(&self, now: Instant) -> TransportState {
-        if self.closed {
+        if self.failure.is_some() {
             return TransportState::Failed;
         }
         match self.ice.liveness(now) {

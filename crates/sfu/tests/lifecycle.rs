@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Camera, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::error::ErrorCode;
 use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind};
-use parlor_proto::transport::{Direction, Protocol, TransportState};
+use parlor_proto::transport::{Direction, Protocol, TransportFailure, TransportState};
 
 #[test]
 fn a_paused_producer_is_silent_and_leaves_no_gap() {
@@ -300,6 +300,8 @@ fn a_client_with_another_certificate_than_announced_does_not_connect() {
     let (transport, dtls) = (world.clients[alice].transport, world.clients[mallory].dtls_parameters());
     world.command(MediaCommand::ConnectTransport { transport, dtls });
     world.until("a failed transport", |world| world.state(alice) == TransportState::Failed);
+    let reason = Some(TransportFailure::CertificateMismatch);
+    assert!(world.events.contains(&MediaEvent::TransportState { transport, state: TransportState::Failed, reason }));
 }
 
 #[test]

@@ -241,7 +241,7 @@ impl ClientModel {
             Event::ProducerPaused { producer_id, user_id } => self.pause(user_id, *producer_id, true),
             Event::ProducerResumed { producer_id, user_id } => self.pause(user_id, *producer_id, false),
             Event::ActiveSpeakers { speakers } => self.check_speakers(speakers),
-            Event::TransportState { transport_id, state } => self.transport_moved(*transport_id, *state),
+            Event::TransportState { transport_id, state, .. } => self.transport_moved(*transport_id, *state),
             Event::LayersChanged { consumer_id, .. } => {
                 refuse(!self.consumers.contains_key(consumer_id), "layers of a consumer that is not there")
             }

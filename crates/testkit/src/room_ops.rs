@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parlor_proto::event::{Event, Reply};
 use parlor_proto::media::{Layers, Source};
-use parlor_proto::transport::{Direction, TransportState};
+use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use parlor_proto::{
     Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, ProducerId, Request, SessionId,
     Timestamp, TransportId,
@@ -374,7 +374,8 @@ impl World<'_> {
         let event = match (kind % 5, transport, producer, consumer) {
             (0 | 1, Some(transport), _, _) => {
                 let state = *states.get(usize::from(kind / 5) % states.len())?;
-                MediaEvent::TransportState { transport, state }
+                let reason = (state == TransportState::Failed).then_some(TransportFailure::Silent);
+                MediaEvent::TransportState { transport, state, reason }
             }
             (2, _, Some(producer), _) => {
                 let router = *seat.room.media.routers.first()?;

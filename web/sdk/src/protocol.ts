@@ -227,7 +227,8 @@ export interface Pushes {
   'voice:producerPaused': { producerId: string; userId: string };
   'voice:producerResumed': { producerId: string; userId: string };
   'voice:activeSpeakers': { speakers: Speaker[] };
-  'voice:transportState': { transportId: string; state: string };
+  /** `reason` says why it failed. */
+  'voice:transportState': { transportId: string; state: string; reason?: string };
   'voice:layersChanged': { consumerId: string; layers: Layers | null };
   /** It is one's turn. */
   'voice:slot:granted': { source: VideoSource } & SlotCount;

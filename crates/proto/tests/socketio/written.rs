@@ -15,7 +15,8 @@ use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, Transpor
 use parlor_proto::media::{Layers, MediaKind, Source, StreamType};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{
-    CandidateKind, Direction, DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, Protocol, TcpType, TransportState,
+    CandidateKind, Direction, DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, Protocol, TcpType, TransportFailure,
+    TransportState,
 };
 use parlor_proto::{Error, ErrorCode, Permissions, Restrictions, Role, Timestamp};
 use serde_json::{Value, json};
@@ -172,7 +173,12 @@ fn events() -> Vec<Event> {
         Event::ProducerResumed { producer_id: PRODUCER, user_id: user() },
         Event::ActiveSpeakers { speakers: vec![Speaker { user_id: user(), producer_id: PRODUCER, level: -23 }] },
         Event::ActiveSpeakers { speakers: Vec::new() },
-        Event::TransportState { transport_id: TRANSPORT, state: TransportState::Disconnected },
+        Event::TransportState { transport_id: TRANSPORT, state: TransportState::Disconnected, reason: None },
+        Event::TransportState {
+            transport_id: TRANSPORT,
+            state: TransportState::Failed,
+            reason: Some(TransportFailure::CertificateUnsupported),
+        },
         Event::LayersChanged { consumer_id: CONSUMER, layers: Some(Layers { spatial_layer: 2, temporal_layer: None }) },
         Event::LayersChanged { consumer_id: CONSUMER, layers: None },
         Event::Left { channel_id: channel(), reason: LeftReason::MediaLost, rejoin: true, to: None },

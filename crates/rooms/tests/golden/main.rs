@@ -10,7 +10,7 @@ mod script;
 use std::time::Duration;
 
 use parlor_proto::media::{MediaEvent, Source};
-use parlor_proto::transport::TransportState;
+use parlor_proto::transport::{TransportFailure, TransportState};
 use parlor_proto::{Entitlement, ErrorCode, Identity, MediaKind, Moderation, Tier, Timestamp};
 use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::rtp;
@@ -102,7 +102,8 @@ fn a_transport_that_fails() {
     script.ask("alice", "voice:rtc:produce", produce(&send, "audio", "mic"));
     let id = *script.room.media.transports.keys().next().expect("there is one");
     for state in [TransportState::Connecting, TransportState::Connected, TransportState::Disconnected, TransportState::Failed] {
-        script.report(MediaEvent::TransportState { transport: id, state });
+        let reason = (state == TransportState::Failed).then_some(TransportFailure::Silent);
+        script.report(MediaEvent::TransportState { transport: id, state, reason });
     }
     script.finish();
 }

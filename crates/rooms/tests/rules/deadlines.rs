@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parlor_proto::event::{Event, Reply};
 use parlor_proto::media::Source;
-use parlor_proto::transport::{Direction, TransportState};
+use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use parlor_proto::{ErrorCode, MediaKind, Request, SessionId, Tier};
 use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::test_room::{TestRoom, client_dtls};
@@ -49,7 +49,8 @@ fn connect_transport_has_10_seconds_and_ends_the_transport() {
     let body = Request::ConnectTransport { transport, dtls: client_dtls() };
     expect_timeout(&mut room, alice, body.clone(), Duration::from_secs(10), "connectTransport");
     let told = room.events(alice);
-    assert_eq!(told, [Event::TransportState { transport_id: transport, state: TransportState::Failed }]);
+    let (state, reason) = (TransportState::Failed, Some(TransportFailure::Server));
+    assert_eq!(told, [Event::TransportState { transport_id: transport, state, reason }]);
     assert_eq!(refused(room.ask(alice, body)), ErrorCode::NotFound);
     assert!(room.media.transports.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use parlor_proto::event::{CloseReason, Event, Reply};
 use parlor_proto::media::Source;
-use parlor_proto::transport::{Direction, TransportState};
+use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use parlor_proto::{ErrorCode, MediaEvent, MediaKind, Request, Tier};
 use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::test_room::{TestRoom, client_dtls, user_id};
@@ -97,10 +97,13 @@ fn the_owner_alone_hears_how_a_transport_is() {
     let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
     let transport = room.transport(alice, Direction::Send);
     room.events(alice);
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Connected });
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Disconnected });
-    let expected =
-        [TransportState::Connected, TransportState::Disconnected].map(|state| Event::TransportState { transport_id: transport, state });
+    room.report(MediaEvent::TransportState { transport, state: TransportState::Connected, reason: None });
+    room.report(MediaEvent::TransportState { transport, state: TransportState::Disconnected, reason: None });
+    let expected = [TransportState::Connected, TransportState::Disconnected].map(|state| Event::TransportState {
+        transport_id: transport,
+        state,
+        reason: None,
+    });
     assert_eq!(room.events(alice), expected);
     assert!(room.events(bob).is_empty());
 }
@@ -114,8 +117,9 @@ fn a_send_transport_that_fails_takes_its_producers_along() {
     let transport = room.model(alice).send.expect("has one");
     room.events(alice);
     room.events(bob);
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Failed });
-    assert_eq!(room.events(alice), [Event::TransportState { transport_id: transport, state: TransportState::Failed }]);
+    let (state, reason) = (TransportState::Failed, Some(TransportFailure::CertificateMismatch));
+    room.report(MediaEvent::TransportState { transport, state, reason });
+    assert_eq!(room.events(alice), [Event::TransportState { transport_id: transport, state, reason }], "with its reason");
     assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: mic, user_id: user_id("alice"), reason: Some(CloseReason::Media) }]);
     assert!(room.is_inside(alice), "the session goes on");
     room.produce(alice, MediaKind::Audio, Source::Mic).expect("on a new transport");
@@ -129,7 +133,7 @@ fn a_receive_transport_that_fails_takes_its_consumers_along() {
     let consumer = room.consume(bob, mic).expect("consumes");
     let transport = room.model(bob).recv.expect("has one");
     room.events(alice);
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Failed });
+    room.report(MediaEvent::TransportState { transport, state: TransportState::Failed, reason: Some(TransportFailure::Silent) });
     assert!(room.events(alice).is_empty());
     assert_eq!(refused(room.ask(bob, Request::PauseConsumer { consumer })), ErrorCode::NotFound);
     room.consume(bob, mic).expect("on a new transport");

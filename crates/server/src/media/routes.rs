@@ -262,7 +262,7 @@ mod tests {
     fn an_event_goes_to_the_room_its_object_was_made_for() {
         let mut routes = call();
         let state = TransportState::Connected;
-        assert_eq!(routes.mailbox_of(&MediaEvent::TransportState { transport: RECV, state }), Some(&"room"));
+        assert_eq!(routes.mailbox_of(&MediaEvent::TransportState { transport: RECV, state, reason: None }), Some(&"room"));
         assert_eq!(routes.mailbox_of(&MediaEvent::Produced { producer: PRODUCER }), Some(&"room"));
         assert_eq!(routes.mailbox_of(&MediaEvent::LayersChanged { consumer: CONSUMER, layers: None }), Some(&"room"));
         let stranger = ProducerId::from_random(99);

@@ -1,5 +1,6 @@
 //! DTLS of one client connection: the handshake, the check of the client's certificate, the keys for SRTP.
 
+mod reason;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::{constant_time, digest};
 use dimpl::{Config, Dtls, DtlsCertificate, KeyingMaterial, Output, ProtocolVersion, SrtpProfile};
 use parlor_proto::error::{Error, ErrorCode};
-use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
+use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, TransportFailure};
 
+use self::reason::reason_of;
 use crate::srtp::Profile;
 
 /// First retransmission. Clients are near or the call is no pleasure; a second, as is usual, would be heard.
@@ -72,7 +74,14 @@ pub(crate) enum HandshakeOutput {
     /// The client is who it announced to be; media can flow.
     Connected(Box<SrtpKeys>),
     /// It ended, or broke for good.
-    Closed,
+    Closed(End),
+}
+
+/// How it ended.
+pub(crate) struct End {
+    pub(crate) reason: TransportFailure,
+    /// What to write into the log of a handshake that failed; given out once. It has names and numbers of ours only.
+    pub(crate) why: Option<String>,
 }
 
 /// The DTLS side of one client connection.
@@ -94,7 +103,7 @@ enum State {
         dtls: Option<Box<Dtls>>,
         since: Instant,
     },
-    Closed,
+    Closed(End),
 }
 
 struct Shaking {
@@ -104,6 +113,8 @@ struct Shaking {
     verified: bool,
     finished: bool,
     keys: Option<Box<SrtpKeys>>,
+    /// The client's last alert, if it was one that ends the handshake.
+    alert: Option<u8>,
 }
 
 impl Handshake {
@@ -137,17 +148,20 @@ impl Handshake {
         let mut dtls = Dtls::new_auto(Arc::clone(&self.config), certificate, now);
         // We leave the role open, so a client that leaves it open too begins (RFC 8842, section 5.3).
         dtls.set_active(parameters.role == DtlsRole::Server);
-        let shaking = Shaking { dtls, algorithm, fingerprint, verified: false, finished: false, keys: None };
+        let shaking = Shaking { dtls, algorithm, fingerprint, verified: false, finished: false, keys: None, alert: None };
         self.state = State::Shaking(Box::new(shaking));
         self.handle_timeout(now);
-        if matches!(self.state, State::Closed) { Err(Error::new(ErrorCode::TransportFailed)) } else { Ok(()) }
+        if matches!(self.state, State::Closed(_)) { Err(Error::new(ErrorCode::TransportFailed)) } else { Ok(()) }
     }
 
     /// Gives it a DTLS datagram. False if it was refused.
     pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) -> bool {
         let result = match &mut self.state {
-            State::New | State::Closed => return false,
-            State::Shaking(shaking) => shaking.dtls.handle_timeout(now).and_then(|()| shaking.dtls.handle_packet(bytes)),
+            State::New | State::Closed(_) => return false,
+            State::Shaking(shaking) => {
+                shaking.alert = records::plain_alert(bytes).or(shaking.alert);
+                shaking.dtls.handle_timeout(now).and_then(|()| shaking.dtls.handle_packet(bytes))
+            }
             State::Connected { dtls: Some(dtls), since } => {
                 let lingers = now.saturating_duration_since(*since) < LINGER;
                 let tls13 = dtls.protocol_version() == Some(ProtocolVersion::DTLS1_3);
@@ -182,8 +196,7 @@ impl Handshake {
         {
             self.drain(now);
         }
-        self.state = State::Closed;
-        self.timer = None;
+        self.end(TransportFailure::Closed, None);
     }
 
     /// The next output. To be called until it is idle or closed after every input.
@@ -191,8 +204,8 @@ impl Handshake {
         if let Some(output) = self.outputs.pop_front() {
             return output;
         }
-        if matches!(self.state, State::Closed) {
-            return HandshakeOutput::Closed;
+        if let State::Closed(end) = &mut self.state {
+            return HandshakeOutput::Closed(End { reason: end.reason, why: end.why.take() });
         }
         // A participant's memory matters more than an allocation in a handshake.
         self.outputs = VecDeque::new();
@@ -204,7 +217,7 @@ impl Handshake {
         match result {
             Ok(()) => {
                 self.drain(now);
-                !matches!(self.state, State::Closed)
+                !matches!(self.state, State::Closed(_))
             }
             Err(error) => {
                 self.fail(&error);
@@ -220,13 +233,33 @@ impl Handshake {
         if *error == dimpl::Error::UnexpectedMessage(overtaken) {
             return;
         }
-        tracing::debug!(%error, "DTLS failed");
         match &mut self.state {
             // dimpl believes alerts only if they are authentic by then.
-            State::Connected { dtls, .. } if !is_alert(error) => *dtls = None,
-            _ => self.state = State::Closed,
+            State::Connected { dtls, .. } if !is_alert(error) => {
+                *dtls = None;
+                self.timer = None;
+            }
+            State::Connected { .. } => self.end(TransportFailure::Closed, None),
+            State::Shaking(shaking) => match (shaking.alert, reason_of(error)) {
+                (Some(alert), TransportFailure::HandshakeTimeout) => {
+                    self.end(TransportFailure::RefusedByClient, Some(format!("the client sent the alert {alert}")));
+                }
+                (_, reason) => self.end(reason, Some(error.to_string())),
+            },
+            State::New | State::Closed(_) => {}
+        }
+    }
+
+    /// It is over. The first reason stays.
+    fn end(&mut self, reason: TransportFailure, why: Option<String>) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Closed(End { reason, why });
         }
         self.timer = None;
+    }
+
+    fn end_handshake(&mut self, reason: TransportFailure, why: &str) {
+        self.end(reason, Some(why.to_owned()));
     }
 
     /// Takes everything out of dimpl, as it wants after every input.
@@ -245,7 +278,7 @@ impl Handshake {
                     self.timer = (at.saturating_duration_since(now) < NO_TIMER).then_some(at);
                     // It is over and there are no keys: the client does not speak SRTP.
                     if matches!(&self.state, State::Shaking(shaking) if shaking.finished) {
-                        self.state = State::Closed;
+                        self.end_handshake(TransportFailure::NothingInCommon, "no SRTP profile in common");
                     }
                     return;
                 }
@@ -260,13 +293,13 @@ impl Handshake {
                         shaking.finished = true;
                     }
                 }
-                Output::CloseNotify => self.state = State::Closed,
+                Output::CloseNotify => self.end(TransportFailure::Closed, None),
                 // Nobody speaks over this connection: there are no data channels.
                 _ => {}
             }
             match grow {
                 Some(needed) if needed > buffer.len() && needed <= MAX_OUTPUT_BYTES => buffer.resize(needed, 0),
-                Some(_) => self.state = State::Closed,
+                Some(_) => self.end_handshake(TransportFailure::CertificateUnsupported, "the certificate is too large"),
                 None => self.finish(now),
             }
         }
@@ -278,8 +311,7 @@ impl Handshake {
         if constant_time::verify_slices_are_equal(digest.as_ref(), &shaking.fingerprint).is_ok() {
             shaking.verified = true;
         } else {
-            tracing::debug!("the certificate is not the announced one");
-            self.state = State::Closed;
+            self.end_handshake(TransportFailure::CertificateMismatch, "the certificate is not the announced one");
         }
     }
 
@@ -294,7 +326,9 @@ impl Handshake {
         if !shaking.finished || shaking.keys.is_none() {
             return;
         }
-        let State::Shaking(shaking) = std::mem::replace(&mut self.state, State::Closed) else { return };
+        // Not to be seen unless what follows fails.
+        let unproven = End { reason: TransportFailure::CertificateMismatch, why: Some("no certificate was shown".to_owned()) };
+        let State::Shaking(shaking) = std::mem::replace(&mut self.state, State::Closed(unproven)) else { return };
         let Shaking { dtls, verified: true, keys: Some(keys), .. } = *shaking else { return };
         self.state = State::Connected { dtls: Some(Box::new(dtls)), since: now };
         // Not counted: it comes once.

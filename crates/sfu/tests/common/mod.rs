@@ -258,7 +258,7 @@ impl World {
     pub fn state(&self, client: usize) -> TransportState {
         let wanted = self.clients[client].transport;
         let mut states = self.events.iter().filter_map(|event| match event {
-            MediaEvent::TransportState { transport, state } if *transport == wanted => Some(*state),
+            MediaEvent::TransportState { transport, state, .. } if *transport == wanted => Some(*state),
             _ => None,
         });
         states.next_back().unwrap_or(TransportState::New)

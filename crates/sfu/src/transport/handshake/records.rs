@@ -2,6 +2,9 @@
 
 /// Content type of handshake messages.
 const HANDSHAKE: u8 = 22;
+/// Content type of alerts, and the level of those that end a connection (RFC 5246 section 7.2).
+const ALERT: u8 = 21;
+const FATAL: u8 = 2;
 /// Bytes of a record header that is not encrypted (RFC 6347 section 4.1).
 const HEADER: usize = 13;
 
@@ -16,6 +19,15 @@ pub(super) fn after_handshake(datagram: &[u8], tls13: bool, lingers: bool) -> Op
         }
     }
     datagram.get(..end).filter(|bytes| !bytes.is_empty())
+}
+
+/// The number of a plain fatal alert. It could be anybody's: good for a guess why nothing comes any more, and for nothing else.
+pub(super) fn plain_alert(datagram: &[u8]) -> Option<u8> {
+    let plain = datagram.first() == Some(&ALERT) && two_bytes(datagram, 3)? == 0 && two_bytes(datagram, 11)? == 2;
+    match datagram.get(HEADER..) {
+        Some([FATAL, number, ..]) if plain => Some(*number),
+        _ => None,
+    }
 }
 
 /// Length of the first record with its header, if it is worth reading.

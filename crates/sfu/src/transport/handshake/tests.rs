@@ -50,6 +50,7 @@ struct World {
     ours: Handshake,
     keys: Option<SrtpKeys>,
     closed: bool,
+    reason: Option<TransportFailure>,
     sent: Vec<Vec<u8>>,
     timer: Option<Instant>,
     parameters: DtlsParameters,
@@ -88,7 +89,7 @@ impl World {
         client.dtls.handle_timeout(clock.now()).expect("alive");
         client.drain();
         let ours = Handshake::new(&identity, clock.now());
-        Self { clock, client, ours, keys: None, closed: false, sent: Vec::new(), timer: None, parameters }
+        Self { clock, client, ours, keys: None, closed: false, reason: None, sent: Vec::new(), timer: None, parameters }
     }
 
     fn start(&mut self) {
@@ -105,8 +106,9 @@ impl World {
                 }
                 HandshakeOutput::Transmit(bytes) => self.sent.push(bytes),
                 HandshakeOutput::Connected(keys) => self.keys = Some(*keys),
-                HandshakeOutput::Closed => {
+                HandshakeOutput::Closed(end) => {
                     self.closed = true;
+                    self.reason = Some(end.reason);
                     return;
                 }
             }
@@ -226,6 +228,7 @@ fn another_certificate_closes_and_gives_no_keys() {
             world.start();
             world.run(&mut |sent| sent);
             assert!(world.closed && world.keys.is_none(), "{version:?} {role:?} {algorithm}");
+            assert_eq!(world.reason, Some(TransportFailure::CertificateMismatch));
         }
     }
 }
@@ -259,6 +262,41 @@ fn silence_ends_in_closed() {
     world.start();
     world.run(&mut |_| Vec::new());
     assert!(world.closed && world.keys.is_none());
+    assert_eq!(world.reason, Some(TransportFailure::HandshakeTimeout));
+}
+
+#[test]
+fn a_client_that_refuses_is_named_as_the_reason() {
+    for (version, role) in all() {
+        let mut world = World::new(version, role, "sha-256");
+        world.start();
+        if role != DtlsRole::Server {
+            world.exchange(&mut |sent| sent);
+        }
+        // handshake_failure in plain text, as OpenSSL says it; nothing comes after it.
+        world.give(&[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40]);
+        while !world.closed {
+            let at = world.timer.expect("it ends by itself");
+            world.clock.advance(at.saturating_duration_since(world.clock.now()));
+            world.ours.handle_timeout(world.clock.now());
+            world.poll();
+        }
+        assert_eq!(world.reason, Some(TransportFailure::RefusedByClient), "{version:?} {role:?}");
+    }
+}
+
+#[test]
+fn nothing_in_common_is_named_as_the_reason() {
+    use dimpl::crypto::{Dtls12CipherSuite, Dtls13CipherSuite};
+    let certificate = dimpl::certificate::generate_self_signed_certificate().expect("a certificate");
+    // A client that could only talk to an RSA server.
+    let config = Config::builder()
+        .dtls12_cipher_suites(&[Dtls12CipherSuite::ECDHE_RSA_AES128_GCM_SHA256])
+        .dtls13_cipher_suites(&[] as &[Dtls13CipherSuite]);
+    let mut world = World::with(V12, DtlsRole::Client, "sha-256", config.build().expect("a configuration"), certificate);
+    world.start();
+    world.run(&mut |sent| sent);
+    assert_eq!(world.reason, Some(TransportFailure::NothingInCommon));
 }
 
 #[test]
@@ -270,6 +308,7 @@ fn close_notify_closes_on_both_sides() {
         world.client.drain();
         world.exchange(&mut |sent| sent);
         assert!(world.closed, "{version:?} {role:?}");
+        assert_eq!(world.reason, Some(TransportFailure::Closed));
 
         let mut world = connected(version, role);
         world.ours.close(world.clock.now());

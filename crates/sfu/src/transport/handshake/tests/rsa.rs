@@ -100,12 +100,13 @@ fn a_signature_in_another_padding_than_announced_is_refused() {
     for (version, role, padding) in [
         (V12, DtlsRole::Client, Pss),
         (V12, DtlsRole::Server, Pss),
-        // RFC 8446, section 4.2.3: PKCS#1 is for certificates alone.
+        // The engine announces PSS here: PKCS#1 is for certificates alone (RFC 8446 section 4.2.3).
         (V13, DtlsRole::Client, Pkcs1),
         (V13, DtlsRole::Server, Pkcs1),
     ] {
         let world = world(version, role, padding, certificate(2_048));
         assert!(world.closed && world.keys.is_none(), "{version:?} {role:?} {padding:?}");
+        assert_eq!(world.reason, Some(TransportFailure::SignatureInvalid));
     }
 }
 
