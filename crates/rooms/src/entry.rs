@@ -1,7 +1,5 @@
 //! Coming and going: join, leave, disconnect, and the end of the room.
 
-use std::sync::Arc;
-
 use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply, RtcConfig};
 use parlor_proto::transport::Direction;
 use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, RouterId, SessionId, UserId};
@@ -10,7 +8,7 @@ use crate::ending::Departure;
 use crate::feed::Happening;
 use crate::output::{Join, Output, RequestId};
 use crate::participant::{Entrant, Participant};
-use crate::permission::permissions;
+use crate::permission::{self, permissions};
 use crate::room::{Answer, Room};
 
 impl Room {
@@ -48,7 +46,7 @@ impl Room {
             permissions: participant.permissions,
             rtc_config,
             turn_credential_expires_at: None,
-            router_rtp_capabilities: Arc::clone(&self.config.capabilities),
+            router_rtp_capabilities: permission::capabilities(&self.config.capabilities, participant.permissions),
             e2ee: Policy::Off,
             recording: Policy::Off,
             role: participant.role,

@@ -17,6 +17,7 @@ use crate::ids::Ids;
 use crate::output::{Join, Output, RequestId, Resume};
 use crate::participant::{Participant, invalid_state};
 use crate::pending::{Operation, Pending};
+use crate::permission;
 use crate::policy::Policy;
 use crate::slots::SlotQueue;
 
@@ -275,7 +276,10 @@ impl Room {
             Request::Join { .. } | Request::Resume { .. } => Err(invalid_state("in a channel already")),
             Request::Leave { channel } => self.leave(session, request, channel.as_ref()),
             Request::GetRouterRtpCapabilities => {
-                Ok(Some(Reply::RouterRtpCapabilities { rtp_capabilities: Arc::clone(&self.config.capabilities) }))
+                let permissions = self.participant(session)?.permissions;
+                Ok(Some(Reply::RouterRtpCapabilities {
+                    rtp_capabilities: permission::capabilities(&self.config.capabilities, permissions),
+                }))
             }
             Request::CreateTransport { direction } => self.create_transport(session, request, direction, now),
             Request::ConnectTransport { transport, dtls } => self.connect_transport(session, request, transport, dtls, now),

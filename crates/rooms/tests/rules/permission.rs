@@ -1,6 +1,9 @@
 //! What each tier may do, and how much of it.
 
+use parlor_proto::event::Reply;
 use parlor_proto::media::Source;
+use parlor_proto::request::Request;
+use parlor_proto::rtp::ParameterValue;
 use parlor_proto::{Error, ErrorCode, MediaKind, ProducerId, SessionId, Tier};
 use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::test_room::{TestRoom, config};
@@ -22,6 +25,22 @@ fn permissions_follow_the_user_s_tier() {
         let permissions = room.try_join(session, user, tier).expect("joins").permissions;
         let expected = json!({"audio": true, "video": video, "screenshare": video, "maxBitrate": bitrate, "expiresAt": null});
         assert_eq!(serde_json::to_value(permissions).expect("serializes"), expected);
+    }
+}
+
+#[test]
+fn a_sender_is_told_the_bitrate_of_its_sound_where_its_encoder_looks_for_it() {
+    let mut room = TestRoom::free();
+    for (user, tier, bitrate) in [("free", Tier::Free, 32_000), ("pro", Tier::Pro, 64_000)] {
+        let session = room.connect();
+        let joined = room.try_join(session, user, tier).expect("joins");
+        let asked = room.ask(session, Request::GetRouterRtpCapabilities).expect("answered");
+        let Reply::RouterRtpCapabilities { rtp_capabilities: again } = asked else { panic!("{asked:?}") };
+        for codec in joined.router_rtp_capabilities.codecs.iter().chain(&again.codecs) {
+            let told = codec.parameters.get("maxaveragebitrate");
+            let expected = ParameterValue::Number(bitrate);
+            assert_eq!(told, Some(&expected).filter(|_| codec.mime_type == "audio/opus"), "{}", codec.mime_type);
+        }
     }
 }
 
