@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::extension;
 use crate::forward::Packet;
 use crate::incoming::Arrival;
+use crate::limit::CARRIER;
 use crate::rtcp::{self, Rtcp};
 use crate::rtp::{self, Header};
 use crate::sfu::{Datagram, Sfu};
@@ -78,6 +79,14 @@ impl Sfu {
             return;
         };
         transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
+        if !transport.packets.take(1, now) {
+            self.stats.drops.over_rate += 1;
+            // The numbers go on: a sender that comes to its senses is heard again.
+            if let Found::Known(slot, part) = found {
+                transport.receive.stream(slot).into_iter().for_each(|stream| stream.replay(part).accept(number));
+            }
+            return;
+        }
         let (slot, part) = match found {
             Found::Known(slot, part) => (slot, part),
             Found::New(of, part) => {
@@ -89,17 +98,15 @@ impl Sfu {
             }
             Found::Nothing => return,
         };
-        self.take_opened(index, Opened { slot, part, number, header, bytes: packet.get(..len).unwrap_or_default() }, now);
+        let wire = packet.len();
+        let bytes = packet.get(..len).unwrap_or_default();
+        self.take_opened(index, Opened { slot, part, number, header, bytes, wire }, now);
     }
 
     fn take_opened(&mut self, index: usize, opened: Opened<'_>, now: Instant) {
-        let Opened { slot, part, number, header, bytes } = opened;
+        let Opened { slot, part, number, header, bytes, .. } = opened;
         let Some(transport) = self.transports.get_mut(index) else { return };
         let values = extension::read(bytes, header, &transport.meanings);
-        let feedback_due = values.transport_cc.and_then(|number| {
-            transport.recorder.record(number, now);
-            transport.recorder.due()
-        });
         let Some(stream) = transport.receive.stream(slot) else { return };
         stream.replay(part).accept(number);
         let payload = rtp::payload_end(bytes, header).and_then(|end| bytes.get(header.header_len..end)).unwrap_or_default();
@@ -108,13 +115,13 @@ impl Sfu {
             Part::Media => Some((number, payload)),
             Part::Repair => stream.incoming.unwrap(payload),
         };
-        let Some((seq, payload)) = unwrapped else { return feedback_due.into_iter().for_each(|at| self.schedule(index, at)) };
+        let Some((seq, payload)) = unwrapped else { return self.note_arrival(index, values.transport_cc, now) };
         let arrival = stream.incoming.on_packet(seq, header.timestamp, now, part == Part::Repair);
         let (of, nack_due) = (stream.of, stream.incoming.next_nack());
-        feedback_due.into_iter().chain(nack_due).for_each(|at| self.schedule(index, at));
+        nack_due.into_iter().for_each(|at| self.schedule(index, at));
         if arrival == Arrival::Again {
             self.stats.drops.replayed += 1;
-            return;
+            return self.note_arrival(index, values.transport_cc, now);
         }
         let packet = Packet {
             payload_type: header.payload_type,
@@ -127,8 +134,22 @@ impl Sfu {
             orientation: values.orientation,
             descriptor: values.descriptor,
             payload,
+            wire: opened.wire + CARRIER,
         };
-        self.forward(of, &packet, now);
+        if self.forward(of, &packet, now) {
+            return self.note_arrival(index, values.transport_cc, now);
+        }
+        // What was cut is reported lost, by numbers and by report: so its sender hears of it in every way there is.
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        transport.was_cut = true;
+        transport.receive.stream(slot).into_iter().for_each(|stream| stream.incoming.on_cut());
+    }
+
+    /// Notes a packet for transport-wide feedback.
+    fn note_arrival(&mut self, index: usize, number: Option<u16>, now: Instant) {
+        let Some((transport, number)) = self.transports.get_mut(index).zip(number) else { return };
+        transport.recorder.record(number, now);
+        transport.recorder.due().into_iter().for_each(|at| self.schedule(index, at));
     }
 
     /// SSRC 0 carries probes of the sender's bandwidth: there is feedback for them, and nothing else.
@@ -143,13 +164,13 @@ impl Sfu {
         };
         transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
         transport.probe_replay.get_or_insert_default().accept(number);
+        if !transport.packets.take(1, now) {
+            self.stats.drops.over_rate += 1;
+            return;
+        }
         let bytes = packet.get(..len).unwrap_or_default();
-        if let Some(number) = extension::read(bytes, header, &transport.meanings).transport_cc {
-            transport.recorder.record(number, now);
-        }
-        if let Some(at) = transport.recorder.due() {
-            self.schedule(index, at);
-        }
+        let number = extension::read(bytes, header, &transport.meanings).transport_cc;
+        self.note_arrival(index, number, now);
     }
 
     /// Takes an SRTCP packet of a transport.
@@ -208,4 +229,6 @@ struct Opened<'a> {
     number: u64,
     header: &'a Header,
     bytes: &'a [u8],
+    /// Its length as it came.
+    wire: usize,
 }

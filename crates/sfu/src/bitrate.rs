@@ -1,4 +1,4 @@
-//! Bitrates of what arrives: measured, and held to what is allowed.
+//! Bitrates of what arrives, measured.
 
 use std::time::{Duration, Instant};
 
@@ -103,58 +103,6 @@ impl LayeredMeter {
     }
 }
 
-/// Encoders miss their target by some tens of percent for seconds; only what is clearly beyond is dropped.
-const TOLERANCE_PERCENT: u64 = 150;
-/// Room for key frames of all layers at once, and for a ramp-up.
-const BURST: Duration = Duration::from_secs(2);
-/// Whatever the limit is, a few full packets must pass.
-const MIN_BURST_BYTES: u64 = 16 * 1_500;
-
-/// The last resort against a sender that ignores its limit: a token bucket.
-///
-/// The sender is told its limit by REMB; this only catches one that does not listen.
-#[derive(Debug)]
-pub(crate) struct Limit {
-    bytes_per_second: u64,
-    capacity: i64,
-    /// Bytes that may pass; what is owed, if negative.
-    tokens: i64,
-    last: Instant,
-}
-
-impl Limit {
-    pub(crate) fn new(max_bitrate: u32, now: Instant) -> Self {
-        let bytes_per_second = u64::from(max_bitrate) * TOLERANCE_PERCENT / 100 / 8;
-        let capacity = (bytes_per_second * BURST.as_secs()).max(MIN_BURST_BYTES).cast_signed();
-        Self { bytes_per_second, capacity, tokens: capacity, last: now }
-    }
-
-    /// Another limit from now on. What was saved up under the old one is kept only as far as the new one allows: a
-    /// change is no new burst.
-    pub(crate) fn change(&mut self, max_bitrate: u32, now: Instant) {
-        let tokens = self.tokens;
-        *self = Self::new(max_bitrate, now);
-        self.tokens = tokens.clamp(-self.capacity, self.capacity);
-    }
-
-    /// Whether a packet of this size may pass. A frame passes whole or not at all, and how large it is shows at its
-    /// end only: what it goes on with may be owed, as much as may be saved up.
-    pub(crate) fn admit(&mut self, bytes: usize, goes_on: bool, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.last);
-        let earned = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).saturating_mul(self.bytes_per_second) / 1_000_000;
-        if earned > 0 {
-            self.tokens = self.tokens.saturating_add_unsigned(earned).min(self.capacity);
-            self.last = now;
-        }
-        let left = self.tokens.saturating_sub_unsigned(bytes as u64);
-        let fits = left >= if goes_on { -self.capacity } else { 0 };
-        if fits {
-            self.tokens = left;
-        }
-        fits
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,45 +138,5 @@ mod tests {
         assert_eq!(meter.share(1_000_000, 0, 1), 1_000_000);
         (3_000..40_000).for_each(|ms| meter.add(200, 0, 0, now + Duration::from_millis(ms)));
         assert_eq!(meter.layers(), (1, 1), "what was long ago is forgotten");
-    }
-
-    #[test]
-    fn a_sender_within_its_limit_loses_nothing() {
-        let now = start();
-        let mut limit = Limit::new(1_000_000, now);
-        assert!((0..10_000).all(|ms| limit.admit(125, false, now + Duration::from_millis(ms))));
-    }
-
-    #[test]
-    fn a_sender_far_over_its_limit_is_held_near_it() {
-        let now = start();
-        let mut limit = Limit::new(1_000_000, now);
-        let seconds = 20;
-        let passed = (0..seconds * 1_000).filter(|ms| limit.admit(1_250, false, now + Duration::from_millis(*ms))).count() as u64 * 1_250;
-        let allowed = u64::from(1_000_000_u32) / 8 * TOLERANCE_PERCENT / 100 * (seconds + BURST.as_secs());
-        assert!(passed <= allowed + 1_250 && passed > allowed / 2, "{passed} of {allowed}");
-    }
-
-    #[test]
-    fn a_lower_limit_holds_at_once_and_gives_no_new_burst() {
-        let now = start();
-        let mut limit = Limit::new(1_000_000, now);
-        while limit.admit(1_250, false, now) {}
-        limit.change(100_000, now);
-        assert!(!limit.admit(1_250, false, now));
-        let passed = (0..10_000).filter(|ms| limit.admit(1_250, false, now + Duration::from_millis(*ms))).count() as u64 * 1_250;
-        let allowed = u64::from(100_000_u32) / 8 * TOLERANCE_PERCENT / 100 * 10;
-        assert!(passed <= allowed + 1_250, "{passed} of {allowed}");
-    }
-
-    #[test]
-    fn what_goes_on_may_owe_no_more_than_a_burst() {
-        let now = start();
-        let mut limit = Limit::new(1_000_000, now);
-        let burst = u64::from(1_000_000_u32) / 8 * TOLERANCE_PERCENT / 100 * BURST.as_secs();
-        let passed = (0..10_000).filter(|_| limit.admit(1_250, true, now)).count() as u64 * 1_250;
-        assert_eq!(passed, 2 * burst, "what was saved up, and as much again");
-        assert!(!limit.admit(1, false, now + BURST), "what is owed is paid before something begins");
-        assert!(limit.admit(1_250, false, now + BURST + Duration::from_millis(10)));
     }
 }

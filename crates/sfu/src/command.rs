@@ -209,8 +209,17 @@ impl Sfu {
             router.talkers.join(now)
         });
         let producer = Producer::new(new.producer, router, format, Sender { transport: Some(transport_index), cname, talker }, now);
-        self.insert_producer(producer.within(new.max_bitrate, &new.rtp, new.paused, now));
+        self.insert_producer(producer.within(Some(new.max_bitrate), &new.rtp, new.paused, now));
+        self.allow_packets(transport_index, now);
         Ok(())
+    }
+
+    /// As many packets a second as the producers of a transport may send together.
+    fn allow_packets(&mut self, index: usize, now: Instant) {
+        let Some(transport) = self.transports.get_mut(index) else { return };
+        let producers = transport.producers.iter().filter_map(|producer| self.producers.get(*producer));
+        let packets = producers.map(|producer| producer.limit.packets()).fold(0, u64::saturating_add);
+        transport.allow(packets, now);
     }
 
     /// Makes the mirror of a producer on another thread. Returns false if it cannot be: its router is not here, or what
@@ -223,7 +232,7 @@ impl Sfu {
         let Ok(format) = ortc::check_producer(mirror.kind, &mirror.rtp) else { return false };
         let sender = Sender { transport: None, cname: mirror.cname.clone(), talker: None };
         let producer = Producer::new(mirror.producer, router, format, sender, now);
-        let index = self.insert_producer(producer.within(u32::MAX, &mirror.rtp, mirror.paused, now));
+        let index = self.insert_producer(producer.within(None, &mirror.rtp, mirror.paused, now));
         if let Some(router) = self.routers.get_mut(router) {
             router.mirrors.push(index);
         }
@@ -262,6 +271,8 @@ impl Sfu {
         producer.limit_to(max_bitrate, now);
         // The sender is told with the next tick.
         transport.limit_sent = None;
+        let index = producer.transport;
+        index.into_iter().for_each(|index| self.allow_packets(index, now));
     }
 
     pub(crate) fn close_producer(&mut self, index: usize) {

@@ -40,6 +40,8 @@ pub(crate) struct Packet<'a> {
     /// The dependency descriptor of AV1.
     pub(crate) descriptor: Option<&'a [u8]>,
     pub(crate) payload: &'a [u8],
+    /// Bytes it took on the wire, with all around it; nothing if it came another way.
+    pub(crate) wire: usize,
 }
 
 /// A packet with what all its consumers need to know about it.
@@ -63,28 +65,28 @@ struct Receivers<'a> {
 }
 
 impl Sfu {
-    /// Takes an opened packet of a layer, and sends it to whom it is for.
-    pub(crate) fn forward(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) {
+    /// Takes an opened packet of a layer, and sends it to whom it is for. False if it was more than its sender may send.
+    pub(crate) fn forward(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) -> bool {
         let Some(producer) = self.producers.get_mut(of.producer).filter(|producer| producer.carries(packet)) else {
             self.stats.drops.unknown_stream += 1;
-            return;
+            return true;
         };
         match producer.transport {
             Some(_) => self.stats.rtp_in += 1,
             None => self.stats.rtp_piped += 1,
         }
-        match producer.admit(of.layer, packet, now) {
-            Admission::Passed if producer.paused => {}
-            Admission::Passed => match producer.kind() {
-                MediaKind::Audio => self.forward_sound(of.producer, packet, now),
-                MediaKind::Video => self.forward_picture(of, packet, now),
-            },
-            Admission::Refused => self.stats.drops.over_bitrate += 1,
-            Admission::FrameRefused => {
-                self.stats.drops.over_bitrate += 1;
-                self.interrupt_layer(of);
-            }
+        let admission = producer.admit(of.layer, packet, now);
+        match (admission, producer.kind()) {
+            (Admission::Refused, _) => {}
+            (Admission::FrameRefused, _) => self.interrupt_layer(of),
+            _ if producer.paused => {}
+            (Admission::PassedBare, _) => self.forward_bare_sound(of.producer, packet, now),
+            (Admission::Passed, MediaKind::Audio) => self.forward_sound(of.producer, packet, now),
+            (Admission::Passed, MediaKind::Video) => self.forward_picture(of, packet, now),
         }
+        let passed = matches!(admission, Admission::Passed | Admission::PassedBare);
+        self.stats.drops.over_bitrate += u64::from(!passed);
+        passed
     }
 
     fn forward_picture(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) {
@@ -100,7 +102,8 @@ impl Sfu {
         if start == Start::KeyFrame {
             layer.requests.satisfied();
         }
-        layer.meter.add(packet.payload.len(), unit.spatial, unit.temporal, now);
+        // The descriptor goes to receivers as well.
+        layer.meter.add(packet.payload.len() + packet.descriptor.map_or(0, <[u8]>::len), unit.spatial, unit.temporal, now);
         let Packet { timestamp, marker, orientation, descriptor, payload, .. } = *packet;
         layer.store.put(packet.seq, now, &Stored { timestamp, marker, orientation, descriptor, payload });
         self.fan_out(of.producer, &Passing { packet, layer: of.layer, start, unit: Some(unit), packed: None }, now);

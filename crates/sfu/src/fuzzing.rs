@@ -329,7 +329,8 @@ pub fn piped(batch: &mut PipeBatch, producer: ProducerId, layer: u8, told: u8, p
         1 => batch.replaced(producer, layer),
         _ => {
             let orientation = None;
-            let packet = Packet { payload_type, repaired: false, late, seq, timestamp, marker, level, orientation, descriptor, payload };
+            let packet =
+                Packet { payload_type, repaired: false, late, seq, timestamp, marker, level, orientation, descriptor, payload, wire: 0 };
             batch.push_packet(producer, layer, &packet);
         }
     }

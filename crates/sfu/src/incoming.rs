@@ -93,6 +93,11 @@ impl Incoming {
         }
     }
 
+    /// The packet that came last went no further: to its sender it is lost.
+    pub(crate) fn on_cut(&mut self) {
+        self.received = self.received.saturating_sub(1);
+    }
+
     /// Extends a number of this stream that came by another way (in a repair packet).
     pub(crate) fn extend(&self, seq: u16) -> u64 {
         extend(self.window.highest(), seq)

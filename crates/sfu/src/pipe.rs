@@ -217,6 +217,7 @@ impl Sfu {
             orientation,
             descriptor: (!descriptor.is_empty()).then_some(descriptor),
             payload,
+            wire: 0,
         };
         self.forward(of, &packet, now);
     }
@@ -278,6 +279,7 @@ mod tests {
             orientation: None,
             descriptor: None,
             payload,
+            wire: payload.len(),
         }
     }
 

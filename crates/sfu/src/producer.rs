@@ -7,9 +7,10 @@ use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 
 use crate::audio_level::Level;
-use crate::bitrate::{LayeredMeter, Limit};
+use crate::bitrate::LayeredMeter;
 use crate::forward::Packet;
 use crate::keyframe::{Allowance, Requests};
+use crate::limit::{Cost, Credit, Limit};
 use crate::ortc::{Codec, ProducerFormat};
 use crate::outgoing::Reference;
 use crate::payload::{State, h264};
@@ -40,6 +41,8 @@ pub(crate) struct Producer {
     pub(crate) paused: bool,
     pub(crate) max_bitrate: u32,
     pub(crate) limit: Limit,
+    /// The last packet of sound was refused.
+    sound_refused: bool,
     pub(crate) layers: Vec<Layer>,
     /// How often its sender may be asked for key frames.
     pub(crate) key_frames: Allowance,
@@ -96,6 +99,8 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Admission {
     Passed,
+    /// Passed without the redundancy that came with it.
+    PassedBare,
     /// Dropped.
     Refused,
     /// Dropped, and the rest of its frame will be.
@@ -155,6 +160,7 @@ impl Layer {
 
 impl Producer {
     pub(crate) fn new(id: ProducerId, router: usize, format: ProducerFormat, sender: Sender, now: Instant) -> Self {
+        let limit = Limit::new(format.codec.kind(), format.red.is_some(), None, now);
         Self {
             id,
             router,
@@ -164,7 +170,8 @@ impl Producer {
             format,
             paused: false,
             max_bitrate: 0,
-            limit: Limit::new(0, now),
+            limit,
+            sound_refused: false,
             layers: Vec::new(),
             key_frames: Allowance::new(now),
             consumers: Vec::new(),
@@ -176,16 +183,18 @@ impl Producer {
         }
     }
 
-    /// With the layers its client announced, within the bitrate it may use.
-    pub(crate) fn within(self, max_bitrate: u32, rtp: &RtpParameters, paused: bool, now: Instant) -> Self {
+    /// With the layers its client announced, within the bitrate it may use; a mirror's is held where it arrives.
+    pub(crate) fn within(self, max_bitrate: Option<u32>, rtp: &RtpParameters, paused: bool, now: Instant) -> Self {
         let layers = (0_u32..).zip(&rtp.encodings);
+        let limit = Limit::new(self.kind(), self.format.red.is_some(), max_bitrate, now);
+        let max_bitrate = max_bitrate.unwrap_or(u32::MAX);
         let mut layers: Vec<Layer> =
             layers.map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, max_bitrate, now)).collect();
         // Those of one size are not those of another.
         let sets = rtp.codecs.first().filter(|_| self.format.codec == Codec::H264 && layers.len() == 1);
         let parameter_sets = sets.and_then(|codec| h264::out_of_band(&codec.parameters)).map(Box::from);
         layers.iter_mut().for_each(|layer| layer.frames.parameter_sets_told = parameter_sets.is_some());
-        Self { paused, max_bitrate, limit: Limit::new(max_bitrate, now), layers, parameter_sets, ..self }
+        Self { paused, max_bitrate, limit, layers, parameter_sets, ..self }
     }
 
     /// What its sender may use from now on. Layers that were not measured yet are not expected to take more.
@@ -233,6 +242,7 @@ impl Producer {
     /// Measures a packet, and holds it against the bitrate the sender may use. Its sender is told the limit; only
     /// one who does not listen loses frames here.
     pub(crate) fn admit(&mut self, layer: u8, packet: &Packet<'_>, now: Instant) -> Admission {
+        let cost = Cost { bytes: packet.wire, receivers: self.consumers.len() };
         let is_video = self.kind() == MediaKind::Video;
         let Some(stream) = self.layers.get_mut(usize::from(layer)) else { return Admission::Refused };
         stream.last_packet = Some(now);
@@ -240,11 +250,9 @@ impl Producer {
             return Admission::Refused;
         }
         // What comes late belongs to a frame that was let in, or to one of which nothing is passed on.
-        let goes_on = is_video && (packet.late || stream.admitted == Some(packet.timestamp));
-        if !self.limit.admit(packet.payload.len(), goes_on, now) {
-            if !is_video {
-                return Admission::Refused;
-            }
+        let goes_on = packet.late || stream.admitted == Some(packet.timestamp);
+        let credit = if goes_on { Credit::Frame } else { Credit::None };
+        if !self.limit.admit(cost, credit, now) {
             stream.refused = Some(packet.timestamp);
             return Admission::FrameRefused;
         }
@@ -252,5 +260,22 @@ impl Producer {
             (stream.admitted, stream.refused) = (Some(packet.timestamp), None);
         }
         Admission::Passed
+    }
+
+    /// Redundancy goes first, then single packets, as far from each other as can be.
+    fn admit_sound(&mut self, cost: Cost, packet: &Packet<'_>, now: Instant) -> Admission {
+        let credit = if self.sound_refused { Credit::AfterLoss } else { Credit::None };
+        let redundancy = match &self.unpacker {
+            Some(unpacker) if !self.limit.has_spare(cost.bytes, now) => unpacker.redundancy(packet),
+            _ => 0,
+        };
+        let cost = Cost { bytes: cost.bytes.saturating_sub(redundancy), ..cost };
+        let passes = self.limit.admit(cost, credit, now);
+        self.sound_refused = !passes;
+        match (passes, redundancy) {
+            (false, _) => Admission::Refused,
+            (true, 0) => Admission::Passed,
+            (true, _) => Admission::PassedBare,
+        }
     }
 }

@@ -143,6 +143,7 @@ mod tests {
             orientation: None,
             descriptor: None,
             payload,
+            wire: payload.len(),
         }
     }
 

@@ -61,6 +61,13 @@ struct Run {
 type Fills<'a> = [Option<Block<'a>>; MAX_REDUNDANT];
 
 impl Sfu {
+    /// What a packet of sound repeats is not passed on.
+    pub(crate) fn forward_bare_sound(&mut self, index: usize, packet: &Packet<'_>, now: Instant) {
+        let unpacker = self.producers.get(index).and_then(|producer| producer.unpacker.as_ref());
+        let Some(bare) = unpacker.map(|unpacker| unpacker.bare(packet)) else { return };
+        self.forward_sound(index, &bare, now);
+    }
+
     pub(crate) fn forward_sound(&mut self, index: usize, packet: &Packet<'_>, now: Instant) {
         let Some(producer) = self.producers.get_mut(index) else { return };
         if producer.unpacker.as_ref().is_some_and(|unpacker| !unpacker.accepts(packet)) {
@@ -167,6 +174,17 @@ impl Unpacker {
     /// Whether there is in a packet what it says.
     fn accepts(&self, packet: &Packet<'_>) -> bool {
         packet.payload_type == self.opus || packet.payload.is_empty() || self.red(packet).is_some()
+    }
+
+    /// Bytes of a packet that repeat what was sent before.
+    pub(crate) fn redundancy(&self, packet: &Packet<'_>) -> usize {
+        self.red(packet).map_or(0, |red| packet.payload.len().saturating_sub(red.primary.payload.len()))
+    }
+
+    /// The same packet without what it repeats.
+    fn bare<'a>(&self, packet: &Packet<'a>) -> Packet<'a> {
+        let payload = self.red(packet).map_or(packet.payload, |red| red.primary.payload);
+        Packet { payload_type: self.opus, payload, ..*packet }
     }
 
     /// Senders leave the redundancy away where it does not fit; padding has none.

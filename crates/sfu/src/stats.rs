@@ -19,6 +19,8 @@ pub struct Drops {
     pub unknown_stream: u64,
     /// RTP over the producer's bitrate.
     pub over_bitrate: u64,
+    /// RTP beyond the packets a second of its transport.
+    pub over_rate: u64,
     /// A valid STUN request from an address that another transport is using.
     pub taken_address: u64,
     /// An address more than a transport may use at once.

@@ -17,6 +17,16 @@ const LIMIT_OVERHEAD_PERCENT: u64 = 110;
 /// The estimator looks for a little more than is needed, so that the last layer fits with its margin.
 const WANTED_PERCENT: u64 = 130;
 
+/// What is around fifty packets of sound a second: half of what it takes at 32 kbit/s, and part of what REMB limits.
+const SOUND_OVERHEAD: u64 = 30_000;
+
+fn sound_overhead(kind: MediaKind) -> u64 {
+    match kind {
+        MediaKind::Audio => SOUND_OVERHEAD,
+        MediaKind::Video => 0,
+    }
+}
+
 impl Sfu {
     pub(crate) fn tick(&mut self, now: Instant) {
         let transports: Vec<usize> = self.transports.iter().map(|(index, _)| index).collect();
@@ -55,12 +65,14 @@ impl Sfu {
             return;
         }
         let producers = || transport.producers.iter().filter_map(|index| self.producers.get(*index));
-        // Sound alone is too little to be worth a limit by REMB, and browsers do not apply it to Opus.
-        if !producers().any(|producer| producer.kind() == MediaKind::Video) {
+        // Sound alone is too little to be worth a limit by REMB, and browsers do not apply it to Opus. Who sends too much of it
+        // all the same may be somebody who does.
+        if !transport.was_cut && !producers().any(|producer| producer.kind() == MediaKind::Video) {
             return;
         }
-        let total: u64 = producers().map(|producer| u64::from(producer.max_bitrate)).sum();
+        let total: u64 = producers().map(|producer| u64::from(producer.max_bitrate) + sound_overhead(producer.kind())).sum();
         transport.limit_sent = Some(now);
+        transport.was_cut = false;
         self.send_limit(index, total * LIMIT_OVERHEAD_PERCENT / 100);
     }
 

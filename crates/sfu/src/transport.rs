@@ -21,6 +21,7 @@ pub(crate) use stun::{Answer, Refusal, Request, Stun, is_stun, probe};
 
 use crate::arena::Destination;
 use crate::bandwidth::Bandwidth;
+use crate::budget::Budget;
 use crate::extension::{Meaning, Meanings};
 use crate::incoming::Recorder;
 use crate::loss::Loss;
@@ -202,6 +203,12 @@ impl Transport {
         if pictures && self.transport_cc && self.bandwidth.is_none() {
             self.bandwidth = Some(Box::new(Bandwidth::new(INITIAL_ESTIMATE, now)));
         }
+    }
+
+    /// What its producers may send in all, in packets a second.
+    pub(crate) fn allow(&mut self, packets: u64, now: Instant) {
+        let all = packets.saturating_add(OTHER_PACKETS);
+        self.packets.change(all, all.saturating_mul(PACKETS_BURST_SECONDS), now);
     }
 
     /// What its client has room for, in bit/s.

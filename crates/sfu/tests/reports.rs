@@ -205,7 +205,7 @@ fn who_sends_too_much_loses_whole_frames_and_goes_on_from_a_key_frame() {
     let consumed = world.consume(bob, producer);
     // About 1,200 kbit/s.
     let mut camera = Camera::of(alice, 2_222, PACKETS, 1_000);
-    camera.film(&mut world, Duration::from_secs(8));
+    camera.film(&mut world, Duration::from_secs(12));
     world.run(Duration::from_millis(100));
     assert_contiguous(&world.clients[bob], &consumed);
     let mut frames: BTreeMap<u32, Vec<(u64, bool)>> = BTreeMap::new();

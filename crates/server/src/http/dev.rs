@@ -85,6 +85,7 @@ async fn worker_stats(worker: &WorkerHandle) -> Value {
                 "transport": sfu.drops.transport,
                 "unknownStream": sfu.drops.unknown_stream,
                 "overBitrate": sfu.drops.over_bitrate,
+                "overRate": sfu.drops.over_rate,
                 "tooManyAddresses": sfu.drops.too_many_addresses,
                 "takenAddress": sfu.drops.taken_address,
                 "replayed": sfu.drops.replayed,

@@ -16,7 +16,7 @@ use str0m::ice::{IceCreds, StunMessage};
 use str0m::media::{Frequency, MediaKind as StrKind, Mid, Pt, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::rtcp::Rtcp;
-use str0m::rtp::{Extension, ExtensionMap, ExtensionValues, RawPacket, RtpPacket, RtpWrite, Ssrc};
+use str0m::rtp::{Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RawPacket, RtpPacket, RtpWrite, Ssrc};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 
 use super::{Down, Up, sfu_address, sfu_address_6};
@@ -57,6 +57,8 @@ pub struct Client {
     pub rtcp: Vec<(Instant, Rtcp)>,
     /// What it thinks its way to the `Sfu` has room for, in bit/s.
     pub estimate: Option<u64>,
+    /// Bytes of an extension nobody knows, in every packet it sends.
+    pub bulk: usize,
     certificate: Vec<u8>,
     begins: bool,
     /// Its transport is on the second thread.
@@ -176,6 +178,7 @@ impl Client {
             sent_to: 0,
             rtcp: Vec::new(),
             estimate: None,
+            bulk: 0,
             certificate,
             begins: special.begins,
             at_second: false,
@@ -268,11 +271,14 @@ impl Client {
 
     /// Sends what was captured before.
     pub fn send_captured(&mut self, sending: &Sending<'_>, captured: Instant, now: Instant) {
-        let values = ExtensionValues {
+        let mut values = ExtensionValues {
             audio_level: sending.audio_level,
             voice_activity: sending.audio_level.map(|level| level > -50),
             ..ExtensionValues::default()
         };
+        if self.bulk > 0 {
+            values.user_values.set(Bulk(self.bulk));
+        }
         let pt = Pt::new_with_value(sending.payload_type);
         let write = RtpWrite::new(pt, sending.seq.into(), sending.timestamp, captured, sending.payload)
             .marker(sending.marker)
@@ -388,6 +394,34 @@ fn refusal(request: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// An extension of so many bytes.
+#[derive(Debug)]
+struct Bulk(usize);
+
+impl ExtensionSerializer for Bulk {
+    fn write_to(&self, buf: &mut [u8], values: &ExtensionValues) -> usize {
+        let len = values.user_values.get::<Self>().map_or(0, |bulk| bulk.0);
+        buf[..len].fill(0x55);
+        len
+    }
+
+    fn parse_value(&self, _buf: &[u8], _values: &mut ExtensionValues) -> bool {
+        true
+    }
+
+    fn is_video(&self) -> bool {
+        true
+    }
+
+    fn is_audio(&self) -> bool {
+        true
+    }
+
+    fn requires_two_byte_form(&self, values: &ExtensionValues) -> bool {
+        values.user_values.get::<Self>().is_some()
+    }
+}
+
 fn credentials(ice: &IceParameters) -> IceCreds {
     IceCreds { ufrag: ice.username_fragment.clone(), pass: ice.password.clone() }
 }
@@ -415,6 +449,7 @@ fn config(special: Special, certificate: DtlsCert) -> RtcConfig {
         Extension::VideoOrientation,
     ];
     rest.into_iter().zip(extensions).for_each(|(id, extension)| map.set(id, extension));
+    map.set(14, Extension::with_serializer("urn:bulk", Bulk(0)));
     let mut config = RtcConfig::new()
         .set_rtp_mode(true)
         .clear_codecs()
