@@ -202,6 +202,11 @@ impl Bandwidth {
         number
     }
 
+    /// The numbers a report can say something of: the first, and how many.
+    pub(crate) fn known(&self) -> (u16, u16) {
+        self.history.window()
+    }
+
     /// A transport-wide report: numbers, and when they arrived in µs of the receiver's clock, if they did.
     pub(crate) fn on_feedback(&mut self, reports: impl Iterator<Item = (u16, Option<i64>)>, now: Instant) {
         let micros = self.micros(now);

@@ -58,6 +58,11 @@ impl Sfu {
             self.stats.drops.bad_integrity += 1;
             return self.refuse_stranger(datagram, request, Refusal::Unauthenticated, now);
         };
+        if !transport.allowances.checks.take(1, now) {
+            self.stats.drops.over_checks += 1;
+            return;
+        }
+        self.stats.work.checks += 1;
         let path = datagram.path();
         if let Some(refusal) = request.objection() {
             return self.arena.push(path, &request.refuse(refusal, Some(password)));

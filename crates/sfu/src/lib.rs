@@ -4,6 +4,7 @@
 //! Time and datagrams are inputs, transmits and events are outputs; nothing here opens a socket or reads a
 //! clock.
 
+mod allowance;
 mod arena;
 mod arrive;
 mod audio_level;
@@ -55,4 +56,4 @@ pub use arena::{Batch, Segment};
 pub use config::{LocalCandidate, SfuConfig, SfuError, TalkersConfig};
 pub use pipe::{Mirror, PipeBatch};
 pub use sfu::{Datagram, Sfu, Transmit};
-pub use stats::{Drops, SfuStats};
+pub use stats::{Drops, SfuStats, Work};

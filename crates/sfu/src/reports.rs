@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::arena::{Arena, Destination};
-use crate::rtcp::{self, Builder, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
+use crate::rtcp::{self, Builder, Feedback, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
 use crate::sfu::Sfu;
 use crate::srtp::MAX_OVERHEAD;
 use crate::transport::{Ice, LayerOf, Secure};
@@ -22,40 +22,76 @@ const FALL_PERCENT: u64 = 95;
 impl Sfu {
     /// Takes an authenticated compound packet. What it says about streams that are not its transport's is ignored.
     pub(crate) fn take_reports(&mut self, index: usize, bytes: &[u8], now: Instant) {
+        let allowed = self.transports.get_mut(index).is_some_and(|transport| transport.allowances.datagrams.take(1, now));
+        if !allowed {
+            self.stats.drops.over_reports += 1;
+            return;
+        }
         for report in rtcp::parse(bytes) {
-            match report {
-                Rtcp::SenderReport { info, reports } => {
-                    self.take_sender_report(index, &info, now);
-                    reports.for_each(|block| self.take_block(index, &block, now));
-                }
-                Rtcp::ReceiverReport { reports, .. } => reports.for_each(|block| self.take_block(index, &block, now)),
-                Rtcp::Nack { media, lost } => self.resend(index, media, lost, now),
-                Rtcp::Pli { media } => self.handle_key_frame_wanted(index, media, now),
-                Rtcp::Fir { entries } => entries.for_each(|entry| self.handle_key_frame_wanted(index, entry.media, now)),
-                Rtcp::Remb { bitrate, .. } => {
-                    if let Some(transport) = self.transports.get_mut(index) {
-                        transport.remb = Some(bitrate);
-                    }
-                }
-                Rtcp::TransportFeedback(feedback) => {
-                    let Some(transport) = self.transports.get_mut(index) else { return };
-                    let Some(bandwidth) = &mut transport.bandwidth else { continue };
-                    let before = bandwidth.estimate();
-                    bandwidth.on_feedback(feedback.iter(), now);
-                    let fell = bandwidth.estimate() < before * FALL_PERCENT / 100;
-                    // Reports are many, and few of them change what is to be done when.
-                    if let Some(at) = bandwidth.next_padding() {
-                        self.schedule(index, at);
-                    }
-                    if fell {
-                        // A queue is filling up: not to wait for the next tick.
-                        self.choose_layers(index, now);
-                        self.repeat_requests(index, now);
-                    }
-                }
-                Rtcp::Bye { .. } => {}
+            if !self.take_report(index, report, now) {
+                self.stats.drops.over_reports += 1;
+                return;
             }
         }
+    }
+
+    /// False when a client has used up what it may make us do.
+    fn take_report(&mut self, index: usize, report: Rtcp<'_>, now: Instant) -> bool {
+        if !self.allow_item(index, now) {
+            return false;
+        }
+        match report {
+            Rtcp::SenderReport { info, mut reports } => {
+                self.take_sender_report(index, &info, now);
+                return reports.all(|block| self.take_block(index, &block, now));
+            }
+            Rtcp::ReceiverReport { mut reports, .. } => return reports.all(|block| self.take_block(index, &block, now)),
+            Rtcp::Nack { media, lost } => return self.resend(index, media, lost, now),
+            Rtcp::Pli { media } => self.handle_key_frame_wanted(index, media, now),
+            Rtcp::Fir { mut entries } => {
+                return entries.all(|entry| {
+                    self.handle_key_frame_wanted(index, entry.media, now);
+                    self.allow_item(index, now)
+                });
+            }
+            Rtcp::Remb { bitrate, .. } => {
+                if let Some(transport) = self.transports.get_mut(index) {
+                    transport.remb = Some(bitrate);
+                }
+            }
+            Rtcp::TransportFeedback(feedback) => return self.take_feedback(index, &feedback, now),
+            Rtcp::Bye { .. } => {}
+        }
+        true
+    }
+
+    fn allow_item(&mut self, index: usize, now: Instant) -> bool {
+        self.stats.work.report_items += 1;
+        self.transports.get_mut(index).is_some_and(|transport| transport.allowances.items.take(1, now))
+    }
+
+    fn take_feedback(&mut self, index: usize, feedback: &Feedback<'_>, now: Instant) -> bool {
+        let Some(transport) = self.transports.get_mut(index) else { return false };
+        let Some(bandwidth) = &mut transport.bandwidth else { return true };
+        let before = bandwidth.estimate();
+        let (first, known) = bandwidth.known();
+        let allowed = transport.allowances.statuses.left(now);
+        let mut walked = 0;
+        let arrivals = feedback.iter().within(first, known).take(usize::try_from(allowed).unwrap_or(usize::MAX));
+        bandwidth.on_feedback(arrivals.inspect(|_| walked += 1), now);
+        transport.allowances.statuses.spend(walked);
+        self.stats.work.statuses += walked;
+        let fell = bandwidth.estimate() < before * FALL_PERCENT / 100;
+        // Reports are many, and few of them change what is to be done when.
+        if let Some(at) = bandwidth.next_padding() {
+            self.schedule(index, at);
+        }
+        if fell {
+            // A queue is filling up: not to wait for the next tick.
+            self.choose_layers(index, now);
+            self.repeat_requests(index, now);
+        }
+        walked < allowed
     }
 
     fn take_sender_report(&mut self, index: usize, info: &SenderInfo, now: Instant) {
@@ -71,13 +107,17 @@ impl Sfu {
         }
     }
 
-    fn take_block(&mut self, index: usize, block: &ReportBlock, now: Instant) {
+    /// False when a client has used up what it may make us do.
+    fn take_block(&mut self, index: usize, block: &ReportBlock, now: Instant) -> bool {
+        if !self.allow_item(index, now) {
+            return false;
+        }
         let ntp = self.clock.ntp(now);
-        let Some(transport) = self.transports.get(index) else { return };
-        let Some(consumer) = transport.sent.get(block.ssrc) else { return };
+        let Some(transport) = self.transports.get(index) else { return false };
+        let Some(consumer) = transport.sent.get(block.ssrc) else { return true };
         self.take_loss(consumer, block.lost, now);
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        let Some(bandwidth) = &mut transport.bandwidth else { return };
+        let Some(transport) = self.transports.get_mut(index) else { return false };
+        let Some(bandwidth) = &mut transport.bandwidth else { return true };
         bandwidth.on_loss(f32::from(block.fraction_lost) / 256.0, now);
         if block.last_sr != 0 {
             // RFC 3550, section 6.4.1: in units of 1/65536 s. What is over a minute is a lie or a wrap.
@@ -87,6 +127,7 @@ impl Sfu {
                 bandwidth.on_rtt(Duration::from_micros(u64::from(units) * 15_625 / 1_024));
             }
         }
+        true
     }
 
     /// Writes what is due of one transport; returns when something is due next that does not wait for a tick.
@@ -240,3 +281,6 @@ fn send_report(arena: &mut Arena, secure: &mut Option<Box<Secure>>, to: (Option<
         arena.commit(destination, len);
     }
 }
+
+#[cfg(test)]
+mod work;

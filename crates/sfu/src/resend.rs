@@ -17,14 +17,20 @@ const IDLE_WAIT: Duration = Duration::from_millis(100);
 impl Sfu {
     /// Repeats what a receiver lost, on the repair stream. Without one nothing is repeated: the same number under
     /// the same key must not be sealed twice with other contents.
-    pub(crate) fn resend(&mut self, index: usize, ssrc: u32, lost: impl Iterator<Item = u16>, now: Instant) {
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        let Some(consumer) = transport.sent.get(ssrc).and_then(|consumer| self.consumers.get_mut(consumer)) else { return };
-        let Some((rtx, producer)) = consumer.rtx.zip(self.producers.get(consumer.producer)) else { return };
+    ///
+    /// False when the receiver has asked for more than it may.
+    pub(crate) fn resend(&mut self, index: usize, ssrc: u32, lost: impl Iterator<Item = u16>, now: Instant) -> bool {
+        let Some(transport) = self.transports.get_mut(index) else { return false };
+        let Some(consumer) = transport.sent.get(ssrc).and_then(|consumer| self.consumers.get_mut(consumer)) else { return true };
+        let Some((rtx, producer)) = consumer.rtx.zip(self.producers.get(consumer.producer)) else { return true };
         let rtt = transport.bandwidth.as_ref().map_or(RECEIVER_RTT, |bandwidth| bandwidth.rtt());
         let codec = producer.format.codec;
         let mut way = Way { arena: &mut self.arena, clock: self.clock, now };
         for seq in lost {
+            self.stats.work.nacked += 1;
+            if !transport.allowances.nacked.take(1, now) {
+                return false;
+            }
             let Some(sent) = consumer.outgoing.find(seq, now, rtt) else { continue };
             let Some(layer) = producer.layers.get(usize::from(sent.layer)) else { continue };
             let Some(stored) = layer.store.get(sent.in_seq, now) else { continue };
@@ -40,6 +46,7 @@ impl Sfu {
                 self.stats.rtp_repeated += 1;
             }
         }
+        true
     }
 
     /// Sends what the estimator asks for; returns when it wants to be asked again.

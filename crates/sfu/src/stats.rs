@@ -13,6 +13,10 @@ pub struct Drops {
     pub malformed: u64,
     /// Refused by DTLS or SRTP.
     pub transport: u64,
+    /// RTCP, or parts of it, beyond what a client may make us do.
+    pub over_reports: u64,
+    /// Valid STUN requests beyond what a client may make us do.
+    pub over_checks: u64,
     /// A packet that was there before.
     pub replayed: u64,
     /// RTP of no producer of its transport.
@@ -29,6 +33,19 @@ pub struct Drops {
     pub send: u64,
     /// Packets for another thread that did not keep up.
     pub pipe: u64,
+}
+
+/// What was done because a client asked for it: steps, each of about the same cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Work {
+    /// Packets that transport-wide feedback spoke of, and that were looked up.
+    pub statuses: u64,
+    /// Numbers in NACKs that were looked up.
+    pub nacked: u64,
+    /// Reports, report blocks, requests for key frames and bitrates that were read.
+    pub report_items: u64,
+    /// Valid STUN requests that were answered.
+    pub checks: u64,
 }
 
 /// Counters and sizes of an `Sfu`.
@@ -54,6 +71,8 @@ pub struct SfuStats {
     pub key_frame_requests: u64,
     /// What was dropped.
     pub drops: Drops,
+    /// What clients made us do.
+    pub work: Work,
     /// Routers there are.
     pub routers: usize,
     /// Transports there are.

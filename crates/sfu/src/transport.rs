@@ -19,6 +19,7 @@ pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable};
 pub(crate) use ssrc::SsrcMap;
 pub(crate) use stun::{Answer, Refusal, Request, Stun, is_stun, probe};
 
+use crate::allowance::Allowances;
 use crate::arena::Destination;
 use crate::bandwidth::Bandwidth;
 use crate::budget::Budget;
@@ -39,6 +40,10 @@ const INITIAL_ESTIMATE: u64 = 300_000;
 /// Every new wish may start probes; measured bitrates waver by less than this.
 const WANT_STEP_PERCENT: u64 = 15;
 
+/// Packets a second of a transport besides what its producers may send: probes of its bandwidth, which are padding.
+const OTHER_PACKETS: u64 = 500;
+/// What a network held back comes at once.
+const PACKETS_BURST_SECONDS: u64 = 2;
 /// Names of media sections are numbers for who reads them as such: with `000` that reader would write another name than ours. From here
 /// on they have one length, for 900 of them: packets of one length to one receiver leave as one message.
 const FIRST_MID: u32 = 100;
@@ -91,6 +96,12 @@ pub(crate) struct Transport {
     pub(crate) remb: Option<u64>,
     pub(crate) hold_up_until: Option<Instant>,
     pub(crate) limit_sent: Option<Instant>,
+    /// RTP packets that are looked at, once they are authentic.
+    pub(crate) packets: Budget,
+    /// What it may make us do by reports and checks.
+    pub(crate) allowances: Allowances,
+    /// Something of it was more than it may send, since its limit was told.
+    pub(crate) was_cut: bool,
     pub(crate) next_report: Option<Instant>,
     handshake: Handshake,
     transport_cc: bool,
@@ -129,6 +140,9 @@ impl Transport {
             remb: None,
             hold_up_until: None,
             limit_sent: None,
+            packets: Budget::new(OTHER_PACKETS, OTHER_PACKETS * PACKETS_BURST_SECONDS, now),
+            allowances: Allowances::new(now),
+            was_cut: false,
             next_report: None,
             handshake: Handshake::new(identity, now),
             transport_cc: false,

@@ -145,6 +145,23 @@ fn who_knows_a_password_gets_one_answer_for_each_check_and_no_more() {
 }
 
 #[test]
+fn who_knows_a_password_is_answered_fifty_times_a_second_in_the_long_run() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.client(router, Direction::Send);
+    let ice = world.restart_ice(alice);
+    let request = binding_request(&format!("{}:abcd", ice.username_fragment), &ice.password);
+    for _ in 0..4_000 {
+        (0..4).for_each(|_| world.inject(mallory(), &request));
+        world.run(Duration::from_millis(1));
+    }
+    let stats = world.sfu.stats();
+    // Four seconds, and what a browser with a dozen addresses does while it connects.
+    assert!((500..=500 + 4 * 50 + 20).contains(&stats.work.checks), "{:?}", stats.work);
+    assert!(stats.drops.over_checks > 15_000, "{:?}", stats.drops);
+}
+
+#[test]
 fn a_flood_from_a_clients_own_address_harms_nobody_elses_picture() {
     let mut world = World::new();
     let router = world.router();

@@ -88,6 +88,8 @@ async fn worker_stats(worker: &WorkerHandle) -> Value {
                 "overRate": sfu.drops.over_rate,
                 "tooManyAddresses": sfu.drops.too_many_addresses,
                 "takenAddress": sfu.drops.taken_address,
+                "overReports": sfu.drops.over_reports,
+                "overChecks": sfu.drops.over_checks,
                 "replayed": sfu.drops.replayed,
                 "send": sfu.drops.send,
                 "pipe": sfu.drops.pipe,

@@ -56,6 +56,14 @@ impl History {
         self.next
     }
 
+    /// The numbers that are known, on the wire: the first, and how many.
+    pub(super) fn window(&self) -> (u16, u16) {
+        let known = self.next.min(self.ring.len() as u64);
+        #[allow(clippy::cast_possible_truncation, reason = "the number on the wire is the low 16 bits; the ring is shorter")]
+        let window = ((self.next - known) as u16, known as u16);
+        window
+    }
+
     /// Remembers a packet.
     pub(super) fn push(&mut self, bytes: usize, now: u64, probe: u8) {
         #[allow(clippy::cast_possible_truncation, reason = "wraps after 71 minutes; entries live for seconds")]

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 /// More than a second of the fastest sender; what jumps further is a liar or begins anew.
 pub(super) const MAX_NUMBERS: usize = 8_192;
+/// A jump further than this is no loss of an honest sender: that of a second at 10 Mbit/s. What it passes over is recorded
+/// number by number.
+pub(super) const MAX_GAP: usize = 1_000;
 /// At 2 bytes of delta and 2 bits of status each, one RTCP packet of 1,200 bytes holds them whatever they are.
 pub(super) const MAX_REPORT: usize = 500;
 /// Losses before the first arrival of a report; a report needs an arrival for its reference time.
@@ -54,7 +57,7 @@ impl Recorder {
         let seq = super::extend(Some(end.saturating_sub(1).max(self.start)), seq);
         if seq >= end {
             let gap = usize::try_from(seq - end).unwrap_or(usize::MAX);
-            if gap.saturating_add(self.arrivals.len()) >= MAX_NUMBERS {
+            if gap > MAX_GAP || gap.saturating_add(self.arrivals.len()) >= MAX_NUMBERS {
                 self.begin(seq);
             } else {
                 self.arrivals.extend(std::iter::repeat_n(None, gap));

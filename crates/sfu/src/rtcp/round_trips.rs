@@ -58,6 +58,24 @@ fn times() -> impl Strategy<Value = Vec<Option<i64>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
+    /// Passing over what is of no interest changes nothing about what is.
+    #[test]
+    fn feedback_within_a_window_tells_the_same_of_it(times in times(), base in any::<u16>(), first in any::<u16>(), known in 0..=4_096_u16) {
+        let window = |seq: u16| seq.wrapping_sub(first) < known;
+        let mut base = base;
+        for bytes in datagrams(&times, |builder, rest| builder.transport_feedback(7, 0, 0, rest)) {
+            for packet in parse(&bytes) {
+                let Rtcp::TransportFeedback(mut feedback) = packet else { continue };
+                feedback.base = base;
+                let all: Vec<_> = feedback.iter().filter(|(seq, _)| window(*seq)).collect();
+                let within: Vec<_> = feedback.iter().within(first, known).collect();
+                let of_interest: Vec<_> = within.iter().copied().filter(|(seq, _)| window(*seq)).collect();
+                prop_assert_eq!(all, of_interest);
+                base = base.wrapping_add(feedback.count);
+            }
+        }
+    }
+
     #[test]
     fn reports(ssrc: u32, ntp: u64, rtp: u32, packets: u32, octets: u32, blocks in prop::collection::vec(block(), 1..80)) {
         let info = SenderInfo { ssrc, ntp, rtp, packets, octets };

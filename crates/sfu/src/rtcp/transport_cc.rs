@@ -101,6 +101,8 @@ impl<'a> Feedback<'a> {
             chunk: Chunk { word: 0, symbols: 0 },
             chunks: self.chunks.iter(),
             deltas: self.deltas,
+            first: 0,
+            known: ALL,
         }
     }
 }
@@ -112,6 +114,9 @@ struct Chunk {
     /// How many packets it still speaks of.
     symbols: u16,
 }
+
+/// All numbers there are.
+const ALL: u32 = 1 << 16;
 
 /// Packets that a run, a vector of one bit each and a vector of two bits each speak of.
 pub(super) const MAX_RUN: u16 = 0x1fff;
@@ -139,6 +144,11 @@ impl Chunk {
         (covered, len)
     }
 
+    /// Whether all that is left of it is lost, and says so in a word.
+    fn is_lost_run(self) -> bool {
+        self.word >> 15 == 0 && Status::of(self.word >> 13) == Status::Lost
+    }
+
     fn next(&mut self) -> Option<Status> {
         self.symbols = self.symbols.checked_sub(1)?;
         Some(match self.word >> 14 {
@@ -159,19 +169,49 @@ pub(crate) struct Arrivals<'a> {
     chunk: Chunk,
     chunks: std::slice::Iter<'a, [u8; 2]>,
     deltas: &'a [u8],
+    /// The numbers that are of interest.
+    first: u16,
+    known: u32,
+}
+
+impl Arrivals<'_> {
+    /// Without the lost ones that are not among `known` numbers from `first` on. A run of them takes two bytes however long
+    /// it is; so it is passed over in one step.
+    pub(crate) fn within(self, first: u16, known: u16) -> Self {
+        Self { first, known: known.into(), ..self }
+    }
+
+    /// How many numbers from here on are of no interest.
+    fn foreign(&self) -> u16 {
+        match u32::from(self.seq.wrapping_sub(self.first)) < self.known {
+            true => 0,
+            false if self.known == 0 => u16::MAX,
+            false => self.first.wrapping_sub(self.seq),
+        }
+    }
 }
 
 impl Iterator for Arrivals<'_> {
     type Item = (u16, Option<i64>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
         let status = loop {
-            match self.chunk.next() {
-                Some(status) => break status,
-                None => self.chunk = Chunk::read(*self.chunks.next()?),
+            if self.left == 0 {
+                return None;
             }
+            if self.chunk.symbols == 0 {
+                self.chunk = Chunk::read(*self.chunks.next()?);
+                continue;
+            }
+            let foreign = if self.chunk.is_lost_run() { self.foreign().min(self.chunk.symbols).min(self.left) } else { 0 };
+            if foreign == 0 {
+                break self.chunk.next()?;
+            }
+            self.seq = self.seq.wrapping_add(foreign);
+            self.left -= foreign;
+            self.chunk.symbols -= foreign;
         };
+        self.left -= 1;
         let delta = match (status, self.deltas) {
             (Status::Lost, _) => None,
             (Status::Small, [delta, rest @ ..]) => {
