@@ -17,6 +17,10 @@ use crate::select::{Layers as Within, Selection};
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
 
+/// How long more than what is wished for may go on, until there is a key frame of less: without it there would be no
+/// picture meanwhile.
+const OVER_WISH_AT_MOST: Duration = Duration::from_millis(1_000);
+
 /// Whether a decoder can start with a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Start {
@@ -72,6 +76,8 @@ pub(crate) struct Consumer {
     /// What of the target's stream is to be sent, as it was last chosen.
     aimed: Option<Within>,
     asked: Option<Instant>,
+    /// Since when it is sent more than its receiver wants.
+    over_wish: Option<Instant>,
     reported: Option<u8>,
 }
 
@@ -98,6 +104,7 @@ impl Consumer {
             last_layer: None,
             aimed: None,
             asked: None,
+            over_wish: None,
             reported: None,
         }
     }
@@ -173,6 +180,23 @@ impl Consumer {
         self.aimed = Some(step.within);
         let within = Within { temporal: step.within.temporal.min(self.preferred.temporal), ..step.within };
         self.selection.iter_mut().for_each(|selection| selection.aim(within));
+    }
+
+    /// Ends what is more than its receiver wants, once what is to follow is off, or does not come.
+    pub(crate) fn keep_wish(&mut self, follows: bool, now: Instant) {
+        if self.current.is_none_or(|current| current <= self.preferred.spatial) {
+            self.over_wish = None;
+            return;
+        }
+        let since = *self.over_wish.get_or_insert(now);
+        if !follows || now.saturating_duration_since(since) >= OVER_WISH_AT_MOST {
+            self.interrupt();
+        }
+    }
+
+    /// Which of the steps it is to be sent.
+    pub(crate) fn aimed_at(&self, steps: &[Step]) -> Option<usize> {
+        steps.iter().rposition(|step| step.layer == self.target && (self.aimed.is_none() || self.aimed == Some(step.within)))
     }
 
     /// Which of the steps it is sent now.

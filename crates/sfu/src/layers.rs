@@ -27,9 +27,11 @@ impl Candidate {
         (0..self.rates.len()).filter(|step| self.rate(*step) > 0)
     }
 
-    /// The least it can get. While nothing arrives: the smallest, which browsers begin with.
+    /// The least it can get, and never more than is wanted. While nothing of that arrives, it waits for what it has, or for
+    /// the smallest, which browsers begin with.
     fn lowest(&self) -> usize {
-        self.active().next().unwrap_or(0)
+        let wanted = self.active().find(|step| *step <= self.preferred);
+        wanted.unwrap_or_else(|| self.current.unwrap_or(0).min(self.preferred))
     }
 
     fn above(&self, step: usize) -> Option<usize> {
@@ -119,8 +121,23 @@ mod tests {
         off.rates = vec![150_000, 0, 0];
         assert_eq!(choose(&[off.clone()], 10_000_000, true), [0]);
         off.rates = vec![0, 0, 900_000];
-        off.preferred = 0;
-        assert_eq!(choose(&[off], 10_000_000, true), [2], "better one too large than none");
+        assert_eq!(choose(&[off.clone()], 10_000_000, true), [2]);
+        off.rates = vec![0; 3];
+        assert_eq!(choose(&[off.clone()], 10_000_000, true), [2], "nothing arrives: it stays");
+        off.current = None;
+        assert_eq!(choose(&[off], 10_000_000, true), [0]);
+    }
+
+    #[test]
+    fn more_than_the_wish_is_never_chosen_whatever_is_off() {
+        for rates in [[0, 0, 900_000], [0, 500_000, 900_000], [0, 0, 0], [150_000, 0, 900_000]] {
+            for current in [None, Some(0), Some(1), Some(2)] {
+                for preferred in 0..3 {
+                    let chosen = choose(&[Candidate { rates: rates.to_vec(), preferred, current }], 10_000_000, true);
+                    assert!(chosen[0] <= preferred, "{rates:?} {current:?} {preferred}: {chosen:?}");
+                }
+            }
+        }
     }
 
     #[test]

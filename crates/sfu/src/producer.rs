@@ -19,9 +19,13 @@ use crate::repair::Store;
 use crate::select::Layers as Within;
 use crate::sound::Unpacker;
 
-/// A layer that has sent nothing for this long is off: browsers stop the upper ones when bandwidth or CPU run
-/// short. Whoever watches it has a frozen picture until then; at five frames a second it is three frames.
+/// A layer of which so many frames in a row did not come is off: browsers stop the upper ones when bandwidth or CPU run
+/// short. Whoever watches it has a frozen picture until then.
+const FRAMES_MISSED: u32 = 3;
+/// Of a fast layer a hole this long may be the network's.
 const LAYER_SILENT_AFTER: Duration = Duration::from_millis(600);
+/// A frame a second is the slowest picture that is one; what comes after a longer silence tells nothing about the pace.
+const LAYER_SILENT_AT_LAST: Duration = Duration::from_secs(3);
 /// What the smallest layer is taken to need before it was measured, if nothing was announced. Each further
 /// one has twice the width and height, and is taken to need four times as much.
 const SMALLEST_LAYER_BITRATE: u64 = 150_000;
@@ -71,6 +75,10 @@ pub(crate) struct Layer {
     pub(crate) meter: LayeredMeter,
     pub(crate) requests: Requests,
     pub(crate) last_packet: Option<Instant>,
+    /// The newest frame: its timestamp, and when it began to arrive.
+    newest_frame: Option<(u32, Instant)>,
+    /// From frame to frame, lately.
+    frame_interval: Duration,
     /// What receivers may ask for again.
     pub(crate) store: Store,
     /// How its frames hang together, as far as that is told once for many packets.
@@ -116,6 +124,8 @@ impl Layer {
             meter: LayeredMeter::new(now),
             requests: Requests::default(),
             last_packet: None,
+            newest_frame: None,
+            frame_interval: Duration::ZERO,
             store: Store::new(now),
             frames: State::default(),
             reference: None,
@@ -147,9 +157,27 @@ impl Layer {
         })
     }
 
+    /// Whether frames come, at the pace they have.
+    pub(crate) fn is_on(&self, now: Instant) -> bool {
+        let silent_after = (self.frame_interval * FRAMES_MISSED).clamp(LAYER_SILENT_AFTER, LAYER_SILENT_AT_LAST);
+        self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < silent_after)
+    }
+
+    fn note_frame(&mut self, timestamp: u32, now: Instant) {
+        let Some((newest, began)) = self.newest_frame.replace((timestamp, now)) else { return };
+        if newest == timestamp {
+            self.newest_frame = Some((newest, began));
+            return;
+        }
+        let passed = now.saturating_duration_since(began);
+        if passed < LAYER_SILENT_AT_LAST {
+            self.frame_interval = (self.frame_interval + passed) / 2;
+        }
+    }
+
     /// Its bitrate; 0 while it is off. What is expected of it, until it is measured.
     pub(crate) fn rate(&mut self, now: Instant) -> u64 {
-        let on = self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < LAYER_SILENT_AFTER);
+        let on = self.is_on(now);
         match self.meter.rate(now) {
             _ if !on => 0,
             0 => self.expected.max(1),
@@ -246,6 +274,12 @@ impl Producer {
         let is_video = self.kind() == MediaKind::Video;
         let Some(stream) = self.layers.get_mut(usize::from(layer)) else { return Admission::Refused };
         stream.last_packet = Some(now);
+        if !is_video {
+            return self.admit_sound(cost, packet, now);
+        }
+        if !packet.late {
+            stream.note_frame(packet.timestamp, now);
+        }
         if stream.refused == Some(packet.timestamp) {
             return Admission::Refused;
         }

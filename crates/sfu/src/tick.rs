@@ -80,7 +80,7 @@ impl Sfu {
     pub(crate) fn choose_layers(&mut self, index: usize, now: Instant) {
         // Who gets only sound gets all of it.
         let Some(transport) = self.transports.get(index).filter(|transport| !transport.pictures.is_empty()) else { return };
-        let (mut choices, mut candidates, mut fixed) = (Vec::new(), Vec::new(), 0_u64);
+        let (mut choices, mut candidates, mut idle, mut fixed) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
         for consumer_index in &transport.consumers {
             let Some(consumer) = self.consumers.get(*consumer_index).filter(|consumer| !consumer.paused) else { continue };
             let Some(producer) = self.producers.get_mut(consumer.producer).filter(|producer| !producer.paused) else { continue };
@@ -92,13 +92,15 @@ impl Sfu {
             }
             let steps = producer.steps(now);
             let rates: Vec<u64> = steps.iter().map(|step| step.rate).collect();
-            // While nothing arrives at all (a still screen), what is sent next is decided when it does.
-            if steps.len() > 1 && rates.iter().any(|rate| *rate > 0) {
-                let (preferred, current) = (consumer.wanted(&steps), consumer.at(&steps));
-                choices.push((*consumer_index, steps));
-                candidates.push(Candidate { rates, preferred, current });
-            } else {
+            let preferred = consumer.wanted(&steps);
+            if steps.len() <= 1 {
                 fixed += rates.iter().sum::<u64>();
+            } else if rates.iter().any(|rate| *rate > 0) {
+                candidates.push(Candidate { rates, preferred, current: consumer.at(&steps) });
+                choices.push((*consumer_index, steps));
+            } else if consumer.aimed_at(&steps) > Some(preferred) {
+                // While nothing arrives at all (a still screen), what is sent next is decided when it does: but no more than is wanted.
+                idle.extend(steps.get(preferred).map(|step| (*consumer_index, *step)));
             }
         }
         let Some(transport) = self.transports.get_mut(index) else { return };
@@ -110,9 +112,11 @@ impl Sfu {
             transport.hold_up(now);
         }
         transport.want((fixed + layers::wanted(&candidates)) * WANTED_PERCENT / 100, now);
-        for ((consumer, steps), step) in choices.into_iter().zip(chosen) {
-            if let Some((consumer, step)) = self.consumers.get_mut(consumer).zip(steps.get(step)) {
-                consumer.aim(*step);
+        let chosen = choices.into_iter().zip(chosen).filter_map(|((consumer, steps), step)| Some((consumer, *steps.get(step)?)));
+        for (consumer, step) in chosen.chain(idle) {
+            if let Some(consumer) = self.consumers.get_mut(consumer) {
+                consumer.aim(step);
+                consumer.keep_wish(step.rate > 0, now);
             }
         }
     }
@@ -123,6 +127,12 @@ impl Sfu {
         let mut needed = Vec::new();
         for consumer in &transport.pictures {
             let Some(consumer) = self.consumers.get_mut(*consumer) else { continue };
+            // What is off begins with a key frame when it comes back; asking for it would cost the layers that are on.
+            let layers = self.producers.get(consumer.producer).map(|producer| &producer.layers);
+            let stream = layers.and_then(|layers| layers.get(usize::from(consumer.target)));
+            if stream.is_some_and(|stream| stream.last_packet.is_some() && !stream.is_on(now)) {
+                continue;
+            }
             if let Some(layer) = consumer.needs_key_frame(now) {
                 needed.push((consumer.producer, layer));
             }

@@ -151,3 +151,52 @@ fn a_request_nobody_can_hear_does_not_use_up_the_turn_of_the_next() {
     ask(&mut call);
     assert_eq!(call.world.sfu.stats().key_frame_requests, before + 1, "asked at once");
 }
+
+/// The layers of which something arrived since so many packets.
+fn layers_since(call: &Call, packets: usize) -> Vec<usize> {
+    let received = call.world.clients[call.bob].received_of(&call.consumed.rtp).skip(packets);
+    let layer = |payload: &[u8]| (0..3).find(|layer| Client::unsignaled_ssrc(*layer) == origin(payload).0).expect("a layer");
+    let mut layers: Vec<usize> = received.map(|packet| layer(&packet.payload)).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    layers
+}
+
+#[test]
+fn a_slow_layer_is_not_off_and_its_receiver_is_sent_no_more_than_it_wishes() {
+    for every in [6, 10, 20, 30] {
+        let mut call = call(Conditions::GOOD);
+        call.prefer(0);
+        call.film(2);
+        let before = call.world.clients[call.bob].received_of(&call.consumed.rtp).count();
+        let sent = call.camera.next_seq(0);
+        for frame in 0..600 {
+            // Five, three, one and a half and one frame a second; one in four is lost.
+            call.camera.set_on(0, frame % every == 0 && (frame / every) % 4 != 3);
+            call.camera.film(&mut call.world, Duration::from_millis(1));
+        }
+        call.world.run(Duration::from_millis(100));
+        let after = call.world.clients[call.bob].received_of(&call.consumed.rtp).count();
+        assert_eq!(layers_since(&call, before), [0], "one frame in {every}");
+        assert_eq!((after - before) as u64, call.camera.next_seq(0) - sent, "all of them");
+    }
+}
+
+#[test]
+fn who_wishes_for_a_layer_that_is_off_is_sent_no_larger_one() {
+    let mut call = call(Conditions::GOOD);
+    call.film(4);
+    assert_eq!(call.layer(), 2);
+    call.camera.set_on(0, false);
+    call.film(1);
+    call.prefer(0);
+    call.world.run(Duration::from_millis(50));
+    let before = call.world.clients[call.bob].received_of(&call.consumed.rtp).count();
+    let asked = call.camera.key_frames(2);
+    call.film(5);
+    assert_eq!(call.world.clients[call.bob].received_of(&call.consumed.rtp).count(), before, "nothing is sent");
+    assert_eq!(call.camera.key_frames(2), asked, "and nobody pays for key frames meanwhile");
+    call.camera.set_on(0, true);
+    call.film(3);
+    assert_eq!(layers_since(&call, before), [0]);
+}
