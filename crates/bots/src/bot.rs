@@ -84,6 +84,7 @@ struct Inner {
     capabilities: Value,
     send: Transport,
     recv: Transport,
+    received_from: TransportCreated,
     requested_ns: u64,
     opened: AtomicUsize,
     next_mid: AtomicUsize,
@@ -117,10 +118,16 @@ impl Bot {
 
         let protocol = if options.tcp { Protocol::Tcp } else { Protocol::Udp };
         let mut config = RtcConfig::new().set_extension_map(ortc::send_extension_map());
+        if let Some((forge, _)) = &options.forges {
+            config = config.set_crypto_provider(forge.provider());
+        }
         *config.codec_config() = ortc::send_codecs();
         let mut send_peer = Peer::new(config, protocol, &send)?;
         let (codecs, extensions) = ortc::receive_config(&joined.router_rtp_capabilities);
         let mut config = RtcConfig::new().set_extension_map(extensions);
+        if let Some((_, forge)) = &options.forges {
+            config = config.set_crypto_provider(forge.provider());
+        }
         *config.codec_config() = codecs;
         let mut recv_peer = Peer::new(config, protocol, &recv)?;
 
@@ -130,6 +137,7 @@ impl Bot {
         let inner = Arc::new(Inner {
             capabilities: serde_json::to_value(&capabilities).unwrap_or_default(),
             send: Transport::add(engine, send.id, send_peer),
+            received_from: recv.clone(),
             recv: Transport::add(engine, recv.id, recv_peer),
             options,
             socket,
@@ -181,6 +189,21 @@ impl Bot {
     #[must_use]
     pub fn states(&self) -> (PeerState, PeerState) {
         (*self.inner.send.state.borrow(), *self.inner.recv.state.borrow())
+    }
+
+    /// What the server said of the receive transport: where it is, and what a valid check has.
+    #[must_use]
+    pub fn received_from(&self) -> &TransportCreated {
+        &self.inner.received_from
+    }
+
+    /// Sends datagrams as they are, from the socket of a transport.
+    pub async fn send_raw(&self, direction: Direction, datagrams: Vec<Vec<u8>>) -> Result<(), BotError> {
+        let transport = match direction {
+            Direction::Send => &self.inner.send,
+            Direction::Recv => &self.inner.recv,
+        };
+        self.inner.engine.with(transport.peer, move |peer, _, _| datagrams.iter().for_each(|bytes| peer.send_raw(bytes))).await
     }
 
     /// Waits until media can flow on both transports.

@@ -2,6 +2,7 @@
 
 use parlor_proto::media::Source;
 
+use crate::forge::Forge;
 use crate::source::VideoCodec;
 use crate::token::TokenSource;
 
@@ -29,6 +30,8 @@ pub struct BotOptions {
     pub open_streams: usize,
     /// Only streams of users whose name begins so are decrypted.
     pub open_users: String,
+    /// Learns the keys of what is sent on the send and the receive transport, to send what no honest client does.
+    pub forges: Option<(Forge, Forge)>,
 }
 
 impl BotOptions {
@@ -46,6 +49,7 @@ impl BotOptions {
             loss_percent: 0,
             open_streams: usize::MAX,
             open_users: String::new(),
+            forges: None,
         }
     }
 }

@@ -200,6 +200,13 @@ impl Peer {
         self.send();
     }
 
+    /// Sends a datagram as it is.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        if let Some(remote) = self.remotes.first() {
+            self.link.send(*remote, bytes);
+        }
+    }
+
     /// Takes what has arrived at the socket.
     pub(crate) fn handle_readable(&mut self, batch: &mut Batch, now: Instant) {
         if !self.running {
