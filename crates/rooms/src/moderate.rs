@@ -1,6 +1,7 @@
 //! Moderation of a call: who may, and what it does. The media plane enforces it; the client is only told.
 
-use parlor_proto::event::{Event, LeftReason};
+use parlor_proto::event::{Event, LeftReason, ParticipantState};
+use parlor_proto::media::Source;
 use parlor_proto::{Actor, Error, ErrorCode, Moderation, Restrictions, SessionId, UserId};
 
 use crate::ending::Departure;
@@ -63,11 +64,22 @@ impl Room {
 
     fn restrict(&mut self, session: SessionId, action: &Moderation, by: &Actor) {
         let Some(before) = self.participants.get(&session).map(|p| p.state) else { return };
-        let after = before.restricted(before.restrictions().after(action));
+        let after = self.keep_silent(session, before, before.restricted(before.restrictions().after(action)));
         if before != after {
             self.tell_moderated(session, after.restrictions(), action, by);
             self.set_state(session, after);
         }
+    }
+
+    /// Who gets something back may use it again, and is not heard or seen before they do: what was silenced is now
+    /// muted, or paused, by themselves.
+    fn keep_silent(&mut self, session: SessionId, before: ParticipantState, after: ParticipantState) -> ParticipantState {
+        let Some(participant) = self.participants.get_mut(&session) else { return after };
+        for producer in participant.producers.iter_mut().filter(|p| p.source != Source::Mic) {
+            producer.paused |= producer.silent(before) && !producer.silent(after);
+        }
+        let released = before.server_muted.audio && !after.server_muted.audio;
+        ParticipantState { muted: after.muted || released, ..after }
     }
 
     fn put_out(&mut self, session: SessionId, reason: LeftReason, action: &Moderation, by: &Actor) {

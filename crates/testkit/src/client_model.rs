@@ -265,7 +265,10 @@ impl ClientModel {
                 refuse(before == Some(*permissions), "permissions were told that are not new")
             }
             Event::Moderation { restrictions, .. } => {
+                // What is given back is not switched on by that.
+                let released = self.state.server_muted.audio && !restrictions.audio;
                 self.state = self.state.restricted(*restrictions);
+                self.state.muted |= released;
                 Ok(())
             }
         }

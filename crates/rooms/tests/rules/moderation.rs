@@ -59,8 +59,41 @@ fn a_mute_is_kept_by_the_media_plane_whatever_the_client_asks() {
     let told = room.events(bob);
     let state = told.iter().find_map(|e| if let Event::ParticipantState { state, .. } = e { Some(*state) } else { None });
     assert!(state.is_some_and(|s| s.server_muted.audio && !s.muted && !s.speaking), "{told:?}");
-    do_it(&mut room, moderator, mute(Some(false), None, None));
-    assert!(!is_silent(&room, MediaKind::Audio, Source::Mic));
+}
+
+#[test]
+fn a_release_gives_the_right_back_and_switches_nothing_on() {
+    let (mut room, moderator, mallory, bob) = call();
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        room.produce(mallory, kind, Source::Screen).expect("may");
+    }
+    do_it(&mut room, moderator, mute(Some(true), Some(true), Some(true)));
+    room.events(bob);
+    do_it(&mut room, moderator, mute(Some(false), Some(false), Some(false)));
+    let tracks = [
+        (MediaKind::Audio, Source::Mic),
+        (MediaKind::Video, Source::Camera),
+        (MediaKind::Video, Source::Screen),
+        (MediaKind::Audio, Source::Screen),
+    ];
+    for (kind, source) in tracks {
+        assert!(is_silent(&room, kind, source), "{kind:?} {source:?}");
+    }
+    let told = room.events(bob);
+    assert!(
+        told.iter().any(|e| matches!(e, Event::ParticipantState { state, .. } if state.muted && !state.server_muted.audio)),
+        "{told:?}"
+    );
+    assert!(!told.iter().any(|e| matches!(e, Event::ProducerResumed { .. })), "{told:?}");
+    // It is theirs to do.
+    room.ask(mallory, Request::UpdateState { muted: Some(false), deafened: None, speaking: None }).expect("may");
+    let producers: Vec<_> = room.model(mallory).producers.into_iter().collect();
+    for producer in producers {
+        room.ask(mallory, Request::ResumeProducer { producer }).expect("may");
+    }
+    for (kind, source) in tracks {
+        assert!(!is_silent(&room, kind, source), "{kind:?} {source:?}");
+    }
 }
 
 #[test]
