@@ -20,6 +20,8 @@ export interface CallContext extends ReceivingContext, SendingContext {
   readonly onJoined: (joined: Joined) => void;
   /** Media is set up: camera and screen that were on before are to be sent again. */
   readonly onReady: () => Promise<void>;
+  /** How the media connection is may have changed. */
+  readonly onReach: () => void;
   readonly onParticipant: (change: 'joined' | 'left', userId: string, name: string) => void;
   readonly onLayers: (userId: string, slot: MediaSlot, layers: Layers | null) => void;
   /** What concerns oneself alone. */
@@ -55,6 +57,12 @@ export class Call {
   /** Whether `enter` is done: from then on a loss is the service's to repair. */
   get entered(): boolean {
     return this.#entered;
+  }
+
+  /** Whether what one sends does not reach the server at the moment. */
+  get interrupted(): boolean {
+    const state = this.#send?.state;
+    return state === 'disconnected' || state === 'failed';
   }
 
   get closed(): boolean {
@@ -102,6 +110,7 @@ export class Call {
     this.#check();
     for (const guard of this.#guards.values()) guard.signalingIsBack();
     this.receiving.receiveAll();
+    await this.#restoreMicrophone();
     await this.context.onReady();
   }
 
@@ -270,17 +279,22 @@ export class Call {
         connected.catch((error) => this.#lost(error));
         onConnecting(connected);
       },
-      onState: (state) => guard.onState(state),
+      onState: (state) => {
+        guard.onState(state);
+        if (!this.closed) this.context.onReach();
+      },
     };
   }
 
-  /** No microphone, or one that cannot be sent, is no reason not to listen. A spectator's is let go. */
-  async #sendMicrophone({ role }: Joined): Promise<void> {
-    if (role === 'spectator') {
+  /** No microphone, or one that cannot be sent, is no reason not to listen. Of who may not speak it is let go. */
+  async #sendMicrophone({ role, state }: Joined): Promise<void> {
+    if (role === 'spectator' || state.serverMuted.audio) {
       this.context.local.releaseMicrophone();
       this.context.dispatch('listenOnly');
       return;
     }
+    // Closed by a moderator of the channel before: to open it is up to the person.
+    if (this.context.local.microphoneStatus === 'off') return void this.context.dispatch('listenOnly');
     const track = await this.context.local.microphone();
     this.#check();
     if (track instanceof VoiceError) {
@@ -294,6 +308,14 @@ export class Call {
       this.context.dispatch('listenOnly');
       this.#problem(error);
     }
+  }
+
+  /** One that was opened while there was no connection to announce it on. */
+  async #restoreMicrophone(): Promise<void> {
+    const track = this.context.local.track('mic');
+    if (!track || this.sending.producers.has('mic')) return;
+    await this.sending.produce('mic', track).catch((error: unknown) => this.#problem(error));
+    this.#check();
   }
 
   #handle(push: PushOf<PushName>): void {

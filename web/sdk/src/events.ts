@@ -3,6 +3,7 @@
 import type { VoiceError } from './errors.js';
 import type { MicrophoneStatus } from './local-media.js';
 import type { State } from './machine.js';
+import type { MicrophoneChange } from './microphone.js';
 import type {
   CloseReason,
   Layers,
@@ -57,6 +58,8 @@ export interface Self {
   /** The server hears one. */
   readonly speaking: boolean;
   readonly microphone: MicrophoneStatus;
+  /** In a channel, and nothing one says or shows gets through at the moment: the connection is being restored. */
+  readonly cutOff: boolean;
   /** What a moderator has taken away; it cannot be toggled then. */
   readonly restrictions: Restrictions;
   /** One's own pictures, for the preview. */
@@ -82,6 +85,8 @@ export interface VoiceEvents {
   speakers: readonly Speaker[];
   /** Anything about oneself changed. */
   self: Self;
+  /** The microphone went away and there is one again, or there is one now that can be turned on with `toggleMute()`. */
+  microphone: { change: MicrophoneChange };
   /** The browser plays no sound until somebody clicks: call `resumeAudio()` from a click. */
   'audio:blocked': boolean;
   /** The tier does not include it. */

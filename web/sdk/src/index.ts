@@ -8,6 +8,8 @@ export { CLIENT_ERROR_CODES, readWireError, SERVER_ERROR_CODES, VoiceError } fro
 export type { ClientErrorCode, DeviceName, ErrorCode, ErrorDetails, ServerErrorCode } from './errors.js';
 export type { Capability, ChannelInfo, ConnectionStatus, Self, SlotPosition, ToggleOutcome, VideoQueue, VoiceEvents } from './events.js';
 export type { MicrophoneStatus } from './local-media.js';
+export type { MicrophoneChange } from './microphone.js';
+export type { Network } from './network.js';
 export { isInCall, isJoined, next, STATES, TABLE } from './machine.js';
 export type { MachineEvent, State } from './machine.js';
 export type { VoiceServiceOptions, VoiceServiceParts } from './options.js';

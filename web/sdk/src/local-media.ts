@@ -12,6 +12,7 @@ export class LocalMedia {
   readonly #tracks = new Map<MediaSlot, MediaStreamTrack>();
   #microphone: Promise<MediaStreamTrack | VoiceError> | undefined;
   #status: MicrophoneStatus = 'off';
+  #denied = false;
   #epoch = 0;
 
   constructor(
@@ -25,6 +26,16 @@ export class LocalMedia {
     return this.#status;
   }
 
+  /** Whether the person or the browser did not allow it. */
+  get microphoneDenied(): boolean {
+    return this.#denied;
+  }
+
+  /** Whether there is a microphone, allowed or not. */
+  hasMicrophone(): Promise<boolean> {
+    return this.capture.hasMicrophone().catch(() => false);
+  }
+
   track(slot: MediaSlot): MediaStreamTrack | undefined {
     return this.#tracks.get(slot);
   }
@@ -33,6 +44,11 @@ export class LocalMedia {
   microphone(): Promise<MediaStreamTrack | VoiceError> {
     this.#microphone ??= this.#openMicrophone();
     return this.#microphone;
+  }
+
+  /** What was answered before does not count any more: the next time it is asked for anew. */
+  forgetMicrophone(): void {
+    if (!this.#tracks.has('mic')) this.#microphone = undefined;
   }
 
   /** The microphone is of no use here: it is let go as soon as it is open, and is no failure. */
@@ -94,11 +110,16 @@ export class LocalMedia {
     try {
       const track = await this.capture.microphone();
       this.#keep(epoch, { mic: track });
+      this.#denied = false;
       this.#setStatus('on');
       return track;
     } catch (cause) {
-      if (epoch === this.#epoch) this.#setStatus('unavailable');
-      return toVoiceError(cause);
+      const error = toVoiceError(cause);
+      if (epoch === this.#epoch) {
+        this.#denied = error.code === 'DEVICE_DENIED';
+        this.#setStatus('unavailable');
+      }
+      return error;
     }
   }
 

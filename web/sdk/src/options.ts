@@ -1,5 +1,6 @@
 // What a voice service is made of.
 
+import type { Network } from './network.js';
 import type { Capture } from './rtc/capture.js';
 import type { AudioOutputFactory } from './rtc/playback.js';
 import type { RtcFactory, VideoCodec } from './rtc/rtc.js';
@@ -21,4 +22,5 @@ export interface VoiceServiceParts {
   rtc?: RtcFactory;
   capture?: Capture;
   audio?: AudioOutputFactory;
+  network?: Network;
 }

@@ -21,11 +21,11 @@ export const JOIN_RETRIES: readonly number[] = [1_000, 2_000, 4_000];
 export const TRANSPORT_RETRIES: readonly number[] = [1_000, 1_000];
 /** Waits before the retries of a connection (DTLS, or a new round of ICE) that failed. */
 export const CONNECT_RETRIES: readonly number[] = [1_000, 1_000];
-/** Waits before the attempts to come back after the connection broke. */
+/** Waits before the attempts to come back after the connection broke; the last one again and again. */
 export const RECONNECT_DELAYS: readonly number[] = [1_000, 2_000, 4_000, 8_000, 16_000];
-/** After this long coming back is given up. */
-export const RECONNECT_TOTAL = 30_000;
-/** One attempt to open the socket. The last wait is cut short so that one such attempt still fits. */
+/** How long one attempt to come back may take as a whole. */
+export const RECONNECT_ATTEMPT = 30_000;
+/** One attempt to open the socket. */
 export const SOCKET_TIMEOUT = 5_000;
 /** `disconnected` often heals by itself within a second: only then ICE is restarted. */
 export const ICE_GRACE = 1_000;

@@ -1,42 +1,70 @@
-// Coming back after the connection broke: a few attempts, further and further apart, with one deadline over all. And why
-// the server put one out, which says whether there is a way back.
+// Coming back after the connection broke: attempts further and further apart, as long as one stays. And why the server
+// put one out, which says whether there is a way back.
 
-import { isTransient, VoiceError } from './errors.js';
-import { RECONNECT_DELAYS, RECONNECT_TOTAL, sleep, SOCKET_TIMEOUT } from './policy.js';
+import { hasCode, isTransient, VoiceError } from './errors.js';
+import type { Network } from './network.js';
+import { RECONNECT_ATTEMPT, RECONNECT_DELAYS, sleep } from './policy.js';
 import type { LeftReason } from './protocol.js';
 
-/** Tries until an attempt succeeds. Rejects with the last attempt's error, or at once with one that waiting cannot cure. */
-export async function comeBack(attempt: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  let end = Date.now() + RECONNECT_TOTAL;
-  let last: unknown = new VoiceError('UNREACHABLE', 'The server could not be reached again.');
+/**
+ * Tries until an attempt succeeds, at once when the network comes back. Rejects only with an error that waiting cannot
+ * cure. An attempt that hangs is given up: its signal aborts, and `giveUp` cleans up behind it.
+ */
+export async function comeBack(
+  attempt: (late: AbortSignal) => Promise<void>,
+  giveUp: () => void,
+  network: Network,
+  signal: AbortSignal,
+): Promise<void> {
   let atLeast = 0;
-  for (const delay of RECONNECT_DELAYS) {
-    // Where the server says how long to wait, that counts, and the deadline moves along.
-    if (atLeast > 0) end = Math.max(end, Date.now() + atLeast + SOCKET_TIMEOUT);
-    const left = end - Date.now() - SOCKET_TIMEOUT;
-    if (left < 0) break;
-    await sleep(Math.max(atLeast, Math.min(delay, left)), signal);
+  let elsewhere = 0;
+  for (let n = 0; ; n++) {
+    // Where the server says how long to wait, that counts, whatever the network does.
+    if (atLeast > 0) await sleep(atLeast, signal);
+    else await sleepUntilOnline(RECONNECT_DELAYS[Math.min(n, RECONNECT_DELAYS.length - 1)] ?? 0, network, signal);
     try {
-      await before(end, attempt());
+      await bounded(attempt, giveUp);
       return;
     } catch (error) {
       signal.throwIfAborted();
       if (!isTransient(error)) throw error;
-      last = error;
+      // The entry of the connection that broke would be gone by then: it is another that is in.
+      elsewhere = hasCode(error, 'ALREADY_IN_CHANNEL') ? elsewhere + 1 : 0;
+      if (elsewhere >= RECONNECT_DELAYS.length) throw error;
       atLeast = (error instanceof VoiceError && error.retryAfterMs) || 0;
     }
   }
-  throw last;
 }
 
-/** The attempt's result, unless the deadline comes first. */
-async function before(end: number, attempt: Promise<void>): Promise<void> {
+/** Waits, no longer than until the network comes back. */
+async function sleepUntilOnline(ms: number, network: Network, signal: AbortSignal): Promise<void> {
+  const early = new AbortController();
+  const end = network.watch((online) => online && early.abort());
+  const stop = () => early.abort();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await sleep(ms, early.signal);
+  } catch {
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener('abort', stop);
+    end();
+  }
+}
+
+async function bounded(attempt: (late: AbortSignal) => Promise<void>, giveUp: () => void): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const controller = new AbortController();
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new VoiceError('TIMEOUT', 'Coming back took too long.')), Math.max(0, end - Date.now()));
+    timer = setTimeout(() => {
+      const error = new VoiceError('TIMEOUT', 'Coming back took too long.');
+      controller.abort(error);
+      reject(error);
+      giveUp();
+    }, RECONNECT_ATTEMPT);
   });
   try {
-    await Promise.race([attempt, late]);
+    await Promise.race([attempt(controller.signal), late]);
   } finally {
     clearTimeout(timer);
   }

@@ -6,8 +6,10 @@ import { VoiceError } from './errors.js';
 import type { ChannelInfo, ConnectionStatus, Self, ToggleOutcome, VideoQueue, VoiceEvents } from './events.js';
 import { LocalMedia } from './local-media.js';
 import { isInCall, isJoined, type State } from './machine.js';
+import { Microphone } from './microphone.js';
+import { browserNetwork, type Network } from './network.js';
 import type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
-import type { Joined, Layers, ModerationCommand, Permissions, SaidState } from './protocol.js';
+import type { Joined, Layers, ModerationCommand, Permissions, Restrictions, SaidState } from './protocol.js';
 import { Roster, type MediaSlot, type Participant } from './roster.js';
 import { browserCapture } from './rtc/capture.js';
 import { mediasoupRtc } from './rtc/mediasoup.js';
@@ -33,6 +35,11 @@ export class VoiceService extends Emitter<VoiceEvents> {
   readonly #videoCodec: VideoCodec;
   readonly #voice: Voice;
   readonly #videos: Videos;
+  readonly #microphone: Microphone;
+  readonly #network: Network;
+  /** Begins to hear what the browser says of network and devices; the answers end that. */
+  readonly #watch: () => (() => void)[];
+  #watches: (() => void)[] = [];
 
   /** The channel one is in; during a reconnect the one to come back to. */
   #channel: ChannelInfo | undefined;
@@ -43,14 +50,19 @@ export class VoiceService extends Emitter<VoiceEvents> {
 
   constructor(options: VoiceServiceOptions, parts: VoiceServiceParts = {}) {
     super();
+    const network = (this.#network = parts.network ?? browserNetwork);
     this.#signal = (parts.signal ?? socketIoSignal(options))({
       onPush: (event, payload) => this.#stays.call?.push(event, payload),
       onDisconnect: (reason) => this.#stays.disconnected(new VoiceError('DISCONNECTED', 'The connection to the server broke.', { reason })),
     });
     this.#stays = new Stays({
       signal: this.#signal,
+      network,
       // Asked for while the server is asked, so that neither waits for the other.
-      onJoining: () => void this.#local.microphone(),
+      onJoining: () => {
+        this.#watches = this.#watch();
+        void this.#local.microphone();
+      },
       createCall: (onJoined) => new Call(this.#context(onJoined)),
       onJoined: (joined, again) => this.#joined(joined, again),
       onState: (state, previous) => this.emit('state', { state, previous }),
@@ -64,8 +76,9 @@ export class VoiceService extends Emitter<VoiceEvents> {
       onBroken: () => this.#roster.dropMedia(),
       onOut: () => this.#out(),
     });
+    const capture = parts.capture ?? browserCapture;
     this.#local = new LocalMedia(
-      parts.capture ?? browserCapture,
+      capture,
       (slot) => this.#deviceEnded(slot),
       () => this.#selfChanged(),
     );
@@ -97,6 +110,14 @@ export class VoiceService extends Emitter<VoiceEvents> {
       onGranted: (source) => this.emit('slot:granted', { source }),
       onProblem: (error) => this.emit('error', error),
     });
+    this.#microphone = new Microphone({
+      local: this.#local,
+      call: () => this.#stays.call,
+      mayOpen: () => this.#voice.role === 'speaker' && !this.#voice.restrictions.audio,
+      onChange: (change) => this.emit('microphone', { change }),
+      onProblem: (error) => this.emit('error', error),
+    });
+    this.#watch = () => [network.watch(() => this.#selfChanged()), capture.watch(() => void this.#microphone.devicesChanged())];
     this.#createRtc = parts.rtc ?? mediasoupRtc;
     this.#videoCodec = options.videoCodec ?? 'VP8';
   }
@@ -131,6 +152,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
       ...wanted,
       speaking: !this.#voice.silenced('mic') && this.#roster.isHeard(this.#userId),
       microphone: this.#local.microphoneStatus,
+      cutOff: this.#cutOff,
       restrictions,
       media: { ...(camera && { camera }), ...(screen && { screen }) },
     };
@@ -157,10 +179,17 @@ export class VoiceService extends Emitter<VoiceEvents> {
 
   /**
    * Mutes or unmutes, and answers whether one is muted now. Enforced by the server: nothing of the microphone passes it.
-   * Rejects with MODERATED while a moderator has muted one, and with SPECTATOR where one may only listen.
+   * Where there is no microphone it is asked for again, and one is not muted then; rejects with DEVICE_DENIED,
+   * DEVICE_MISSING or DEVICE_BUSY when there still is none. Rejects with MODERATED while a moderator has muted one, and
+   * with SPECTATOR where one may only listen.
    */
-  toggleMute(): Promise<boolean> {
-    return this.#voice.toggleMute();
+  async toggleMute(): Promise<boolean> {
+    const { microphoneStatus } = this.#local;
+    const has = microphoneStatus === 'on' || microphoneStatus === 'asking';
+    if (has || !this.#stays.call?.entered) return this.#voice.toggleMute();
+    this.#voice.demandVoice();
+    await this.#microphone.open();
+    return this.#voice.wanted.muted ? this.#voice.toggleMute() : false;
   }
 
   /**
@@ -237,6 +266,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
       silenced: (slot) => this.#voice.silenced(slot),
       dispatch: (event) => this.#stays.machine.dispatch(event),
       onJoined,
+      onReach: () => this.#selfChanged(),
       onReady: () => this.#videos.restore(),
       onParticipant: (change, userId, name) => this.emit(`participant:${change}`, { userId, name }),
       onLayers: (userId, slot, layers) => this.emit('layers', { userId, slot, layers }),
@@ -256,7 +286,8 @@ export class VoiceService extends Emitter<VoiceEvents> {
     const { channelId: id, channelName: name, permissions, role, moderator, state } = joined;
     this.#channel = { id, name, permissions, role, moderator, e2ee: joined.e2ee !== 'off', recording: joined.recording !== 'off' };
     this.#voice.role = role;
-    this.#voice.restrict({ ...state.serverMuted, deafened: state.serverDeafened });
+    this.#restrict({ ...state.serverMuted, deafened: state.serverDeafened });
+    if (joined.resumed) this.#voice.heed(state);
     const channel = this.#channel;
     if (joined.resumed) this.emit('resumed', { channel });
     else this.emit('joined', { channel, again });
@@ -272,7 +303,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
         this.#videos.moved(push.payload);
         break;
       case 'voice:moderation':
-        this.#voice.restrict(push.payload.restrictions);
+        this.#restrict(push.payload.restrictions);
         if (PUTS_OUT.has(push.payload.action)) this.#note = push.payload.reason ?? undefined;
         this.emit('moderation', push.payload);
         break;
@@ -285,6 +316,17 @@ export class VoiceService extends Emitter<VoiceEvents> {
         break;
       }
     }
+  }
+
+  /** What a moderator takes away is closed, device and all; when it is given back, it is the person's to open. */
+  #restrict(restrictions: Restrictions): void {
+    this.#voice.restrict(restrictions);
+    if (restrictions.audio) {
+      this.#microphone.close();
+      this.#videos.drop('screenAudio');
+    }
+    if (restrictions.video) this.#videos.drop('camera');
+    if (restrictions.screen) this.#videos.drop('screen');
   }
 
   /** What one may do is no longer as it was, perhaps: what is not allowed any more is stopped. */
@@ -306,6 +348,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
 
   /** Nothing stays open. */
   #out(): void {
+    for (const end of this.#watches.splice(0)) end();
     this.#channel = undefined;
     this.#local.clear();
     this.#videos.clear();
@@ -318,10 +361,17 @@ export class VoiceService extends Emitter<VoiceEvents> {
     return Promise.reject(new VoiceError('INVALID_STATE', `Cannot do that while ${this.state}.`));
   }
 
-  /** The browser's own "stop sharing" is a wish like any other; a microphone that goes away is worth a word. */
+  /** The browser's own "stop sharing" is a wish like any other; a microphone that goes away is replaced if that can be. */
   #deviceEnded(slot: MediaSlot): void {
-    this.#videos.drop(slot);
-    if (slot === 'mic') this.emit('error', new VoiceError('DEVICE_MISSING', 'The microphone went away.', { device: 'microphone' }));
+    if (slot === 'mic') void this.#microphone.ended();
+    else this.#videos.drop(slot);
+  }
+
+  /** The media connection counts: it may well outlive the one to the server's signaling. */
+  get #cutOff(): boolean {
+    if (!this.#channel || !this.#stays.staying) return false;
+    const call = this.#stays.call;
+    return !this.#network.online || !call || call.interrupted || this.state === 'DISCONNECTED';
   }
 
   /** Outside a channel there is nobody to tell: the next join does. */

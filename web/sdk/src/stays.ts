@@ -5,12 +5,14 @@ import { hasCode, isTransient, toVoiceError, VoiceError } from './errors.js';
 import type { ConnectionStatus, VoiceEvents } from './events.js';
 import { isJoined, Machine, type State } from './machine.js';
 import { JOIN_RETRIES } from './policy.js';
+import type { Network } from './network.js';
 import type { Joined } from './protocol.js';
 import { comeBack, movedTo, reasonOf } from './reconnect.js';
 import type { Signal } from './signal/signal.js';
 
 export interface StaysContext {
   readonly signal: Signal;
+  readonly network: Network;
   readonly onJoining: () => void;
   readonly createCall: (onJoined: (joined: Joined) => void) => Call;
   /** The server let one in; `again` where one had been before. */
@@ -62,7 +64,7 @@ export class Stays {
     this.#setConnection('connecting');
     this.context.onJoining();
     try {
-      await this.#enter(channelId, stay.signal, JOIN_RETRIES);
+      await this.#enter(channelId, [stay.signal], JOIN_RETRIES);
     } catch (cause) {
       stay.signal.throwIfAborted();
       const error = toVoiceError(cause);
@@ -118,10 +120,10 @@ export class Stays {
     if (channelId !== undefined) this.context.onLeft({ channelId, rejoining: false });
   }
 
-  async #enter(channelId: string, signal: AbortSignal, retries: readonly number[], again = false): Promise<void> {
+  async #enter(channelId: string, signals: readonly AbortSignal[], retries: readonly number[], again = false): Promise<void> {
     if (!this.machine.dispatch('join')) throw new VoiceError('INVALID_STATE', `Cannot join while ${this.machine.state}.`);
     await this.context.signal.connect();
-    signal.throwIfAborted();
+    for (const signal of signals) signal.throwIfAborted();
     const call = (this.#call = this.context.createCall((joined) => {
       this.#channelId = joined.channelId;
       this.#setConnection('connected');
@@ -142,7 +144,11 @@ export class Stays {
     if (resumable > 0) this.#grace = setTimeout(() => this.#break(error), resumable);
     else this.#break(error);
     try {
-      await comeBack(() => this.#attempt(channelId, stay), stay.signal);
+      const giveUp = () => {
+        if (!this.#call?.resumableMs) this.#failed();
+        this.context.signal.close();
+      };
+      await comeBack((late) => this.#attempt(channelId, stay, late), giveUp, this.context.network, stay.signal);
     } catch (cause) {
       // Left, or joined elsewhere, while trying: whoever did that has cleaned up.
       if (!stay.signal.aborted) this.#out(channelId, toVoiceError(cause));
@@ -163,12 +169,13 @@ export class Stays {
     this.context.onLeft({ channelId: this.#channelId, error, ...reasonOf(error), rejoining: true });
   }
 
-  async #attempt(channelId: string, stay: AbortController): Promise<void> {
+  async #attempt(channelId: string, stay: AbortController, late: AbortSignal): Promise<void> {
     try {
       if (await this.#resume(channelId, stay)) return;
-      await this.#enter(channelId, stay.signal, [], true);
+      await this.#enter(channelId, [stay.signal, late], [], true);
     } catch (error) {
-      if (this.#stay === stay && !this.#call?.resumableMs) this.#failed();
+      // One that was given up must not hurt the one after it.
+      if (!late.aborted && this.#stay === stay && !this.#call?.resumableMs) this.#failed();
       throw error;
     }
   }
@@ -205,7 +212,7 @@ export class Stays {
     this.#setConnection('connecting');
     this.context.onMoved(from, to);
     try {
-      await this.#enter(to, stay.signal, JOIN_RETRIES);
+      await this.#enter(to, [stay.signal], JOIN_RETRIES);
     } catch (cause) {
       if (stay.signal.aborted) return;
       const error = toVoiceError(cause);

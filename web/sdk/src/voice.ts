@@ -19,6 +19,8 @@ export class Voice {
   /** What was asked for last; the server may not have agreed yet. */
   #wantsMuted = false;
   #deafened = false;
+  /** Something was asked for while there was no connection to tell it on. */
+  #unsaid = false;
   #restrictions = FREE;
   role: Role = 'speaker';
 
@@ -46,8 +48,17 @@ export class Voice {
     return screen || (slot === 'screenAudio' && audio);
   }
 
+  /** Whose sound a moderator takes away is muted, and stays it when it is given back, and wherever one is moved to. */
   restrict(restrictions: Restrictions): void {
+    if (restrictions.audio) this.#muted = this.#wantsMuted = true;
     this.#restrictions = restrictions;
+    this.context.onChange();
+  }
+
+  /** The server goes on with a stay that had lost its connection, and has one muted: by a moderator, who has released one again. */
+  heed({ muted }: Pick<SaidState, 'muted'>): void {
+    if (muted && !this.#unsaid) this.#muted = this.#wantsMuted = true;
+    this.#unsaid = false;
     this.context.onChange();
   }
 
@@ -58,8 +69,7 @@ export class Voice {
   }
 
   async toggleMute(): Promise<boolean> {
-    if (this.role === 'spectator') throw new VoiceError('SPECTATOR', 'You may listen here, not speak.');
-    this.demand('audio');
+    this.demandVoice();
     // The opposite of what was asked for last: who presses twice in haste is as before.
     const muted = (this.#wantsMuted = !this.#wantsMuted);
     // Silent at once; heard again only when the server agrees.
@@ -84,6 +94,12 @@ export class Voice {
     return deafened;
   }
 
+  /** Throws where one may not speak. */
+  demandVoice(): void {
+    if (this.role === 'spectator') throw new VoiceError('SPECTATOR', 'You may listen here, not speak.');
+    this.demand('audio');
+  }
+
   /** Throws if a moderator has taken it away. */
   demand(restriction: keyof Restrictions): void {
     if (!this.#restrictions[restriction]) return;
@@ -95,6 +111,7 @@ export class Voice {
       await this.context.tell(state);
     } catch (error) {
       if (!hasCode(error, 'DISCONNECTED') || !this.context.returning()) throw error;
+      this.#unsaid = true;
     }
   }
 

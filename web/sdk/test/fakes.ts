@@ -14,6 +14,7 @@ import type {
   RtpCapabilities,
   WireParticipant,
 } from '../src/protocol.js';
+import type { Network } from '../src/network.js';
 import type { Capture } from '../src/rtc/capture.js';
 import type { AudioOutput } from '../src/rtc/playback.js';
 import type { ConnectionState, LocalProducer, ProduceOptions, Rtc, SendHandler, TransportHandler } from '../src/rtc/rtc.js';
@@ -249,7 +250,7 @@ export class FakeRtc implements Rtc {
   refuseConsumers = false;
   /** Producers the browser takes offence at; as mediasoup-client has it, their transport takes nothing more then. */
   readonly poison = new Set<string>();
-  send: { handler: SendHandler; closed: boolean; connected: boolean } | undefined;
+  send: { handler: SendHandler; closed: boolean; connected: boolean; state?: ConnectionState } | undefined;
   recv: { handler: TransportHandler; closed: boolean; connected: boolean } | undefined;
 
   load(): Promise<void> {
@@ -257,9 +258,8 @@ export class FakeRtc implements Rtc {
   }
 
   createSendTransport(created: { id: string }, _config: unknown, handler: SendHandler) {
-    const own = (this.send = { handler, closed: false, connected: false });
-    return {
-      ...this.#transport(created.id, own),
+    const own: NonNullable<typeof this.send> = (this.send = { handler, closed: false, connected: false });
+    return Object.assign(this.#transport(created.id, own), {
       produce: async (options: ProduceOptions) => {
         this.#connect(own);
         const kind = options.track.kind as 'audio' | 'video';
@@ -268,7 +268,7 @@ export class FakeRtc implements Rtc {
         this.producers.push(producer);
         return producer;
       },
-    };
+    });
   }
 
   createRecvTransport(created: { id: string }, _config: unknown, handler: TransportHandler) {
@@ -306,10 +306,12 @@ export class FakeRtc implements Rtc {
     own.handler.onConnect({ fingerprints: [] });
   }
 
-  #transport(id: string, own: { closed: boolean }) {
+  #transport(id: string, own: { closed: boolean; state?: ConnectionState }) {
     return {
       id,
-      state: 'connected' as ConnectionState,
+      get state(): ConnectionState {
+        return own.state ?? 'connected';
+      },
       restartIce: () => {
         this.iceRestarts.push(id);
         return Promise.resolve();
@@ -326,6 +328,9 @@ export class FakeCapture implements Capture {
   /** While set, the person has not answered the question for the microphone yet. */
   asking: Promise<void> | undefined;
   withScreenAudio = false;
+  /** Whether one is plugged in. */
+  microphones = true;
+  readonly watchers = new Set<() => void>();
 
   async microphone(): Promise<MediaStreamTrack> {
     await this.asking;
@@ -342,6 +347,20 @@ export class FakeCapture implements Capture {
     return Promise.resolve(this.withScreenAudio ? { video, audio: this.#open('audio') } : { video });
   }
 
+  hasMicrophone(): Promise<boolean> {
+    return Promise.resolve(this.microphones);
+  }
+
+  watch(handler: () => void): () => void {
+    this.watchers.add(handler);
+    return () => void this.watchers.delete(handler);
+  }
+
+  /** A device is plugged in or out. */
+  changeDevices(): void {
+    for (const handler of this.watchers) handler();
+  }
+
   get live(): FakeTrack[] {
     return this.tracks.filter((track) => track.readyState === 'live');
   }
@@ -350,6 +369,19 @@ export class FakeCapture implements Capture {
     const track = new FakeTrack(kind);
     this.tracks.push(track);
     return track as unknown as MediaStreamTrack;
+  }
+}
+
+export class FakeNetwork implements Network {
+  online = true;
+  readonly watchers = new Set<(online: boolean) => void>();
+  watch(handler: (online: boolean) => void): () => void {
+    this.watchers.add(handler);
+    return () => void this.watchers.delete(handler);
+  }
+  set(online: boolean): void {
+    this.online = online;
+    for (const handler of [...this.watchers]) handler(online);
   }
 }
 
@@ -382,6 +414,7 @@ export function setup() {
   const server = new FakeServer();
   const capture = new FakeCapture();
   const audio = new FakeAudio();
+  const network = new FakeNetwork();
   const rtcs: FakeRtc[] = [];
   const parts: VoiceServiceParts = {
     signal: (handler) => {
@@ -395,6 +428,7 @@ export function setup() {
     },
     capture,
     audio: () => audio,
+    network,
   };
   const service = new VoiceService({ token: 'token' }, parts);
   const events: string[] = [];
@@ -408,6 +442,7 @@ export function setup() {
     server,
     capture,
     audio,
+    network,
     service,
     events,
     /** The WebRTC side of the latest stay. */

@@ -292,13 +292,107 @@ describe('a track the browser takes offence at', () => {
   });
 });
 
-it('a microphone that is unplugged is said, and one goes on listening', async () => {
-  const test = await inCall();
-  test.capture.tracks[0]?.end();
-  expect(test.service.state).toBe('READY');
-  expect(test.service.self.microphone).toBe('unavailable');
-  expect(test.events.at(-1)).toBe('error DEVICE_MISSING');
-  expect(test.server.count('voice:rtc:closeProducer')).toBe(1);
+describe('a microphone', () => {
+  const gone = (code: 'DEVICE_MISSING' | 'DEVICE_DENIED' | 'DEVICE_BUSY') => new VoiceError(code, code, { device: 'microphone' });
+
+  function changes(test: Awaited<ReturnType<typeof inCall>>) {
+    const told: string[] = [];
+    test.service.on('microphone', ({ change }) => told.push(change));
+    return told;
+  }
+
+  it('that is unplugged is said, and one goes on listening', async () => {
+    const test = await inCall();
+    test.capture.microphoneError = gone('DEVICE_MISSING');
+    test.capture.tracks[0]?.end();
+    await settle();
+    expect(test.service.state).toBe('READY');
+    expect(test.service.self.microphone).toBe('unavailable');
+    expect(test.events.at(-1)).toBe('error DEVICE_MISSING');
+    expect(test.server.count('voice:rtc:closeProducer')).toBe(1);
+  });
+
+  it('that is unplugged is replaced by another one at once, as muted as before', async () => {
+    const test = await inCall();
+    await test.service.toggleMute();
+    const told = changes(test);
+    test.capture.tracks[0]?.end();
+    await settle();
+    expect(told).toEqual(['back']);
+    expect(test.rtc.producers.at(-1)).toMatchObject({ paused: true, closed: false });
+    expect(test.service.self).toMatchObject({ muted: true, microphone: 'on' });
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+  });
+
+  it('that is plugged in again goes on', async () => {
+    const test = await inCall();
+    const told = changes(test);
+    test.capture.microphoneError = gone('DEVICE_MISSING');
+    test.capture.tracks[0]?.end();
+    await settle();
+    // Something else was plugged in or out.
+    test.capture.changeDevices();
+    await settle();
+    expect(test.events.filter((event) => event.startsWith('error')).length).toBe(1);
+    test.capture.microphoneError = undefined;
+    test.capture.changeDevices();
+    await settle();
+    expect(told).toEqual(['back']);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+  });
+
+  it.each(['DEVICE_MISSING', 'DEVICE_DENIED', 'DEVICE_BUSY'] as const)(
+    'that is not there (%s) is asked for again by unmuting',
+    async (code) => {
+      const test = setup();
+      test.capture.microphoneError = gone(code);
+      await test.service.joinChannel('lobby');
+      expect(test.service.state).toBe('READY');
+      await expect(test.service.toggleMute()).rejects.toMatchObject({ code });
+      expect(test.service.self).toMatchObject({ muted: false, microphone: 'unavailable' });
+      test.capture.microphoneError = undefined;
+      expect(await test.service.toggleMute()).toBe(false);
+      expect(test.service.state).toBe('PRODUCING_AUDIO');
+      expect(test.service.self).toMatchObject({ muted: false, microphone: 'on' });
+      expect(await test.service.toggleMute()).toBe(true);
+    },
+  );
+
+  it('that comes when none was there is offered, not opened; one that was denied is not', async () => {
+    const test = setup();
+    test.capture.microphoneError = gone('DEVICE_MISSING');
+    test.capture.microphones = false;
+    await test.service.joinChannel('lobby');
+    const told = changes(test);
+    test.capture.changeDevices();
+    await settle();
+    expect(told).toEqual([]);
+    test.capture.microphones = true;
+    test.capture.microphoneError = gone('DEVICE_DENIED');
+    test.capture.changeDevices();
+    await settle();
+    expect(told).toEqual(['available']);
+    expect(test.service.state).toBe('READY');
+    await expect(test.service.toggleMute()).rejects.toMatchObject({ code: 'DEVICE_DENIED' });
+    test.capture.changeDevices();
+    await settle();
+    expect(told).toEqual(['available']);
+  });
+
+  it('that is opened while one leaves is let go', async () => {
+    const test = setup();
+    test.capture.microphoneError = gone('DEVICE_MISSING');
+    await test.service.joinChannel('lobby');
+    test.capture.microphoneError = undefined;
+    let answer = () => {};
+    test.capture.asking = new Promise((resolve) => (answer = resolve));
+    const opened = test.service.toggleMute().catch((error: unknown) => error);
+    await test.service.leaveChannel();
+    answer();
+    expect(await opened).toMatchObject({ code: 'CANCELLED' });
+    expect(test.capture.live).toEqual([]);
+    expect(test.capture.watchers.size).toBe(0);
+  });
 });
 
 describe('who speaks', () => {

@@ -67,35 +67,48 @@ describe('a tier that changes in mid-call', () => {
 });
 
 describe('what a moderator has silenced', () => {
-  it('is silent here too, and cannot be turned on again', async () => {
+  it('is closed, device and all, and cannot be turned on again', async () => {
     const test = await inCall();
     test.server.push('voice:moderation', moderation({ audio: true }));
-    expect(test.rtc.producers[0]?.paused).toBe(true);
-    expect(test.service.self).toMatchObject({ muted: false, restrictions: { audio: true } });
+    expect(test.rtc.producers[0]?.closed).toBe(true);
+    expect(test.capture.live).toEqual([]);
+    expect(test.service.self).toMatchObject({ muted: true, microphone: 'off', restrictions: { audio: true } });
     await expect(test.service.toggleMute()).rejects.toMatchObject({ code: 'MODERATED', details: { restriction: 'audio' } });
     expect(test.server.count('voice:state:update')).toBe(0);
-    test.server.push('voice:moderation', moderation({}));
-    expect(test.rtc.producers[0]?.paused).toBe(false);
-    expect(await test.service.toggleMute()).toBe(true);
+    // Nor by a device that is plugged in meanwhile.
+    test.capture.changeDevices();
+    await settle();
+    expect(test.capture.live).toEqual([]);
   });
 
-  it('stays muted by oneself when the moderator lifts it', async () => {
+  it('stays off when it is given back: one is asked, and turns it on oneself', async () => {
     const test = await inCall();
-    await test.service.toggleMute();
-    test.server.push('voice:moderation', moderation({ audio: true }));
+    await test.service.toggleVideo();
+    await test.service.toggleScreenShare();
+    test.server.push('voice:moderation', moderation({ audio: true, video: true, screen: true }));
     test.server.push('voice:moderation', moderation({}));
-    expect(test.rtc.producers[0]?.paused).toBe(true);
-    expect(test.service.self.muted).toBe(true);
+    await settle();
+    expect(test.capture.live).toEqual([]);
+    expect(test.service.self).toMatchObject({ muted: true, media: {} });
+    expect(await test.service.toggleMute()).toBe(false);
+    expect(test.rtc.producers.at(-1)).toMatchObject({ kind: 'audio', paused: false, closed: false });
+    expect(test.server.payloads('voice:state:update').at(-1)).toEqual({ muted: false });
+    expect(await test.service.toggleVideo()).toBe(true);
+    expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
   });
 
-  it('can be a camera: it pauses, and cannot be turned on, only off', async () => {
+  it('may be a camera, or what waits for a slot for it', async () => {
     const test = await inCall();
     await test.service.toggleVideo();
     test.server.push('voice:moderation', moderation({ video: true }));
-    expect(test.rtc.producers[1]?.paused).toBe(true);
-    expect(await test.service.toggleVideo()).toBe(true);
+    expect(test.rtc.producers[1]?.closed).toBe(true);
+    expect(test.capture.live.map((track) => track.kind)).toEqual(['audio']);
     await expect(test.service.toggleVideo()).rejects.toMatchObject({ code: 'MODERATED', details: { restriction: 'video' } });
-    expect(await test.service.toggleScreenShare()).toBe(true);
+    test.server.refuse('voice:rtc:produce', 'VIDEO_LIMIT_REACHED');
+    expect(await test.service.toggleScreenShare()).toBe('queued');
+    test.server.push('voice:moderation', moderation({ screen: true }));
+    expect(test.service.videoQueue).toEqual({});
+    expect(test.server.payloads('voice:slot:release')).toEqual([{ source: 'screen' }]);
   });
 
   it('can be all one hears', async () => {
@@ -118,7 +131,12 @@ describe('what a moderator has silenced', () => {
     };
     test.server.join = joined({ state });
     await test.service.joinChannel('lobby');
-    expect(test.rtc.producers[0]?.paused).toBe(true);
+    await settle();
+    expect(test.rtc.producers).toEqual([]);
+    expect(test.capture.live).toEqual([]);
+    expect(test.service.self).toMatchObject({ muted: true, microphone: 'off' });
+    // Not taken back by what is told after the join.
+    expect(test.server.payloads('voice:state:update')).toEqual([{ muted: true, deafened: false }]);
     await test.service.leaveChannel();
     expect(test.service.self.restrictions.audio).toBe(false);
   });
@@ -198,6 +216,30 @@ describe('moved to another channel', () => {
     expect(test.service.channel?.name).toBe('Garden');
     expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
     expect(test.capture.live).toEqual(tracks);
+  });
+
+  it('arrives as one left: muted, if by oneself', async () => {
+    const test = await inCall();
+    await test.service.toggleMute();
+    test.server.push('voice:left', { channelId: 'lobby', reason: 'moved', rejoin: false, to: 'garden' });
+    await settle();
+    expect(test.service.self).toMatchObject({ muted: true, microphone: 'on' });
+    expect(test.server.payloads('voice:state:update').at(-1)).toEqual({ muted: true, deafened: false });
+    expect(test.rtc.producers.at(-1)).toMatchObject({ kind: 'audio', paused: true });
+  });
+
+  it('arrives as one left: muted, if by a moderator who has no say there', async () => {
+    const test = await inCall();
+    await test.service.toggleVideo();
+    test.server.push('voice:moderation', moderation({ audio: true, video: true }));
+    test.server.push('voice:left', { channelId: 'lobby', reason: 'moved', rejoin: false, to: 'garden' });
+    await settle();
+    const { muted, restrictions, media } = test.service.self;
+    expect(test.capture.live).toEqual([]);
+    expect({ muted, restrictions, media }).toEqual({ muted: true, restrictions: moderation({}).restrictions, media: {} });
+    expect(test.server.payloads('voice:state:update').at(-1)).toEqual({ muted: true, deafened: false });
+    expect(test.rtc.producers.filter(({ closed, paused }) => !closed && !paused)).toEqual([]);
+    expect(await test.service.toggleMute()).toBe(false);
   });
 
   it('that lets one in no more is out, with the reason', async () => {

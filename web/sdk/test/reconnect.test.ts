@@ -1,4 +1,4 @@
-// After a loss: the waits, the deadline over all, what is restored, and what is not worth trying.
+// After a loss: the waits, what is restored, and what is not worth trying.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
@@ -40,46 +40,79 @@ describe('when the connection breaks', () => {
     expect(audio.playing.size).toBe(1);
   });
 
-  it('it is tried after 1, 2, 4 and 8 seconds and once more within 30 seconds, then given up', async () => {
+  it('it is tried after 1, 2, 4, 8 and 16 seconds, and then every 16, as long as the page is open', async () => {
     const { server, service, capture, events } = setup();
     await service.joinChannel('lobby');
     const start = Date.now();
     const times: number[] = [];
+    const { connect } = server;
     server.connect = () => {
       times.push(Math.round((Date.now() - start) / 1000));
       return Promise.reject(new VoiceError('UNREACHABLE', 'no'));
     };
     server.drop();
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(times).toEqual([1, 3, 7, 15, 25]);
-    expect(events.slice(-2)).toEqual(['disconnected', 'left UNREACHABLE']);
-    expect(capture.live).toEqual([]);
-    expect(service.channel).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(times.slice(0, 7)).toEqual([1, 3, 7, 15, 31, 47, 63]);
+    expect(service.connection).toBe('connecting');
+    expect(capture.live.length).toBe(1);
+    server.connect = connect;
+    await vi.advanceTimersByTimeAsync(16_000);
+    expect(events.at(-1)).toBe('joined again');
   });
 
-  it('30 seconds is the end, also of an attempt that hangs', async () => {
+  it('it is tried at once when the browser has a network again', async () => {
+    const { server, service, network, events } = setup();
+    await service.joinChannel('lobby');
+    network.set(false);
+    server.refuseConnects.push(...Array<'UNREACHABLE'>(5).fill('UNREACHABLE'));
+    server.drop();
+    await vi.advanceTimersByTimeAsync(32_000);
+    expect(service.connection).toBe('connecting');
+    network.set(true);
+    await settle();
+    expect(events.at(-1)).toBe('joined again');
+    await service.leaveChannel();
+    expect(network.watchers.size).toBe(0);
+  });
+
+  it('an attempt that hangs is followed by another', async () => {
     const { server, service, events } = setup();
     await service.joinChannel('lobby');
+    const { connect } = server;
     server.connect = () => new Promise(() => {});
     server.drop();
-    await vi.advanceTimersByTimeAsync(29_900);
+    await vi.advanceTimersByTimeAsync(30_000);
+    server.connect = connect;
     expect(service.connection).toBe('connecting');
-    await vi.advanceTimersByTimeAsync(200);
-    expect(service.connection).toBe('disconnected');
-    expect(events.at(-1)).toBe('left TIMEOUT');
+    await vi.advanceTimersByTimeAsync(3_100);
+    expect(events.at(-1)).toBe('joined again');
   });
 
-  it('an attempt that succeeds after it was given up changes nothing any more', async () => {
+  it('one that succeeds after all changes nothing any more', async () => {
     const { server, service, rtcs } = setup();
     await service.joinChannel('lobby');
     let open = () => {};
+    const { connect } = server;
     server.connect = () => new Promise((resolve) => (open = resolve));
     server.drop();
-    await vi.advanceTimersByTimeAsync(31_000);
+    await vi.advanceTimersByTimeAsync(30_000);
+    server.connect = connect;
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(service.state).toBe('PRODUCING_AUDIO');
     open();
     await settle();
-    expect(service.state).toBe('DISCONNECTED');
-    expect(rtcs.length).toBe(1);
+    expect(service.state).toBe('PRODUCING_AUDIO');
+    expect(rtcs.length).toBe(2);
+  });
+
+  it('another device that has taken over ends the tries', async () => {
+    const { server, service, events } = setup();
+    await service.joinChannel('lobby');
+    server.refuse('voice:join', 'ALREADY_IN_CHANNEL', {}, 9);
+    server.drop();
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(server.count('voice:join')).toBe(6);
+    expect(events.at(-1)).toBe('left ALREADY_IN_CHANNEL');
   });
 
   it('the time the server asks to wait is waited', async () => {
@@ -166,6 +199,36 @@ describe('when the server puts one out', () => {
     expect(server.count('voice:join')).toBe(1);
     expect(events.at(-1)).toBe('left NOT_IN_CHANNEL');
     expect(capture.live).toEqual([]);
+  });
+});
+
+describe('one who is cut off', () => {
+  it('is told so by the media connection, not by that of signaling', async () => {
+    const test = setup();
+    await test.service.joinChannel('lobby');
+    expect(test.service.self.cutOff).toBe(false);
+    const { send } = test.rtc;
+    const told: boolean[] = [];
+    test.service.on('self', ({ cutOff }) => told.push(cutOff));
+    if (send) send.state = 'disconnected';
+    send?.handler.onState('disconnected');
+    expect(told.at(-1)).toBe(true);
+    if (send) send.state = 'connected';
+    send?.handler.onState('connected');
+    expect(told.at(-1)).toBe(false);
+  });
+
+  it('is told so at once when the browser has no network, and while there is no stay', async () => {
+    const test = setup();
+    await test.service.joinChannel('lobby');
+    test.network.set(false);
+    expect(test.service.self.cutOff).toBe(true);
+    test.network.set(true);
+    expect(test.service.self.cutOff).toBe(false);
+    test.server.drop();
+    expect(test.service.self.cutOff).toBe(true);
+    await test.service.leaveChannel();
+    expect(test.service.self.cutOff).toBe(false);
   });
 });
 

@@ -209,7 +209,7 @@ describe('a stay that cannot be resumed', () => {
     expect(test.rtc.send?.closed).toBe(true);
   });
 
-  it('ends with media that cannot be restored', async () => {
+  it('ends with media that cannot be restored, and then it is joined anew as soon as that can be', async () => {
     const test = await inCall();
     test.server.connect = () => new Promise(() => {});
     test.server.drop();
@@ -217,8 +217,9 @@ describe('a stay that cannot be resumed', () => {
     await vi.advanceTimersByTimeAsync(9_000);
     expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(test.events.at(-1)).toBe('left TIMEOUT');
-    expect(test.capture.live).toEqual([]);
+    expect(test.events.at(-1)).toBe('left DISCONNECTED, rejoining');
+    expect(test.service.connection).toBe('connecting');
+    expect(test.capture.live.length).toBe(2);
   });
 
   it('ends for good with who may not come back', async () => {

@@ -8,6 +8,10 @@ export interface Capture {
   camera(): Promise<MediaStreamTrack>;
   /** The picture, and the sound if the person shares it too. */
   screen(): Promise<{ video: MediaStreamTrack; audio?: MediaStreamTrack }>;
+  /** Whether there is a microphone, allowed or not. */
+  hasMicrophone(): Promise<boolean>;
+  /** Tells when a device is plugged in or out; the answer ends that. */
+  watch(handler: () => void): () => void;
 }
 
 /** Mono is exact: Opus codes one voice, and half the samples are half the work of the echo canceller. */
@@ -51,6 +55,15 @@ export const browserCapture: Capture = {
     if ('contentHint' in video) video.contentHint = 'detail';
     if (audio && 'contentHint' in audio) audio.contentHint = 'music';
     return audio ? { video, audio } : { video };
+  },
+  async hasMicrophone() {
+    const found = await devices().enumerateDevices();
+    return found.some(({ kind }) => kind === 'audioinput');
+  },
+  watch(handler) {
+    const found = (globalThis.navigator as Partial<Navigator> | undefined)?.mediaDevices;
+    found?.addEventListener('devicechange', handler);
+    return () => found?.removeEventListener('devicechange', handler);
   },
 };
 
