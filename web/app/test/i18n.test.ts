@@ -4,7 +4,7 @@ import { CLIENT_ERROR_CODES, SERVER_ERROR_CODES, VoiceError } from '@parlor/clie
 import { describe, expect, it } from 'vitest';
 
 import { en } from '../src/i18n/en.js';
-import { sentenceFor, t } from '../src/i18n/index.js';
+import { sentenceFor, t, waitSentence } from '../src/i18n/index.js';
 
 const DEVICES = ['microphone', 'camera', 'screen'] as const;
 
@@ -20,6 +20,13 @@ it.each([...SERVER_ERROR_CODES, ...CLIENT_ERROR_CODES])('%s is a sentence of our
 describe('numbers', () => {
   it('a rate limit says how many whole seconds to wait', () => {
     expect(sentenceFor(new VoiceError('RATE_LIMITED', '', { retryAfterMs: 4_200 }))).toContain('5 seconds');
+  });
+
+  it('what is one is not many', () => {
+    expect(sentenceFor(new VoiceError('CHANNEL_FULL', '', { current: 1, max: 1 }))).toBe(en['error.CHANNEL_FULL.one']);
+    expect(sentenceFor(new VoiceError('CHANNEL_FULL', '', { current: 8, max: 8 }))).toContain('all 8 places');
+    expect(sentenceFor(new VoiceError('RATE_LIMITED', '', { retryAfterMs: 700 }))).toContain('Wait 1 second and');
+    expect(waitSentence(0)).toBe(en['error.RATE_LIMITED.over']);
   });
 
   it('full video slots say how many there are', () => {

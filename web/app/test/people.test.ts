@@ -8,7 +8,16 @@ import { hueOf, initials } from '../src/lib/person.js';
 
 const track = (id: string) => ({ id }) as MediaStreamTrack;
 const restrictions = { audio: false, video: false, screen: false, deafened: false };
-const self: Self = { userId: 'me', muted: false, deafened: false, speaking: false, microphone: 'on', restrictions, media: {} };
+const self: Self = {
+  userId: 'me',
+  muted: false,
+  deafened: false,
+  speaking: false,
+  microphone: 'on',
+  cutOff: false,
+  restrictions,
+  media: {},
+};
 const bob: Participant = {
   userId: 'bob',
   name: 'Bob',

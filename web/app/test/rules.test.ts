@@ -47,7 +47,16 @@ async function inCall(more: Partial<ChannelInfo> = {}) {
 const texts = (session: InstanceType<typeof Session>) => session.notices.map(({ text }) => text);
 
 beforeEach(() => {
-  own.self = { userId: 'me', muted: false, deafened: false, speaking: false, microphone: 'on', restrictions: UNRESTRICTED, media: {} };
+  own.self = {
+    userId: 'me',
+    muted: false,
+    deafened: false,
+    speaking: false,
+    microphone: 'on',
+    cutOff: false,
+    restrictions: UNRESTRICTED,
+    media: {},
+  };
   vi.stubGlobal('fetch', () => Promise.resolve({ status: 404, ok: false, headers: new Headers() }));
 });
 
@@ -84,7 +93,28 @@ it('what a moderator does is said once, and so is its end', async () => {
   tell('moderation', { action: 'mute', byUserId: 'mod', restrictions: muted, reason: null });
   expect(texts(session)).toEqual(['A moderator has muted you. Only a moderator can undo it.']);
   tell('moderation', { action: 'mute', byUserId: null, restrictions: UNRESTRICTED, reason: null });
-  expect(texts(session)[1]).toMatch(/microphone is on/);
+  // It takes the place of what is not true any more, and asks instead of switching anything on.
+  expect(texts(session)).toEqual(['A moderator lets you speak again. You are muted until you unmute yourself.']);
+  expect(session.notices[0]?.action?.label).toBe('Unmute');
+});
+
+it('who is moved while muted is told so, and nothing of the channel before is said any more', async () => {
+  const session = await inCall();
+  if (own.self) own.self = { ...own.self, muted: true, restrictions: { ...UNRESTRICTED, audio: true } };
+  tell('moderation', { action: 'mute', byUserId: 'mod', restrictions: { ...UNRESTRICTED, audio: true }, reason: null });
+  tell('moved', { from: 'den', to: 'attic' });
+  if (own.self) own.self = { ...own.self, restrictions: UNRESTRICTED };
+  tell('joined', { channel: { ...channel, id: 'attic', name: 'Attic' }, again: false });
+  expect(texts(session)).toEqual(['A moderator has moved you to Attic. You are muted, as before.']);
+  expect(session.notices[0]?.action?.label).toBe('Unmute');
+});
+
+it('a microphone that comes is offered, one that was replaced is told', async () => {
+  const session = await inCall();
+  tell('microphone', { change: 'available' });
+  expect(session.notices.map(({ action }) => action?.label)).toEqual(['Turn on microphone']);
+  tell('microphone', { change: 'back' });
+  expect(texts(session)).toEqual(['Your microphone went away; another is on now.']);
 });
 
 it('what a moderator did before is said at the join', async () => {

@@ -41,3 +41,25 @@ export async function fits(page: Page, name: string): Promise<void> {
   assert.ok(scroll <= client, `${name} is ${scroll} pixels wide on a screen of ${client}`);
   assert.deepEqual(small, [], `${name}: buttons that are too small or outside`);
 }
+
+/** What stands in the header of a call stands side by side: nothing covers anything, and all of it is on the page. */
+export async function headerIsApart(page: Page, name: string): Promise<void> {
+  await screenshot(page, name);
+  const covered = await page.evaluate(() => {
+    const parts = [...document.querySelectorAll('main > header h1, main > header .count, main > header button')]
+      .map((part) => ({
+        name: part.getAttribute('aria-label') ?? part.textContent?.trim().slice(0, 20) ?? '',
+        box: part.getBoundingClientRect(),
+      }))
+      .filter(({ box }) => box.width > 0);
+    const apart = (a: DOMRect, b: DOMRect): boolean =>
+      a.right <= b.left + 0.5 || b.right <= a.left + 0.5 || a.bottom <= b.top + 0.5 || b.bottom <= a.top + 0.5;
+    const pairs = parts.flatMap((a, i) => parts.slice(i + 1).map((b) => [a, b] as const));
+    return [
+      ...pairs.filter(([a, b]) => !apart(a.box, b.box)).map(([a, b]) => `${a.name} and ${b.name}`),
+      ...parts.filter(({ box }) => box.left < -0.5 || box.right > innerWidth + 0.5).map((part) => `${part.name} is outside`),
+      ...(document.querySelector('main > header h1')?.getBoundingClientRect().width === 0 ? ['there is no title'] : []),
+    ];
+  });
+  assert.deepEqual(covered, [], name);
+}

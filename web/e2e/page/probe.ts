@@ -37,6 +37,7 @@ class Probe {
   private readonly connections: RTCPeerConnection[] = [];
   private readonly audio = new Map<string, AnalyserNode>();
   private context: AudioContext | undefined;
+  private readonly captured: MediaStreamTrack[] = [];
 
   watch(connection: RTCPeerConnection): void {
     this.connections.push(connection);
@@ -124,6 +125,23 @@ class Probe {
     return '';
   }
 
+  /** How many captured tracks are live: devices whose light is on. */
+  captures(): number {
+    return this.captured.filter((track) => track.readyState === 'live').length;
+  }
+
+  /** Ends every captured track, as when its device is pulled out. */
+  unplug(): void {
+    for (const track of this.captured.filter((track) => track.readyState === 'live')) {
+      track.stop();
+      track.dispatchEvent(new Event('ended'));
+    }
+  }
+
+  capture(stream: MediaStream): void {
+    this.captured.push(...stream.getTracks());
+  }
+
   /** The states of the connections that are not closed. */
   states(): string[] {
     return this.open().map((connection) => connection.connectionState);
@@ -174,5 +192,16 @@ window.RTCPeerConnection = class extends RTCPeerConnection {
     probe.watch(this);
   }
 };
+
+// Missing on pages that are not on a secure origin, whatever the types say.
+const devices = navigator.mediaDevices as MediaDevices | undefined;
+if (devices !== undefined) {
+  const open = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (constraints) => {
+    const stream = await open(constraints);
+    probe.capture(stream);
+    return stream;
+  };
+}
 
 export type { Probe };

@@ -5,8 +5,9 @@ import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { type AppPerson, joinApp, openApp } from '../harness/app.js';
 import { startChromium } from '../harness/chromium.js';
-import { fits, passesAxe, PHONE } from '../harness/looks.js';
+import { fits, headerIsApart, passesAxe, PHONE } from '../harness/looks.js';
 import { Server } from '../harness/server.js';
+import { until } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 90_000 };
 
@@ -65,6 +66,70 @@ describe('the page', () => {
     await tabTo(page, 'Leave');
     await page.keyboard.press('Enter');
     await person.button('Join').waitFor();
+    await person.close();
+  });
+
+  it('has room for the longest names of channel and people, from 320 to 1280 pixels', TIMEOUT, async () => {
+    const channel = 'w'.repeat(128);
+    const other = await joinApp(browser, { url: server.url, name: 'W'.repeat(64), channel });
+    const person = await joinApp(browser, { url: server.url, name: 'Ann Brown', channel });
+    for (const [width, height] of [
+      [320, 640],
+      [600, 800],
+      [768, 1024],
+      [1280, 720],
+    ] as const) {
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await person.page.emulateMedia({ colorScheme });
+        await person.page.setViewportSize({ width, height });
+        await headerIsApart(person.page, `long-${width}-${colorScheme}`);
+        await fits(person.page, `long-${width}-${colorScheme}`);
+      }
+    }
+    for (const one of [person, other]) await one.close();
+  });
+
+  it('keeps its toolbar as high as it is, whatever the tools say', TIMEOUT, async () => {
+    const person = await joinApp(browser, { url: server.url, name: 'Ann Brown', channel: 'height' });
+    for (const [width, height] of [
+      [320, 640],
+      [768, 1024],
+      [1280, 720],
+    ] as const) {
+      await person.page.setViewportSize({ width, height });
+      const high = () => person.page.getByRole('group', { name: 'Call controls' }).evaluate((bar) => bar.getBoundingClientRect().height);
+      const before = await high();
+      for (const [label, after] of [
+        ['Camera', 'Stop camera'],
+        ['Mute', 'Unmute'],
+        ['Deafen', 'Undeafen'],
+      ] as const) {
+        await person.press(label);
+        await person.button(after).waitFor();
+      }
+      assert.equal(await high(), before, `${width}`);
+      assert.ok(before <= (width < 544 ? 60 : 90), `${before} pixels of ${width}`);
+      for (const label of ['Stop camera', 'Unmute', 'Undeafen']) await person.press(label);
+      await person.button('Camera').waitFor();
+    }
+    await person.close();
+  });
+
+  it('shows by its icons how things are: crossed out is off', TIMEOUT, async () => {
+    const person = await joinApp(browser, { url: server.url, name: 'Ann Brown', channel: 'icons' });
+    const icon = (testid: string) => person.page.getByTestId(testid).locator('svg').first().getAttribute('class');
+    for (const [testid, icons] of [
+      ['mute', ['mic', 'mic-off']],
+      ['deafen', ['headphones', 'headphone-off']],
+      ['camera', ['video-off', 'video']],
+    ] as const) {
+      for (const wanted of icons) {
+        const has = new RegExp(`lucide-${wanted}( |$)`);
+        await until(`${testid} is ${wanted}`, async () => has.test((await icon(testid)) ?? ''));
+        await person.page.getByTestId(testid).click();
+      }
+    }
+    assert.match((await icon('screen')) ?? '', /lucide-monitor-off( |$)/);
     await person.close();
   });
 

@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { joinApp, openApp } from '../harness/app.js';
 import { startChromium } from '../harness/chromium.js';
+import { passesAxe } from '../harness/looks.js';
 import { Server } from '../harness/server.js';
 import { until } from '../harness/until.js';
 
@@ -69,7 +70,7 @@ describe('refusals in the web app', () => {
     await second.fillIn({ name: 'Second', channel: 'closet' });
     await second.press('Join');
     await second.page
-      .getByText(/This channel is full/)
+      .getByText(/This channel is full: its only place is taken/)
       .first()
       .waitFor();
     await first.press('Leave');
@@ -117,6 +118,28 @@ describe('refusals in the web app', () => {
       return await second.button('Leave').isVisible();
     });
     await second.close();
+  });
+
+  it('the same person in a second window, who goes on there', TIMEOUT, async () => {
+    const token = closed.signedToken({ sub: 'tabby', name: 'Tabby' });
+    const address = `${closed.url}/#token=${token}&channel=club`;
+    const first = await openApp(browser, address);
+    await first.press('Join');
+    await first.isIn();
+    const second = await first.secondWindow(address);
+    await second.press('Join');
+    await second.reads(/You are in this channel already/);
+    await passesAxe(second.page, 'refusals-continue-here');
+    await second.press('Continue here');
+    await second.isIn();
+    await first.reads(/You went on with this call in another window/);
+    // In another browser nobody answers: that is said.
+    const elsewhere = await openApp(browser, address);
+    await elsewhere.press('Join');
+    await elsewhere.press('Continue here');
+    await elsewhere.reads(/on another device, or in another browser/);
+    await second.isIn();
+    for (const person of [first, elsewhere]) await person.close();
   });
 
   it('a sign-in that has expired', TIMEOUT, async () => {

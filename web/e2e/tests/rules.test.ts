@@ -126,9 +126,34 @@ describe('the rules of a room', () => {
       await ben.press('Muted by a moderator');
       await ben.reads(/Only a moderator can undo it/);
       await passesAxe(ben.page, 'rules-muted-light');
+      assert.equal(await liveDevices(ben.page), 0);
       await mia.choose('Ben', 'Let them speak');
-      await ben.reads(/your microphone is on/);
-      await energyRises(mia.page, ear);
+      // Asked, and not switched on.
+      await ben.reads(/You are muted until you unmute yourself/);
+      await mia.says('Ben', 'muted by a moderator', false);
+      await mia.says('Ben', 'muted');
+      assert.equal(await liveDevices(ben.page), 0);
+      await passesAxe(ben.page, 'rules-released-light');
+      await ben.page.getByTestId('notice-action').click();
+      await ben.button('Mute').waitFor();
+      ear = await hears(mia.page);
+    });
+
+    it('whose camera is turned off turns it on again by themselves', TIMEOUT, async () => {
+      await ben.press('Camera');
+      await sees(mia.page);
+      await mia.choose('Ben', 'Turn the camera off');
+      await ben.reads(/A moderator has turned your camera off/);
+      await until('the picture is gone', async () => !(await inbound(mia.page)).some(({ kind }) => kind === 'video'));
+      assert.equal(await liveDevices(ben.page), 1);
+      await mia.choose('Ben', 'Allow the camera');
+      await ben.reads(/It stays off until you turn it on/);
+      await ben.button('Camera').first().waitFor();
+      assert.equal(await liveDevices(ben.page), 1);
+      await ben.page.getByTestId('notice-action').click();
+      await ben.button('Stop camera').waitFor();
+      await sees(mia.page);
+      await ben.press('Stop camera');
     });
 
     it('the server silences a client that does not obey', TIMEOUT, async () => {
@@ -146,6 +171,31 @@ describe('the rules of a room', () => {
       await until('Mallory goes on sending', async () => (await packetsOf(page)) > sent + 50);
       await fallsSilent(mia.page, heard.track);
       await context.close();
+    });
+
+    it('who is muted by a moderator and moved arrives muted, and the screen says so', TIMEOUT, async () => {
+      await mia.choose('Ben', 'Mute the microphone');
+      await ben.reads(/A moderator has muted you/);
+      await mia.choose('Ben', 'Move to another channel');
+      await mia.page.getByLabel('To which channel').fill('attic');
+      await mia.page.getByTestId('moderate-confirm').click();
+      await ben.reads(/has moved you to The attic. You are muted, as before/);
+      assert.equal(await ben.page.getByText(/A moderator has muted you/).count(), 0);
+      await ben.says('Ben', 'muted');
+      await ben.says('Ben', 'muted by a moderator', false);
+      assert.equal(await liveDevices(ben.page), 0);
+      await ben.page.getByTestId('mute').click();
+      await ben.button('Mute').waitFor();
+      await until('the microphone is sent', async () => (await packetsOf(ben.page)) > 0);
+      await ben.press('Leave');
+      await ben.page.getByLabel('Channel').fill('court');
+      await ben.press('Join');
+      await ben.isIn();
+      // What was done to him there holds there, and is lifted.
+      await ben.reads(/A moderator has muted you/);
+      await mia.choose('Ben', 'Let them speak');
+      await ben.page.getByTestId('notice-action').click();
+      await ben.button('Mute').waitFor();
     });
 
     it('who is moved goes on in the other channel by themselves', TIMEOUT, async () => {
@@ -244,6 +294,11 @@ describe('the rules of a room', () => {
     await wire.close();
   });
 });
+
+/** How many captures are open: the lights that are on. */
+async function liveDevices(page: Page): Promise<number> {
+  return page.evaluate(() => window.probe.captures());
+}
 
 /** The packets of the microphone that a page has sent so far. */
 async function packetsOf(page: Page): Promise<number> {

@@ -12,6 +12,8 @@ export interface Person {
   speaking: boolean;
   /** Has no microphone: listens only. Known of oneself. */
   listening: boolean;
+  /** Nothing of them gets through at the moment. Known of oneself. */
+  cutOff: boolean;
   role: Role;
   moderator: boolean;
   /** What a moderator has taken away. */
@@ -35,7 +37,7 @@ interface Standing {
 
 /** Oneself first, then the others as they came. */
 export function peopleOf(self: Self, name: string, others: readonly Participant[], standing?: Standing): Person[] {
-  const { userId, muted, deafened, speaking, microphone, media, restrictions } = self;
+  const { userId, muted, deafened, speaking, microphone, cutOff, media, restrictions } = self;
   const me: Person = {
     userId,
     name,
@@ -43,10 +45,11 @@ export function peopleOf(self: Self, name: string, others: readonly Participant[
     muted,
     deafened,
     speaking,
+    cutOff,
     restrictions,
     role: standing?.role ?? 'speaker',
     moderator: standing?.moderator ?? false,
-    listening: microphone === 'unavailable',
+    listening: microphone === 'unavailable' || (microphone === 'off' && !muted),
     camera: media.camera,
   };
   return [me, ...others.map(personOf)];
@@ -57,6 +60,7 @@ function personOf({ media: { camera }, serverMuted, serverDeafened, ...person }:
     ...person,
     isSelf: false,
     listening: false,
+    cutOff: false,
     restrictions: { ...serverMuted, deafened: serverDeafened },
     camera: camera && !camera.paused ? camera.track : undefined,
   };

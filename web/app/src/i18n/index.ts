@@ -20,14 +20,19 @@ export function sentenceFor(error: VoiceError): string {
   return typeof note === 'string' && note !== '' ? t('error.note', { sentence, note }) : sentence;
 }
 
+/** How long to wait before it is no longer too often; 0 when that is over. */
+export function waitSentence(seconds: number): string {
+  if (seconds <= 0) return t('error.RATE_LIMITED.over');
+  return seconds === 1 ? t('error.RATE_LIMITED.second') : t('error.RATE_LIMITED.seconds', { seconds });
+}
+
 /** Where there are numbers or times that a person can use. */
 function withNumbers({ code, details, retryAfterMs }: VoiceError): string | undefined {
   switch (code) {
     case 'RATE_LIMITED':
-      return retryAfterMs === undefined
-        ? undefined
-        : t('error.RATE_LIMITED.seconds', { seconds: Math.max(1, Math.ceil(retryAfterMs / 1000)) });
+      return retryAfterMs === undefined ? undefined : waitSentence(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     case 'CHANNEL_FULL':
+      if (details.max === 1) return t('error.CHANNEL_FULL.one');
       return details.max === undefined ? undefined : t('error.CHANNEL_FULL.max', { max: details.max });
     case 'VIDEO_LIMIT_REACHED':
       if (details.max === undefined) return undefined;

@@ -17,13 +17,10 @@ export const BANS: readonly { key: MessageKey; ms: number | undefined }[] = [
 ];
 
 /** What the person is told of a change of what a moderator allows; one sentence each. */
-export function restrictionNews(before: Restrictions, now: Restrictions, muted: boolean): { text: string; bad: boolean }[] {
+export function restrictionNews(before: Restrictions, now: Restrictions): { text: string; bad: boolean; what: keyof Restrictions }[] {
   return (['audio', 'video', 'screen', 'deafened'] as const)
     .filter((what) => before[what] !== now[what])
-    .map((what) => {
-      if (now[what]) return { text: t(`moderated.${what}`), bad: true };
-      return { text: t(what === 'audio' && muted ? 'moderated.audio.free.muted' : `moderated.${what}.free`), bad: false };
-    });
+    .map((what) => ({ what, bad: now[what], text: t(now[what] ? `moderated.${what}` : `moderated.${what}.free`) }));
 }
 
 /** Why it could not be done, in the words that fit moderation. */

@@ -18,19 +18,34 @@ import {
 } from '@parlor/client';
 
 import { sentenceFor, t } from '../i18n/index.js';
-import { findIdentity, guestToken, readAddress, type Identity } from './identity.js';
+import { findIdentity, guestToken, readAddress, subjectOf, type Identity } from './identity.js';
 import { moderationRefusal, restrictionNews, type Question } from './moderating.js';
+import { guestId, keepCall, keptCall, type KeptCall } from './reload.js';
 import { recall, remember } from './settings.js';
+import { Tabs, type CallOf } from './tabs.js';
 
 /** A sentence that stays until it is dismissed or its time is over. */
 export interface Notice {
   id: number;
   text: string;
   tone: 'info' | 'bad';
+  /** What can be done about it at once. */
+  action?: { label: string; run: () => unknown };
+  /** What it is about: a later sentence about the same takes its place. */
+  about?: string;
 }
 
 const FREE: Restrictions = { audio: false, video: false, screen: false, deafened: false };
-const NOBODY: Self = { userId: '', muted: false, deafened: false, speaking: false, microphone: 'off', restrictions: FREE, media: {} };
+const NOBODY: Self = {
+  userId: '',
+  muted: false,
+  deafened: false,
+  speaking: false,
+  microphone: 'off',
+  cutOff: false,
+  restrictions: FREE,
+  media: {},
+};
 /** Long enough to read the longest sentence twice. */
 const NOTICE_MS = 12_000;
 
@@ -55,6 +70,8 @@ export class Session {
   refusalIsHint = $state(false);
   /** The stay ended by itself: the red dot. */
   wasLost = $state(false);
+  /** One is in the channel already, in another window perhaps. */
+  isElsewhere = $state(false);
   /** Before this time a join would be refused again. */
   retryAt = $state(0);
   /** There was a call before: the way in is where one comes back to. */
@@ -74,8 +91,10 @@ export class Session {
   /** As they were set in this window; somebody who comes back is as loud as before, and so is shown. */
   readonly #volumes = new Map<string, number>();
   readonly #query = new URLSearchParams(location.search);
-  /** Each window of a guest is another person: two windows can talk to each other. */
-  readonly #guest = this.#query.get('user') ?? `guest-${crypto.getRandomValues(new Uint32Array(2)).join('')}`;
+  readonly #guest = this.#query.get('user') ?? guestId();
+  readonly #tabs = new Tabs((call) => this.#giveUp(call));
+  /** The page was reloaded in this call. */
+  #kept = keptCall();
 
   constructor() {
     this.#readAddress();
@@ -106,7 +125,8 @@ export class Session {
     return { camera: permissions?.video ?? false, screen: permissions?.screenshare ?? false };
   }
 
-  async join(): Promise<void> {
+  /** `as`: how one was in the call before the page was reloaded. */
+  async join(as?: Pick<KeptCall, 'muted' | 'deafened'>): Promise<void> {
     const { identity } = this;
     const [name, channelId] = [this.name.trim(), this.channelId.trim()];
     if (this.joining || !identity || identity.kind === 'none') return;
@@ -120,12 +140,25 @@ export class Session {
     const token = identity.kind === 'host' ? identity.token : () => guestToken(this.#guest, name, this.pro);
     const service = this.#start(token);
     try {
+      if (as?.muted) await service.toggleMute();
+      if (as?.deafened) await service.toggleDeafen();
       await service.joinChannel(channelId);
     } catch (error) {
       if (service === this.#service) this.#refused(error);
     } finally {
       if (service === this.#service) this.joining = false;
     }
+  }
+
+  /** Has the window of this browser that is in the channel leave it, and joins here. */
+  async continueHere(): Promise<void> {
+    const user = this.identity?.kind === 'host' ? subjectOf(this.identity.token) : this.#guest;
+    this.joining = true;
+    const left = await this.#tabs.takeOver({ user, channel: this.channelId.trim() });
+    this.joining = false;
+    if (left) return this.join();
+    this.isElsewhere = false;
+    this.refusal = t('error.ALREADY_IN_CHANNEL.device');
   }
 
   /** Leaves, or cancels a join that is under way. What the server says to it is not waited for. */
@@ -135,7 +168,6 @@ export class Session {
   }
 
   async toggleMute(): Promise<void> {
-    if (this.self.microphone === 'unavailable' && !this.isSpectator) return;
     await this.#try(async (service) => this.announce(t((await service.toggleMute()) ? 'announce.muted' : 'announce.unmuted')));
   }
 
@@ -181,12 +213,14 @@ export class Session {
     await this.#service?.resumeAudio();
   }
 
-  notify(text: string, tone: Notice['tone'] = 'info'): void {
+  notify(text: string, tone: Notice['tone'] = 'info', more: Pick<Notice, 'action' | 'about'> = {}): void {
+    const others = this.notices.filter(({ about }) => about === undefined || about !== more.about);
     // The same sentence twice tells nobody more.
-    if (this.notices.some((notice) => notice.text === text)) return;
+    if (others.some((notice) => notice.text === text)) return;
     const id = ++this.#lastNotice;
-    this.notices = [...this.notices, { id, text, tone }];
-    setTimeout(() => this.dismiss(id), NOTICE_MS);
+    this.notices = [...others, { id, text, tone, ...more }];
+    // What can be answered stays until it is.
+    if (!more.action) setTimeout(() => this.dismiss(id), NOTICE_MS);
   }
 
   dismiss(id: number): void {
@@ -203,7 +237,32 @@ export class Session {
     void findIdentity(token).then((identity) => {
       this.identity = identity;
       if (identity.kind === 'host') this.name = identity.name;
+      void this.#stay();
     });
+  }
+
+  /** After a reload: on with the call, as one was in it. */
+  async #stay(): Promise<void> {
+    const kept = this.#kept;
+    this.#kept = undefined;
+    if (!kept || this.inCall || this.joining) return;
+    this.channelId = kept.channel;
+    if (this.identity?.kind === 'guest') [this.name, this.pro] = [kept.name, kept.pro];
+    await this.join(kept);
+  }
+
+  /** Another window goes on with the call of this one. */
+  async #giveUp({ user, channel }: CallOf): Promise<boolean> {
+    if (this.channel?.id !== channel || this.self.userId !== user) return false;
+    await this.leave();
+    this.refusal = t('error.NOT_IN_CHANNEL.replaced');
+    this.refusalIsHint = true;
+    return true;
+  }
+
+  #keep(): void {
+    const { channel, name, pro, self } = this;
+    keepCall(channel && { channel: channel.id, name, pro, muted: self.muted, deafened: self.deafened });
   }
 
   #start(token: string | (() => Promise<string>)): VoiceService {
@@ -241,7 +300,11 @@ export class Session {
     );
     service.on(
       'self',
-      current((self) => (this.self = self)),
+      current((self) => {
+        if (self.cutOff && !this.self.cutOff) this.announce(t('call.cutOff'));
+        this.self = self;
+        this.#keep();
+      }),
     );
     service.on(
       'audio:blocked',
@@ -263,6 +326,16 @@ export class Session {
       'error',
       current((error) => this.notify(sentenceFor(error), 'bad')),
     );
+    service.on(
+      'microphone',
+      current(({ change }) => {
+        const about = 'microphone';
+        if (change === 'available') {
+          const action = { label: t('tool.mute.none'), run: () => this.toggleMute() };
+          this.notify(t('microphone.available'), 'info', { about, action });
+        } else this.notify(t(service.self.muted ? 'microphone.back.muted' : 'microphone.back'), 'info', { about });
+      }),
+    );
     this.#listenToRules(service, current);
     service.on(
       'joined',
@@ -272,9 +345,10 @@ export class Session {
         this.joining = false;
         this.returning = true;
         this.#restrictions = service.self.restrictions;
-        if (moved) this.notify(t('moderated.moved', { channel: channel.name }));
+        if (moved) this.#sayMoved(channel);
         this.#sayWhatHolds();
         history.replaceState(null, '', `${location.pathname}${location.search}#channel=${encodeURIComponent(channel.id)}`);
+        this.#keep();
         this.announce(again ? t('announce.reconnected') : t('announce.youJoined', { channel: channel.name }));
       }),
     );
@@ -283,6 +357,7 @@ export class Session {
       current(({ error, rejoining }) => {
         if (rejoining) return;
         this.channel = undefined;
+        this.#keep();
         this.upgrade = undefined;
         this.question = undefined;
         this.notices = [];
@@ -322,6 +397,15 @@ export class Session {
       }),
     );
     service.on(
+      'moved',
+      current(() => {
+        // All that was said and asked belongs to the channel before.
+        this.notices = [];
+        this.question = undefined;
+        this.upgrade = undefined;
+      }),
+    );
+    service.on(
       'moderation',
       current(({ restrictions }) => this.#restricted(restrictions)),
     );
@@ -336,15 +420,35 @@ export class Session {
   }
 
   #restricted(restrictions: Restrictions): void {
-    const news = restrictionNews(this.#restrictions, restrictions, this.self.muted);
+    const news = restrictionNews(this.#restrictions, restrictions);
     this.#restrictions = restrictions;
-    for (const { text, bad } of news) this.notify(text, bad ? 'bad' : 'info');
+    for (const { text, bad, what } of news) {
+      const action = bad ? undefined : this.#giveBack[what];
+      this.notify(text, bad ? 'bad' : 'info', { about: `restriction-${what}`, ...(action && { action }) });
+    }
+  }
+
+  /** What was taken away is turned on again by the person alone. */
+  readonly #giveBack: Partial<Record<keyof Restrictions, Notice['action']>> = {
+    audio: { label: t('tool.mute.on'), run: () => this.self.muted && this.toggleMute() },
+    video: { label: t('tool.camera'), run: () => !this.self.media.camera && this.toggleCamera() },
+    screen: { label: t('tool.screen'), run: () => !this.self.media.screen && this.toggleScreen() },
+  };
+
+  /** One arrives as one left; who was muted is still, and is told. */
+  #sayMoved(channel: ChannelInfo): void {
+    const { muted, restrictions } = this.#service?.self ?? NOBODY;
+    const silent = muted && !restrictions.audio && channel.role === 'speaker';
+    const action = this.#giveBack.audio;
+    if (silent && action)
+      this.notify(t('moderated.moved.muted', { channel: channel.name }), 'info', { action, about: 'restriction-audio' });
+    else this.notify(t('moderated.moved', { channel: channel.name }));
   }
 
   /** What one cannot do here from the beginning is said at the beginning. */
   #sayWhatHolds(): void {
     if (this.isSpectator) return;
-    for (const { text } of restrictionNews(FREE, this.#restrictions, false)) this.notify(text, 'bad');
+    for (const { text, what } of restrictionNews(FREE, this.#restrictions)) this.notify(text, 'bad', { about: `restriction-${what}` });
   }
 
   #refused(cause: unknown, wasIn = false): void {
@@ -352,14 +456,14 @@ export class Session {
     if (error.code === 'CANCELLED') return;
     this.channel = undefined;
     this.wasLost = wasIn;
-    this.refusalIsHint = error.code === 'ALREADY_IN_CHANNEL';
+    this.refusalIsHint = this.isElsewhere = error.code === 'ALREADY_IN_CHANNEL';
     this.refusal = sentenceFor(error);
     this.retryAt = error.code === 'RATE_LIMITED' ? Date.now() + (error.retryAfterMs ?? 0) : 0;
   }
 
   #setRefusal(text: string): void {
     this.refusal = text;
-    this.refusalIsHint = false;
+    this.refusalIsHint = this.isElsewhere = false;
     this.wasLost = false;
     this.retryAt = 0;
   }
