@@ -173,8 +173,10 @@ pub enum TransportState {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TransportFailure {
-    /// No valid ICE check came for too long: the client has gone, or its network has changed.
+    /// Nothing authentic came for too long: the client has gone, or its network has changed.
     Silent,
+    /// All ICE checks came from addresses that another transport uses.
+    AddressInUse,
     /// The client ended DTLS.
     Closed,
     /// The certificate the client showed is not the one whose fingerprint it gave.
@@ -197,8 +199,9 @@ pub enum TransportFailure {
 
 impl TransportFailure {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Silent,
+        Self::AddressInUse,
         Self::Closed,
         Self::CertificateMismatch,
         Self::CertificateUnsupported,
@@ -214,6 +217,7 @@ impl TransportFailure {
     pub fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",
+            Self::AddressInUse => "address-in-use",
             Self::Closed => "closed",
             Self::CertificateMismatch => "certificate-mismatch",
             Self::CertificateUnsupported => "certificate-unsupported",

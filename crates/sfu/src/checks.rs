@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::transport::IceCandidate;
+use parlor_proto::transport::{IceCandidate, TransportFailure};
 
 use crate::sfu::{Datagram, Sfu};
 use crate::transport::{Answer, Check, Path, Refusal, Request, Stun, probe};
@@ -69,6 +69,10 @@ impl Sfu {
         }
         if in_use {
             self.stats.drops.taken_address += 1;
+            if transport.ice.turn_away(now) {
+                transport.failed(TransportFailure::AddressInUse);
+                self.update_state(index, now);
+            }
             return;
         }
         let reply = request.reply(datagram.remote, password);

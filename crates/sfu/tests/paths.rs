@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{Camera, Checks, Consumed, Special, World, fixtures, speak};
-use parlor_proto::media::MediaKind;
-use parlor_proto::transport::{Direction, TransportState};
+use parlor_proto::media::{MediaEvent, MediaKind};
+use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use str0m::ice::{StunMessage, TransId};
 
 /// A check of somebody who knows the password.
@@ -198,6 +198,26 @@ fn an_address_by_which_media_comes_is_not_given_to_another_transport() {
         call.world.inject(address, &check);
     }
     assert_eq!(call.world.sfu.stats().drops.taken_address, 4);
-    assert_eq!(call.world.state(mallory), TransportState::New);
+    assert_eq!(call.world.state(mallory), TransportState::Failed, "it has no address of its own");
     assert_eq!(call.world.state(call.alice), TransportState::Connected);
+}
+
+/// As a client does that has one UDP socket for both of its transports.
+#[test]
+fn a_second_transport_behind_one_address_fails_with_that_reason_and_the_first_goes_on() {
+    let mut call = Call::new(Special::default());
+    let router = call.world.router();
+    let second = call.world.client(router, Direction::Send);
+    call.world.clients[second].address = call.world.clients[call.bob].address;
+    call.world.connect(second);
+    assert_eq!(call.speak(9), 450);
+    assert_eq!(call.world.state(second), TransportState::New, "the first may be dead");
+    assert_eq!(call.speak(6), 300);
+    let transport = call.world.clients[second].transport;
+    let reason = call.world.events.iter().find_map(|event| match event {
+        MediaEvent::TransportState { transport: of, reason, .. } if *of == transport => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(reason, Some(Some(TransportFailure::AddressInUse)));
+    assert_eq!(call.world.state(call.bob), TransportState::Connected);
 }

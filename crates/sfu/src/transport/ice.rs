@@ -28,6 +28,9 @@ const MAX_PATHS: usize = 12;
 const DISCONNECTED_AFTER: Duration = Duration::from_secs(8);
 /// RFC 7675 lets consent live for 30 s; a room should not keep a dead participant that long.
 const FAILED_AFTER: Duration = Duration::from_secs(16);
+/// A transport whose checks all come from an address of another will not connect: by then that one would have been taken for dead. Two transports
+/// behind one socket of a client cannot be told apart: DTLS and SRTP name neither.
+const HOPELESS_AFTER: Duration = Duration::from_secs(10);
 /// A path that has brought nothing for this long gives way to one that is checked. Firefox checks the one it uses every 4 to 6 s, and
 /// sends reports in between.
 const SILENT: Duration = Duration::from_secs(5);
@@ -111,6 +114,8 @@ pub(crate) struct Ice {
     /// Index of the one that the client is taken to use.
     wanted: Option<usize>,
     last_heard: Option<Instant>,
+    /// When the first check came from an address that another transport uses, if none has come from elsewhere.
+    turned_away: Option<Instant>,
     flights: Flights,
     /// There are keys: more than a handshake is sent from now on.
     established: bool,
@@ -127,6 +132,7 @@ impl Ice {
             selected: None,
             wanted: None,
             last_heard: None,
+            turned_away: None,
             flights: Flights::default(),
             established: false,
             challenge: Challenge::default(),
@@ -170,6 +176,7 @@ impl Ice {
             check.theirs.clone_into(&mut self.theirs);
         }
         self.last_heard = Some(now);
+        self.turned_away = None;
         let at = match self.position(&check.path) {
             Some(at) => at,
             None => {
@@ -188,6 +195,12 @@ impl Ice {
         }
         self.nominate(at, check.nomination, check.priority, now);
         changes
+    }
+
+    /// An authentic check came from an address that another transport uses. True if there is no hope that it becomes free.
+    pub(crate) fn turn_away(&mut self, now: Instant) -> bool {
+        let since = *self.turned_away.get_or_insert(now);
+        self.paths.is_empty() && now.saturating_duration_since(since) >= HOPELESS_AFTER
     }
 
     /// A packet that could be opened shows as well as a check does that the client is there, and that it uses the path.
