@@ -1,7 +1,6 @@
 //! Media to send: frames of the right size at the right time, with the payload headers an SFU reads.
 //!
-//! The bits behind the headers are no sound and no picture: the bots load and check the path, browsers
-//! check that what comes out can be decoded.
+//! VP8 has a picture in it that a browser shows, filled up to its bitrate with what no decoder reads; the others have headers only.
 
 mod h264;
 mod vp8;
@@ -95,7 +94,7 @@ impl VideoSource {
     pub const TICKS: u32 = 90_000 / Self::RATE;
 
     /// A layer with its bitrate in bit/s and 1 to 3 temporal layers. `picture` is where VP8 picture numbers
-    /// begin: encoders begin at random, so an SFU must translate them when it switches layers.
+    /// begin, and picks the colours: encoders begin at random, so an SFU must translate them when it switches layers.
     #[must_use]
     pub fn new(codec: VideoCodec, layer: u8, bitrate: u32, temporal_layers: u8, picture: u16) -> Self {
         let frame_bytes = (bitrate / 8 / Self::RATE) as usize;
@@ -108,7 +107,7 @@ impl VideoSource {
             since_key: 0,
             last_base: 0,
             last_middle: 0,
-            vp8: vp8::Counters::begin_at(picture),
+            vp8: vp8::Counters::begin_at(picture, bitrate),
         }
     }
 
@@ -128,7 +127,7 @@ impl VideoSource {
         let total = bytes.div_ceil(MAX_PAYLOAD).max(1);
         let stamp = Marker { layer: self.layer, key, index: 0, total: 0, frame: self.frame, reference, sent_ns: clock::now_ns() };
         let packets = match self.codec {
-            VideoCodec::Vp8 => vp8::pack(&mut self.vp8, temporal, stamp, bytes, total),
+            VideoCodec::Vp8 => vp8::pack(&mut self.vp8, self.since_key, temporal, stamp, bytes, total),
             VideoCodec::H264 => h264::pack(stamp, bytes, total),
         };
         match temporal {

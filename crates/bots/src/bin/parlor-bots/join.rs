@@ -12,6 +12,9 @@ const REPORT: Duration = Duration::from_secs(5);
 /// How long ICE and DTLS may take.
 const CONNECT: Duration = Duration::from_secs(15);
 
+/// The code of a refusal where as many show themselves as may.
+const VIDEO_LIMIT: &str = "VIDEO_LIMIT_REACHED";
+
 /// The arguments of `join`.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -100,7 +103,14 @@ async fn start(engine: &Engine, options: BotOptions, arguments: &Arguments) -> a
     if arguments.video {
         let codec = if arguments.h264 { VideoCodec::H264 } else { VideoCodec::Vp8 };
         let bitrates = arguments.video_kbps.iter().map(|kbps| kbps.saturating_mul(1000)).collect();
-        bot.produce_video(VideoOptions { codec, bitrates, ..VideoOptions::default() }).await?;
+        match bot.produce_video(VideoOptions { codec, bitrates, ..VideoOptions::default() }).await {
+            Ok(_) => {}
+            // So are people who come late: in the call, and not seen.
+            Err(error) if error.code() == Some(VIDEO_LIMIT) => {
+                println!("{} takes part without picture: the video slots of the channel are taken", bot.user());
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(bot)
 }

@@ -7,6 +7,7 @@ mod soak;
 
 use std::process::ExitCode;
 
+use anstream::{AutoStream, ColorChoice};
 use clap::{Parser, Subcommand};
 use parlor_bots::affinity;
 use tracing_subscriber::EnvFilter;
@@ -15,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   parlor-bots join --channel test --bots 8 --audio --video --seconds 60
       Eight people who talk and show themselves in the channel \"test\" of a server started with
-      `parlor serve --dev`. Join it in a browser to meet them (their sound and picture are no real ones).
+      `parlor serve --dev`, as many of them as there are video slots. Join it in a browser to meet them:
+      their picture is coloured stripes that swing, their sound is none.
   parlor-bots join --url http://203.0.113.9:7400 --secret-file secret.txt --bots 2
       Two listeners on a server in production, with tokens signed by its secret.
   parlor-bots bench
@@ -48,7 +50,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = AutoStream::choice(&std::io::stderr()) != ColorChoice::Never;
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
     let cores = match &cli.command {
         Command::Bench(arguments) => arguments.cores(),
