@@ -3,6 +3,7 @@
 # Arguments go to schemathesis: scripts/rest.sh --include-path /api/keys. PARLOR_BIN names another server.
 . "$(dirname "$0")/lib.sh"
 
+need_node
 need_packages python3:python3 curl:curl
 # Its module for virtual environments is a package of its own, which no command tells.
 python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages no-venv:python3-venv
@@ -70,6 +71,10 @@ for made in channels/den channels/den/members/alice channels/den/seats/left user
     curl --silent --fail --output /dev/null --request PUT --header "Authorization: Bearer $key" --json "$body" "$url/api/$made"
 done
 
+say "reading the patterns as JavaScript does"
+node scripts/rest-patterns.mjs "$url/api/openapi.json" || fail "a pattern of the document cannot be read: see above"
+
+export PYTHONPATH=scripts SCHEMATHESIS_HOOKS=rest_hooks
 if ! "$venv/bin/schemathesis" --config-file scripts/rest.toml run "$url/api/openapi.json" \
     --header "Authorization:Bearer $key" --max-examples 40 "$@"; then
     tail -n 50 "$directory/log" >&2

@@ -10,7 +10,6 @@ mod records;
 mod seat;
 mod token;
 
-use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -193,8 +192,7 @@ fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
     for (library, level) in LIBRARIES {
         filter = filter.add_directive(format!("{library}={level}").parse()?);
     }
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(colours).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(output::colours()).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is started: a signal from now on ends the server in order.

@@ -75,8 +75,9 @@ pub struct Http {
     /// Addresses to listen on. Not set: port 7400 on every address, in development mode on localhost only.
     #[serde(deserialize_with = "list::one_or_many")]
     pub listen: Vec<SocketAddr>,
-    /// Web origins besides our own whose pages may talk to this server, as `https://app.example.com`.
-    /// In development mode every localhost origin may.
+    /// Origins of other sites whose pages may read this server's answers (CORS): signaling, and what users ask with their
+    /// tokens. Written as browsers do, scheme and host without a slash: `https://app.example.com`; a port only if it is not
+    /// the usual one; no `*`. The server's own page needs none. In development mode every localhost origin may.
     #[serde(deserialize_with = "list::one_or_many")]
     pub cors_origins: Vec<String>,
 }

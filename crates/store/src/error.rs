@@ -83,6 +83,7 @@ const SQLITE_BUSY: i64 = 5;
 const SQLITE_LOCKED: i64 = 6;
 const SQLITE_READONLY: i64 = 8;
 const SQLITE_IOERR: i64 = 10;
+const SQLITE_IOERR_SHMSIZE: i64 = SQLITE_IOERR | 19 << 8;
 const SQLITE_CORRUPT: i64 = 11;
 const SQLITE_FULL: i64 = 13;
 const SQLITE_CANTOPEN: i64 = 14;
@@ -122,7 +123,10 @@ fn by_code(code: &str) -> Option<StoreError> {
             _ => None,
         };
     }
-    Some(match code.parse::<i64>().ok()? & 0xff {
+    let code = code.parse::<i64>().ok()?;
+    Some(match code & 0xff {
+        // The memory that processes share grows in a file, and that only fails where there is no room for it.
+        SQLITE_IOERR if code == SQLITE_IOERR_SHMSIZE => StoreError::Unavailable("the disk is full"),
         SQLITE_BUSY | SQLITE_LOCKED => StoreError::Unavailable("another process keeps it busy"),
         SQLITE_READONLY => StoreError::Unavailable("the file cannot be written"),
         SQLITE_IOERR => StoreError::Unavailable("the disk failed"),

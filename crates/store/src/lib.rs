@@ -10,6 +10,7 @@
 mod admission;
 mod bans;
 mod channels;
+mod disk;
 mod error;
 mod expected;
 mod feed;

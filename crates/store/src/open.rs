@@ -9,7 +9,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Mutex;
 
-use crate::{StoreError, migrate};
+use crate::{StoreError, disk, migrate};
 
 /// Connections of one process. More would wait for each other: writes follow one another in both databases.
 const CONNECTIONS: u32 = 8;
@@ -51,6 +51,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Url`], [`StoreError::Unavailable`], or [`StoreError::Newer`] if a newer Parlor made the tables.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_at(url).await.map_err(|error| match error {
+            StoreError::Unavailable(why) => StoreError::Unavailable(path(url).and_then(|file| disk::trouble(&file)).unwrap_or(why)),
+            error => error,
+        })
+    }
+
+    async fn open_at(url: &str) -> Result<Self, StoreError> {
         install_default_drivers();
         let (dialect, address, connections) = address(url)?;
         let options: AnyConnectOptions = address.parse().map_err(|_| bad_url())?;

@@ -196,7 +196,7 @@ fn entitlement(value: &Value) -> Read<Entitlement> {
 /// A time as RFC 3339, or as seconds since 1970.
 fn date(value: &Value, claim: &'static str) -> Read<Timestamp> {
     match value {
-        Value::String(text) => parse_date(text).ok_or_else(|| Refusal::new(claim, "must be a date as 2030-01-31T12:00:00Z")),
+        Value::String(text) => parse_date(text).ok_or_else(|| Refusal::new(claim, "must be a date as 2100-01-31T12:00:00Z")),
         value => numeric_date(value, claim),
     }
 }

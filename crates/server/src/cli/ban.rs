@@ -7,7 +7,7 @@ use parlor_store::{BanRecord, StoreError};
 use serde_json::json;
 
 use super::output::{explain, missing, quoted};
-use super::records::{Common, Records, all, channel_id, moment, time, user_id};
+use super::records::{Common, Records, all, channel_id, moment, period, time, user_id};
 use crate::config::Period;
 
 /// Shown below the options.
@@ -45,7 +45,7 @@ enum BanCommand {
         /// For how long, as 30s, 10m, 2h or 7d [default: for good]
         #[arg(long = "for", value_name = "TIME", value_parser = period, conflicts_with = "until")]
         period: Option<Period>,
-        /// The first moment they may come back, as 2026-12-24T18:00:00Z
+        /// The first moment they may come back, as 2100-12-24T18:00:00Z
         #[arg(long, value_name = "TIME", value_parser = moment)]
         until: Option<Timestamp>,
         /// What they are told
@@ -63,11 +63,6 @@ enum BanCommand {
 
 fn reason(text: &str) -> Result<String, &'static str> {
     check_name(text, limits::MAX_REASON_CHARS).map(|()| text.to_owned())
-}
-
-fn period(text: &str) -> Result<Period, &'static str> {
-    let period: Period = text.parse()?;
-    if period.is_zero() { Err("must be more than 0") } else { Ok(period) }
 }
 
 /// Does what was asked.

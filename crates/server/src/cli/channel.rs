@@ -17,7 +17,7 @@ Examples:
       A free voice channel, open to everybody who is signed in.
   parlor channel create stage --tier pro --access members --spectators --owner olga
       Olga and the members speak, everybody else may listen.
-  parlor channel update stage --max-participants 40 --closes-at 2030-01-31T22:00:00Z
+  parlor channel update stage --max-participants 40 --closes-at 2100-01-31T22:00:00Z
       What is not named stays as it is.
   parlor channel update stage --clear closes-at --clear owner
   parlor channel invite table-5 alice

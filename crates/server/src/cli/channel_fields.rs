@@ -50,7 +50,7 @@ pub struct Fields {
     /// Whether those whom --access does not let in may listen [when it is made: no]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     spectators: Option<bool>,
-    /// The first moment it can be joined, as 2026-12-24T18:00:00Z
+    /// The first moment it can be joined, as 2100-12-24T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     opens_at: Option<Timestamp>,
     /// The first moment it cannot be joined any more

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use anstream::{AutoStream, ColorChoice};
 use parlor_store::{StoreError, What};
 use serde_json::Value;
+
+use crate::config::ConfigError;
 
 /// Shown below the options of every command that works on the store.
 pub const NOTES: &str = "\
@@ -16,6 +19,8 @@ not allow this.";
 
 /// The exit code of what failed without a reason of its own.
 const FAILED: u8 = 1;
+/// The exit code when the command line is wrong; clap has the same.
+const USAGE: u8 = 2;
 /// The exit code when something is not there.
 const NOT_FOUND: u8 = 3;
 /// The exit code when what is there does not allow it.
@@ -39,7 +44,21 @@ impl std::error::Error for Refused {}
 /// The exit code an error asks for.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_of_command_line) {
+        return USAGE;
+    }
     error.downcast_ref::<Refused>().map_or(FAILED, |refused| refused.code)
+}
+
+/// Whether what goes to standard error may have colours: a terminal reads them, and whoever sits at it (`NO_COLOR`) wants them.
+#[must_use]
+pub fn colours() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
+}
+
+/// A value of the command line that cannot be, with what it must be.
+pub fn usage(sentence: impl Into<String>) -> anyhow::Error {
+    Refused { code: USAGE, sentence: sentence.into() }.into()
 }
 
 /// Something that is not there, with what to do about it.
@@ -62,7 +81,7 @@ pub fn explain(error: StoreError, channel: &str) -> anyhow::Error {
         StoreError::Conflict(why) => conflict(why),
         StoreError::NotFound(_) => missing(error.to_string()),
         StoreError::Exists(_) | StoreError::Stale { .. } => conflict(error.to_string()),
-        StoreError::Invalid { field, problem } => anyhow::anyhow!("--{} {problem}", option(field)),
+        StoreError::Invalid { field, problem } => usage(format!("--{} {problem}", option(field))),
         StoreError::Unavailable(_) | StoreError::Url(_) => anyhow::anyhow!("{error}. Check store.url (PARLOR_STORE__URL)."),
         error => anyhow::anyhow!("{error}"),
     }

@@ -4,15 +4,16 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use parlor_proto::ids::check_name;
+use parlor_proto::ids::{check_id, check_name};
 use parlor_proto::{Actor, ChannelId, Timestamp, UserId, limits};
 use parlor_store::{Page, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::Value as Setting;
 
-use super::output::{Output, explain};
+use super::output::{self, Output, explain, usage};
 use crate::clock;
+use crate::config::Period;
 
 /// Rows asked for at once when all are wanted.
 const PAGE: u32 = 500;
@@ -44,6 +45,7 @@ impl Common {
     /// Opens the store and runs a command on it. One that only looks does not make a store that is not there.
     pub fn run<F: Future<Output = anyhow::Result<()>>>(self, writes: bool, command: impl FnOnce(Records) -> F) -> anyhow::Result<()> {
         let Self { config, store, json } = self;
+        let named = store.is_some();
         let flags = store.map(|address| ("store.url", Setting::String(address))).into_iter().collect();
         let url = super::load(config, flags)?.store.effective_url(false);
         anyhow::ensure!(url != "sqlite::memory:", "the configured store is in the memory of the server, out of reach from here");
@@ -55,10 +57,14 @@ impl Common {
             );
         }
         // What the database itself says of a failure is for the operator, who is here.
-        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_target(false).with_writer(std::io::stderr).try_init();
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_target(false).with_ansi(output::colours());
+        let _ = log.with_writer(std::io::stderr).try_init();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let store = Store::open(&url).await.map_err(|error| explain(error, ""))?;
+            let store = Store::open(&url).await.map_err(|error| match error {
+                StoreError::Url(problem) if named => usage(format!("--store: {problem}")),
+                error => explain(error, ""),
+            })?;
             if made {
                 eprintln!("made a new store: {url}");
             }
@@ -108,14 +114,25 @@ pub fn user_id(text: &str) -> Result<UserId, &'static str> {
     UserId::new(text)
 }
 
+/// The name of a seat.
+pub fn seat(text: &str) -> Result<String, &'static str> {
+    check_id(text).map(|()| text.to_owned())
+}
+
+/// A time that is more than none.
+pub fn period(text: &str) -> Result<Period, &'static str> {
+    let period: Period = text.parse()?;
+    if period.is_zero() { Err("must be more than 0") } else { Ok(period) }
+}
+
 /// A name to show.
 pub fn display_name(text: &str) -> Result<String, &'static str> {
     check_name(text, limits::MAX_NAME_CHARS).map(|()| text.to_owned())
 }
 
-/// A moment, as `2026-12-24T18:00:00Z`.
+/// A moment, as `2100-12-24T18:00:00Z`.
 pub fn moment(text: &str) -> Result<Timestamp, &'static str> {
-    Timestamp::parse_rfc3339(text).ok_or("must be a moment with its time zone, as 2026-12-24T18:00:00Z")
+    Timestamp::parse_rfc3339(text).ok_or("must be a moment with its time zone, as 2100-12-24T18:00:00Z")
 }
 
 /// One of the words of an enumeration; clap has made sure that it is.

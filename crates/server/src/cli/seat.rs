@@ -6,7 +6,7 @@ use parlor_store::{Seat, StoreError};
 use serde_json::json;
 
 use super::output::{conflict, explain, missing, quoted};
-use super::records::{Records, all, channel_id, time, user_id};
+use super::records::{Records, all, channel_id, seat as name, time, user_id};
 
 /// `parlor channel seat`
 #[derive(Debug, Subcommand)]
@@ -21,6 +21,7 @@ pub enum SeatCommand {
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         /// Its name
+        #[arg(value_parser = name)]
         seat: String,
         /// Who gets it [default: it stays as it is, or is free when it is made]
         #[arg(value_parser = user_id)]
@@ -31,6 +32,7 @@ pub enum SeatCommand {
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         /// Its name
+        #[arg(value_parser = name)]
         seat: String,
     },
     /// Remove a seat
@@ -38,6 +40,7 @@ pub enum SeatCommand {
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         /// Its name
+        #[arg(value_parser = name)]
         seat: String,
     },
 }

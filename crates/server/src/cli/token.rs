@@ -1,9 +1,11 @@
 //! `parlor token`: signs a token for a user, as the host application would.
 
 use clap::Args;
-use parlor_proto::Timestamp;
+use parlor_proto::{ChannelId, GrantRole, Timestamp, UserId};
 use serde_json::{Value, json};
 
+use super::output::usage;
+use super::records::{display_name, period, user_id};
 use crate::auth::{self, Issued, NotIssued, Wish, claims};
 use crate::config::{Config, Period};
 
@@ -12,7 +14,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   parlor token --user alice
       A token for alice, valid for 12 hours, on standard output and nothing else there.
-  parlor token --user alice --name \"Alice B.\" --pro-until 2030-01-31T00:00:00Z
+  parlor token --user alice --name \"Alice B.\" --pro-until 2100-01-31T00:00:00Z
       One with a name to show, and the pro tier until then.
   parlor token --user bob --channel lobby:moderator --channel stage:spectator --lifetime 30m
       One for these two channels alone.
@@ -23,29 +25,37 @@ It is signed with auth.secret of the configuration, or with the first of auth.se
 #[derive(Debug, Args)]
 pub struct TokenArgs {
     /// Id of the user
-    #[arg(long, value_name = "ID")]
-    user: String,
+    #[arg(long, value_name = "ID", value_parser = user_id)]
+    user: UserId,
     /// Name others see [default: the id]
-    #[arg(long)]
+    #[arg(long, value_parser = display_name)]
     name: Option<String>,
     /// With the pro tier
     #[arg(long)]
     pro: bool,
-    /// With the pro tier until then: a date as 2030-01-31T12:00:00Z, or seconds since 1970
+    /// With the pro tier until then: a date as 2100-01-31T12:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pro_until: Option<Timestamp>,
     /// A moderator of every channel
     #[arg(long)]
     moderator: bool,
-    /// A channel it is for, as a spectator, member or moderator; may be given again [default: wherever the user may go]
-    #[arg(long, value_name = "ID[:ROLE]")]
-    channel: Vec<String>,
+    /// A channel it is for, as a spectator, member or moderator; may be given again [default: wherever the user may go].
+    /// An id with a colon in it needs a role behind it: a:b:member
+    #[arg(long, value_name = "ID[:ROLE]", value_parser = grant)]
+    channel: Vec<Grant>,
     /// How long it is valid, as 30m, 12h or 7d [default: 12h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = period)]
     lifetime: Option<Period>,
     /// As JSON, with its end
     #[arg(long)]
     json: bool,
+}
+
+/// A channel a token is for.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    channel: ChannelId,
+    role: GrantRole,
 }
 
 /// Prints a token.
@@ -55,7 +65,6 @@ pub fn run(args: &TokenArgs, config: &Config) -> anyhow::Result<()> {
 }
 
 fn print(args: &TokenArgs, config: &Config, now: Timestamp) -> anyhow::Result<String> {
-    anyhow::ensure!(args.lifetime.is_none_or(|lifetime| !lifetime.is_zero()), "--lifetime: must not be 0");
     let Issued { token, expires_at } = auth::issuer(&config.auth)?.issue(&args.wish(), now).map_err(|why| explain(&why))?;
     let text = json!({ "token": token, "user": args.user, "expiresAt": expires_at.to_rfc3339() });
     Ok(if args.json { text.to_string() } else { token })
@@ -63,7 +72,7 @@ fn print(args: &TokenArgs, config: &Config, now: Timestamp) -> anyhow::Result<St
 
 fn explain(why: &NotIssued) -> anyhow::Error {
     match why {
-        NotIssued::Refused(refusal) => anyhow::anyhow!("{}: {}", option(&refusal.claim), refusal.reason),
+        NotIssued::Refused(refusal) => usage(format!("{}: {}", option(&refusal.claim), refusal.reason)),
         NotIssued::Broken => anyhow::anyhow!("the token could not be signed"),
     }
 }
@@ -83,9 +92,10 @@ fn option(claim: &str) -> String {
 impl TokenArgs {
     fn wish(&self) -> Wish {
         let entitlement = self.pro_until.map(|end| json!({ "pro": true, "expires_at": end.to_rfc3339() }));
-        let channels: Vec<_> = self.channel.iter().map(|text| channel(text)).collect();
+        let grant = |grant: &Grant| json!({ "id": grant.channel, "role": grant.role });
+        let channels: Vec<_> = self.channel.iter().map(grant).collect();
         Wish {
-            user: self.user.clone(),
+            user: self.user.to_string(),
             name: self.name.clone(),
             pro: self.pro || entitlement.is_some(),
             entitlement,
@@ -96,17 +106,24 @@ impl TokenArgs {
     }
 }
 
-/// `ID` or `ID:ROLE`. An id may have colons itself: what is behind the last one counts only if it is a role.
-fn channel(text: &str) -> Value {
-    match text.rsplit_once(':') {
-        Some((id, role)) if claims::parse_role(role).is_some() => json!({ "id": id, "role": role }),
-        _ => json!(text),
-    }
+/// `ID` or `ID:ROLE`. An id may have colons itself; then the role is behind the last one, because a misspelt role would otherwise
+/// be taken for the end of an id, and the token be for a channel that nobody has.
+fn grant(text: &str) -> Result<Grant, String> {
+    let (id, role) = match text.rsplit_once(':') {
+        Some((id, role)) => {
+            let known = claims::parse_role(role);
+            let problem =
+                || format!("\"{role}\" is no role: spectator, member or moderator. For a channel called \"{text}\": {text}:member");
+            (id, known.ok_or_else(problem)?)
+        }
+        None => (text, GrantRole::Member),
+    };
+    Ok(Grant { channel: ChannelId::new(id)?, role })
 }
 
 fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
     let seconds = text.parse::<i64>().ok().filter(|seconds| *seconds >= 0).and_then(|seconds| seconds.checked_mul(1000));
-    seconds.map(Timestamp).or_else(|| claims::parse_date(text)).ok_or("must be a date as 2030-01-31T12:00:00Z, or seconds since 1970")
+    seconds.map(Timestamp).or_else(|| claims::parse_date(text)).ok_or("must be a date as 2100-01-31T12:00:00Z, or seconds since 1970")
 }
 
 #[cfg(test)]
@@ -144,7 +161,7 @@ mod tests {
             ["--name", "Alice B."],
             ["--pro-until", "2100-01-31T00:00:00Z"],
             ["--channel", "stage:spectator"],
-            ["--channel", "a:b"],
+            ["--channel", "a:b:member"],
             ["--lifetime", "30m"],
         ];
         let mut words = words.concat();
@@ -172,9 +189,13 @@ mod tests {
     fn what_it_cannot_do_it_says() {
         let said =
             |words: &[&str], config: &Config| print(&args(words).expect("valid"), config, auth::now()).expect_err("refused").to_string();
-        assert_eq!(said(&["--user", ""], &config()), "--user: must not be empty");
         assert_eq!(said(&["--user", "a", "--channel", "x", "--channel", "x:member"], &config()), "--channel: is there twice");
-        assert_eq!(said(&["--user", "a", "--lifetime", "0"], &config()), "--lifetime: must not be 0");
+        for wrong in [["--user", ""], ["--lifetime", "0"], ["--channel", "x:king"], ["--channel", "x:"], ["--channel", ":member"]] {
+            let words = if wrong[0] == "--user" { wrong.to_vec() } else { [["--user", "a"], wrong].concat() };
+            assert!(args(&words).is_err(), "{wrong:?}");
+        }
+        let refused = args(&["--user", "a", "--channel", "x:king"]).expect_err("no such role").to_string();
+        assert!(refused.contains("\"king\" is no role") && refused.contains("x:king:member"), "{refused}");
         let mut bounded = config();
         bounded.auth.max_lifetime = Period::hours(1);
         assert!(said(&["--user", "a", "--lifetime", "2h"], &bounded).starts_with("--lifetime: "));

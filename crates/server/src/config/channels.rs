@@ -41,7 +41,7 @@ pub struct ChannelConfig {
     /// Whether everybody else may listen.
     #[serde(default)]
     pub spectators: bool,
-    /// When it opens, as `2026-01-31T18:00:00Z`. Not set: it always has been open.
+    /// When it opens, as `2100-01-31T18:00:00Z`. Not set: it always has been open.
     #[serde(default, with = "moment", skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<Timestamp>,
     /// When it closes. Not set: never.
@@ -50,7 +50,8 @@ pub struct ChannelConfig {
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<UserId>,
-    /// Users who may not join. A ban that is taken off this list is lifted with `parlor ban remove`.
+    /// Users who may not join. Who is taken off this list may come back at the next start, unless somebody else has banned
+    /// them as well.
     #[serde(default)]
     pub banned: Vec<UserId>,
 }
@@ -93,7 +94,7 @@ mod moment {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let read = || Timestamp::parse_rfc3339(&text).ok_or_else(|| de::Error::custom("must look like 2026-01-31T18:00:00Z"));
+        let read = || Timestamp::parse_rfc3339(&text).ok_or_else(|| de::Error::custom("must look like 2100-01-31T18:00:00Z"));
         if text.is_empty() { Ok(None) } else { read().map(Some) }
     }
 }

@@ -13,6 +13,18 @@ pub const FILE_NAME: &str = "parlor.toml";
 const ENV_PREFIX: &str = "PARLOR_";
 /// Environment variables that are flags of the command line, not keys.
 const ENV_RESERVED: [&str; 1] = ["PARLOR_CONFIG"];
+/// The flags that set a key.
+const FLAGS: [(&str, &str); 7] = [
+    ("http.listen", "--http-listen"),
+    ("media.port", "--media-port"),
+    ("media.workers", "--media-workers"),
+    ("media.listen_ip", "--listen-ip"),
+    ("media.announced_ip", "--announced-ip"),
+    ("log.level", "--log-level"),
+    ("store.url", "--store"),
+];
+/// Where flags come from, in errors.
+const COMMAND_LINE: &str = "the command line";
 /// Similar enough to be meant (Jaro-Winkler): a letter missing or swapped in a short word scores about 0.9.
 const SIMILAR: f64 = 0.8;
 
@@ -67,12 +79,31 @@ impl fmt::Display for ConfigError {
             Self::UnknownKey { origin, key, similar: None } => {
                 write!(f, "{origin}: there is no key \"{key}\". `parlor config` prints every key there is.")
             }
+            Self::BadValue { origin, key, reason } if origin == COMMAND_LINE => write!(f, "{}: {reason}", flag(key)),
             Self::BadValue { origin, key, reason } => write!(f, "{origin}: {key}: {reason}"),
         }
     }
 }
 
 impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// Whether a flag is wrong, and not the file or the environment.
+    #[must_use]
+    pub fn is_of_command_line(&self) -> bool {
+        matches!(self, Self::BadValue { origin, .. } if origin == COMMAND_LINE)
+    }
+}
+
+/// A key as whoever wrote the flag knows it.
+fn flag(key: &str) -> &str {
+    FLAGS.iter().find(|(known, _)| is_within(key, known)).map_or(key, |(_, flag)| flag)
+}
+
+/// Whether a key is another one, or a part of its value, as `http.listen[0]` is of `http.listen`.
+fn is_within(key: &str, whole: &str) -> bool {
+    key.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
+}
 
 /// Merges the sources, flags over environment over file over defaults.
 pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
@@ -89,19 +120,58 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     for (name, text) in &sources.env {
         let Some(key) = name.strip_prefix(ENV_PREFIX).filter(|_| !ENV_RESERVED.contains(&name.as_str())) else { continue };
         let origin = format!("the environment variable {name}");
-        let key = key.to_ascii_lowercase().replace("__", ".");
-        let value = env_value(&schema, &key, text, &origin)?;
+        let key = key_of(key);
+        let value = env_value(&schema, &key, text, &origin).map_err(as_variable)?;
         add(&mut merged, nest(&key, value), &origin)?;
     }
     for (key, value) in &sources.flags {
-        add(&mut merged, nest(key, value.clone()), "the command line")?;
+        add(&mut merged, nest(key, value.clone()), COMMAND_LINE)?;
     }
     let mut config = read(merged, "the configuration")?;
-    check_values(&config)?;
+    check_values(&config).map_err(|error| where_it_stands(error, sources))?;
     if let Some((path, _)) = &sources.file {
         config.store.beside(path);
     }
     Ok(config)
+}
+
+/// The key a variable sets, without its prefix.
+fn key_of(variable: &str) -> String {
+    variable.to_ascii_lowercase().replace("__", ".")
+}
+
+/// What was meant, spelt as the variable it has to be.
+fn as_variable(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::UnknownKey { origin, key, similar } => {
+            let similar = similar.map(|key| format!("{ENV_PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")));
+            ConfigError::UnknownKey { origin, key, similar }
+        }
+        error => error,
+    }
+}
+
+/// Where the value stands that turned out wrong when all were together: in the strongest source that has its key.
+fn where_it_stands(error: ConfigError, sources: &Sources) -> ConfigError {
+    let ConfigError::BadValue { origin, key, reason } = error else { return error };
+    let variable = |name: &str| name.strip_prefix(ENV_PREFIX).is_some_and(|name| is_within(&key, &key_of(name)));
+    let in_file = |content: &str| {
+        let mut parts = key.split(['.', '[']);
+        let table = content.parse::<Table>().ok();
+        let section = table.as_ref().and_then(|table| table.get(parts.next()?));
+        // A list of tables is not looked into: the error says which one of them.
+        section.is_some_and(|section| section.as_table().is_none_or(|table| parts.next().is_none_or(|key| table.contains_key(key))))
+    };
+    let origin = if sources.flags.iter().any(|(flag, _)| is_within(&key, flag)) {
+        COMMAND_LINE.to_owned()
+    } else if let Some((name, _)) = sources.env.iter().rev().find(|(name, _)| variable(name)) {
+        format!("the environment variable {name}")
+    } else if let Some((path, _)) = sources.file.as_ref().filter(|(_, content)| in_file(content)) {
+        path.display().to_string()
+    } else {
+        origin
+    };
+    ConfigError::BadValue { origin, key, reason }
 }
 
 /// Says where and what. The parser's own text quotes the line, and the line may hold a secret.
@@ -238,11 +308,10 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if !config.log.level.split(',').all(directive) {
         return fail("log.level", "must be error, warn, info, debug, trace, or directives such as info,parlor=debug");
     }
-    let wrong = |origin: &&String| !origin.starts_with("http://") && !origin.starts_with("https://") || origin.ends_with('/');
-    if config.http.cors_origins.iter().find(wrong).is_some() {
-        return fail("http.cors_origins", "each must look like https://app.example.com, without a slash at the end");
+    match config.http.cors_origins.iter().find_map(|origin| super::address::check_origin(origin).err()) {
+        Some(reason) => fail("http.cors_origins", &reason),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Reads the file that was named, or the one in the working directory if it is there.

@@ -8,6 +8,7 @@ mod bans;
 mod calls;
 mod channels;
 mod events;
+mod examples;
 mod health;
 mod input;
 mod invitations;

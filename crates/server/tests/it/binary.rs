@@ -47,7 +47,7 @@ fn config_prints_what_is_in_effect_without_secrets() {
 fn what_is_wrong_is_said_and_the_exit_code_is_not_zero() {
     for (arguments, env, said) in [
         (vec!["serve"], vec![], "openssl rand -hex 32"),
-        (vec!["serve", "--dev"], vec![("PARLOR_HTTP__LISEN", "x")], "Did you mean \"http.listen\"?"),
+        (vec!["serve", "--dev"], vec![("PARLOR_HTTP__LISEN", "x")], "Did you mean \"PARLOR_HTTP__LISTEN\"?"),
         (vec!["config", "--config", "missing.toml"], vec![], "missing.toml"),
         (vec!["serve", "--dev-crash-route"], vec![], "--dev"),
     ] {

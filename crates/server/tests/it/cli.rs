@@ -126,7 +126,7 @@ fn a_store_is_made_by_the_first_write_and_never_by_a_look() {
     assert!(place.path("other.db").exists());
     place.ok(&["channel", "create", "cellar", "--store", "sqlite:third.db"]);
     assert!(place.path("third.db").exists());
-    place.refused(&["channel", "list", "--store", "mysql://root:hunter2@db/x"], 1, "sqlite:FILE or postgres://");
+    place.refused(&["channel", "list", "--store", "mysql://root:hunter2@db/x"], 2, "--store: the address of the store must be sqlite:FILE");
     place.refused(&["channel", "create", "x", "--store", "sqlite:missing/parlor.db"], 1, "does its directory exist?");
 }
 
@@ -153,9 +153,9 @@ fn a_channel_is_made_changed_and_removed() {
 
     place.refused(&["channel", "update", "stage", "--max-participants", "0"], 2, "--max-participants");
     place.refused(&["channel", "update", "stage", "--access", "nobody"], 2, "public, members, invited, seated");
-    place.refused(&["channel", "update", "stage", "--opens-at", "tomorrow"], 2, "2026-12-24T18:00:00Z");
+    place.refused(&["channel", "update", "stage", "--opens-at", "tomorrow"], 2, "2100-12-24T18:00:00Z");
     let window = ["channel", "update", "stage", "--opens-at", "2030-01-01T00:00:00Z", "--closes-at", "2029-01-01T00:00:00Z"];
-    place.refused(&window, 1, "--closes-at must be later");
+    place.refused(&window, 2, "--closes-at must be later");
     place.refused(&["channel", "show", "stege"], 3, "parlor channel list");
     place.refused(&["channel", "create", "two\nlines"], 2, "control");
 
@@ -220,7 +220,7 @@ fn bans_have_an_end_or_not() {
     assert_eq!((listed.as_array().map(Vec::len), &listed[0]["by"]), (Some(2), &"command-line".into()));
     place.ok(&["ban", "remove", "den", "mallory"]);
     place.refused(&["ban", "remove", "den", "mallory"], 3, "parlor ban list den");
-    place.refused(&["ban", "add", "den", "mallory", "--until", "2020-01-01T00:00:00Z"], 1, "--until must be in the future");
+    place.refused(&["ban", "add", "den", "mallory", "--until", "2020-01-01T00:00:00Z"], 2, "--until must be in the future");
     place.refused(&["ban", "add", "den", "mallory", "--for", "soon"], 2, "30s, 10m, 12h or 7d");
     place.refused(&["ban", "add", "den", "mallory", "--for", "0h"], 2, "more than 0");
     place.refused(&["ban", "add", "den", "mallory", "--for", "2h", "--until", "2090-01-01T00:00:00Z"], 2, "cannot be used with");
@@ -240,6 +240,99 @@ fn of_two_who_make_a_channel_at_once_one_wins() {
         let mut codes = running.map(|child| Said::of(child.wait_with_output().expect("ends")).code);
         codes.sort_unstable();
         assert_eq!(codes, [0, 4, 4]);
+    }
+}
+
+#[test]
+fn a_wrong_value_of_an_option_is_named_as_it_was_written_and_ends_with_2() {
+    let place = Place::new();
+    std::fs::write(
+        place.path("parlor.toml"),
+        "[auth]\nsecret = \"0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef\"\nmax_lifetime = \"1h\"\n",
+    )
+    .expect("written");
+    for (arguments, hint) in [
+        (&["token", "--user", ""][..], "--user"),
+        (&["token", "--user", "alice", "--name", "a\nb"], "--name"),
+        (&["token", "--user", "alice", "--lifetime", "0"], "--lifetime"),
+        (&["token", "--user", "alice", "--lifetime", "2h"], "--lifetime"),
+        (&["token", "--user", "alice", "--pro-until", "tomorrow"], "--pro-until"),
+        (&["token", "--user", "alice", "--channel", "x:king"], "\"king\" is no role: spectator, member or moderator"),
+        (&["token", "--user", "alice", "--channel", "x", "--channel", "x"], "--channel"),
+        (&["config", "--media-port", "65530"], "--media-port: leaves no room"),
+        (&["config", "--media-port", "many"], "--media-port"),
+        (&["config", "--media-workers", "65"], "--media-workers: must not be over 64"),
+        (&["config", "--announced-ip", "0.0.0.0"], "--announced-ip: must be an address clients can connect to"),
+        (&["serve", "--log-level", "loud"], "--log-level: must be error, warn"),
+        (&["channel", "seat", "put", "den", "a\nb"], "SEAT"),
+        (&["channel", "list", "--store", "nonsense"], "--store: the address of the store must be"),
+    ] {
+        place.refused(arguments, 2, hint);
+    }
+    assert!(place.ok(&["token", "--user", "alice", "--channel", "x:y:member", "--channel", "x:spectator"]).contains('.'));
+    // What is wrong in a file is no mistake of the command line.
+    std::fs::write(place.path("parlor.toml"), "[media]\nworkers = 65\n").expect("written");
+    place.refused(&["config"], 1, "parlor.toml: media.workers: must not be over 64");
+}
+
+/// A file that is no database: opening it is logged as an error, which has colours where there is a terminal.
+#[test]
+fn there_are_no_colours_without_a_terminal_nor_where_nobody_wants_them() {
+    let place = Place::new();
+    std::fs::write(place.path("damaged.db"), [b'x'; 4096]).expect("written");
+    let arguments = ["channel", "list", "--store", "sqlite:damaged.db"];
+    let said = place.run(&arguments);
+    assert!(said.err.contains("ERROR") && !said.err.contains('\u{1b}'), "{:?}", said.err);
+    let at_terminal = |no_colour: &str| {
+        let terminal = nix::pty::openpty(None, None).expect("a terminal");
+        let mut command = place.command(&arguments);
+        command.env_remove("CLICOLOR").env("TERM", "xterm").env("NO_COLOR", no_colour).stderr(terminal.slave);
+        command.status().expect("runs");
+        drop(command);
+        let mut text = Vec::new();
+        // The other end is closed: what is left is read, and then an error.
+        let _ = std::io::Read::read_to_end(&mut std::fs::File::from(terminal.master), &mut text);
+        String::from_utf8(text).expect("text")
+    };
+    assert!(at_terminal("").contains('\u{1b}'), "somebody who sits there");
+    let plain = at_terminal("1");
+    assert!(plain.contains("ERROR") && !plain.contains('\u{1b}'), "{plain:?}");
+}
+
+/// Runs a command on a small file system of its own, after the preparation.
+fn on_a_small_disk(place: &Place, size: &str, prepare: &str, arguments: &str) -> Said {
+    let disk = place.path("disk");
+    std::fs::create_dir_all(&disk).expect("a directory");
+    let (disk, parlor) = (disk.display(), env!("CARGO_BIN_EXE_parlor"));
+    let script = format!(
+        "set -e; mount -t tmpfs -o size={size} none {disk}; cd {disk}; {prepare}; exec {parlor} {arguments} --store sqlite:{disk}/parlor.db"
+    );
+    let root = nix::unistd::geteuid().is_root();
+    let mut command = Command::new("unshare");
+    // Who is not root is so in a namespace of their own.
+    command.args(if root { &["--mount"][..] } else { &["--mount", "--user", "--map-root-user"] });
+    Said::of(command.args(["sh", "-c", &script]).env_remove("PARLOR_CONFIG").output().expect("unshare is there"))
+}
+
+#[test]
+fn a_read_only_mount_and_a_full_disk_are_called_that() {
+    let place = Place::new();
+    let parlor = env!("CARGO_BIN_EXE_parlor");
+    let made = format!("{parlor} channel create den --store sqlite:parlor.db >/dev/null 2>&1");
+    let said = on_a_small_disk(
+        &place,
+        "4m",
+        &format!("{made}; cd /; mount -o remount,ro {}", place.path("disk").display()),
+        "channel create attic",
+    );
+    assert!(said.code == 1 && said.err.contains("mounted read-only"), "{}", said.err);
+    let said =
+        on_a_small_disk(&place, "4m", &format!("cd /; mount -o remount,ro {}", place.path("disk").display()), "channel create attic");
+    assert!(said.code == 1 && said.err.contains("mounted read-only"), "{}", said.err);
+    for prepare in ["true".to_owned(), made] {
+        let fill = format!("{prepare}; dd if=/dev/zero of=filler bs=4k 2>/dev/null || true");
+        let said = on_a_small_disk(&place, "1m", &fill, "channel create attic");
+        assert!(said.code == 1 && said.err.contains("the disk is full"), "{}", said.err);
     }
 }
 

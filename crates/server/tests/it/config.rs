@@ -31,7 +31,7 @@ fn an_unknown_key_is_an_error_that_names_it_and_what_was_meant() {
     let said = error("[http]\nlisen = \"127.0.0.1:1\"\n", &[]);
     assert_eq!(said, "parlor.toml: there is no key \"http.lisen\". Did you mean \"http.listen\"?");
     let said = error("", &[("PARLOR_MEDIA__PROT", "1")]);
-    assert_eq!(said, "the environment variable PARLOR_MEDIA__PROT: there is no key \"media.prot\". Did you mean \"media.port\"?");
+    assert_eq!(said, "the environment variable PARLOR_MEDIA__PROT: there is no key \"media.prot\". Did you mean \"PARLOR_MEDIA__PORT\"?");
     assert!(error("", &[("PARLOR_ZZZ", "1")]).contains("there is no key \"zzz\""));
     assert!(error("", &[("PARLOR_LOG__LEVEL__X", "1")]).contains("log.level.x"));
     let said = error("[[channels]]\nid = \"a\"\ncolour = \"red\"\n", &[]);
@@ -52,6 +52,37 @@ fn a_wrong_type_is_an_error_that_names_key_and_origin() {
     assert!(error("[media\n", &[]).starts_with("parlor.toml: "));
     assert!(error("[log]\nlevel = \"loud\"\n", &[]).contains("log.level"));
     assert!(error("", &[("PARLOR_LOG__LEVEL", "info,parlor=loud")]).contains("log.level"));
+}
+
+#[test]
+fn what_is_wrong_with_all_together_is_named_where_it_stands() {
+    assert!(error("[media]\nworkers = 65\n", &[]).starts_with("parlor.toml: media.workers: "));
+    let said = error("[media]\nworkers = 1\n", &[("PARLOR_MEDIA__WORKERS", "65")]);
+    assert!(said.starts_with("the environment variable PARLOR_MEDIA__WORKERS: "), "{said}");
+    let flags = [("media.workers", Value::Integer(65))];
+    let refused = load(&sources("[media]\nworkers = 1\n", &[("PARLOR_MEDIA__WORKERS", "2")], &flags)).expect_err("refused");
+    assert_eq!(refused.to_string(), "--media-workers: must not be over 64");
+    assert!(refused.is_of_command_line());
+    assert!(error("[[webhooks]]\nurl = \"x\"\nsecret = \"y\"\n", &[]).starts_with("parlor.toml: webhooks[0].url: "));
+}
+
+#[test]
+fn an_origin_that_would_never_match_is_refused_with_the_one_that_does() {
+    let said = error("[http]\ncors_origins = [\"https://app.example.com/\"]\n", &[]);
+    assert!(
+        said.starts_with("parlor.toml: http.cors_origins: \"https://app.example.com/\"") && said.ends_with("\"https://app.example.com\""),
+        "{said}"
+    );
+    assert!(error("", &[("PARLOR_HTTP__CORS_ORIGINS", "*")]).contains("name each site"));
+}
+
+#[tokio::test]
+async fn the_error_of_a_channel_spells_its_keys_as_the_file_does() {
+    let mut config = test_config();
+    let file = "[[channels]]\nid = \"sea\"\nopens_at = \"2100-02-01T00:00:00Z\"\ncloses_at = \"2100-01-01T00:00:00Z\"\n";
+    config.channels = load(&sources(file, &[], &[])).expect("valid each for itself").channels;
+    let error = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect_err("refused").to_string();
+    assert!(error.contains("\"sea\": closes_at: must be later than the moment it opens"), "{error}");
 }
 
 #[test]

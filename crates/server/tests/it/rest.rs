@@ -8,6 +8,7 @@ mod keys;
 mod limits;
 mod people;
 mod races;
+mod tour;
 
 use std::path::PathBuf;
 

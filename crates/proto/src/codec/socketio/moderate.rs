@@ -61,7 +61,7 @@ fn missing(field: &str) -> Error {
 }
 
 fn moment(text: &str) -> Result<Timestamp, Error> {
-    Timestamp::parse_rfc3339(text).ok_or_else(|| Error::invalid("until", "is not a date and time like 2026-03-01T18:00:00Z"))
+    Timestamp::parse_rfc3339(text).ok_or_else(|| Error::invalid("until", "is not a date and time like 2100-03-01T18:00:00Z"))
 }
 
 /// A reason is shown to a person: one line of printable text.

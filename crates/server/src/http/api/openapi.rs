@@ -3,10 +3,11 @@
 use utoipa::ToSchema;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayItems, ComponentsBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Content, ContentBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder};
 
+use super::examples;
 use super::problem::{PROBLEM_JSON, Refusal};
 use super::schema;
 use super::scope::Scope;
@@ -61,12 +62,27 @@ pub fn need_visitor(document: &mut OpenApi) {
 
 /// Adds the refusals that follow from what an operation takes, and the shape of all of them.
 pub fn complete(document: &mut OpenApi) {
+    name_items(document);
     for (path, item) in &mut document.paths.paths {
         if let Some(operation) = &mut item.delete {
             refusal(operation, 404, "It does not exist, or was removed already: it is as you wanted it");
         }
         for operation in operations(item) {
             complete_operation(path, operation);
+        }
+    }
+}
+
+/// Items of a list are the schema of that name, and not written out once more: who generates a client from the document gets one
+/// type for a channel, wherever it comes from.
+fn name_items(document: &mut OpenApi) {
+    let Some(components) = &mut document.components else { return };
+    for (list, schema) in &mut components.schemas {
+        let Some(item) = list.strip_prefix("List_") else { continue };
+        if let RefOr::T(Schema::Object(page)) = schema
+            && let Some(RefOr::T(Schema::Array(items))) = page.properties.get_mut("items")
+        {
+            items.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
         }
     }
 }
@@ -81,7 +97,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     if path.contains('{') {
         refusal(operation, 404, "It does not exist");
     }
-    if operation.request_body.is_some() {
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        body.content.values_mut().for_each(show_an_example);
         refusal(operation, 413, "The body is larger than 16 KiB");
         refusal(operation, 415, "The body is not `application/json`");
     }
@@ -89,6 +106,13 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         if let RefOr::T(response) = response {
             shape(status, response);
         }
+    }
+}
+
+fn show_an_example(content: &mut RefOr<Content>) {
+    let RefOr::T(content) = content else { return };
+    if let Some(RefOr::Ref(schema)) = &content.schema {
+        content.example = schema.ref_location.rsplit('/').next().and_then(examples::body);
     }
 }
 

@@ -4,6 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::super::base;
+use super::super::client::Client;
 use super::Rest;
 
 /// What needs no key.
@@ -59,6 +60,101 @@ async fn no_operation_takes_a_parameter_it_does_not_know() {
         }
     }
     rest.get("/api/channels/den").await.is(200);
+    rest.end().await;
+}
+
+/// Every text of these, anywhere in the document.
+fn texts<'d>(value: &'d Value, name: &str, found: &mut Vec<&'d Value>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| texts(value, name, found)),
+        Value::Object(fields) => {
+            found.extend(fields.get(name));
+            fields.values().for_each(|value| texts(value, name, found));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_request_body_has_an_example_and_it_is_accepted() {
+    let rest = Rest::start().await;
+    let document = rest.get("/api/openapi.json").await.is(200);
+    let mut with_body: Vec<_> = operations(&document).into_iter().filter(|(.., operation)| operation["requestBody"].is_object()).collect();
+    assert_eq!(with_body.len(), 13);
+    // A channel comes before what is in it.
+    with_body.sort_by_key(|(path, ..)| path.len());
+    for (n, (path, method, operation)) in with_body.into_iter().enumerate() {
+        let example = operation["requestBody"]["content"]["application/json"]["example"].clone();
+        assert!(example.is_object(), "{method} {path}");
+        let user = format!("user-{n}");
+        let somebody = if path.contains("/participants/") { Some(Client::joined(&rest.server, &user, "den").await) } else { None };
+        let real = path.replace("{id}", "den").replace("{user}", &user).replace("{seat}", "north");
+        let answer = rest.call(method.clone(), &real, Some(example.clone())).await;
+        assert!((200..300).contains(&answer.status), "{method} {path} {example}: {}", answer.body);
+        drop(somebody);
+        if path == "/api/channels/{id}" {
+            // The one of the example opens in a long time.
+            rest.put(&real, json!({})).await.is(200);
+        }
+    }
+    rest.end().await;
+}
+
+#[tokio::test]
+async fn every_example_of_a_text_is_taken_for_one() {
+    let rest = Rest::start().await;
+    let document = rest.get("/api/openapi.json").await.is(200);
+    let examples = |name: &str| document["components"]["schemas"][name]["examples"].as_array().expect("examples").clone();
+    for (id, name) in examples("Id").iter().zip(examples("Name")) {
+        rest.post("/api/channels", json!({ "id": id, "name": name, "owner": id })).await.is(201);
+    }
+    for (until, reason) in examples("Time").iter().zip(examples("Reason")) {
+        rest.put("/api/channels/den/bans/mallory", json!({ "until": until, "reason": reason })).await.is(200);
+    }
+    let mut all = Vec::new();
+    texts(&document["components"]["schemas"], "examples", &mut all);
+    assert_eq!(all.len(), 4, "an example that is not tried here: {all:?}");
+    rest.end().await;
+}
+
+/// Readers of patterns differ: those without the flag `u` of ECMA-262 read a character beyond the first plane as two, and know no
+/// `\\u{…}` and no classes by property.
+#[tokio::test]
+async fn patterns_are_read_the_same_with_and_without_unicode() {
+    let rest = Rest::start().await;
+    let document = rest.get("/api/openapi.json").await.is(200);
+    let mut patterns = Vec::new();
+    texts(&document, "pattern", &mut patterns);
+    assert!(patterns.len() > 5);
+    for pattern in patterns {
+        let pattern = pattern.as_str().expect("text");
+        for unknown in ["\\u{", "\\p{", "\\P{", "\\x{", "(?<", "(?i"] {
+            assert!(!pattern.contains(unknown), "{pattern}");
+        }
+        let mut in_class = false;
+        let mut escaped = false;
+        for character in pattern.chars() {
+            match character {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '[' => in_class = true,
+                ']' => in_class = false,
+                _ => assert!(!in_class || u32::from(character) < 0x10000, "U+{:04X} within a class of {pattern}", u32::from(character)),
+            }
+        }
+    }
+    rest.end().await;
+}
+
+/// What generators of clients call after it: `items` of a list are a schema with a name, never one made up from where it stands.
+#[tokio::test]
+async fn what_lists_have_in_them_has_a_name() {
+    let rest = Rest::start().await;
+    let document = rest.get("/api/openapi.json").await.is(200);
+    let mut items = Vec::new();
+    texts(&document, "items", &mut items);
+    let unnamed: Vec<_> = items.iter().filter(|item| item["type"] == "object" || item["properties"].is_object()).collect();
+    assert!(unnamed.is_empty(), "{unnamed:#?}");
     rest.end().await;
 }
 
