@@ -40,12 +40,15 @@ async fn of_who_is_silenced_no_packet_passes_whatever_a_modified_client_does() {
     // Coming back is no way out.
     ann.leave().await.expect("leaves");
     ben.event("voice:participant:left", SOON, |e| e["userId"] == "ann").await.expect("is told");
-    let (_ann, _) = world.talker("ann").await;
+    let (ann, _) = world.talker("ann").await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let stats = ben.stats().await.expect("is there");
     assert_eq!(packets_of(&stats, "ann", false), 0, "{:?}", stream_of(&stats, "ann", false));
 
+    // A release switches nothing on: that is for its owner to do.
     moderate(&moderator, json!({"action": "mute", "userId": "ann", "audio": false})).await;
+    hears_silence(&ben, "ann").await;
+    ann.request("voice:state:update", json!({"muted": false})).await.expect("is answered");
     hears_more(&ben, "ann", false, 20).await;
 }
 
