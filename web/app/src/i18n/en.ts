@@ -226,7 +226,8 @@ export const en = {
   'error.VIDEO_LIMIT_REACHED': 'All video slots of this channel are taken. Try again when somebody has turned their video off.',
   'error.VIDEO_LIMIT_REACHED.max': 'Video slots full ({current}/{max}). Try again when somebody has turned their video off.',
   'error.ALREADY_IN_CHANNEL.device': 'You are in this channel on another device, or in another browser. Leave there, then join here.',
-  'error.ALREADY_IN_CHANNEL': 'You are in this channel already, in another window or on another device. Leave there, then join here.',
+  'error.ALREADY_IN_CHANNEL':
+    'You are in this channel already, in another window or on another device. Continue here, or leave there first.',
   'error.NOT_IN_CHANNEL': 'You are no longer in the channel. Join it again.',
   'error.NOT_IN_CHANNEL.kicked': 'A moderator has removed you from the channel. You may join again.',
   'error.NOT_IN_CHANNEL.banned': 'A moderator has banned you from the channel. Ask a moderator if you think that is a mistake.',
