@@ -3,7 +3,7 @@
 # With arguments, only the parts named: scripts/test.sh lint unit
 . "$(dirname "$0")/lib.sh"
 
-PARTS=(licences format web lint unit doc rest bench e2e)
+PARTS=(licences format web lint unit doc rest clients bench e2e)
 
 part_setup() {
     need_rust
@@ -48,6 +48,11 @@ part_doc() { cargo test --workspace --doc --locked; }
 part_rest() {
     build_server
     PARLOR_BIN="$TARGET_DIR/debug/parlor" scripts/rest.sh
+}
+
+part_clients() {
+    build_server
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" scripts/clients.sh
 }
 
 part_bench() {
