@@ -265,7 +265,9 @@ pub enum Reply {
     ProducerClosed { producer_id: ProducerId },
     /// What `mediasoup-client`'s `transport.consume` takes, and who it is from.
     Consumed {
-        #[serde(rename = "id")]
+        /// What `mediasoup-client` calls it.
+        id: ConsumerId,
+        /// The same, as every request about it calls it.
         consumer_id: ConsumerId,
         producer_id: ProducerId,
         user_id: UserId,
@@ -433,6 +435,8 @@ pub enum LeftReason {
     AccessLost,
     /// One took the session up on another connection.
     Replaced,
+    /// One joined another channel with another connection: a user is in one at a time, over all devices.
+    MovedDevice,
 }
 
 impl LeftReason {
@@ -450,6 +454,7 @@ impl LeftReason {
             Self::ChannelDeleted => "channel-deleted",
             Self::AccessLost => "access-lost",
             Self::Replaced => "replaced",
+            Self::MovedDevice => "moved-device",
         }
     }
 

@@ -55,6 +55,7 @@ impl Room {
         let Some((owner, producer)) = self.live_producer(producer_id) else { return };
         let Some(sender) = self.participants.get(&owner) else { return };
         let reply = Reply::Consumed {
+            id,
             consumer_id: id,
             producer_id,
             user_id: sender.identity.user.clone(),

@@ -2,7 +2,7 @@
 
 use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply, RtcConfig};
 use parlor_proto::transport::Direction;
-use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, RouterId, SessionId, UserId};
+use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, Role, RouterId, SessionId, UserId};
 
 use crate::ending::Departure;
 use crate::feed::Happening;
@@ -14,7 +14,7 @@ use crate::room::{Answer, Room};
 impl Room {
     pub(crate) fn join(&mut self, join: Join) {
         let Join { session, request, identity, admitted, pro_until, rtc_config, capabilities } = join;
-        if let Err(error) = self.check_join(session, &identity.user) {
+        if let Err(error) = self.check_join(session, &identity.user, admitted.role) {
             self.reply(session, request, Err(error));
             return;
         }
@@ -60,7 +60,7 @@ impl Room {
         }
     }
 
-    fn check_join(&self, session: SessionId, user: &UserId) -> Result<(), Error> {
+    fn check_join(&self, session: SessionId, user: &UserId, role: Role) -> Result<(), Error> {
         if self.closed {
             return Err(Error::new(ErrorCode::ShuttingDown));
         }
@@ -68,10 +68,14 @@ impl Room {
         if self.participants.contains_key(&session) || same.is_some_and(|p| p.lost.is_none()) {
             return Err(Error::new(ErrorCode::AlreadyInChannel).with("reason", "already_in_channel"));
         }
-        let channel = &self.config.channel;
-        let max = channel.max_participants.unwrap_or_else(|| self.config.policy.participants(channel.tier));
-        // The lost connection of the same user makes room for the new one.
-        let current = self.participants.len() - usize::from(same.is_some());
+        let (channel, policy) = (&self.config.channel, &self.config.policy);
+        let max = match role {
+            Role::Speaker => channel.max_participants.unwrap_or_else(|| policy.participants(channel.tier)),
+            Role::Spectator => policy.spectators,
+        };
+        // Spectators and the others take nobody's place among each other. The lost connection of the same user makes room for
+        // the new one.
+        let current = self.participants.values().filter(|p| p.role == role && p.identity.user != *user).count();
         if u32::try_from(current).is_ok_and(|n| n < max) {
             Ok(())
         } else {

@@ -25,6 +25,7 @@ pub mod slots;
 mod tiers;
 mod transports;
 mod video;
+pub mod whereabouts;
 
 pub use access::{Admitted, Ban, Facts, admit};
 pub use feed::{Happening, Ledger};
@@ -33,3 +34,4 @@ pub use output::{Join, Output, RequestId, Resume};
 pub use policy::Policy;
 pub use room::{Room, RoomConfig, RoomSize};
 pub use slots::{Slot, SlotQueue};
+pub use whereabouts::{Stay, Whereabouts};

@@ -32,6 +32,8 @@ pub(crate) struct Participant {
     pub(crate) pro_until: Option<Instant>,
     /// The connection is lost; at this time they are taken out.
     pub(crate) lost: Option<Instant>,
+    /// Video slots that were given to others while it was.
+    pub(crate) given_on: Vec<Source>,
     /// Counts the joins of the room: who came first is listed first.
     pub(crate) number: u64,
     pub(crate) permissions: Permissions,
@@ -176,6 +178,7 @@ impl Participant {
             moderator: admitted.moderator,
             pro_until: pro_until.filter(|_| admitted.entitlement.pro),
             lost: None,
+            given_on: Vec::new(),
             number,
             permissions,
             capabilities,

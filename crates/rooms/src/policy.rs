@@ -11,6 +11,8 @@ pub struct Policy {
     pub participants_free: u32,
     /// Participants of a pro channel that has no limit of its own.
     pub participants_pro: u32,
+    /// Spectators of a channel: they send nothing and take nobody's place, and each costs what a receiver costs.
+    pub spectators: u32,
     /// Cameras and shared screens at the same time in a free channel.
     pub videos_free: u32,
     /// Cameras and shared screens at the same time in a pro channel.
@@ -52,6 +54,7 @@ impl Default for Policy {
         Self {
             participants_free: 8,
             participants_pro: 25,
+            spectators: 100,
             videos_free: 4,
             videos_pro: 6,
             audio_bitrate_free: 32_000,

@@ -87,6 +87,7 @@ impl Room {
         if let Some(joined) = joined {
             self.reply(session, request, Ok(Reply::Resumed(Box::new(joined))));
         }
+        self.want_slots_again(session);
     }
 
     /// The session that may be taken up: of the same user, with the token, and as what they were then. Who may do

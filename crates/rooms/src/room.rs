@@ -176,6 +176,13 @@ impl Room {
         self.settle_down();
     }
 
+    /// The user of a session has joined another channel, with another one.
+    pub fn handle_moved_device(&mut self, session: SessionId, _now: Instant) {
+        self.remove(session, Departure::PutOut(LeftReason::MovedDevice, None));
+        self.settle_down();
+        self.close_if_empty();
+    }
+
     /// The channel's record changed.
     pub fn handle_channel(&mut self, channel: Channel, _now: Instant) {
         self.channel_changed(channel);
@@ -357,6 +364,7 @@ impl Room {
 
     /// The end of every input: whose turn it is gets a slot, and a room that the last one left closes.
     fn settle_down(&mut self) {
+        self.give_slots_on();
         self.tell_slot_news();
         if self.started {
             self.close_if_empty();

@@ -96,6 +96,14 @@ impl SlotQueue {
         Standing::Queued(told)
     }
 
+    /// Puts somebody at the end of the queue who lost a slot and did not ask again. What comes of it is news to them.
+    pub fn wait_again(&mut self, slot: Slot) {
+        if !self.holds(slot) && self.position(slot).is_none() {
+            self.waiting.push_back(Waiting { slot, told: 0 });
+            self.promote();
+        }
+    }
+
     /// Gives a slot back, or stops waiting for it. The next in the queue gets what became free.
     pub fn release(&mut self, slot: Slot) {
         self.drop_where(|s| s == slot);
@@ -157,6 +165,12 @@ impl SlotQueue {
     #[must_use]
     pub fn position(&self, slot: Slot) -> Option<u32> {
         self.waiting.iter().position(|w| w.slot == slot).map(|n| count(n) + 1)
+    }
+
+    /// Whether somebody waits.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// How many are held, and how many there are.

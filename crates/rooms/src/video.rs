@@ -4,6 +4,7 @@ use parlor_proto::event::{CloseReason, Event, Reply, SlotStatus, VideoSlots};
 use parlor_proto::{Channel, Error, ErrorCode, MediaKind, SessionId, Source};
 
 use crate::ending::Ending;
+use crate::feed::CLOSED;
 use crate::participant::{Producer, invalid_state};
 use crate::permission::check_produce;
 use crate::room::{Answer, Room};
@@ -38,6 +39,39 @@ impl Room {
         }
         let VideoSlots { current, max } = self.slots.slots();
         Err(Error::new(ErrorCode::VideoLimitReached).with("current", current).with("max", max))
+    }
+
+    /// While somebody waits, no slot is kept for a lost connection: what was lost first goes first. Its owner, back in time,
+    /// queues at the end. Called after every input.
+    pub(crate) fn give_slots_on(&mut self) {
+        while self.slots.is_wanted()
+            && let Some(slot) = self.lost_slot()
+        {
+            let ending = Ending { error: Error::new(ErrorCode::SessionExpired), told: None, feed: CLOSED };
+            self.end_producers(slot.session, &ending, |p| p.kind == MediaKind::Video && p.source == slot.source);
+            // One that nothing was shown with.
+            self.slots.release(slot);
+            if let Some(participant) = self.participants.get_mut(&slot.session) {
+                participant.given_on.push(slot.source);
+            }
+        }
+    }
+
+    fn lost_slot(&self) -> Option<Slot> {
+        let lost = self.participants.iter().filter_map(|(session, p)| p.lost.map(|deadline| (deadline, *session)));
+        let holding = lost.filter_map(|(deadline, session)| Some((deadline, session, *self.slots.held_by(session).first()?)));
+        holding.min_by_key(|(deadline, session, _)| (*deadline, *session)).map(|(_, session, source)| Slot { session, source })
+    }
+
+    /// Somebody is back whose slots were given on.
+    pub(crate) fn want_slots_again(&mut self, session: SessionId) {
+        let Ok(participant) = self.participant(session) else { return };
+        let (sources, permissions) = (std::mem::take(&mut participant.given_on), participant.permissions);
+        for source in sources {
+            if check_produce(&self.config.policy, permissions, MediaKind::Video, source).is_ok() {
+                self.slots.wait_again(Slot { session, source });
+            }
+        }
     }
 
     /// Tells those who wait what changed for them. Called after every input.

@@ -113,6 +113,8 @@ enum Message {
     Facts { user: UserId, found: Option<Box<(Channel, Facts)>>, done: oneshot::Sender<()> },
     /// The channel's record changed; asks for who is here.
     Channel { channel: Box<Channel>, present: oneshot::Sender<Vec<UserId>> },
+    /// The user of a session has joined another channel, with another one.
+    MovedDevice { session: SessionId },
     /// Puts everybody out.
     End { reason: LeftReason },
     /// Asks who is here, as they show themselves.

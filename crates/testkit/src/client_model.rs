@@ -30,6 +30,8 @@ pub struct ClientModel {
     pub permissions: Option<Permissions>,
     /// The video slots the client was told are its own.
     pub granted: BTreeSet<Source>,
+    /// What may be told of slots without having been asked for: after a resumption, of those that were given on meanwhile.
+    given_on: Vec<Source>,
     /// The slots the client waits for, and its place.
     pub queued: BTreeMap<Source, u32>,
     /// What the client's own producers send.
@@ -129,6 +131,7 @@ impl ClientModel {
         self.queued.clear();
         self.keep_permitted();
         self.granted.retain(|source| slots.contains(source));
+        self.given_on = [Source::Camera, Source::Screen].into_iter().filter(|source| !slots.contains(source)).collect();
         Ok(())
     }
 
@@ -252,12 +255,14 @@ impl ClientModel {
             Event::SlotGranted { source, .. } => {
                 let waited = self.queued.remove(source).is_some();
                 let new = self.granted.insert(*source);
-                refuse(!waited || !new, "a slot was granted that nobody waited for")
+                let again = self.given_on.extract_if(.., |given| given == source).count() > 0;
+                refuse(!(waited || again) || !new, "a slot was granted that nobody waited for")
             }
             Event::SlotQueue { source, position, .. } => {
                 let waited = self.queued.insert(*source, *position);
                 let had = self.granted.remove(source);
-                refuse(waited == Some(*position) || (waited.is_none() && !had), "a place was told that is not new")
+                let again = self.given_on.extract_if(.., |given| given == source).count() > 0;
+                refuse(waited == Some(*position) || (waited.is_none() && !had && !again), "a place was told that is not new")
             }
             Event::Entitlement { permissions, .. } => {
                 let before = self.permissions.replace(*permissions);

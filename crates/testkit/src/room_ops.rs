@@ -12,8 +12,8 @@ use parlor_proto::event::{Event, Reply};
 use parlor_proto::media::{Layers, Source};
 use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use parlor_proto::{
-    Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, ProducerId, Request, SessionId,
-    Timestamp, TransportId,
+    Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, ProducerId, Request, Role,
+    SessionId, Timestamp, TransportId,
 };
 use parlor_rooms::Output;
 
@@ -127,6 +127,7 @@ impl Seat {
     fn open(index: u8, generation: u8) -> (TestRoom, Vec<SessionId>) {
         let mut config = config(if index == 0 { "den" } else { "attic" }, index.wrapping_mul(128).wrapping_add(generation));
         config.channel.max_participants = Some(PARTICIPANTS);
+        config.policy.spectators = PARTICIPANTS;
         (config.policy.videos_free, config.policy.videos_pro) = VIDEOS;
         config.channel.access = Access::Members;
         config.channel.spectators = true;
@@ -143,8 +144,11 @@ impl Seat {
         self.room.check();
         let problems = &self.room.problems;
         assert!(problems.is_empty(), "{problems:#?}");
-        let participants = self.room.room.size().participants;
-        assert!(participants <= PARTICIPANTS as usize, "{participants} participants");
+        let inside = self.room.room.participants();
+        for role in [Role::Speaker, Role::Spectator] {
+            let count = inside.iter().filter(|shown| shown.role == role).count();
+            assert!(count <= PARTICIPANTS as usize, "{count} of {role:?}");
+        }
         self.count_replies();
         if self.room.closed {
             assert_eq!(self.room.unanswered(), 0, "a closed room owes an answer");

@@ -115,7 +115,8 @@ export type LeftReason =
   | 'session-revoked'
   | 'channel-deleted'
   | 'access-lost'
-  | 'replaced';
+  | 'replaced'
+  | 'moved-device';
 
 /** Why the server closed a producer. */
 export type CloseReason = 'entitlement' | 'moderation' | 'media';

@@ -6,6 +6,7 @@
 
 mod moderate;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -147,6 +148,8 @@ struct OfSlot {
 
 /// Reads a request. The size of the message is checked before, where it is read from the socket.
 pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
+    // Many libraries write `null` for what is not there: it is read as if it were not, everywhere.
+    let payload = &*without_nulls(payload);
     Ok(match event {
         "voice:join" => {
             let Join { channel_id, rtp_capabilities } = read(payload)?;
@@ -274,8 +277,41 @@ fn read<T: DeserializeOwned>(payload: &Value) -> Result<T, Error> {
     }
     serde_path_to_error::deserialize(payload).map_err(|e| {
         let path = e.path().to_string();
-        Error::invalid(if path == "." { "" } else { &path }, truncated(e.inner().to_string()))
+        let path = if path == "." { "" } else { &path };
+        let reason = e.inner().to_string();
+        match reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            Some(field) if path.is_empty() => Error::invalid(field, "is missing"),
+            Some(field) => Error::invalid(&format!("{path}.{field}"), "is missing"),
+            None => Error::invalid(path, truncated(reason)),
+        }
     })
+}
+
+/// The same without fields that are `null`; a copy only where there are any.
+fn without_nulls(value: &Value) -> Cow<'_, Value> {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Object(fields) => fields.values().any(|field| field.is_null() || has_null(field)),
+            Value::Array(items) => items.iter().any(has_null),
+            _ => false,
+        }
+    }
+    fn remove(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|_, field| !field.is_null());
+                fields.values_mut().for_each(remove);
+            }
+            Value::Array(items) => items.iter_mut().for_each(remove),
+            _ => {}
+        }
+    }
+    if !has_null(value) {
+        return Cow::Borrowed(value);
+    }
+    let mut copy = value.clone();
+    remove(&mut copy);
+    Cow::Owned(copy)
 }
 
 /// A reason goes back to the client: a value quoted in it must not make it long.

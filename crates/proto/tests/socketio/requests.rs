@@ -50,9 +50,33 @@ fn a_missing_field_is_named() {
             let mut payload = example.payload.clone();
             payload.as_object_mut().expect("an object").remove(*field).expect("the example has it");
             let (path, reason) = invalid(example.event, &payload);
-            assert!(path.is_empty() && reason.contains(field), "{} without {field}: {path:?} {reason}", example.event);
+            assert!(path == *field && reason.starts_with("is missing"), "{} without {field}: {path:?} {reason}", example.event);
+            // `null` is how many libraries write what is not there.
+            payload[*field] = Value::Null;
+            assert_eq!(invalid(example.event, &payload), (path, reason), "{} with null for {field}", example.event);
         }
     }
+    let mut payload = examples::produce("video", "screen", &examples::vp8());
+    payload["rtpParameters"]["codecs"][0].as_object_mut().expect("an object").remove("mimeType");
+    assert_eq!(invalid("voice:rtc:produce", &payload), ("rtpParameters.codecs[0].mimeType".into(), "is missing".into()));
+}
+
+#[test]
+fn null_is_read_as_if_it_were_not_there() {
+    let read = |payload| decode_request("voice:state:update", &payload);
+    assert_eq!(read(json!({"deafened": null, "muted": true})), read(json!({"muted": true})));
+    let consume = |more: Value| {
+        let mut payload = json!({"producerId": ID});
+        payload.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        decode_request("voice:rtc:consume", &payload)
+    };
+    assert_eq!(consume(json!({"paused": null, "transportId": null, "rtpCapabilities": null})), consume(json!({})));
+    let mut payload = examples::produce("video", "screen", &examples::vp8());
+    let plain = decode_request("voice:rtc:produce", &payload);
+    payload["paused"] = Value::Null;
+    payload["rtpParameters"]["rtcp"] = json!({"cname": null});
+    payload["rtpParameters"]["encodings"][0]["dtx"] = Value::Null;
+    assert!(plain.is_ok() && decode_request("voice:rtc:produce", &payload).is_ok());
 }
 
 #[test]
@@ -89,7 +113,7 @@ fn a_field_of_the_wrong_type_is_named() {
                     continue;
                 };
                 let named = error.details.get("field").and_then(Value::as_str).is_some_and(|path| path.starts_with(field))
-                    || error.details.get("reason").and_then(Value::as_str).is_some_and(|reason| reason.contains("missing field"));
+                    || error.details.get("reason").and_then(Value::as_str).is_some_and(|reason| reason.starts_with("is missing"));
                 // `setPreferredLayers` is flattened: its error names the payload as a whole.
                 let flat = example.event == "voice:rtc:setPreferredLayers" && error.code == ErrorCode::InvalidRequest;
                 let id = error.code == ErrorCode::NotFound && field.ends_with("Id") && wrong.is_string();

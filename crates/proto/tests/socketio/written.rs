@@ -137,6 +137,7 @@ fn replies() -> Vec<Reply> {
         Reply::ProducerResumed { producer_id: PRODUCER },
         Reply::ProducerClosed { producer_id: PRODUCER },
         Reply::Consumed {
+            id: CONSUMER,
             consumer_id: CONSUMER,
             producer_id: PRODUCER,
             user_id: user(),

@@ -2,9 +2,9 @@
 
 use parlor_proto::event::{Event, Policy, Reply};
 use parlor_proto::media::Source;
-use parlor_proto::{ErrorCode, MediaCommand, MediaKind, Request, Tier};
+use parlor_proto::{ErrorCode, Grant, GrantRole, Identity, MediaCommand, MediaKind, Request, Tier};
 use parlor_rooms::{Ban, Output, RoomSize};
-use parlor_testkit::test_room::{TestRoom, channel_id, config, user_id};
+use parlor_testkit::test_room::{TestRoom, channel_id, config, identity, user_id};
 
 use crate::refused;
 
@@ -237,4 +237,27 @@ fn a_disconnect_of_somebody_who_is_not_in_changes_nothing() {
     let stranger = room.connect();
     room.disconnect(stranger);
     assert!(room.is_inside(alice) && room.events(alice).is_empty());
+}
+
+#[test]
+fn spectators_take_nobodys_place_and_have_a_limit_of_their_own() {
+    let mut config = config("den", 1);
+    config.channel.max_participants = Some(1);
+    config.policy.spectators = 1;
+    let mut room = TestRoom::new(config);
+    let watching = |user| {
+        let grant = Grant { channel: channel_id("den"), role: GrantRole::Spectator };
+        Identity { grants: Some(vec![grant]), ..identity(user, Tier::Free) }
+    };
+    let first = room.join_as(watching("ann"));
+    room.join("alice", Tier::Free);
+    for who in [identity("bob", Tier::Free), watching("ben")] {
+        let session = room.connect();
+        let error = room.try_enter(session, who).expect_err("no place of this kind");
+        assert_eq!((error.code, &error.details["current"], &error.details["max"]), (ErrorCode::ChannelFull, &1.into(), &1.into()));
+    }
+    // A lost connection's place is its user's.
+    room.lose(first);
+    let session = room.connect();
+    room.try_enter(session, watching("ann")).expect("has a place");
 }

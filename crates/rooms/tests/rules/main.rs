@@ -18,6 +18,7 @@ mod sending;
 mod slot_queue;
 mod tiers;
 mod transports;
+mod whereabouts;
 
 use parlor_proto::{Error, ErrorCode};
 

@@ -100,11 +100,10 @@ fn who_comes_back_is_the_last_in_the_queue() {
 }
 
 #[test]
-fn a_lost_connection_keeps_its_slots_and_loses_its_place() {
-    let (mut room, [a, _, c, d]) = full();
-    room.lose(a);
+fn a_lost_connection_loses_its_place_in_the_queue() {
+    let (mut room, [_, _, c, d]) = full();
     room.lose(c);
-    assert_eq!(room.events(d), [moved(1)], "a's slot is still a's");
+    assert_eq!(room.events(d), [moved(1)]);
     let back = room.connect();
     room.resume(c, back).expect("in time");
     assert_eq!(ask(&mut room, back, Source::Camera), (SlotStatus::Queued, Some(2)));
@@ -171,4 +170,43 @@ fn a_channel_upgraded_in_mid_call_has_more_slots_at_once() {
     for who in [c, d] {
         assert!(matches!(room.events(who).as_slice(), [Event::SlotGranted { .. }]));
     }
+}
+
+#[test]
+fn a_lost_connection_gives_its_slot_on_at_once_where_somebody_waits() {
+    let (mut room, [a, b, c, d]) = full();
+    room.lose(a);
+    assert_eq!(room.events(c).last(), Some(&granted(Source::Camera)));
+    assert_eq!(room.events(d).last(), Some(&moved(1)), "and moves up");
+    assert!(room.events(b).iter().any(|event| matches!(event, Event::ProducerClosed { reason: None, .. })), "the picture has ended");
+    // Back within the grace: everything else goes on, and the place is at the end of the queue.
+    let back = room.connect();
+    let own = room.resume(a, back).expect("in time").own.expect("says what is one's own");
+    assert_eq!((own.slots, own.producers), (vec![], vec![]));
+    assert_eq!(room.events(back), [moved(2)]);
+    room.disconnect(b);
+    assert_eq!(room.events(d).last(), Some(&granted(Source::Camera)));
+    room.disconnect(c);
+    assert_eq!(room.events(back).last(), Some(&granted(Source::Camera)));
+    room.produce(back, MediaKind::Video, Source::Camera).expect("its turn");
+}
+
+#[test]
+fn a_lost_connection_keeps_its_slot_until_somebody_waits() {
+    let mut config = config("den", 1);
+    config.policy.videos_free = 1;
+    let mut room = TestRoom::new(config);
+    let (a, b) = (room.join("a", Tier::Pro), room.join("b", Tier::Pro));
+    room.produce(a, MediaKind::Video, Source::Camera).expect("a slot is free");
+    room.lose(a);
+    room.advance(Duration::from_secs(1));
+    assert_eq!(room.room.slots().held_by(a), [Source::Camera]);
+    let back = room.connect();
+    assert_eq!(room.resume(a, back).expect("in time").own.expect("own").slots, [Source::Camera]);
+    room.lose(back);
+    // The answer comes before the grant: both are told.
+    assert_eq!(ask(&mut room, b, Source::Camera), (SlotStatus::Queued, Some(1)));
+    let slots = VideoSlots { current: 1, max: 1 };
+    assert!(room.events(b).contains(&Event::SlotGranted { source: Source::Camera, slots }));
+    assert!(room.is_inside(b) && room.room.slots().held_by(back).is_empty());
 }

@@ -99,15 +99,15 @@ pub fn read(claims: &Map<String, Value>, rules: &Rules, now: Timestamp) -> Read<
         None => short_name(&user),
     };
     let pro = flag(claims, "pro", "pro")?.unwrap_or_default();
-    let entitlement = claims.get("entitlement").map_or(Ok(Entitlement { pro, expires_at: None }), entitlement)?;
+    let entitlement = present(claims, "entitlement").map_or(Ok(Entitlement { pro, expires_at: None }), entitlement)?;
     let moderator = flag(claims, "moderator", "moderator")?.unwrap_or_default();
-    let grants = claims.get("channels").map(grants).transpose()?;
+    let grants = present(claims, "channels").map(grants).transpose()?;
     Ok(Claims { identity: Identity { user, name, entitlement, moderator, grants, issued_at }, expires })
 }
 
 /// Checks the three times, and gives those of the beginning and the end.
 fn times(claims: &Map<String, Value>, rules: &Rules, now: Timestamp) -> Read<(Timestamp, Timestamp)> {
-    let time = |claim| claims.get(claim).map(|value| numeric_date(value, claim)).transpose();
+    let time = |claim| present(claims, claim).map(|value| numeric_date(value, claim)).transpose();
     let expires = time("exp")?.ok_or_else(|| missing("exp"))?;
     if rules.is_over(expires, now) {
         return Err(Refusal::expired());
@@ -162,7 +162,7 @@ fn check_audience(claims: &Map<String, Value>, rules: &Rules) -> Read<()> {
     if rules.audience.is_empty() {
         return Ok(());
     }
-    let meant = match claims.get("aud") {
+    let meant = match present(claims, "aud") {
         None => return Err(missing("aud")),
         Some(Value::String(one)) => *one == rules.audience,
         Some(Value::Array(many)) if many.iter().all(Value::is_string) => many.iter().any(|one| *one == rules.audience),
@@ -186,10 +186,7 @@ fn entitlement(value: &Value) -> Read<Entitlement> {
         return Err(Refusal::new("entitlement", "has a field besides pro and expires_at"));
     }
     let pro = flag(fields, "pro", "entitlement.pro")?.ok_or_else(|| missing("entitlement.pro"))?;
-    let expires_at = match fields.get("expires_at") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(date(value, "entitlement.expires_at")?),
-    };
+    let expires_at = present(fields, "expires_at").map(|value| date(value, "entitlement.expires_at")).transpose()?;
     Ok(Entitlement { pro, expires_at })
 }
 
@@ -232,7 +229,7 @@ fn grant(entry: &Value) -> Result<Grant, (&'static str, &'static str)> {
                 return Err(("", "has a field besides id and role"));
             }
             let Some(Value::String(id)) = fields.get("id") else { return Err((".id", "must be a text")) };
-            (id, fields.get("role").map_or(Ok(GrantRole::default()), role).map_err(|reason| (".role", reason))?)
+            (id, present(fields, "role").map_or(Ok(GrantRole::default()), role).map_err(|reason| (".role", reason))?)
         }
         _ => return Err(("", "must be a channel's id, or an object with id and role")),
     };
@@ -254,17 +251,21 @@ pub fn parse_role(name: &str) -> Option<GrantRole> {
     }
 }
 
-/// A text; many libraries write `null` for one that is not there.
+/// A claim that is there; many libraries write `null` for one that is not.
+fn present<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a Value> {
+    claims.get(claim).filter(|value| !value.is_null())
+}
+
 fn text<'a>(claims: &'a Map<String, Value>, claim: &'static str) -> Read<Option<&'a str>> {
-    match claims.get(claim) {
-        None | Some(Value::Null) => Ok(None),
+    match present(claims, claim) {
+        None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Refusal::new(claim, "must be a text")),
     }
 }
 
 fn flag(fields: &Map<String, Value>, key: &str, claim: &'static str) -> Read<Option<bool>> {
-    match fields.get(key) {
+    match present(fields, key) {
         None => Ok(None),
         Some(Value::Bool(flag)) => Ok(Some(*flag)),
         Some(_) => Err(Refusal::new(claim, "must be true or false")),

@@ -13,6 +13,8 @@ pub struct Limits {
     pub participants_free: u32,
     /// Participants of a pro channel that has no limit of its own.
     pub participants_pro: u32,
+    /// Spectators of a channel, who take no place of a participant.
+    pub spectators: u32,
     /// Cameras and shared screens at the same time in a free channel.
     pub videos_free: u32,
     /// Cameras and shared screens at the same time in a pro channel.
@@ -54,6 +56,7 @@ impl Default for Limits {
         Self {
             participants_free: policy.participants_free,
             participants_pro: policy.participants_pro,
+            spectators: policy.spectators,
             videos_free: policy.videos_free,
             videos_pro: policy.videos_pro,
             audio_bitrate_free: policy.audio_bitrate_free,
@@ -81,6 +84,7 @@ impl Limits {
         Policy {
             participants_free: self.participants_free,
             participants_pro: self.participants_pro,
+            spectators: self.spectators,
             videos_free: self.videos_free,
             videos_pro: self.videos_pro,
             audio_bitrate_free: self.audio_bitrate_free,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, UserId};
-use parlor_rooms::{Join, RequestId, Resume};
+use parlor_rooms::{Join, RequestId, Resume, Stay};
 use parlor_store::StoreError;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -102,6 +102,15 @@ impl Registry {
         let code = if self.stopping.is_cancelled() { ErrorCode::ShuttingDown } else { ErrorCode::ServerError };
         peer.reply(wish.request, Err(Error::new(code)));
         None
+    }
+
+    /// Lets rooms know that the user of a session in them is in another channel now, with another session.
+    pub(super) fn leave_elsewhere(self: &Arc<Self>, stays: Vec<Stay>) {
+        for Stay { channel, session } in stays {
+            if let Some(room) = self.running(&channel) {
+                self.tasks.spawn(async move { room.send(Message::MovedDevice { session }).await });
+            }
+        }
     }
 
     /// Goes on in a room where another connection of the same client broke off.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlor_proto::{ChannelId, Error, ErrorCode, SessionId, Timestamp, UserId};
+use parlor_rooms::{Stay, Whereabouts};
 
 use super::Peer;
 
@@ -18,7 +19,7 @@ pub struct People(Mutex<HashMap<UserId, Person>>);
 #[derive(Default)]
 struct Person {
     sessions: Vec<Connected>,
-    rooms: Vec<(ChannelId, SessionId)>,
+    rooms: Whereabouts,
 }
 
 struct Connected {
@@ -40,7 +41,7 @@ pub struct SessionInfo {
 
 impl std::fmt::Debug for Person {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Person").field("sessions", &self.sessions.len()).field("rooms", &self.rooms.len()).finish()
+        f.debug_struct("Person").field("sessions", &self.sessions.len()).field("rooms", &self.rooms).finish()
     }
 }
 
@@ -62,24 +63,21 @@ impl People {
         self.change(user, |person| person.sessions.retain(|connected| connected.peer.id() != session));
     }
 
-    /// A session is in a room now; it is the only one of its user there.
-    pub fn entered(&self, user: &UserId, channel: &ChannelId, session: SessionId) {
-        self.change(user, |person| {
-            person.rooms.retain(|(room, _)| room != channel);
-            person.rooms.push((channel.clone(), session));
-        });
+    /// A session is in a room now; it is the only one of its user there. Says what the user is to leave for it.
+    pub fn entered(&self, user: &UserId, channel: &ChannelId, session: SessionId) -> Vec<Stay> {
+        self.change(user, |person| person.rooms.enter(channel, session))
     }
 
     /// The user is out of it.
     pub fn left(&self, user: &UserId, channel: &ChannelId) {
-        self.change(user, |person| person.rooms.retain(|(room, _)| room != channel));
+        self.change(user, |person| person.rooms.leave(channel));
     }
 
     /// The connections of a user.
     pub fn sessions(&self, user: &UserId) -> Vec<SessionInfo> {
         let people = self.lock();
         let Some(person) = people.get(user) else { return Vec::new() };
-        let channel = |session| person.rooms.iter().find(|(_, inside)| *inside == session).map(|(channel, _)| channel.clone());
+        let channel = |session| person.rooms.channel_of(session).cloned();
         let info = |connected: &Connected| {
             let session = connected.peer.id();
             SessionInfo { session, connected_at: connected.since, channel: channel(session) }
@@ -96,17 +94,18 @@ impl People {
 
     /// The rooms a user is in, also one whose connection was lost a moment ago.
     pub fn channels_of(&self, user: &UserId) -> Vec<ChannelId> {
-        self.lock().get(user).into_iter().flat_map(|person| &person.rooms).map(|(channel, _)| channel.clone()).collect()
+        self.lock().get(user).into_iter().flat_map(|person| person.rooms.channels()).cloned().collect()
     }
 
     /// Applies a change, and forgets who has nothing here any more.
-    fn change(&self, user: &UserId, change: impl FnOnce(&mut Person)) {
+    fn change<T>(&self, user: &UserId, change: impl FnOnce(&mut Person) -> T) -> T {
         let mut people = self.lock();
         let person = people.entry(user.clone()).or_default();
-        change(person);
+        let changed = change(person);
         if person.sessions.is_empty() && person.rooms.is_empty() {
             people.remove(user);
         }
+        changed
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Person>> {
@@ -157,7 +156,7 @@ mod tests {
         let people = People::default();
         let (session, channel) = (SessionId::from_random(1), ChannelId::new("lobby").expect("an id"));
         connect(&people, 1, 10).expect("fits");
-        people.entered(&user(), &channel, session);
+        assert_eq!(people.entered(&user(), &channel, session), []);
         assert_eq!(people.sessions(&user()), [SessionInfo { session, connected_at: Timestamp(5), channel: Some(channel.clone()) }]);
         assert_eq!((people.issued_before(&user(), Timestamp(10)).len(), people.issued_before(&user(), Timestamp(11)).len()), (0, 1));
         people.disconnected(&user(), session);

@@ -157,6 +157,7 @@ impl RoomTask {
                 self.room.handle_channel(*channel, now);
                 let _ = present.send(self.inside.keys().cloned().collect());
             }
+            Message::MovedDevice { session } => self.room.handle_moved_device(session, now),
             Message::End { reason } => self.room.shut_down(reason, now),
             Message::Show { shown } => drop(shown.send(self.room.participants())),
         }

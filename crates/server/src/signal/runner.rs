@@ -77,17 +77,17 @@ impl Runner {
             Ok(admission) => admission,
             Err(error) => return self.session.reply(id, Err(error)),
         };
-        // One channel at a time: the other one is left before this one is entered (features 2).
-        if let Some(room) = self.room.take_if(|room| *room.channel() != channel)
-            && timeout_at(deadline, room.disconnect(self.session.id(), Ending::Goodbye)).await.is_err()
-        {
-            // Perhaps it is still in: it is asked to leave again with the next join, or at the end.
-            self.room = Some(room);
-            return self.session.reply(id, Err(ErrorCode::Timeout.into()));
-        }
         let wish = JoinWish { request: id, identity: identity.clone(), capabilities, deadline };
-        let entered = self.registry.join(self.peer(), &admission, wish).await;
-        self.room = entered.or_else(|| self.room.take());
+        let Some(entered) = self.registry.join(self.session.seat(), &admission, wish).await else { return };
+        // One channel at a time: the other one is left once this one is entered, so that a refusal changes nothing.
+        if let Some(before) = self.room.replace(entered)
+            && before.channel() != admission.channel()
+        {
+            let session = self.session.id();
+            let leaving = tokio::spawn(async move { before.disconnect(session, Ending::Goodbye).await });
+            // A room that takes its time is left all the same, while this session goes on.
+            let _ = timeout_at(deadline, leaving).await;
+        }
     }
 
     async fn resume(&mut self, id: RequestId, channel: ChannelId, token: ResumeToken) {
@@ -100,7 +100,7 @@ impl Runner {
         }
         let (identity, deadline) = (self.session.pass().identity.clone(), Instant::now() + self.registry.policy().join_timeout);
         let wish = ResumeWish { request: id, identity, channel, token, deadline };
-        self.room = self.registry.resume(self.peer(), wish).await;
+        self.room = self.registry.resume(self.session.seat(), wish).await;
     }
 
     fn peer(&self) -> Arc<dyn Peer> {

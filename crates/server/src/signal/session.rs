@@ -52,6 +52,9 @@ pub struct Session {
     announced: DefaultDirectRateLimiter,
     refusals: DefaultDirectRateLimiter,
     gone: CancellationToken,
+    /// The last of its seats, and the one that pushes are taken from; 0 for none.
+    seats: AtomicU64,
+    seated: Mutex<u64>,
     /// How it ended, if it has; of several ways the most definite.
     ending: Mutex<Ending>,
 }
@@ -89,6 +92,8 @@ impl Session {
             announced: limiter(ANNOUNCED_PER_SECOND, ANNOUNCED_AT_ONCE),
             refusals: limiter(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE),
             gone: CancellationToken::new(),
+            seats: AtomicU64::new(0),
+            seated: Mutex::new(0),
             ending: Mutex::default(),
         });
         registry.connected(&session.pass.identity, Arc::clone(&session) as Arc<dyn Peer>, clock::wall())?;
@@ -115,6 +120,16 @@ impl Session {
     /// Who it is.
     pub const fn pass(&self) -> &Pass {
         &self.pass
+    }
+
+    /// A seat in the room it is about to enter.
+    pub fn seat(self: &Arc<Self>) -> Arc<dyn Peer> {
+        let number = self.seats.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Seat { session: Arc::clone(self), number })
+    }
+
+    fn seated(&self) -> MutexGuard<'_, u64> {
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it has ended; says how.
@@ -243,6 +258,39 @@ impl Session {
 
     fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session as the room sees it that it wants to enter. Only the room entered last pushes anything: one is out of the other
+/// at the moment at which one is told to be in this one, however long it takes until that room knows.
+#[derive(Debug)]
+struct Seat {
+    session: Arc<Session>,
+    number: u64,
+}
+
+impl Peer for Seat {
+    fn id(&self) -> SessionId {
+        self.session.id
+    }
+
+    fn reply(&self, request: RequestId, result: Result<Reply, Error>) {
+        let mut seated = self.session.seated();
+        if matches!(result, Ok(Reply::Joined(_) | Reply::Resumed(_))) {
+            *seated = self.number;
+        }
+        self.session.reply(request, result);
+    }
+
+    fn push(&self, broadcast: &Broadcast) {
+        let seated = self.session.seated();
+        if *seated == self.number {
+            self.session.push(broadcast);
+        }
+    }
+
+    fn close(&self) {
+        self.session.close();
     }
 }
 

@@ -270,3 +270,62 @@ async fn a_user_has_only_so_many_connections() {
     assert!(one_more.authenticate(&token).await.starts_with("40"), "there is a place again");
     server.shut_down().await;
 }
+
+#[tokio::test]
+async fn a_refused_join_of_another_channel_leaves_one_in_the_first() {
+    let file = "[[channels]]\nid = \"full\"\nmax_participants = 1\n\n[[channels]]\nid = \"closed\"\nopens_at = \"2999-01-01T00:00:00Z\"\n\n\
+                [[channels]]\nid = \"banned\"\nbanned = [\"alice\"]\n\n[[channels]]\nid = \"first\"\n";
+    let mut config = load(&Sources { file: Some(("x".into(), file.into())), ..Sources::default() }).expect("valid");
+    let base = test_config();
+    (config.http, config.media, config.store) = (base.http, base.media, Store::at("sqlite::memory:"));
+    config.auth.secret = Secret::new("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c".into());
+    let server = Server::start(&config, Options::default()).await.expect("starts");
+    let (_bob, _) = Client::joined(&server, "bob", "full").await;
+    let (mut carol, _) = Client::joined(&server, "carol", "first").await;
+    let (mut alice, _) = Client::joined(&server, "alice", "first").await;
+    carol.event("voice:participant:joined").await;
+    let refusals = [
+        ("full", "CHANNEL_FULL"),
+        ("closed", "CHANNEL_CLOSED"),
+        ("banned", "PERMISSION_DENIED"),
+        ("nowhere", "CHANNEL_NOT_FOUND"),
+        ("", "INVALID_REQUEST"),
+        ("first", "ALREADY_IN_CHANNEL"),
+    ];
+    for (channel, code) in refusals {
+        assert_refused(&alice.request("voice:join", json!({ "channelId": channel })).await, code);
+        let state = alice.request("voice:state:update", json!({"muted": true})).await;
+        assert_eq!(state["muted"], true, "{channel}: {state}");
+    }
+    let told: Vec<_> = carol.events_so_far().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(":left")).collect();
+    assert_eq!(told, Vec::<String>::new());
+    // Over the limit of joins too.
+    let limited = async {
+        while alice.request("voice:join", json!({ "channelId": "full" })).await["code"] != "RATE_LIMITED" {}
+        alice.request("voice:state:update", json!({"muted": false})).await
+    };
+    assert_eq!(limited.await["muted"], false);
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_user_is_in_one_channel_over_all_devices() {
+    let server = server_without_join_limit().await;
+    let (mut bob, _) = Client::joined(&server, "bob", "first").await;
+    let (mut phone, _) = Client::joined(&server, "alice", "first").await;
+    bob.event("voice:participant:joined").await;
+    // The same channel is no move.
+    let mut desk = Client::connect(&server, "alice", true).await;
+    assert_refused(&desk.request("voice:join", json!({"channelId": "first"})).await, "ALREADY_IN_CHANNEL");
+    let joined = desk.request("voice:join", json!({"channelId": "second"})).await;
+    assert_eq!(joined["channelId"], "second", "{joined}");
+    let left = phone.event("voice:left").await;
+    assert_eq!((&left["reason"], &left["rejoin"], &left["channelId"]), (&"moved-device".into(), &false.into(), &"first".into()), "{left}");
+    assert_eq!(bob.event("voice:participant:left").await["userId"], "alice");
+    assert_refused(&phone.request("voice:state:update", json!({"muted": true})).await, "NOT_IN_CHANNEL");
+    assert_eq!(desk.request("voice:state:update", json!({"muted": true})).await["muted"], true);
+    // On one connection a move is silent.
+    assert_eq!(desk.request("voice:join", json!({"channelId": "first"})).await["channelId"], "first");
+    assert!(desk.events_so_far().into_iter().all(|(name, _)| name != "voice:left"));
+    server.shut_down().await;
+}

@@ -26,6 +26,12 @@ impl TestRoom {
         self.pump();
     }
 
+    /// Its user joined another channel with another connection.
+    pub fn move_device(&mut self, session: SessionId) {
+        self.room.handle_moved_device(session, self.clock.now());
+        self.pump();
+    }
+
     /// A new connection goes on where another broke off, with the token that one was given.
     pub fn send_resume(&mut self, old: SessionId, new: SessionId) -> Option<RequestId> {
         let client = self.clients.get(&old)?;

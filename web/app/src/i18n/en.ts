@@ -235,6 +235,7 @@ export const en = {
   'error.NOT_IN_CHANNEL.session-revoked': 'You were signed out. Sign in again and open the link anew.',
   'error.NOT_IN_CHANNEL.channel-deleted': 'This channel is no more.',
   'error.NOT_IN_CHANNEL.access-lost': 'You may no longer be in this channel. Ask a moderator if you think that is a mistake.',
+  'error.NOT_IN_CHANNEL.moved-device': 'You joined another call in another window or on another device. You are in one call at a time.',
   'error.NOT_IN_CHANNEL.replaced': 'You went on with this call in another window or on another device.',
   'error.note': '{sentence} Reason given: {note}',
   'time.today': 'today at {time}',

@@ -57,7 +57,7 @@ pub(super) fn decode(payload: &Value) -> Result<Moderation, Error> {
 }
 
 fn missing(field: &str) -> Error {
-    Error::invalid("", format!("missing field `{field}`, which this action needs"))
+    Error::invalid(field, "is missing, and this action needs it")
 }
 
 fn moment(text: &str) -> Result<Timestamp, Error> {

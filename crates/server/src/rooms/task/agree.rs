@@ -18,14 +18,18 @@ impl RoomTask {
     /// session was told that it took too long, and may be on its way elsewhere.
     pub(super) fn entered(&mut self, session: SessionId, joined: Joined) {
         let Joined { request, reply, identity, admitted, outcome } = joined;
-        self.registry.people.entered(&identity.user, self.handle.channel(), session);
+        let before = self.registry.people.entered(&identity.user, self.handle.channel(), session);
         self.registry.board.entered(self.handle.channel(), &identity.user);
         self.inside.insert(identity.user.clone(), (identity, admitted));
         if outcome.send(true).is_err() {
             self.room.handle_disconnect(session, Instant::now());
-        } else if let Some(entry) = self.peers.get(&session) {
+            return;
+        }
+        if let Some(entry) = self.peers.get(&session) {
             entry.peer.reply(request, Ok(reply));
         }
+        // What this session leaves, it leaves itself.
+        self.registry.leave_elsewhere(before.into_iter().filter(|stay| stay.session != session).collect());
     }
 
     /// Somebody is out of it.
