@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Everything here is thin: it calls cargo, npm and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak quality fuzz fmt check clean
+.PHONY: help run test bench soak attack quality fuzz fmt check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ bench: ## Measure the release server under load, beside Janus, and print a table
 
 soak: ## Let people come and go for SOAK_SECONDS (default 600), and see that the server's memory stays flat
 	@scripts/soak.sh $(ARGS)
+
+attack: ## Do what strangers and hostile participants could do, and see what a call beside it loses (0 is the goal)
+	@scripts/attack.sh $(ARGS)
 
 quality: ## Measure what people hear and see over bad links, in real browsers (ARGS= names single parts)
 	@scripts/quality.sh $(ARGS)

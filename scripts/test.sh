@@ -60,6 +60,7 @@ part_bench() {
     PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh --short
     PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh signal --short
     PARLOR_BIN="$TARGET_DIR/debug/parlor" "$TARGET_DIR/debug/parlor-bots" soak --seconds 20
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" "$TARGET_DIR/debug/parlor-bots" attack --short
 }
 
 part_e2e() {

@@ -1,14 +1,14 @@
 //! Packets no honest client sends, sealed with the keys of a real connection: what a hostile participant could do.
 //!
 //! str0m writes only what is proper. So its ciphers are watched while it uses them: key, salt and numbers are all that is
-//! needed to seal anything else (RFC 7714). Connections of another profile than AES-128-GCM give nothing.
+//! needed to seal anything else (RFC 7714). Connections of another profile than AES-GCM give nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use str0m::crypto::{
-    AeadAes128Gcm, AeadAes128GcmCipher, CryptoError, CryptoProvider, SrtpProvider, SupportedAeadAes128Gcm, SupportedAeadAes256Gcm,
-    SupportedAes128CmSha1_80, from_feature_flags,
+    AeadAes128Gcm, AeadAes128GcmCipher, AeadAes256GcmCipher, CryptoError, CryptoProvider, SrtpProvider, SupportedAeadAes128Gcm,
+    SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
 /// The first bytes of an SRTCP packet, which stay readable (RFC 3711, section 3.4).
@@ -18,6 +18,17 @@ const ENCRYPTED: u32 = 1 << 31;
 /// Where our numbers of SRTCP packets begin: far above str0m's own.
 const FIRST_RTCP: u32 = 1 << 20;
 
+/// Which packet was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sent {
+    /// Its stream.
+    pub ssrc: u32,
+    /// Its number.
+    pub number: u16,
+    /// Its payload type.
+    pub payload_type: u8,
+}
+
 /// What is known of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Forge(Arc<Mutex<Seen>>);
@@ -26,23 +37,24 @@ pub struct Forge(Arc<Mutex<Seen>>);
 struct Seen {
     rtp: Option<Session>,
     rtcp: Option<Session>,
-    /// The SSRC that was sent last, and its number.
-    last: (u32, u16),
+    /// The packet that was sent last.
+    last: Sent,
     forged: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Session {
-    key: [u8; 16],
+    /// 16 bytes, or 32.
+    key: Vec<u8>,
     salt: [u8; 12],
 }
 
 impl Forge {
-    /// The stream that str0m sent last, and the number of its last packet; `None` before the first one.
+    /// The packet that str0m sent last; `None` before the first one.
     #[must_use]
-    pub fn last_sent(&self) -> Option<(u32, u16)> {
+    pub fn last_sent(&self) -> Option<Sent> {
         let seen = self.seen();
-        seen.rtp.map(|_| seen.last)
+        seen.rtp.is_some().then_some(seen.last)
     }
 
     /// Whether reports can be sealed.
@@ -54,7 +66,7 @@ impl Forge {
     /// Seals an RTP packet: its header with all extensions, and what follows. Numbers up to 65,535 of the first round only.
     #[must_use]
     pub fn seal_rtp(&self, header: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
-        let session = self.seen().rtp?;
+        let session = self.seen().rtp.clone()?;
         let (&[_, _, s0, s1], _) = header.split_first_chunk::<4>()?;
         let ssrc = header.get(8..12)?.first_chunk::<4>()?;
         let iv = AeadAes128Gcm::rtp_iv(session.salt, u32::from_be_bytes(*ssrc), 0, u16::from_be_bytes([s0, s1]));
@@ -67,7 +79,7 @@ impl Forge {
         let (session, index) = {
             let mut seen = self.seen();
             seen.forged += 1;
-            (seen.rtcp?, FIRST_RTCP + seen.forged)
+            (seen.rtcp.clone()?, FIRST_RTCP + seen.forged)
         };
         let (header, body) = packet.split_at_checked(RTCP_HEADER)?;
         let ssrc = header.last_chunk::<4>()?;
@@ -87,7 +99,7 @@ impl Forge {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, key: [u8; 16], iv: [u8; 12], aad: &[u8]) {
+    fn watch(&self, key: &[u8], iv: [u8; 12], aad: &[u8]) {
         let word = |at: usize| aad.get(at..at + 4).and_then(|bytes| bytes.first_chunk::<4>()).map_or(0, |bytes| u32::from_be_bytes(*bytes));
         let is_report = aad.get(1).is_some_and(|kind| (200..=207).contains(kind));
         let mut seen = self.seen();
@@ -96,20 +108,22 @@ impl Forge {
             true => AeadAes128Gcm::rtcp_iv([0; 12], word(4), word(8) & !ENCRYPTED),
             false => {
                 let number = u16::try_from(word(0) & 0xffff).unwrap_or(0);
-                seen.last = (word(8), number);
+                let payload_type = aad.get(1).map_or(0, |second| second & 0x7f);
+                seen.last = Sent { ssrc: word(8), number, payload_type };
                 AeadAes128Gcm::rtp_iv([0; 12], word(8), 0, number)
             }
         };
         let mut salt = iv;
         salt.iter_mut().zip(without).for_each(|(salt, known)| *salt ^= known);
         let session = if is_report { &mut seen.rtcp } else { &mut seen.rtp };
-        session.get_or_insert(Session { key, salt });
+        session.get_or_insert_with(|| Session { key: key.to_vec(), salt });
     }
 }
 
 impl Session {
     fn seal(&self, iv: [u8; 12], aad: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
-        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &self.key).ok()?);
+        let algorithm = if self.key.len() == 16 { &AES_128_GCM } else { &AES_256_GCM };
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, &self.key).ok()?);
         let mut sealed = plain.to_vec();
         key.seal_in_place_append_tag(Nonce::assume_unique_for_key(iv), Aad::from(aad), &mut sealed).ok()?;
         Some(sealed)
@@ -132,7 +146,7 @@ impl SrtpProvider for Watched {
     }
 
     fn aead_aes_256_gcm(&self) -> &'static dyn SupportedAeadAes256Gcm {
-        self.inner.aead_aes_256_gcm()
+        Box::leak(Box::new(WatchedGcm { inner: self.inner.aead_aes_256_gcm(), forge: self.forge.clone() }))
     }
 
     fn srtp_aes_128_ecb_round(&self, key: &[u8], input: &[u8], output: &mut [u8]) {
@@ -145,27 +159,44 @@ impl SrtpProvider for Watched {
 }
 
 #[derive(Debug)]
-struct WatchedGcm {
-    inner: &'static dyn SupportedAeadAes128Gcm,
+struct WatchedGcm<T: ?Sized + 'static> {
+    inner: &'static T,
     forge: Forge,
 }
 
-impl SupportedAeadAes128Gcm for WatchedGcm {
+impl SupportedAeadAes128Gcm for WatchedGcm<dyn SupportedAeadAes128Gcm> {
     fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn AeadAes128GcmCipher> {
-        Box::new(WatchedCipher { inner: self.inner.create_cipher(key, encrypt), key, forge: self.forge.clone() })
+        Box::new(WatchedCipher { inner: self.inner.create_cipher(key, encrypt), key: key.to_vec(), forge: self.forge.clone() })
+    }
+}
+
+impl SupportedAeadAes256Gcm for WatchedGcm<dyn SupportedAeadAes256Gcm> {
+    fn create_cipher(&self, key: [u8; 32], encrypt: bool) -> Box<dyn AeadAes256GcmCipher> {
+        Box::new(WatchedCipher { inner: self.inner.create_cipher(key, encrypt), key: key.to_vec(), forge: self.forge.clone() })
     }
 }
 
 #[derive(Debug)]
-struct WatchedCipher {
-    inner: Box<dyn AeadAes128GcmCipher>,
-    key: [u8; 16],
+struct WatchedCipher<T: ?Sized> {
+    inner: Box<T>,
+    key: Vec<u8>,
     forge: Forge,
 }
 
-impl AeadAes128GcmCipher for WatchedCipher {
+impl AeadAes128GcmCipher for WatchedCipher<dyn AeadAes128GcmCipher> {
     fn encrypt(&mut self, iv: &[u8; 12], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
-        self.forge.watch(self.key, *iv, aad);
+        self.forge.watch(&self.key, *iv, aad);
+        self.inner.encrypt(iv, aad, input, output)
+    }
+
+    fn decrypt(&mut self, iv: &[u8; 12], aads: &[&[u8]], input: &[u8], output: &mut [u8]) -> Result<usize, CryptoError> {
+        self.inner.decrypt(iv, aads, input, output)
+    }
+}
+
+impl AeadAes256GcmCipher for WatchedCipher<dyn AeadAes256GcmCipher> {
+    fn encrypt(&mut self, iv: &[u8; 12], aad: &[u8], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        self.forge.watch(&self.key, *iv, aad);
         self.inner.encrypt(iv, aad, input, output)
     }
 
@@ -187,7 +218,7 @@ mod tests {
         let mut cipher = provider.srtp_provider.aead_aes_128_gcm().create_cipher(key, true);
         let mut written = vec![0; 3 + AeadAes128Gcm::TAG_LEN];
         cipher.encrypt(&AeadAes128Gcm::rtp_iv(salt, 77, 0, 0x1234), &header, &[1, 2, 3], &mut written).expect("encrypts");
-        assert_eq!(forge.last_sent(), Some((77, 0x1234)));
+        assert_eq!(forge.last_sent(), Some(Sent { ssrc: 77, number: 0x1234, payload_type: 111 }));
         assert_eq!(forge.seal_rtp(&header, &[1, 2, 3]), Some([header.clone(), written].concat()));
         // A report: its first eight bytes and its number are what is authenticated beside it.
         assert!(forge.seal_rtcp(&[0; 12]).is_none());

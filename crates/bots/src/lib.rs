@@ -37,7 +37,7 @@ mod token;
 pub use bot::{Bot, BotStats, Consumer, Producer};
 pub use engine::{Delays, Engine, PeerState, StreamStats, Totals};
 pub use error::BotError;
-pub use forge::Forge;
+pub use forge::{Forge, Sent};
 pub use frames::FrameCounts;
 pub use janus::{JanusBot, JanusOptions};
 pub use options::{AudioOptions, BotOptions, VideoOptions};

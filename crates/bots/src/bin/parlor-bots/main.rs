@@ -1,5 +1,6 @@
 //! `parlor-bots`: people to fill a room with, and benchmarks.
 
+mod attack;
 mod bench;
 mod join;
 mod signal;
@@ -27,7 +28,9 @@ Examples:
   parlor-bots signal --sessions 10000
       Ten thousand people who are only connected, then five thousand in rooms while others come.
   parlor-bots soak --seconds 600
-      Ten minutes of people who come, talk, show themselves and go.";
+      Ten minutes of people who come, talk, show themselves and go.
+  parlor-bots attack --only silent,packets
+      Two of the things strangers and hostile participants could do, beside a call that should not notice.";
 
 #[derive(Debug, Parser)]
 #[command(name = "parlor-bots", version, about = "Bots that take part in Parlor calls", after_help = EXAMPLES)]
@@ -44,6 +47,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Measure the signaling of a server started for the purpose: many sessions, joins, broadcasts
     Signal(signal::Arguments),
+    /// Attack a server started for the purpose, and say what a call beside it lost and what the server held
+    Attack(attack::Arguments),
     /// Join and leave a server started for the purpose for a long time, and see that its memory stays flat
     Soak(soak::Arguments),
 }
@@ -56,7 +61,7 @@ fn main() -> ExitCode {
     let cores = match &cli.command {
         Command::Bench(arguments) => arguments.cores(),
         Command::Signal(arguments) => arguments.cores(),
-        Command::Join(_) | Command::Soak(_) => None,
+        Command::Join(_) | Command::Attack(_) | Command::Soak(_) => None,
     };
     let all_cores = affinity::cores();
     // Before any other thread starts, so that all of them stay away from the server's core.
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
             Command::Join(arguments) => runtime.block_on(join::run(arguments)),
             Command::Bench(arguments) => runtime.block_on(bench::run(arguments, cores, all_cores)),
             Command::Signal(arguments) => runtime.block_on(signal::run(arguments, cores)),
+            Command::Attack(arguments) => runtime.block_on(attack::run(arguments)),
             Command::Soak(arguments) => runtime.block_on(soak::run(arguments)),
         }
     });

@@ -168,7 +168,7 @@ impl Drop for Measured {
 }
 
 /// Each session is an open file here and in the server, which raises its own limit.
-fn raise_open_files(sessions: usize) -> anyhow::Result<()> {
+pub fn raise_open_files(sessions: usize) -> anyhow::Result<()> {
     let needed = sessions as u64 + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if hard < needed {

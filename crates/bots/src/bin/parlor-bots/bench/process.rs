@@ -72,6 +72,11 @@ impl Process {
         Ok(affinity::resident_bytes(self.child.id())?)
     }
 
+    /// Its open files, sockets included; 0 if it is gone.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(Path::new("/proc").join(self.child.id().to_string()).join("fd")).map_or(0, Iterator::count)
+    }
+
     /// Whether it is still there.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
