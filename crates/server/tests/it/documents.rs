@@ -53,9 +53,11 @@ fn a_time_in_an_example_does_not_pass() {
     }
 }
 
-/// Rows of the table of limits: how it begins, what it says, and the constants it speaks of, each with its file and its value as
-/// it is written there.
-const LIMITS: &[(&str, &str, &[(&str, &str, &str)])] = &[
+/// The file of a constant, its name, and its value as it is written there.
+type Constant = (&'static str, &'static str, &'static str);
+
+/// Rows of the table of limits: how a row begins, what it says, and the constants it speaks of.
+const LIMITS: &[(&str, &str, &[Constant])] = &[
     ("a signaling message", "64 KiB", &[("proto/src/limits.rs", "MAX_MESSAGE_BYTES", "64 * 1024")]),
     (
         "messages of a session",
