@@ -202,12 +202,13 @@ fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
             tracing::warn!("development mode on an address that others can reach: everybody who does gets any name and the pro tier");
         }
         println!("Parlor is ready: {}", server.url());
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => {}
-        }
+        let lost = tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None)?,
+            _ = terminate.recv() => None,
+            why = server.lost_its_place() => Some(why),
+        };
         tracing::info!("stopping");
         server.shut_down().await;
-        Ok(())
+        lost.map_or(Ok(()), Err)
     })
 }

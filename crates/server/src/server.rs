@@ -17,7 +17,7 @@ use crate::media::Pool;
 use crate::node::Node;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
-use crate::{open_files, store};
+use crate::{node, open_files, store};
 
 /// Time for rooms to say goodbye, and then for connections to end, when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -38,6 +38,7 @@ pub struct Server {
     app: App,
     feed: Feed,
     node: Node,
+    lease: Duration,
     accepting: CancellationToken,
     connections: TaskTracker,
 }
@@ -52,6 +53,7 @@ impl Server {
         let store = store::open(config, options.dev).await?;
         let port = listeners.first().map_or(Ok(0), |listener| listener.local_addr().map(|address| address.port()))?;
         let pool = Arc::new(Pool::start(&config.media)?);
+        let lease = config.store.lease();
         let (node, feed) = match take_place(config, &store, port).await {
             Ok(taken) => taken,
             Err(error) => {
@@ -59,6 +61,7 @@ impl Server {
                 return Err(error);
             }
         };
+        let store = node.store().clone();
         let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone()));
         registry.follow().await?;
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
@@ -75,7 +78,7 @@ impl Server {
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");
         }
-        Ok(Self { addresses, app, feed, node, accepting, connections })
+        Ok(Self { addresses, app, feed, node, lease, accepting, connections })
     }
 
     /// Where HTTP is served.
@@ -104,6 +107,13 @@ impl Server {
     /// A token for a user, as the host application would make it.
     pub fn issue_token(&self, user: &str, name: Option<&str>, pro: bool) -> Result<String, parlor_proto::Error> {
         self.app.authenticator.issue(user, name, pro)
+    }
+
+    /// Waits until another process has taken the place of this one in the store, and says why this one has to end. From then on
+    /// nothing is written; who is in a call is told to join again by [`Server::shut_down`].
+    pub async fn lost_its_place(&self) -> anyhow::Error {
+        self.node.lost().await;
+        node::superseded(self.lease)
     }
 
     /// Closes the store under the running server: tests show with it what survives, and what does not happen without one.
@@ -162,11 +172,11 @@ impl Server {
 async fn take_place(config: &Config, store: &Store, port: u16) -> anyhow::Result<(Node, Feed)> {
     let shared = config.store.is_shared();
     let name = feed::node_name(&config.feed, shared, port);
-    let node = Node::take(store, &name, shared).await?;
+    let node = Node::take(store, &name, shared, config.store.lease()).await?;
     let begin = feed::Start { node: &name, shared, feed: &config.feed, webhooks: &config.webhooks };
     let begun = async {
-        store::configure(store, config).await?;
-        Feed::start(store, &begin).await
+        store::configure(node.store(), config).await?;
+        Feed::start(node.store(), &begin).await
     };
     match begun.await {
         Ok(feed) => Ok((node, feed)),

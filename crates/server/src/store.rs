@@ -34,7 +34,7 @@ pub async fn configure(store: &Store, config: &Config) -> anyhow::Result<()> {
 async fn ban(store: &Store, configured: &ChannelConfig) -> Result<(), StoreError> {
     for user in &configured.banned {
         // One that has ended, or is going to, is not what the configuration says.
-        let ban = store.admission(&configured.id, user).await?.and_then(|(_, facts)| facts.ban);
+        let ban = store.admission(&configured.id, user).await?.and_then(|found| found.facts.ban);
         let banned = ban.is_some_and(|ban| ban.until.is_none());
         if !banned {
             store.put_ban(&configured.id, user, None, None, &Actor::Server, clock::wall()).await?;
@@ -84,6 +84,7 @@ pub fn refusal(error: StoreError) -> Error {
         StoreError::Invalid { field, problem } => Error::invalid(field, problem),
         // Waiting helps.
         StoreError::Unavailable(_) => Error::new(ErrorCode::ServerError).with("retryAfterMs", RETRY_AFTER_MS),
+        StoreError::Superseded => ErrorCode::ShuttingDown.into(),
         // The store has written to the log what went wrong.
         _ => ErrorCode::ServerError.into(),
     }

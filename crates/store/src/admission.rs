@@ -8,13 +8,27 @@ use crate::people::of_columns;
 use crate::rows::{Row, answer};
 use crate::{Store, StoreError};
 
-/// `$1` is the channel, `$2` the person.
+/// What was found for a join, as of one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// The channel.
+    pub channel: Channel,
+    /// Which one of this id ([`crate::Stored::made`]).
+    pub made: i64,
+    /// What decides whether somebody may join it.
+    pub facts: Facts,
+    /// The number of the last write that is in all this ([`crate::Change::seq`]): none with a higher number is.
+    pub as_of: i64,
+}
+
+/// `$1` is the channel, `$2` the person, `$3` the lease that fences the store.
 const SELECT: &str = concat!(
     "SELECT ",
     columns!(),
     ", m.role AS member_role, i.state AS invitation_state, s.seat AS seat, \
        b.user_id AS banned, b.until_at AS ban_until, b.reason AS ban_reason, \
-       r.audio, r.video, r.screen, r.deafened, p.pro, p.pro_until, p.revoked_before \
+       r.audio, r.video, r.screen, r.deafened, p.pro, p.pro_until, p.revoked_before, \
+       (SELECT value FROM counters WHERE name = 'log') AS as_of, (SELECT epoch FROM leases WHERE name = $3) AS epoch \
      FROM channels c \
      LEFT JOIN members m ON m.channel_id = c.id AND m.user_id = $2 \
      LEFT JOIN invitations i ON i.channel_id = c.id AND i.user_id = $2 \
@@ -30,11 +44,14 @@ impl Store {
     /// if it has ended: the rule that reads the facts knows what time it is.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn admission(&self, channel: &ChannelId, user: &UserId) -> Result<Option<(Channel, Facts)>, StoreError> {
-        let read = sqlx::query(SELECT).bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
+    /// [`StoreError::Unavailable`]; [`StoreError::Superseded`] if this store is fenced by a lease that is lost.
+    pub async fn admission(&self, channel: &ChannelId, user: &UserId) -> Result<Option<Found>, StoreError> {
+        let fence = self.fence.as_ref().map_or_else(String::new, |fence| fence.name.to_string());
+        let read = sqlx::query(SELECT).bind(channel.as_str().to_owned()).bind(user.as_str().to_owned()).bind(fence);
         let Some(row) = answer(read.fetch_optional(&self.pool)).await?.map(Row) else { return Ok(None) };
-        Ok(Some((stored(&row)?.value, facts(&row)?)))
+        self.passes(row.get("epoch")?)?;
+        let (stored, facts, as_of) = (stored(&row)?, facts(&row)?, row.get("as_of")?);
+        Ok(Some(Found { channel: stored.value, made: stored.made, facts, as_of }))
     }
 }
 

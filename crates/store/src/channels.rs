@@ -19,6 +19,9 @@ pub struct Stored<T> {
     /// The thing itself.
     #[serde(flatten)]
     pub value: T,
+    /// The number in the logs of the write that made it: what is made anew under the same id is something else.
+    #[serde(skip)]
+    pub made: i64,
     /// 1 when it is made, one more with every change.
     pub version: i64,
     /// When it was made.
@@ -31,7 +34,7 @@ pub struct Stored<T> {
 macro_rules! columns {
     () => {
         "c.id, c.version, c.created_at, c.updated_at, c.name, c.kind, c.topology, c.tier, c.max_participants, \
-         c.privacy, c.e2ee, c.recording, c.access, c.spectators, c.opens_at, c.closes_at, c.owner_id"
+         c.privacy, c.e2ee, c.recording, c.access, c.spectators, c.opens_at, c.closes_at, c.owner_id, c.made"
     };
 }
 pub(crate) use columns;
@@ -39,8 +42,8 @@ pub(crate) use columns;
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM channels c WHERE c.id = $1");
 const LIST: &str = concat!("SELECT ", columns!(), " FROM channels c WHERE c.id > $1 ORDER BY c.id LIMIT $2");
 const INSERT: &str = "INSERT INTO channels (id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, \
-     access, spectators, opens_at, closes_at, owner_id, updated_at, version, created_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $15)";
+     access, spectators, opens_at, closes_at, owner_id, updated_at, version, created_at, made) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $15, $16)";
 const UPDATE: &str = "UPDATE channels SET name = $2, kind = $3, topology = $4, tier = $5, max_participants = $6, privacy = $7, \
      e2ee = $8, recording = $9, access = $10, spectators = $11, opens_at = $12, closes_at = $13, owner_id = $14, \
      updated_at = $15, version = version + 1 WHERE id = $1";
@@ -85,8 +88,7 @@ impl Store {
         answer(bind(sqlx::query(UPDATE), channel, now).execute(write.sql())).await?;
         let details = json!({ "before": before.value, "after": channel });
         write.commit(logged("channel.update", &channel.id, details)).await?;
-        let stored = Stored { value: channel.clone(), version: before.version + 1, created_at: before.created_at, updated_at: now };
-        Ok((stored, false))
+        Ok((Stored { value: channel.clone(), version: before.version + 1, updated_at: now, ..before }, false))
     }
 
     /// The channel with this id.
@@ -135,10 +137,10 @@ async fn read(connection: &mut AnyConnection, channel: &ChannelId) -> Result<Opt
 }
 
 async fn insert(mut write: Write, channel: &Channel) -> Result<Stored<Channel>, StoreError> {
-    let now = write.now;
-    answer(bind(sqlx::query(INSERT), channel, now).execute(write.sql())).await?;
+    let (now, made) = (write.now, write.seq);
+    answer(bind(sqlx::query(INSERT), channel, now).bind(made).execute(write.sql())).await?;
     write.commit(logged("channel.create", &channel.id, json!({ "after": channel }))).await?;
-    Ok(Stored { value: channel.clone(), version: 1, created_at: now, updated_at: now })
+    Ok(Stored { value: channel.clone(), made, version: 1, created_at: now, updated_at: now })
 }
 
 fn logged<'a>(action: &'a str, channel: &'a ChannelId, details: serde_json::Value) -> Logged<'a> {
@@ -194,5 +196,5 @@ pub(crate) fn stored(row: &Row) -> Result<Stored<Channel>, StoreError> {
         owner: row.user_or_null("owner_id")?,
     };
     let (created_at, updated_at) = (row.time("created_at")?, row.time("updated_at")?);
-    Ok(Stored { value, version: row.get("version")?, created_at, updated_at })
+    Ok(Stored { value, made: row.get("made")?, version: row.get("version")?, created_at, updated_at })
 }

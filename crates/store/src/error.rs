@@ -67,6 +67,9 @@ pub enum StoreError {
     /// The database does not answer. A write may or may not have been done if the answer was lost.
     #[error("the database is not available: {0}")]
     Unavailable(&'static str),
+    /// Another process has taken the lease that fences this store ([`crate::Store::fenced`]).
+    #[error("another Parlor has taken the place of this one in the database")]
+    Superseded,
     /// The database was made by a newer Parlor.
     #[error("the database belongs to a newer Parlor (its schema has version {0}, this program knows {1}): start that newer version")]
     Newer(i64, i64),

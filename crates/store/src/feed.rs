@@ -189,35 +189,6 @@ impl Store {
         answer(put.bind(endpoint.to_owned()).bind(seq).execute(&mut *transaction)).await?;
         answer(transaction.commit()).await
     }
-
-    /// When a lease ends, if there is one.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn lease_end(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
-        let read = sqlx::query_scalar("SELECT until_at FROM leases WHERE name = $1").bind(name.to_owned());
-        Ok(answer(read.fetch_optional(&self.pool)).await?.map(Timestamp))
-    }
-
-    /// Asks to be the only process that does some work (telling an endpoint for one) until a moment; tells whether it is.
-    /// Who has it keeps it by asking again in time.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn lease(&self, name: &str, now: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
-        crate::rows::check_text("lease", name)?;
-        let _turn = self.turn().await?;
-        let mut transaction = self.begin().await?;
-        let take = sqlx::query(
-            "INSERT INTO leases (name, holder, until_at) VALUES ($1, $2, $3) ON CONFLICT (name) \
-             DO UPDATE SET holder = excluded.holder, until_at = excluded.until_at \
-             WHERE leases.holder = excluded.holder OR leases.until_at <= $4",
-        );
-        let take = take.bind(name.to_owned()).bind(self.origin.to_string()).bind(until.0).bind(now.0);
-        let taken = answer(take.execute(&mut *transaction)).await?.rows_affected() > 0;
-        answer(transaction.commit()).await?;
-        Ok(taken)
-    }
 }
 
 /// Takes the next `count` numbers, and tells the first and the last. The row stays locked until the transaction ends, on

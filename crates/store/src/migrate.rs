@@ -10,8 +10,10 @@ use crate::StoreError;
 use crate::open::Dialect;
 
 /// Version, what it does, SQLite's text, PostgreSQL's text. Texts that have been published never change.
-const MIGRATIONS: [(i64, &str, &str, &str); 1] =
-    [(1, "first", include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/postgres/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+    (1, "first", include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/postgres/0001_first.sql")),
+    (2, "epochs", include_str!("../migrations/sqlite/0002_epochs.sql"), include_str!("../migrations/postgres/0002_epochs.sql")),
+];
 
 /// How long a process waits for others that open the same file.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);

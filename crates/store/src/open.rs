@@ -9,7 +9,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Mutex;
 
-use crate::{StoreError, disk, migrate};
+use crate::{Lease, StoreError, disk, migrate};
 
 /// Connections of one process. More would wait for each other: writes follow one another in both databases.
 const CONNECTIONS: u32 = 8;
@@ -39,6 +39,8 @@ pub struct Store {
     pub(crate) gate: Option<Arc<Mutex<()>>>,
     /// Marks the changes this store wrote.
     pub(crate) origin: Arc<str>,
+    /// Without this lease nothing is written.
+    pub(crate) fence: Option<Lease>,
 }
 
 impl Store {
@@ -88,7 +90,7 @@ impl Store {
             migrate::run(&mut *pool.acquire().await?, dialect).await?;
         }
         let gate = (dialect == Dialect::Sqlite).then(Arc::default);
-        Ok(Self { pool, dialect, gate, origin: uuid::Uuid::new_v4().simple().to_string().into() })
+        Ok(Self { pool, dialect, gate, origin: uuid::Uuid::new_v4().simple().to_string().into(), fence: None })
     }
 
     /// Whether the address is a file that is not there, which opening would make.
@@ -102,12 +104,19 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database whether it would take a write. One that only answers questions keeps nobody's promise.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`]; [`StoreError::Superseded`] if this store is fenced by a lease that is lost.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        crate::rows::answer(sqlx::query("SELECT 1").execute(&self.pool)).await.map(drop)
+        let _turn = self.turn().await?;
+        let mut transaction = self.begin().await?;
+        if self.dialect == Dialect::Postgres {
+            // The row every administrative write begins with.
+            let first = sqlx::query("SELECT value FROM counters WHERE name = 'log' FOR UPDATE");
+            crate::rows::answer(first.fetch_one(&mut *transaction)).await?;
+        }
+        crate::rows::answer(transaction.rollback()).await
     }
 }
 

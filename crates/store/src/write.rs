@@ -21,7 +21,7 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Write {
     transaction: Transaction<'static, Any>,
     /// Its number in the logs: nobody else commits before this one with a higher number.
-    seq: i64,
+    pub(crate) seq: i64,
     pub(crate) now: Timestamp,
     pub(crate) by: String,
     origin: Arc<str>,
@@ -61,11 +61,13 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that is going to write.
+    /// Begins a transaction that is going to write, if this process still may.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         // Deferred, two of SQLite's transactions could each hold what the other waits for, and one would have to fail.
         let begin = if self.dialect == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
-        answer(self.pool.begin_with(begin)).await
+        let mut transaction = answer(self.pool.begin_with(begin)).await?;
+        self.check_fence(&mut transaction).await?;
+        Ok(transaction)
     }
 }
 

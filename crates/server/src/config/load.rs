@@ -289,6 +289,9 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if config.media.announced_ip.iter().any(|ip| ip.is_unspecified() || ip.is_multicast()) {
         return fail("media.announced_ip", "must be an address clients can connect to");
     }
+    if !(1_000..=60_000).contains(&config.store.lease_ms) {
+        return fail("store.lease_ms", "must be from 1000 to 60000");
+    }
     if config.limits.participants_free == 0 || config.limits.participants_pro == 0 {
         return fail("limits.participants_free", "and participants_pro must be at least 1");
     }

@@ -1,6 +1,7 @@
 //! `[store]`: where records are kept.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,22 +13,31 @@ const FILE_NAME: &str = "parlor.db";
 const IN_MEMORY: &str = "sqlite::memory:";
 
 /// `[store]`
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// `sqlite:parlor.db` or `postgres://user:password@host/database`. Not set: the file `parlor.db` beside the
     /// configuration file; in development mode in memory. It is a secret because it may hold a password.
     pub url: Secret,
+    /// Milliseconds a server that is not heard of keeps its place in the store, 1,000 to 60,000: so long the next start waits after
+    /// a crash, and after so long without the store (or paused) another server may go on in its place.
+    pub lease_ms: u64,
     /// The directory of the configuration file.
     #[serde(skip)]
     pub(super) directory: PathBuf,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: Secret::default(), lease_ms: 5_000, directory: PathBuf::new() }
+    }
 }
 
 impl Store {
     /// A store at this address.
     #[must_use]
     pub fn at(url: &str) -> Self {
-        Self { url: Secret::new(url.to_owned()), directory: PathBuf::new() }
+        Self { url: Secret::new(url.to_owned()), ..Self::default() }
     }
 
     /// The address in effect.
@@ -38,6 +48,12 @@ impl Store {
             "" => format!("sqlite:{}", self.directory.join(FILE_NAME).display()),
             url => url.to_owned(),
         }
+    }
+
+    /// [`Store::lease_ms`].
+    #[must_use]
+    pub const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
     }
 
     /// Whether other nodes may use the same one.

@@ -2,14 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::Timestamp;
 use parlor_store::{Store, StoreError};
 
 use crate::clock::wall;
 
 /// For how long a turn is taken. A node that dies leaves the endpoint to another one after this.
-const LEASE: Duration = Duration::from_millis(LEASE_MS.unsigned_abs());
-const LEASE_MS: i64 = 30_000;
+const LEASE: Duration = Duration::from_secs(30);
 /// With less than this left it is taken again: a delivery takes no longer ([`super::webhook::Timing`]).
 const RENEW: Duration = Duration::from_secs(20);
 
@@ -46,8 +44,7 @@ impl Turn {
         if left > RENEW {
             return Ok(Taken::Still);
         }
-        let now = wall();
-        let taken = self.store.lease(name, now, Timestamp(now.0.saturating_add(LEASE_MS))).await?;
+        let taken = self.store.lease(name, wall(), LEASE).await?.is_some();
         self.until = taken.then(|| asked + LEASE);
         Ok(match taken {
             true if left > Duration::ZERO => Taken::Still,
@@ -63,11 +60,10 @@ impl Turn {
 
     /// Lets another node have it.
     pub async fn give_back(&mut self) {
-        if let (Some(name), Some(_)) = (&self.name, self.until.take()) {
-            let now = wall();
-            if let Err(error) = self.store.lease(name, now, now).await {
-                tracing::debug!(%error, "a turn could not be given back; it ends by itself");
-            }
+        if let (Some(name), Some(_)) = (&self.name, self.until.take())
+            && let Err(error) = self.store.lease(name, wall(), Duration::ZERO).await
+        {
+            tracing::debug!(%error, "a turn could not be given back; it ends by itself");
         }
     }
 }

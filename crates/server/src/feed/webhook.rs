@@ -150,6 +150,8 @@ impl Courier {
                 Ok(Look::More) => backoff.reset(),
                 Ok(Look::Nothing) if !last_look => self.wait_for_more().await,
                 Ok(Look::Nothing | Look::Over) => break,
+                // Another process delivers in the place of this one.
+                Err(StoreError::Superseded) => break,
                 Err(error) => {
                     tracing::warn!(%error, webhook = self.endpoint.label, "events cannot be read, or what was delivered not noted");
                     if !self.rest(backoff.next()).await {

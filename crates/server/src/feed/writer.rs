@@ -61,7 +61,9 @@ impl<S: Outbox> Writer<S> {
                     if count == 0 {
                         return;
                     }
-                    self.append(&batch).await;
+                    if self.append(&batch).await == Err(StoreError::Superseded) {
+                        return self.discard(stopping).await;
+                    }
                     batch.clear();
                 }
             }
@@ -69,12 +71,37 @@ impl<S: Outbox> Writer<S> {
     }
 
     /// Tries until the store has them all. One that the store will never take must not hold up all others for
-    /// ever: when it refuses a batch, each event is written for itself.
-    async fn append(&self, batch: &[NewFeedEvent]) {
-        if self.append_patiently(batch).await.is_err() {
-            for event in batch {
-                if let Err(error) = self.append_patiently(std::slice::from_ref(event)).await {
+    /// ever: when it refuses a batch, each event is written for itself. The only error: nothing is ours to write any more.
+    async fn append(&self, batch: &[NewFeedEvent]) -> Result<(), StoreError> {
+        match self.append_patiently(batch).await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Superseded) => return Err(StoreError::Superseded),
+            Err(_) => {}
+        }
+        for event in batch {
+            match self.append_patiently(std::slice::from_ref(event)).await {
+                Ok(()) => {}
+                Err(StoreError::Superseded) => return Err(StoreError::Superseded),
+                Err(error) => {
                     tracing::error!(%error, kind = event.kind, channel = %event.channel, "the store refuses an event: the feed lacks it");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes events and forgets them until the server stops: another process tells what became of its rooms.
+    async fn discard(mut self, stopping: CancellationToken) {
+        tracing::error!("another Parlor writes the feed in the place of this one: nothing more is written here");
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                () = stopping.cancelled(), if !self.queue.is_closed() => self.queue.close(),
+                count = self.queue.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        return;
+                    }
+                    batch.clear();
                 }
             }
         }
@@ -94,7 +121,8 @@ impl<S: Outbox> Writer<S> {
                 }
                 Err(error) => error,
             };
-            if !matches!(error, StoreError::Unavailable(_)) && backoff.failures() >= REFUSALS {
+            let superseded = error == StoreError::Superseded;
+            if superseded || (!matches!(error, StoreError::Unavailable(_)) && backoff.failures() >= REFUSALS) {
                 return Err(error);
             }
             if backoff.failures() == 0 {

@@ -231,8 +231,8 @@ impl Api {
             Visitor::User(identity) => identity,
         };
         let found = self.store().admission(id, &user.user).await?;
-        let (channel, facts) = found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))?;
-        access::admit(&channel, user, &facts, self.now())?;
+        let found = found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))?;
+        access::admit(&found.channel, user, &found.facts, self.now())?;
         Ok(())
     }
 }

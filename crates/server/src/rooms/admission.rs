@@ -6,7 +6,7 @@ use std::time::Instant;
 use parlor_proto::event::{IceTransportPolicy, RtcConfig};
 use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Privacy, Tier, Timestamp, UserId, Window};
 use parlor_rooms::{Admitted, Facts, access};
-use parlor_store::StoreError;
+use parlor_store::{Found, StoreError};
 
 use super::Registry;
 use crate::clock;
@@ -36,7 +36,7 @@ impl Registry {
         self.limiter().check_join(&identity.user, Instant::now())?;
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.find(channel, &identity.user).await.map_err(refusal)?;
-        let (channel, facts) = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;
+        let Found { channel, facts, .. } = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;
         self.admission(channel, identity, &facts, seen)
     }
 
@@ -45,7 +45,7 @@ impl Registry {
     pub async fn admit_again(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.store.admission(channel, &identity.user).await.map_err(refusal)?;
-        let (channel, facts) = found.ok_or_else(|| Error::new(ErrorCode::SessionExpired))?;
+        let Found { channel, facts, .. } = found.ok_or_else(|| Error::new(ErrorCode::SessionExpired))?;
         self.admission(Channel { window: Window::default(), ..channel }, identity, &facts, seen)
     }
 
@@ -70,7 +70,7 @@ impl Registry {
         Ok(Admission { pro_until: pro_until(&admitted, wall), channel, admitted, rtc_config, seen })
     }
 
-    async fn find(&self, id: &ChannelId, user: &UserId) -> Result<Option<(Channel, Facts)>, StoreError> {
+    async fn find(&self, id: &ChannelId, user: &UserId) -> Result<Option<Found>, StoreError> {
         let found = self.store.admission(id, user).await?;
         if found.is_some() || !self.open || self.made.fetch_add(1, Ordering::Relaxed) >= MAX_DEV_CHANNELS {
             return Ok(found);

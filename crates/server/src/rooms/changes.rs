@@ -115,7 +115,7 @@ impl Registry {
     /// Makes a room agree with what the store has of a user.
     pub(super) async fn refresh(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
         let Some(room) = self.running(channel) else { return Ok(()) };
-        let found = self.store.admission(channel, user).await?.map(Box::new);
+        let found = self.store.admission(channel, user).await?.map(|found| Box::new((found.channel, found.facts)));
         room.ask(|done| Message::Facts { user: user.clone(), found, done }).await;
         Ok(())
     }

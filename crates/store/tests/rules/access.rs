@@ -1,7 +1,7 @@
 //! Members, invitations and seats: what a join is told of them.
 
 use parlor_proto::{Invitation, MemberRole};
-use parlor_store::{Page, StoreError, What};
+use parlor_store::{Found, Page, StoreError, What};
 
 use crate::database::Database;
 use crate::{admin, at, channel, id, on_both, user};
@@ -105,7 +105,7 @@ async fn a_join_is_told_of_one_person_in_one_channel(db: Database) {
     store.put_ban(&den, &user("mallory"), None, Some("spam"), &admin(), at(2)).await.expect("banned");
     store.put_ban(&id("attic"), &alice, None, None, &admin(), at(2)).await.expect("banned");
     store.put_seat(&den, "south", Some(&user("bob")), &admin(), at(2)).await.expect("put");
-    let (read, facts) = store.admission(&den, &alice).await.expect("read").expect("is there");
+    let Found { channel: read, facts, .. } = store.admission(&den, &alice).await.expect("read").expect("is there");
     assert_eq!((read, facts), (channel("den"), parlor_rooms::Facts::default()));
 
     store.put_member(&den, &alice, MemberRole::Moderator, &admin(), at(3)).await.expect("put");
@@ -117,7 +117,7 @@ async fn a_join_is_told_of_one_person_in_one_channel(db: Database) {
     let paid = parlor_proto::Entitlement { pro: true, expires_at: Some(at(99)) };
     store.put_entitlement(&alice, &paid, &admin(), at(3)).await.expect("put");
     store.revoke(&alice, at(3), &admin(), at(3)).await.expect("revoked");
-    let (_, facts) = db.open().await.admission(&den, &alice).await.expect("read").expect("is there");
+    let Found { facts, .. } = db.open().await.admission(&den, &alice).await.expect("read").expect("is there");
     let expected = parlor_rooms::Facts {
         ban: Some(parlor_rooms::Ban { until: Some(at(50)), reason: Some("shouting".to_owned()) }),
         member: Some(MemberRole::Moderator),

@@ -2,7 +2,7 @@
 
 use parlor_proto::{Identity, Restrictions, Timestamp};
 use parlor_rooms::access::admit;
-use parlor_store::{Page, Store, StoreError, What};
+use parlor_store::{Found, Page, Store, StoreError, What};
 
 use crate::database::Database;
 use crate::{admin, at, channel, id, on_both, user};
@@ -15,7 +15,7 @@ on_both![
 ];
 
 async fn is_let_in(store: &Store, now: Timestamp) -> bool {
-    let (channel, facts) = store.admission(&id("den"), &user("mallory")).await.expect("read").expect("is there");
+    let Found { channel, facts, .. } = store.admission(&id("den"), &user("mallory")).await.expect("read").expect("is there");
     admit(&channel, &Identity::new(user("mallory"), "Mallory"), &facts, now).is_ok()
 }
 

@@ -1,7 +1,7 @@
 //! Channels: made once, changed with a version, listed, removed.
 
 use parlor_proto::{Access, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Topology, Window};
-use parlor_store::{Page, StoreError, What};
+use parlor_store::{Found, Page, StoreError, What};
 
 use crate::database::Database;
 use crate::{admin, at, channel, id, on_both, user};
@@ -98,7 +98,7 @@ async fn a_removed_channel_is_gone_with_all_that_belongs_to_it(db: Database) {
     assert_eq!(store.admission(&den, &alice).await.expect("read"), None);
 
     store.create_channel(&channel("den"), &admin(), at(5)).await.expect("made anew");
-    let (_, facts) = store.admission(&den, &alice).await.expect("read").expect("is there");
+    let Found { facts, .. } = store.admission(&den, &alice).await.expect("read").expect("is there");
     assert_eq!(facts, parlor_rooms::Facts::default());
     assert!(store.seats(&den, &Page::first(10)).await.expect("listed").is_empty());
     let log = store.audit(Some(&den), &Page::first(100)).await.expect("listed");

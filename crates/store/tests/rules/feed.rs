@@ -16,7 +16,6 @@ on_both![
     a_clock_that_was_wrong_costs_no_event_that_is_new,
     much_is_trimmed_in_steps,
     deliveries_never_go_back,
-    one_process_at_a_time_has_a_lease,
 ];
 
 fn event(channel: &str, kind: &'static str, data: Value) -> NewFeedEvent {
@@ -165,16 +164,4 @@ async fn deliveries_never_go_back(db: Database) {
         assert_eq!(db.open().await.delivered("https://a.example").await, Ok(then));
     }
     assert_eq!(store.delivered("https://b.example").await, Ok(0));
-}
-
-async fn one_process_at_a_time_has_a_lease(db: Database) {
-    let (one, other) = (db.open().await, db.open().await);
-    assert_eq!(one.lease("webhooks", at(0), at(10)).await, Ok(true));
-    assert_eq!(other.lease("webhooks", at(5), at(15)).await, Ok(false));
-    assert_eq!(other.lease("else", at(5), at(15)).await, Ok(true));
-    assert_eq!(one.lease("webhooks", at(8), at(20)).await, Ok(true), "kept by asking again");
-    assert_eq!(other.lease("webhooks", at(19), at(30)).await, Ok(false));
-    assert_eq!((other.lease_end("webhooks").await, other.lease_end("none").await), (Ok(Some(at(20))), Ok(None)));
-    assert_eq!(other.lease("webhooks", at(20), at(30)).await, Ok(true), "whoever is not heard of loses it");
-    assert_eq!(one.lease("webhooks", at(21), at(31)).await, Ok(false));
 }

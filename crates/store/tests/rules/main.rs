@@ -9,6 +9,7 @@ mod crash;
 mod database;
 mod feed;
 mod keys;
+mod leases;
 mod log;
 mod people;
 mod postgres;

@@ -1,7 +1,7 @@
 //! Whatever people write is stored as they wrote it, and never becomes part of a statement.
 
 use parlor_proto::{ChannelId, MemberRole, UserId};
-use parlor_store::{Page, StoreError};
+use parlor_store::{Found, Page, StoreError};
 use serde_json::json;
 
 use crate::database::Database;
@@ -53,7 +53,7 @@ async fn odd_texts_are_kept_as_they_are(db: Database) {
         store.record(&admin(), text, Some(&name), Some(&who), json!({ text: text }), at(1)).await.expect("noted");
 
         assert_eq!(store.channel(&name).await.expect("read").expect("is there").value, odd);
-        let (_, facts) = store.admission(&name, &who).await.expect("read").expect("is there");
+        let Found { facts, .. } = store.admission(&name, &who).await.expect("read").expect("is there");
         assert_eq!(facts.ban.expect("banned").reason.as_deref(), Some(text));
         assert!(facts.seat && facts.member.is_some());
         assert_eq!(store.seats(&name, &Page::first(5)).await.expect("listed")[0].seat, seat);

@@ -163,7 +163,7 @@ pub struct ChannelView {
 
 impl From<Stored<Channel>> for ChannelView {
     fn from(stored: Stored<Channel>) -> Self {
-        let Stored { value, version, created_at, updated_at } = stored;
+        let Stored { value, version, created_at, updated_at, .. } = stored;
         let Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner } =
             value;
         let (opens_at, closes_at) = (window.opens_at.map(When), window.closes_at.map(When));

@@ -144,6 +144,7 @@ impl From<StoreError> for Problem {
                 let sentence = "The store does not answer at the moment. Try again; what was to be changed may have been changed.";
                 Self::new(ErrorCode::ServerError).with_status(StatusCode::SERVICE_UNAVAILABLE).say(sentence)
             }
+            StoreError::Superseded => Self::new(ErrorCode::ShuttingDown),
             // The store has written to the log what went wrong; it is of no use to whoever asked.
             _ => Self::new(ErrorCode::ServerError),
         }
