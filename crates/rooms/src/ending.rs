@@ -29,6 +29,8 @@ impl Ending {
 pub(crate) enum Departure {
     /// By request, which is to be answered.
     Left(RequestId),
+    /// By saying goodbye to this connection, or by going to another channel.
+    Goodbye,
     /// The connection is gone.
     Disconnected,
     /// Their user came back on another connection, and not to resume.
@@ -49,7 +51,7 @@ impl Departure {
     /// What the host application is told.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
-            Self::Left(_) => feed::LEFT,
+            Self::Left(_) | Self::Goodbye => feed::LEFT,
             Self::Disconnected => feed::DISCONNECTED,
             Self::Replaced => LeftReason::Replaced.as_str(),
             Self::PutOut(reason, _) => reason.as_str(),

@@ -105,7 +105,7 @@ impl Room {
                 self.reply(session, request, Ok(Reply::Left { channel_id }));
             }
             Departure::PutOut(reason, to) => self.tell_left(session, reason, to),
-            Departure::Disconnected | Departure::Replaced => {}
+            Departure::Goodbye | Departure::Disconnected | Departure::Replaced => {}
         }
         self.participants.remove(&session);
         self.feed(Happening::ParticipantLeft { user: user.clone(), session: stay, reason });

@@ -133,7 +133,14 @@ impl Room {
         self.settle_down();
     }
 
-    /// A session is out of the room for good: it closed properly, or goes elsewhere.
+    /// A session said goodbye, or goes elsewhere.
+    pub fn handle_goodbye(&mut self, session: SessionId, _now: Instant) {
+        self.remove(session, Departure::Goodbye);
+        self.settle_down();
+        self.close_if_empty();
+    }
+
+    /// A session is out of the room for good, without a word of its own.
     pub fn handle_disconnect(&mut self, session: SessionId, _now: Instant) {
         self.remove(session, Departure::Disconnected);
         self.settle_down();

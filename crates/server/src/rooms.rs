@@ -6,6 +6,7 @@ mod changes;
 pub mod control;
 mod join;
 mod people;
+mod recent;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -15,15 +16,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use parlor_proto::event::{Event, LeftReason, Reply, RtcConfig};
+use parlor_proto::event::{Event, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{
     Actor, Channel, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, Request, ResumeToken, SessionId, Timestamp, UserId,
     codec,
 };
-use parlor_rooms::{Facts, Join, JoinLimiter, Policy, RequestId, Resume};
-use parlor_store::Store;
-use tokio::sync::{Notify, mpsc, oneshot};
+use parlor_rooms::{Join, JoinLimiter, Policy, RequestId, Resume};
+use parlor_store::{Found, Store};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -95,30 +96,44 @@ pub enum Ending {
 
 /// What a room's task is told.
 enum Message {
-    /// Somebody wants to enter; `outcome` says whether they are in. It is dropped when the room closes first.
-    Join { peer: Arc<dyn Peer>, join: Box<Join>, outcome: oneshot::Sender<bool> },
+    /// Somebody wants to enter; `outcome` says whether they are in. It is dropped when the room closes first, and when
+    /// what was looked up for them does not hold any more: then it is to be looked up again.
+    Join { peer: Arc<dyn Peer>, join: Box<Join>, record: Box<Record>, outcome: oneshot::Sender<bool> },
     /// Asks whether there is something to go on with for this user and token.
     HasStay { user: UserId, token: ResumeToken, answer: oneshot::Sender<bool> },
     /// Somebody wants to go on where their last connection broke.
-    Resume { peer: Arc<dyn Peer>, resume: Box<Resume>, outcome: oneshot::Sender<bool> },
+    Resume { peer: Arc<dyn Peer>, resume: Box<Resume>, record: Box<Record>, outcome: oneshot::Sender<bool> },
     /// A session asks for something.
     Request { peer: Arc<dyn Peer>, request: RequestId, body: Request },
     /// A session is gone; `done` says whether it was in the room.
     Disconnect { session: SessionId, ending: Ending, done: oneshot::Sender<bool> },
-    /// Somebody moderates, and what is to be kept of it is kept. `answer` is whose request that was.
-    Moderate { action: Moderation, by: Actor, answer: Option<(SessionId, RequestId)>, done: oneshot::Sender<()> },
+    /// Somebody moderates, and what is to be kept of it is kept; it is no `news` if all was so already. `answer` is whose
+    /// request that was.
+    Moderate { action: Moderation, by: Actor, news: bool, answer: Option<(SessionId, RequestId)>, done: oneshot::Sender<()> },
     /// A moderator's wish that failed.
     Refuse { session: SessionId, request: RequestId, error: Error },
     /// What the store has of a user and the channel now; nothing if there is no such channel any more.
-    Facts { user: UserId, found: Option<Box<(Channel, Facts)>>, done: oneshot::Sender<()> },
+    Facts { user: UserId, found: Option<Box<Found>>, done: oneshot::Sender<()> },
     /// The channel's record changed; asks for who is here.
-    Channel { channel: Box<Channel>, present: oneshot::Sender<Vec<UserId>> },
+    Channel { record: Box<Record>, present: oneshot::Sender<Vec<UserId>> },
+    /// A ban was written with this number, and may have been lifted since: who was let in before is put out.
+    Banned { seq: i64, ban: Moderation, done: oneshot::Sender<()> },
+    /// The channel was removed with the write of this number: puts everybody out, unless it was made anew since.
+    Removed { seq: i64, done: oneshot::Sender<()> },
     /// The user of a session has joined another channel, with another one.
     MovedDevice { session: SessionId },
-    /// Puts everybody out.
-    End { reason: LeftReason },
     /// Asks who is here, as they show themselves.
     Show { shown: oneshot::Sender<Vec<Participant>> },
+}
+
+/// A channel as it was found.
+#[derive(Clone, Debug)]
+pub struct Record {
+    channel: Channel,
+    /// Which one of this id.
+    made: i64,
+    /// The last write that is in it.
+    as_of: i64,
 }
 
 /// The way to a room's task.
@@ -147,6 +162,10 @@ pub struct Registry {
     /// learn that there is something to look at before nobody looks for them any more.
     noticed: AtomicI64,
     changed: Notify,
+    /// What changed lately.
+    recent: recent::Recent,
+    /// The last write that rooms have felt.
+    applied: watch::Sender<i64>,
     generation: AtomicU64,
     limiter: Mutex<JoinLimiter>,
     pool: Arc<Pool>,
@@ -173,6 +192,8 @@ impl Registry {
             moderating: tokio::sync::Mutex::default(),
             noticed: AtomicI64::new(0),
             changed: Notify::new(),
+            recent: recent::Recent::default(),
+            applied: watch::Sender::new(0),
             generation: AtomicU64::new(0),
             limiter: Mutex::new(JoinLimiter::new(&policy)),
             pool,
@@ -224,9 +245,9 @@ impl Registry {
     }
 
     /// The room of a channel. Looked up and made under one lock, so there is never a second one.
-    fn room(self: &Arc<Self>, channel: &Channel) -> Result<RoomHandle, Error> {
+    fn room(self: &Arc<Self>, record: &Record) -> Result<RoomHandle, Error> {
         let mut rooms = self.rooms();
-        if let Some(room) = rooms.get(&channel.id) {
+        if let Some(room) = rooms.get(&record.channel.id) {
             return Ok(room.clone());
         }
         if self.stopping.is_cancelled() || self.tasks.is_closed() {
@@ -238,9 +259,9 @@ impl Registry {
         let lease = self.pool.lease().ok_or_else(|| Error::new(ErrorCode::ServerError))?;
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let generation = self.generation.fetch_add(1, Ordering::Relaxed);
-        let room = RoomHandle { channel: channel.id.clone(), generation, mailbox };
-        rooms.insert(channel.id.clone(), room.clone());
-        let task = task::RoomTask::new(Arc::clone(self), room.clone(), channel.clone(), lease);
+        let room = RoomHandle { channel: record.channel.id.clone(), generation, mailbox };
+        rooms.insert(record.channel.id.clone(), room.clone());
+        let task = task::RoomTask::new(Arc::clone(self), room.clone(), record.clone(), lease);
         self.tasks.spawn(task.run(inbox));
         Ok(room)
     }

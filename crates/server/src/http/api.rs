@@ -209,9 +209,13 @@ impl Api {
         self.0.app.stopping.cancelled().await;
     }
 
-    /// Something was written: running calls follow at once.
-    fn changed(&self) {
-        self.registry().changed();
+    /// Something was written: waits until running calls have felt it, so that what was answered holds.
+    async fn settled(&self) -> Answer<()> {
+        if self.registry().settled().await {
+            return Ok(());
+        }
+        let sentence = "It is written, and running calls have not followed yet. Ask again to see that they have.";
+        Err(Problem::new(ErrorCode::ServerError).with_status(StatusCode::SERVICE_UNAVAILABLE).say(sentence))
     }
 
     /// A channel that must be there.

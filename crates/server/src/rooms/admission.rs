@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use parlor_proto::event::{IceTransportPolicy, RtcConfig};
 use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Privacy, Tier, Timestamp, UserId, Window};
-use parlor_rooms::{Admitted, Facts, access};
+use parlor_rooms::{Admitted, access};
 use parlor_store::{Found, StoreError};
 
-use super::Registry;
+use super::{Record, Registry};
 use crate::clock;
 use crate::store::refusal;
 
@@ -16,9 +16,9 @@ use crate::store::refusal;
 const MAX_DEV_CHANNELS: usize = 10_000;
 
 /// A join that passed the checks that need no room.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Admission {
-    pub(super) channel: Channel,
+    pub(super) record: Record,
     pub(super) admitted: Admitted,
     pub(super) pro_until: Option<Instant>,
     pub(super) rtc_config: RtcConfig,
@@ -34,10 +34,15 @@ impl Registry {
             return Err(Error::new(ErrorCode::ShuttingDown));
         }
         self.limiter().check_join(&identity.user, Instant::now())?;
+        self.admit_uncounted(channel, identity).await
+    }
+
+    /// The same, without counting it as another try.
+    pub(super) async fn admit_uncounted(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.find(channel, &identity.user).await.map_err(refusal)?;
-        let Found { channel, facts, .. } = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;
-        self.admission(channel, identity, &facts, seen)
+        let found = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;
+        self.admission(found.channel.window, found, identity, seen)
     }
 
     /// The same for somebody who only lost their connection. That is no join: it is not counted, and a window that has
@@ -45,8 +50,8 @@ impl Registry {
     pub async fn admit_again(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.store.admission(channel, &identity.user).await.map_err(refusal)?;
-        let Found { channel, facts, .. } = found.ok_or_else(|| Error::new(ErrorCode::SessionExpired))?;
-        self.admission(Channel { window: Window::default(), ..channel }, identity, &facts, seen)
+        let found = found.ok_or_else(|| Error::new(ErrorCode::SessionExpired))?;
+        self.admission(Window::default(), found, identity, seen)
     }
 
     /// Refuses a token that was revoked. While the store does not answer, none is: a join needs the store anyway.
@@ -60,14 +65,15 @@ impl Registry {
         self.limiter().left_uncleanly(user, Instant::now());
     }
 
-    fn admission(&self, channel: Channel, identity: &Identity, facts: &Facts, seen: i64) -> Result<Admission, Error> {
+    fn admission(&self, window: Window, found: Found, identity: &Identity, seen: i64) -> Result<Admission, Error> {
         let wall = clock::wall();
-        let admitted = access::admit(&channel, identity, facts, wall)?;
+        let Found { channel, made, facts, as_of } = found;
+        let admitted = access::admit(&Channel { window, ..channel.clone() }, identity, &facts, wall)?;
         let mut rtc_config = self.rtc_config.clone();
         if channel.privacy == Privacy::Relay {
             rtc_config.ice_transport_policy = IceTransportPolicy::Relay;
         }
-        Ok(Admission { pro_until: pro_until(&admitted, wall), channel, admitted, rtc_config, seen })
+        Ok(Admission { pro_until: pro_until(&admitted, wall), record: Record { channel, made, as_of }, admitted, rtc_config, seen })
     }
 
     async fn find(&self, id: &ChannelId, user: &UserId) -> Result<Option<Found>, StoreError> {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parlor_proto::event::LeftReason;
-use parlor_proto::{ChannelId, Timestamp, UserId};
+use parlor_proto::{ChannelId, Moderation, Timestamp, UserId};
 use parlor_store::{Change, ChangeKind, StoreError};
 
-use super::{Message, Registry};
+use super::{Message, Record, Registry};
 use crate::clock;
 
 /// How often the log is looked at without having been told: so long may pass before a write of another process is
 /// felt here.
 const POLL: Duration = Duration::from_secs(1);
+/// How long an answer waits for running calls: they follow within milliseconds unless the store hangs.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Changes read at once.
 const BATCH: u32 = 256;
 /// How long changes are kept: far longer than a process that lives goes without looking.
@@ -28,11 +29,23 @@ impl Registry {
         self.changed.notify_one();
     }
 
+    /// Waits until running calls have felt everything that is in the store now. False if that takes too long.
+    pub async fn settled(&self) -> bool {
+        let settle = async {
+            let mut applied = self.applied.subscribe();
+            let last = self.store.last_change().await.ok()?;
+            self.changed();
+            applied.wait_for(|applied| *applied >= last).await.ok().map(drop)
+        };
+        matches!(tokio::time::timeout(SETTLE_TIMEOUT, settle).await, Ok(Some(())))
+    }
+
     /// Follows the change log from its present end until the server stops. What was written before concerns no room:
     /// there are none yet.
     pub async fn follow(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut cursor = self.store.last_change().await?;
         self.noticed.store(cursor, Ordering::Release);
+        self.applied.send_replace(cursor);
         let registry = Arc::clone(self);
         self.tasks.spawn(async move {
             let stopping = registry.stopping.clone();
@@ -72,9 +85,12 @@ impl Registry {
     /// running calls.
     async fn look(&self, cursor: &mut i64) -> Result<(), StoreError> {
         loop {
+            // Not every write is a change: up to here nothing is missing once all changes there are have been applied.
+            let last = self.store.last_change().await?;
             let changes = self.store.changes_after(*cursor, BATCH).await?;
             for change in &changes {
                 // First: whoever enters a room after this change was applied there has to see that it came.
+                self.recent.note(change.seq, change.channel.as_ref(), change.user.as_ref());
                 self.noticed.store(change.seq, Ordering::Release);
                 match self.apply(change).await {
                     Err(error @ StoreError::Unavailable(_)) => return Err(error),
@@ -84,6 +100,7 @@ impl Registry {
                 *cursor = change.seq;
             }
             if changes.len() < BATCH as usize {
+                self.applied.send_replace(last.max(*cursor));
                 return Ok(());
             }
         }
@@ -92,6 +109,17 @@ impl Registry {
     async fn apply(&self, change: &Change) -> Result<(), StoreError> {
         let _turn = self.moderating.lock().await;
         match (change.kind, &change.channel, &change.user) {
+            // Ours has put out whoever was there when it was written.
+            (ChangeKind::Ban, Some(channel), Some(user)) if !change.own && change.details.get("before").is_none() => {
+                self.put_out(channel, user, change).await;
+                self.refresh(channel, user).await
+            }
+            (ChangeKind::Channel, Some(channel), _) if change.details.get("after").is_none() => {
+                if let Some(room) = self.running(channel) {
+                    room.ask(|done| Message::Removed { seq: change.seq, done }).await;
+                }
+                Ok(())
+            }
             (ChangeKind::Ban | ChangeKind::Restriction | ChangeKind::Access, Some(channel), Some(user)) => {
                 self.refresh(channel, user).await
             }
@@ -104,7 +132,7 @@ impl Registry {
             // Our own acts are done; those of others are for whoever has the room.
             (ChangeKind::Moderation, Some(channel), _) if !change.own && self.running(channel).is_some() => {
                 if let Some((by, action)) = change.command() {
-                    self.act(channel, &by, action, None).await;
+                    self.act(channel, &by, action, true, None).await;
                 }
                 Ok(())
             }
@@ -112,10 +140,20 @@ impl Registry {
         }
     }
 
+    /// A ban that another process wrote puts out who came before it, even if it is lifted by now.
+    async fn put_out(&self, channel: &ChannelId, user: &UserId, change: &Change) {
+        let until = change.details.get("until").and_then(|until| serde_json::from_value(until.clone()).ok()).flatten();
+        let reason = change.details.get("reason").and_then(|reason| reason.as_str()).map(str::to_owned);
+        if let Some(room) = self.running(channel) {
+            let ban = Moderation::Ban { user: user.clone(), until, reason };
+            room.ask(|done| Message::Banned { seq: change.seq, ban, done }).await;
+        }
+    }
+
     /// Makes a room agree with what the store has of a user.
     pub(super) async fn refresh(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
         let Some(room) = self.running(channel) else { return Ok(()) };
-        let found = self.store.admission(channel, user).await?.map(|found| Box::new((found.channel, found.facts)));
+        let found = self.store.admission(channel, user).await?.map(Box::new);
         room.ask(|done| Message::Facts { user: user.clone(), found, done }).await;
         Ok(())
     }
@@ -136,14 +174,16 @@ impl Registry {
         Ok(())
     }
 
-    /// Gives a room its channel's record as it is now, and says who is there; without a record the room ends.
+    /// Gives a room its channel's record as it is now, and says who is there; without a record it is about to end.
     pub(super) async fn refresh_record(&self, channel: &ChannelId) -> Result<Vec<UserId>, StoreError> {
         let Some(room) = self.running(channel) else { return Ok(Vec::new()) };
+        // Asked first: what is read after it is at least as new.
+        let as_of = self.store.last_change().await?;
         let Some(stored) = self.store.channel(channel).await? else {
-            room.send(Message::End { reason: LeftReason::ChannelDeleted }).await;
+            // The line that says so comes, and ends the call.
             return Ok(Vec::new());
         };
-        let record = Box::new(stored.value);
-        Ok(room.ask(|present| Message::Channel { channel: record, present }).await.unwrap_or_default())
+        let record = Box::new(Record { channel: stored.value, made: stored.made, as_of });
+        Ok(room.ask(|present| Message::Channel { record, present }).await.unwrap_or_default())
     }
 }

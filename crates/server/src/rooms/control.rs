@@ -51,8 +51,13 @@ impl Registry {
         // One at a time: restrictions are read, changed and written, and the change log must not bring to the room what is
         // on its way there.
         let _turn = self.moderating.lock().await;
-        self.keep(channel, by, &action).await?;
-        self.act(channel, by, action, answer).await;
+        let news = self.keep(channel, by, &action).await?;
+        // Before the room is told: who is on the way in is looked up again, or is there to be told.
+        match self.store.last_change().await {
+            Ok(seq) => self.recent.note(seq, Some(channel), action.user()),
+            Err(_) => self.changed(),
+        }
+        self.act(channel, by, action, news, answer).await;
         Ok(())
     }
 
@@ -85,8 +90,8 @@ impl Registry {
         Ok(sessions.len())
     }
 
-    /// Checks what can be checked, and writes down what is to be kept of an act.
-    async fn keep(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<(), Error> {
+    /// Checks what can be checked, and writes down what is to be kept of an act. False if all was so already.
+    async fn keep(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<bool, Error> {
         if self.store.channel(channel).await.map_err(refusal)?.is_none() {
             return Err(ErrorCode::ChannelNotFound.into());
         }
@@ -104,33 +109,42 @@ impl Registry {
         self.write_down(channel, by, action).await.map_err(refusal)
     }
 
-    async fn write_down(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<(), StoreError> {
+    async fn write_down(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<bool, StoreError> {
         let now = clock::wall();
         match action {
             Moderation::Mute { user, .. } | Moderation::Deafen { user, .. } => {
-                let restrictions = self.store.restrictions(channel, user).await?.after(action);
-                self.store.put_restrictions(channel, user, &restrictions, by, now).await
+                let before = self.store.restrictions(channel, user).await?;
+                let after = before.after(action);
+                self.store.put_restrictions(channel, user, &after, by, now).await?;
+                Ok(before != after)
             }
             Moderation::Ban { user, until, reason } => {
-                self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await.map(drop)
+                self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await.map(|_| true)
             }
             // Whichever process has the room reads it in the change log; this one does not wait for that.
             Moderation::Kick { .. } | Moderation::Move { .. } | Moderation::EndCall { .. } => {
-                self.store.command(channel, action, by, now).await
+                self.store.command(channel, action, by, now).await.map(|()| true)
             }
         }
     }
 
     /// Lets the room do it. The host application is told even when nobody is there.
-    pub(super) async fn act(&self, channel: &ChannelId, by: &Actor, action: Moderation, answer: Option<(SessionId, RequestId)>) {
+    pub(super) async fn act(
+        &self,
+        channel: &ChannelId,
+        by: &Actor,
+        action: Moderation,
+        news: bool,
+        answer: Option<(SessionId, RequestId)>,
+    ) {
         let told = match self.running(channel) {
             Some(room) => {
                 let (action, by) = (action.clone(), by.clone());
-                room.ask(|done| Message::Moderate { action, by, answer, done }).await
+                room.ask(|done| Message::Moderate { action, by, news, answer, done }).await
             }
             None => None,
         };
-        if told.is_none() {
+        if told.is_none() && news {
             self.feed.publish(channel, &Happening::Moderation { by: by.clone(), action }).await;
         }
     }

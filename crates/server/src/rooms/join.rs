@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::admission::Admission;
 use super::{Message, Peer, Registry, RoomHandle};
 
-/// How often a join may meet a room that is just closing before it is given up.
+/// How often a join may meet a room that is just closing, or find that something changed meanwhile, before it is given up.
 const JOIN_TRIES: usize = 5;
 /// Between two questions to a store that does not answer, about somebody who is in a room already.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub struct ResumeWish {
 /// Why a room did not say whether a session is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Unanswered {
-    /// It closed first.
+    /// It closed first, or could not judge by what was looked up before.
     Closed,
     /// The time was up. The session is not in, and will not be.
     TooLate,
@@ -59,7 +59,7 @@ enum Unanswered {
 impl Admission {
     /// Which channel.
     pub const fn channel(&self) -> &ChannelId {
-        &self.channel.id
+        &self.record.channel.id
     }
 }
 
@@ -67,9 +67,10 @@ impl Registry {
     /// Joins the room of an admitted channel, making it if need be. The reply to the request goes to the peer;
     /// the answer here is the room if the session is in it now.
     pub async fn join(self: &Arc<Self>, peer: Arc<dyn Peer>, admission: &Admission, wish: JoinWish) -> Option<RoomHandle> {
+        let mut admission = admission.clone();
         let _entering = self.board.entering(admission.channel(), &wish.identity.user, &wish.identity.name);
         for _ in 0..JOIN_TRIES {
-            let room = match self.room(&admission.channel) {
+            let room = match self.room(&admission.record) {
                 Ok(room) => room,
                 Err(error) => {
                     peer.reply(wish.request, Err(error));
@@ -86,13 +87,24 @@ impl Registry {
                 capabilities: wish.capabilities.clone(),
             });
             let to_room = Arc::clone(&peer);
-            match room.enter(wish.deadline, |outcome| Message::Join { peer: to_room, join, outcome }).await {
+            let record = Box::new(admission.record.clone());
+            match room.enter(wish.deadline, |outcome| Message::Join { peer: to_room, join, record, outcome }).await {
                 Ok(inside) => {
-                    self.catch_up(admission, &wish.identity.user);
+                    self.catch_up(&admission, &wish.identity.user);
                     return inside.then_some(room);
                 }
-                // The room closed under us, with its last participant: the next one is fresh.
-                Err(Unanswered::Closed) => tokio::task::yield_now().await,
+                // The room closed under us, or what was looked up does not hold any more: both are looked at again.
+                Err(Unanswered::Closed) => {
+                    tokio::task::yield_now().await;
+                    let again = self.admit_uncounted(admission.channel(), &wish.identity);
+                    match timeout_at(wish.deadline, again).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
+                        Ok(again) => admission = again,
+                        Err(error) => {
+                            peer.reply(wish.request, Err(error));
+                            return None;
+                        }
+                    }
+                }
                 Err(Unanswered::TooLate) => {
                     peer.reply(wish.request, Err(ErrorCode::Timeout.into()));
                     return None;
@@ -124,6 +136,7 @@ impl Registry {
                 return None;
             }
         };
+        let record = Box::new(admission.record.clone());
         let resume = Box::new(Resume {
             session: peer.id(),
             request: wish.request,
@@ -134,7 +147,7 @@ impl Registry {
             rtc_config: admission.rtc_config.clone(),
         });
         let to_room = Arc::clone(&peer);
-        match room.enter(wish.deadline, |outcome| Message::Resume { peer: to_room, resume, outcome }).await {
+        match room.enter(wish.deadline, |outcome| Message::Resume { peer: to_room, resume, record, outcome }).await {
             Ok(true) => {
                 self.limiter().resumed(&wish.identity.user);
                 self.catch_up(&admission, &wish.identity.user);

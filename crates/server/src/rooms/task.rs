@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parlor_proto::event::{Event, LeftReason, Reply};
-use parlor_proto::{Channel, Error, ErrorCode, Identity, MediaCommand, MediaEvent, RouterId, SessionId, UserId};
-use parlor_rooms::{Admitted, Happening, Ledger, Output, Room, RoomConfig};
+use parlor_proto::{Actor, Error, ErrorCode, MediaCommand, MediaEvent, RouterId, SessionId, UserId};
+use parlor_rooms::{Happening, Ledger, Output, Room, RoomConfig};
 use tokio::sync::{mpsc, oneshot};
 
-use self::entry::{Entry, Joining};
-use super::{Broadcast, Ending, HEARTBEAT, Message, Peer, Registry, RoomHandle};
+use self::entry::{Entry, Inside, Joining};
+use super::{Broadcast, Ending, HEARTBEAT, Message, Peer, Record, Registry, RoomHandle};
 use crate::media::Lease;
 
 /// The longest sleep when the room has no deadline.
@@ -28,11 +28,13 @@ pub struct RoomTask {
     registry: Arc<Registry>,
     handle: RoomHandle,
     room: Room,
+    /// Its channel, as the room has it.
+    record: Record,
     router: RouterId,
     lease: Lease,
     peers: HashMap<SessionId, Entry>,
     /// Who is in the room, also with a lost connection: by which token, and as what.
-    inside: HashMap<UserId, (Identity, Admitted)>,
+    inside: HashMap<UserId, Inside>,
     ledger: Ledger,
     /// Who waits until what they brought is carried out.
     waiting: Vec<oneshot::Sender<()>>,
@@ -41,10 +43,10 @@ pub struct RoomTask {
 
 impl RoomTask {
     /// A room with nobody in it.
-    pub fn new(registry: Arc<Registry>, handle: RoomHandle, channel: Channel, lease: Lease) -> Self {
+    pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, lease: Lease) -> Self {
         let router = RouterId::from_random(rand::random());
         let config = RoomConfig {
-            channel,
+            channel: record.channel.clone(),
             router,
             capabilities: Arc::clone(registry.capabilities()),
             policy: registry.policy().clone(),
@@ -53,7 +55,7 @@ impl RoomTask {
         };
         let room = Room::new(config, Instant::now());
         let (peers, inside, ledger, waiting) = (HashMap::new(), HashMap::new(), Ledger::default(), Vec::new());
-        Self { registry, handle, room, router, lease, peers, inside, ledger, waiting, closed: false }
+        Self { registry, handle, room, record, router, lease, peers, inside, ledger, waiting, closed: false }
     }
 
     /// Runs until the room is empty or the server stops. A panic of the rules ends this room alone.
@@ -111,14 +113,18 @@ impl RoomTask {
         match message {
             // Its time was up before its turn came, and it was answered: now it may be on another way.
             Message::Join { outcome, .. } | Message::Resume { outcome, .. } if outcome.is_closed() => {}
-            Message::Join { peer, join, outcome } => {
-                let joining = Joining { request: join.request, identity: join.identity.clone(), admitted: join.admitted, outcome };
+            Message::Join { join, record, .. } if !self.is_current(&record, &join.identity.user, now) => {}
+            Message::Resume { resume, record, .. } if !self.is_current(&record, &resume.identity.user, now) => {}
+            Message::Join { peer, join, record, outcome } => {
+                let (request, identity, as_of) = (join.request, join.identity.clone(), record.as_of);
+                let joining = Joining { request, identity, admitted: join.admitted, as_of, outcome };
                 self.entry(peer).begin(joining);
                 self.room.handle_join(*join, now);
             }
             Message::HasStay { user, token, answer } => drop(answer.send(self.room.has_stay(&user, token))),
-            Message::Resume { peer, resume, outcome } => {
-                let joining = Joining { request: resume.request, identity: resume.identity.clone(), admitted: resume.admitted, outcome };
+            Message::Resume { peer, resume, record, outcome } => {
+                let (request, identity, as_of) = (resume.request, resume.identity.clone(), record.as_of);
+                let joining = Joining { request, identity, admitted: resume.admitted, as_of, outcome };
                 self.entry(peer).begin(joining);
                 self.room.handle_resume(*resume, now);
             }
@@ -133,12 +139,15 @@ impl RoomTask {
                     Ending::Lost => self.room.handle_lost(session, Duration::ZERO, now),
                     Ending::Silent => self.room.handle_lost(session, HEARTBEAT, now),
                     Ending::Away => self.room.handle_away(session, now),
-                    Ending::CutOff | Ending::Goodbye => self.room.handle_disconnect(session, now),
+                    Ending::CutOff => self.room.handle_disconnect(session, now),
+                    Ending::Goodbye => self.room.handle_goodbye(session, now),
                 }
                 let _ = done.send(was_inside);
             }
-            Message::Moderate { action, by, answer, done } => {
-                self.room.handle_moderation(&action, &by, now);
+            Message::Moderate { action, by, news, answer, done } => {
+                if news {
+                    self.room.handle_moderation(&action, &by, now);
+                }
                 if let Some((entry, request)) = answer.and_then(|(session, request)| Some((self.peers.get_mut(&session)?, request))) {
                     entry.answer(request, Ok(Reply::Moderated { action: action.name(), user_id: action.user().cloned() }));
                 }
@@ -153,13 +162,50 @@ impl RoomTask {
                 self.agree(&user, found.map(|found| *found), now);
                 self.waiting.push(done);
             }
-            Message::Channel { channel, present } => {
-                self.room.handle_channel(*channel, now);
+            Message::Channel { record, present } => {
+                self.take_over(*record, now);
                 let _ = present.send(self.inside.keys().cloned().collect());
             }
             Message::MovedDevice { session } => self.room.handle_moved_device(session, now),
-            Message::End { reason } => self.room.shut_down(reason, now),
+            Message::Banned { seq, ban, done } => {
+                let before = |user: &UserId| self.inside.get(user).is_some_and(|inside| inside.as_of < seq);
+                if ban.user().is_some_and(before) {
+                    self.room.handle_moderation(&ban, &Actor::Server, now);
+                }
+                self.waiting.push(done);
+            }
+            Message::Removed { seq, done } => {
+                if self.record.made < seq {
+                    self.room.shut_down(LeftReason::ChannelDeleted, now);
+                }
+                self.waiting.push(done);
+            }
             Message::Show { shown } => drop(shown.send(self.room.participants())),
+        }
+    }
+
+    /// Whether somebody can be judged by what was looked up for them: nothing that concerns them was written since, and it
+    /// was this channel and not another one of the same id. What is newer than the room knows it is the room's from now on.
+    fn is_current(&mut self, found: &Record, user: &UserId, now: Instant) -> bool {
+        if self.registry.recent.concerns(found.as_of, self.handle.channel(), user) {
+            return false;
+        }
+        if found.made > self.record.made {
+            // This is the call of a channel that was removed: they wait for the next room.
+            self.room.shut_down(LeftReason::ChannelDeleted, now);
+        }
+        if found.made != self.record.made {
+            return false;
+        }
+        self.take_over(found.clone(), now);
+        true
+    }
+
+    /// Takes over a channel's record, if it is newer than the one there is.
+    fn take_over(&mut self, record: Record, now: Instant) {
+        if record.made == self.record.made && record.as_of > self.record.as_of {
+            self.room.handle_channel(record.channel.clone(), now);
+            self.record = record;
         }
     }
 

@@ -177,7 +177,7 @@ async fn who_was_banned_on_the_way_in_is_out_once_the_store_answers_and_does_not
 async fn a_room_that_was_made_with_an_old_record_gets_the_new_one() {
     let stage = Stage::new("old-record").await;
     let admission = stage.admit("alice").await;
-    let record = Channel { name: "Renamed".into(), ..admission.channel.clone() };
+    let record = Channel { name: "Renamed".into(), ..admission.record.channel.clone() };
     stage.registry.store.put_channel(&record, None, &Actor::CommandLine, clock::wall()).await.expect("written");
     stage.notice();
     assert!(stage.join(&Listener::new(1), "alice", &admission, soon()).await);
@@ -229,7 +229,7 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
     let (outcome, answer) = oneshot::channel();
     *alice.outcome.lock().expect("unpoisoned") = Some(answer);
     let room = stage.registry.running(&lobby()).expect("runs");
-    room.send(Message::Join { peer: Arc::clone(&alice) as Arc<dyn Peer>, join, outcome }).await;
+    room.send(Message::Join { peer: Arc::clone(&alice) as Arc<dyn Peer>, join, record: Box::new(admission.record.clone()), outcome }).await;
     let inside = stage.registry.participants(&lobby()).await;
     assert_eq!(inside.len(), 1, "only the host: {inside:?}");
     assert!(!stage.is_in("alice"));

@@ -165,3 +165,22 @@ async fn a_ban_that_is_written_while_its_user_joins_is_not_missed() {
     }
     shared.stop().await;
 }
+
+#[tokio::test]
+async fn a_ban_and_a_removal_that_are_undone_within_a_second_are_felt_all_the_same() {
+    let shared = Shared::start("undone", |_| ()).await;
+    shared.channel("club", |_| ()).await;
+    let (mut mallory, _) = Client::joined(&shared.server, "mallory", "lobby").await;
+    let (mut alice, _) = Client::joined(&shared.server, "alice", "club").await;
+    shared.store.put_ban(&channel("lobby"), &user("mallory"), None, None, &ADMIN, now()).await.expect("written");
+    shared.store.delete_ban(&channel("lobby"), &user("mallory"), &ADMIN, now()).await.expect("written");
+    shared.store.delete_channel(&channel("club"), &ADMIN, now()).await.expect("written");
+    shared.channel("club", |_| ()).await;
+    assert_eq!(mallory.event("voice:left").await["reason"], "banned");
+    assert_eq!(alice.event("voice:left").await["reason"], "channel-deleted");
+    // They may come back, and stay.
+    for (client, id) in [(&mut mallory, "lobby"), (&mut alice, "club")] {
+        assert_eq!(client.request("voice:join", json!({"channelId": id})).await["channelId"], id);
+    }
+    shared.stop().await;
+}

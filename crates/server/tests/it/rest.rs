@@ -4,6 +4,7 @@ mod bad_input;
 mod calls;
 mod channels;
 mod document;
+mod holds;
 mod keys;
 mod limits;
 mod people;

@@ -234,7 +234,7 @@ async fn create_channel(State(api): State<Api>, caller: Caller, Body(body): Body
     let channel = body.channel(id)?;
     match api.store().create_channel(&channel, &caller.actor(), api.now()).await {
         Ok(stored) => {
-            api.changed();
+            api.settled().await?;
             let place = format!("/api/channels/{}", utf8_percent_encode(channel.id.as_str(), NOT_OF_A_SEGMENT));
             let mut response = tagged(StatusCode::CREATED, stored);
             if let Ok(place) = HeaderValue::from_str(&place) {
@@ -277,7 +277,7 @@ async fn put_channel(
         StoreError::NotFound(_) => failed("If-Match", "There is no such channel."),
         error => unexpected(error),
     })?;
-    api.changed();
+    api.settled().await?;
     Ok(tagged(if created { StatusCode::CREATED } else { StatusCode::OK }, stored))
 }
 
@@ -292,7 +292,7 @@ async fn put_channel(
 async fn delete_channel(State(api): State<Api>, caller: Caller, At(id): At<ChannelId>, conditions: Conditions) -> Answer<StatusCode> {
     // Where there is no channel, that is the answer, whatever was expected of it (RFC 9110, 13.2.1).
     api.store().delete_channel_if(&id, &expected(&conditions)?, &caller.actor(), api.now()).await.map_err(unexpected)?;
-    api.changed();
+    api.settled().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

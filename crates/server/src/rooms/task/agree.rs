@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use parlor_proto::event::LeftReason;
 use parlor_proto::{Actor, Channel, Error, ErrorCode, Moderation, Restrictions, Role, SessionId, UserId, Window};
-use parlor_rooms::{Admitted, Facts, RequestId, access};
+use parlor_rooms::{Admitted, RequestId, access};
+use parlor_store::Found;
 
 use super::RoomTask;
-use super::entry::Joined;
+use super::entry::{Inside, Joined};
 use crate::clock;
 use crate::rooms::Message;
 use crate::rooms::admission::pro_until;
@@ -17,10 +18,11 @@ impl RoomTask {
     /// Somebody is in the room, for the first time or again. If nobody waits for that any more, they are out again: the
     /// session was told that it took too long, and may be on its way elsewhere.
     pub(super) fn entered(&mut self, session: SessionId, joined: Joined) {
-        let Joined { request, reply, identity, admitted, outcome } = joined;
+        let Joined { request, reply, inside, outcome } = joined;
+        let identity = &inside.identity;
         let before = self.registry.people.entered(&identity.user, self.handle.channel(), session);
         self.registry.board.entered(self.handle.channel(), &identity.user);
-        self.inside.insert(identity.user.clone(), (identity, admitted));
+        self.inside.insert(identity.user.clone(), inside);
         if outcome.send(true).is_err() {
             self.room.handle_disconnect(session, Instant::now());
             return;
@@ -34,16 +36,21 @@ impl RoomTask {
 
     /// Somebody is out of it.
     pub(super) fn left(&mut self, user: &UserId) {
-        let Some((identity, _)) = self.inside.remove(user) else { return };
+        let Some(Inside { identity, .. }) = self.inside.remove(user) else { return };
         self.registry.people.left(user, self.handle.channel());
         self.registry.board.left(self.handle.channel(), user, &identity.name, Instant::now());
     }
 
     /// Makes the room agree with what the store has of a user: out if they may not be here, otherwise with what they
     /// have paid for and what moderators took from them. A window that closes ends no call.
-    pub(super) fn agree(&mut self, user: &UserId, found: Option<(Channel, Facts)>, now: Instant) {
-        let Some((identity, before)) = self.inside.get(user) else { return };
-        let Some((channel, facts)) = found else { return self.room.handle_eviction(user, LeftReason::ChannelDeleted, now) };
+    pub(super) fn agree(&mut self, user: &UserId, found: Option<Found>, now: Instant) {
+        let Some(Inside { identity, admitted: before, as_of }) = self.inside.get(user) else { return };
+        let Some(found) = found else { return self.room.handle_eviction(user, LeftReason::ChannelDeleted, now) };
+        // What they were let in with is newer.
+        if found.as_of < *as_of {
+            return;
+        }
+        let Found { channel, facts, .. } = found;
         let (channel, wall) = (Channel { window: Window::default(), ..channel }, clock::wall());
         match access::admit(&channel, identity, &facts, wall) {
             // What they send would have to be taken from them piece by piece: they come back as who may listen.
@@ -52,7 +59,7 @@ impl RoomTask {
             }
             Ok(admitted) => {
                 // In the room they stay what they came as, whatever they could come as now.
-                self.inside.entry(user.clone()).and_modify(|(_, before)| *before = Admitted { role: before.role, ..admitted });
+                self.inside.entry(user.clone()).and_modify(|inside| inside.admitted = Admitted { role: inside.admitted.role, ..admitted });
                 self.restrict(user, admitted.restrictions, now);
                 self.room.handle_entitlement(user, admitted.entitlement, pro_until(&admitted, wall), now);
             }
@@ -88,7 +95,7 @@ impl RoomTask {
     pub(super) fn moderate(&mut self, session: SessionId, request: RequestId, by: Actor, action: Moderation) {
         let (registry, room) = (Arc::clone(&self.registry), self.handle.clone());
         // The room knows who came as a moderator; who is one still, the store knows.
-        let may = by.user().and_then(|user| self.inside.get(user)).is_some_and(|(_, admitted)| admitted.moderator);
+        let may = by.user().and_then(|user| self.inside.get(user)).is_some_and(|inside| inside.admitted.moderator);
         self.registry.tasks.spawn(async move {
             let refused = match may {
                 true => registry.moderate_for(room.channel(), &by, action, Some((session, request))).await.err(),

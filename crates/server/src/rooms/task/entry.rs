@@ -23,6 +23,8 @@ pub struct Joining {
     pub request: RequestId,
     pub identity: Identity,
     pub admitted: Admitted,
+    /// The last write that is in that.
+    pub as_of: i64,
     /// Is told whether the session is in the room.
     pub outcome: oneshot::Sender<bool>,
 }
@@ -31,9 +33,16 @@ pub struct Joining {
 pub struct Joined {
     pub request: RequestId,
     pub reply: Reply,
+    pub inside: Inside,
+    pub outcome: oneshot::Sender<bool>,
+}
+
+/// Who somebody in the room is, and as what they were let in.
+pub struct Inside {
     pub identity: Identity,
     pub admitted: Admitted,
-    pub outcome: oneshot::Sender<bool>,
+    /// The last write that was known when they were.
+    pub as_of: i64,
 }
 
 impl Entry {
@@ -54,9 +63,9 @@ impl Entry {
         self.open.retain(|open| *open != request);
         let joining = self.joining.take_if(|joining| joining.request == request);
         match (joining, result) {
-            (Some(Joining { identity, admitted, outcome, .. }), Ok(reply)) => {
+            (Some(Joining { identity, admitted, as_of, outcome, .. }), Ok(reply)) => {
                 self.inside = true;
-                Some(Joined { request, reply, identity, admitted, outcome })
+                Some(Joined { request, reply, inside: Inside { identity, admitted, as_of }, outcome })
             }
             (joining, result) => {
                 self.peer.reply(request, result);
