@@ -154,11 +154,6 @@ impl Client {
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("set");
     }
 
-    /// Whether an event of this name comes within some time; others are dropped.
-    pub async fn hears(&mut self, name: &str, within: Duration) -> bool {
-        tokio::time::timeout(within, self.event(name)).await.is_ok()
-    }
-
     /// Says goodbye in socket.io.
     pub async fn leave_namespace(&mut self) {
         self.send("41").await;

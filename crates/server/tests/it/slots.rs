@@ -1,7 +1,5 @@
 //! The queue for video slots, over real sockets.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::client::{Client, assert_refused};
@@ -26,7 +24,8 @@ async fn position(client: &mut Client) -> Value {
 async fn slots_go_round_in_the_order_of_asking() {
     let shared = Shared::start("slots", |config| {
         config.limits.videos_pro = 1;
-        config.limits.resume_grace_ms = 1_000;
+        // Longer than anybody here waits: what is given on, is so before it is over.
+        config.limits.resume_grace_ms = 60_000;
     });
     let shared = shared.await;
     let mut clients = Vec::new();
@@ -46,11 +45,10 @@ async fn slots_go_round_in_the_order_of_asking() {
     assert_eq!((position(&mut carol).await, position(&mut dave).await), (json!(1), json!(2)));
     // Who comes again is last.
     assert_eq!(ask(&mut alice).await, queued(3));
-    // Lost while waiting: the place is given up at once. Lost while holding: only when the grace is over.
+    // Lost, while waiting or while holding: the place is given on at once, for somebody waits.
     carol.sever();
     assert_eq!(position(&mut dave).await, json!(1));
     bob.sever();
-    assert!(!dave.hears("voice:slot:granted", Duration::from_millis(500)).await, "bob may still come back");
     dave.event("voice:slot:granted").await;
     assert_eq!(position(&mut alice).await, json!(2));
     assert_eq!(position(&mut alice).await, json!(1));
