@@ -1,6 +1,8 @@
 //! What can go wrong, in words for the person who asked. SQL, paths and addresses stay in the log.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::MigrateError;
 
@@ -92,6 +94,28 @@ const SQLITE_FULL: i64 = 13;
 const SQLITE_CANTOPEN: i64 = 14;
 const SQLITE_NOTADB: i64 = 26;
 
+/// How often one kind of error is written to the log: whoever asks causes another one, and anybody may ask.
+const MENTION_EVERY: Duration = Duration::from_secs(10);
+
+/// When it was said last, and how often it happened since.
+type Mentioned = Mutex<Option<(Instant, u64)>>;
+
+static FAILED: Mentioned = Mutex::new(None);
+static UNAVAILABLE: Mentioned = Mutex::new(None);
+
+/// Says the first at once, and after that one every [`MENTION_EVERY`], with the number of others since.
+fn mention(mentioned: &Mentioned, say: impl FnOnce(u64)) {
+    let mut last = mentioned.lock().unwrap_or_else(PoisonError::into_inner);
+    match last.as_mut().filter(|(at, _)| at.elapsed() < MENTION_EVERY) {
+        Some((_, others)) => *others += 1,
+        None => {
+            let others = last.replace((Instant::now(), 0)).map_or(0, |(_, others)| others);
+            drop(last);
+            say(others);
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let found = match &error {
@@ -105,8 +129,8 @@ impl From<sqlx::Error> for StoreError {
         // An error found here may quote values and paths: the log is for the operator, the answer is for anybody.
         let found = found.unwrap_or(Self::Failed("this is a fault in Parlor or in the database, the log says more"));
         match found {
-            Self::Failed(_) => tracing::error!(%error, "the database failed"),
-            _ => tracing::warn!(%error, "the database is not available"),
+            Self::Failed(_) => mention(&FAILED, |others| tracing::error!(%error, others, "the database failed")),
+            _ => mention(&UNAVAILABLE, |others| tracing::warn!(%error, others, "the database is not available")),
         }
         found
     }
@@ -151,5 +175,22 @@ impl StoreError {
                 Self::Failed("its schema is not one that Parlor made; the log says more")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_errors_are_one_line_until_the_time_is_up() {
+        let (mentioned, mut said) = (Mentioned::default(), Vec::new());
+        for _ in 0..1000 {
+            mention(&mentioned, |others| said.push(others));
+        }
+        let (at, _) = mentioned.lock().expect("no panic").take().expect("was said");
+        *mentioned.lock().expect("no panic") = at.checked_sub(MENTION_EVERY).map(|at| (at, 999));
+        mention(&mentioned, |others| said.push(others));
+        assert_eq!(said, [0, 999]);
     }
 }

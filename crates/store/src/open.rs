@@ -66,11 +66,10 @@ impl Store {
         let options = options.disable_statement_logging();
         if connections > 1 {
             // Not from the pool, which tries again and again and then only knows that it took too long.
-            let new = Self::is_missing(url);
-            let mut first = connect(&options).await?;
-            if let Some(path) = path(url).filter(|_| new) {
-                keep_to_ourselves(&path);
+            if let Some(path) = path(url) {
+                make_ours(&path);
             }
+            let mut first = connect(&options).await?;
             set_up(dialect, &mut first).await?;
             migrate::run(&mut first, dialect).await?;
             let _ = first.close().await;
@@ -139,13 +138,12 @@ fn path(url: &str) -> Option<PathBuf> {
     if path.is_empty() || path.contains('\0') { None } else { std::path::absolute(path).ok() }
 }
 
-/// Takes the right to read a new file from everybody else: hashes of keys are in it, and who was banned and why. The files
-/// SQLite makes beside it get the same rights. An operator may give them to others again.
-fn keep_to_ourselves(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
-        tracing::warn!(%error, "others may be able to read the database: its rights could not be set");
-    }
+/// Makes the file of a new database, for nobody else to read from its first moment on: hashes of keys are in it, and who
+/// was banned and why. The files SQLite makes beside it get its rights. An operator may give them to others again.
+fn make_ours(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // One that is there stays as it is. Where none can be made, SQLite says why when it tries.
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 fn bad_url() -> StoreError {
@@ -207,6 +205,32 @@ mod tests {
         }
         drop(held);
         store.close().await;
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_new_file_is_never_anybody_elses_to_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let directory = std::env::temp_dir().join(format!("parlor-store-mode-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let (done, watched) = (Arc::new(AtomicBool::new(false)), directory.clone());
+        let stop = Arc::clone(&done);
+        let watch = std::thread::spawn(move || {
+            let mut modes = std::collections::BTreeSet::new();
+            while !stop.load(Ordering::Relaxed) {
+                let entries = std::fs::read_dir(&watched).expect("reads").flatten();
+                modes.extend(entries.filter_map(|entry| Some(entry.metadata().ok()?.permissions().mode() & 0o777)));
+            }
+            modes
+        });
+        for n in 0..10 {
+            let store = Store::open(&format!("sqlite:{}/{n}.db", directory.display())).await.expect("opens");
+            store.ping().await.expect("answers");
+            store.close().await;
+        }
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(watch.join().expect("watches").into_iter().collect::<Vec<_>>(), [0o600], "with what SQLite makes beside it");
         std::fs::remove_dir_all(&directory).expect("removed");
     }
 
