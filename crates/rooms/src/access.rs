@@ -1,7 +1,8 @@
 //! Who may enter a channel, and as what: decided from facts that were looked up before, so that it needs no store.
 
 use parlor_proto::{
-    Access, Channel, E2eePolicy, Entitlement, Error, ErrorCode, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role, Timestamp,
+    Access, Channel, ChannelId, E2eePolicy, Entitlement, Error, ErrorCode, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role,
+    Timestamp,
 };
 
 /// What the store knows of a user and a channel.
@@ -56,11 +57,16 @@ pub fn not_revoked(identity: &Identity, revoked_before: Option<Timestamp>) -> Re
 /// Whether somebody may enter now. What depends on who is inside (full, there already) is the room's to say.
 pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timestamp) -> Result<Admitted, Error> {
     not_revoked(identity, facts.revoked_before)?;
+    granted(&channel.id, identity)?;
+    let moderator = moderates(channel, identity, facts);
+    // A ban, too, says that there is such a channel.
+    if !sees(channel, identity, facts, moderator) {
+        return Err(ErrorCode::ChannelNotFound.into());
+    }
     if let Some(ban) = facts.ban.as_ref().filter(|b| b.until.is_none_or(|until| wall < until)) {
         return Err(banned(ban));
     }
-    let moderator = moderates(channel, identity, facts);
-    // Before everything that says something of the channel: that is for those who belong there.
+    // Before everything else that says something of the channel: that is for those who belong there.
     let role = role(channel, identity, facts, moderator)?;
     if !channel.window.contains(wall) {
         return Err(closed(channel));
@@ -71,6 +77,20 @@ pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timest
     }
     let entitlement = facts.entitlement.unwrap_or(identity.entitlement).at(wall);
     Ok(Admitted { role, moderator, entitlement, restrictions: facts.restrictions })
+}
+
+/// Whether a token may be used for a channel, which need not exist: who has one for some channels learns nothing of others.
+pub fn granted(channel: &ChannelId, identity: &Identity) -> Result<(), Error> {
+    if identity.grants.is_some() && identity.grant(channel).is_none() {
+        return Err(denied("not_granted").say("Your sign-in is not for this channel."));
+    }
+    Ok(())
+}
+
+/// Whether somebody may know that there is such a channel. To all others it does not exist: they are answered as if it did not.
+fn sees(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) -> bool {
+    let related = facts.member.is_some() || facts.seat || facts.invitation.is_some_and(|invitation| invitation != Invitation::Left);
+    channel.access == Access::Public || channel.spectators || related || moderator || identity.grant(&channel.id).is_some()
 }
 
 fn moderates(channel: &Channel, identity: &Identity, facts: &Facts) -> bool {
@@ -86,9 +106,6 @@ fn owns(channel: &Channel, identity: &Identity) -> bool {
 
 fn role(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) -> Result<Role, Error> {
     let grant = identity.grant(&channel.id);
-    if identity.grants.is_some() && grant.is_none() {
-        return Err(denied("not_granted").say("Your sign-in is not for this channel."));
-    }
     if grant == Some(GrantRole::Spectator) {
         return Ok(Role::Spectator);
     }

@@ -36,7 +36,7 @@ fn a_public_channel_is_for_everybody() {
 #[test]
 fn a_members_channel_is_for_its_members_and_its_owner() {
     let mut members = channel(Access::Members);
-    assert_eq!(refused(role(&members, &alice(), &Facts::default())), ErrorCode::PermissionDenied);
+    assert_eq!(refused(role(&members, &alice(), &Facts::default())), ErrorCode::ChannelNotFound);
     let member = Facts { member: Some(MemberRole::Member), ..Facts::default() };
     assert_eq!(role(&members, &alice(), &member), Ok(Role::Speaker));
     members.owner = Some(user_id("alice"));
@@ -59,8 +59,36 @@ fn an_invitation_counts_while_its_bearer_is_present() {
 #[test]
 fn a_seated_channel_is_for_who_has_a_seat() {
     let seated = channel(Access::Seated);
-    assert_eq!(refused(role(&seated, &alice(), &Facts::default())), ErrorCode::PermissionDenied);
+    assert_eq!(refused(role(&seated, &alice(), &Facts::default())), ErrorCode::ChannelNotFound);
     assert_eq!(role(&seated, &alice(), &Facts { seat: true, ..Facts::default() }), Ok(Role::Speaker));
+}
+
+#[test]
+fn a_channel_one_has_nothing_to_do_with_does_not_exist_and_others_say_what_is_missing() {
+    let strangers = [
+        Facts::default(),
+        Facts { invitation: Some(Invitation::Left), ..Facts::default() },
+        Facts { ban: Some(Ban::default()), ..Facts::default() },
+    ];
+    let nothing = Error::from(ErrorCode::ChannelNotFound);
+    for access in [Access::Members, Access::Invited, Access::Seated] {
+        for facts in &strangers {
+            assert_eq!(role(&channel(access), &alice(), facts), Err(nothing.clone()), "{access:?} {facts:?}");
+            let closed = Window { closes_at: Some(Timestamp(1)), ..Window::default() };
+            assert_eq!(role(&Channel { window: closed, ..channel(access) }, &alice(), facts), Err(nothing.clone()));
+        }
+    }
+    let reason = |access, facts: &Facts| role(&channel(access), &alice(), facts).expect_err("refused").details["reason"].clone();
+    let member = Facts { member: Some(MemberRole::Member), ..Facts::default() };
+    assert_eq!(reason(Access::Seated, &member), "no_seat");
+    assert_eq!(reason(Access::Invited, &Facts { invitation: Some(Invitation::Invited), ..Facts::default() }), "not_invited");
+    assert_eq!(reason(Access::Members, &Facts { seat: true, ..Facts::default() }), "not_a_member");
+    for access in [Access::Members, Access::Invited, Access::Seated] {
+        assert_eq!(reason(access, &Facts { ban: Some(Ban::default()), ..member.clone() }), "banned", "{access:?}");
+        let open = Channel { spectators: true, ..channel(access) };
+        let banned = role(&open, &alice(), &strangers[2]).expect_err("everybody may see it");
+        assert_eq!(banned.details["reason"], "banned");
+    }
 }
 
 #[test]

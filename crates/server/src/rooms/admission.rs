@@ -39,6 +39,7 @@ impl Registry {
 
     /// The same, without counting it as another try.
     pub(super) async fn admit_uncounted(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
+        access::granted(channel, identity)?;
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.find(channel, &identity.user).await.map_err(refusal)?;
         let found = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;

@@ -19,7 +19,10 @@ async fn who_may_join_sees_who_is_in() {
         assert_eq!(seen, look(&rest.key).await.is(200));
         let first = &seen["participants"][0];
         assert!(first["userId"] == "alice" || first["user_id"] == "alice", "{seen}");
-        look(&stranger).await.refused(403, "PERMISSION_DENIED");
+        let nothing = look(&stranger).await.refused(404, "CHANNEL_NOT_FOUND");
+        let nowhere = path.replace("den", "none");
+        let none = rest.call_as(&stranger, Method::GET, &nowhere, None).await.refused(404, "CHANNEL_NOT_FOUND");
+        assert_eq!(nothing, none, "a stranger cannot tell whether there is one");
         look("").await.refused(401, "UNAUTHENTICATED");
         look("nonsense").await.refused(401, "UNAUTHENTICATED");
         look(&format!("{alice}x")).await.refused(401, "UNAUTHENTICATED");
