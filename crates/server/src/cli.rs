@@ -15,7 +15,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use toml::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{self, Config, Sources};
 use crate::{Options, Server};
@@ -181,18 +184,22 @@ fn help(examples: &str) -> String {
     format!("{examples}\n\n{}", output::NOTES)
 }
 
-/// What libraries may say, whatever the level of the log.
+/// The most libraries may say, whatever the level of the log; at a lower level they say less, as everything does.
 ///
 /// At `trace` the WebSocket library prints every message, and with it tokens and passwords. Those of STUN and DTLS warn of
 /// what is in a packet, the first of a stranger's and hundreds of times for one: the log would be theirs to fill.
-const LIBRARIES: [(&str, &str); 3] = [("tungstenite", "debug"), ("is::stun", "error"), ("dimpl", "error")];
+const LIBRARIES: [(&str, LevelFilter); 3] =
+    [("tungstenite", LevelFilter::DEBUG), ("is::stun", LevelFilter::ERROR), ("dimpl", LevelFilter::ERROR)];
+
+/// What goes into the log.
+fn log_filter<S>(level: &str) -> anyhow::Result<impl Filter<S> + use<S>> {
+    let ceiling = Targets::new().with_default(LevelFilter::TRACE).with_targets(LIBRARIES);
+    Ok(EnvFilter::try_new(level)?.and(ceiling))
+}
 
 fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
-    let mut filter = EnvFilter::try_new(&config.log.level)?;
-    for (library, level) in LIBRARIES {
-        filter = filter.add_directive(format!("{library}={level}").parse()?);
-    }
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(output::colours()).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt::layer().with_target(false).with_ansi(output::colours()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(log.with_filter(log_filter(&config.log.level)?)).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before anything is started: a signal from now on ends the server in order.
@@ -211,4 +218,47 @@ fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
         server.shut_down().await;
         lost.map_or(Ok(()), Err)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    /// Notes what passes the filter.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Seen {
+        fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+            let text = format!("{} {}", event.metadata().level(), event.metadata().target());
+            self.0.lock().expect("no panic").push(text);
+        }
+    }
+
+    fn seen(level: &str) -> Vec<String> {
+        let seen = Seen::default();
+        let log = tracing_subscriber::registry().with(seen.clone().with_filter(log_filter(level).expect("a filter")));
+        with_default(log, || {
+            tracing::trace!(target: "tungstenite::protocol", "a message");
+            tracing::debug!(target: "tungstenite::protocol", "what a stranger wrote");
+            tracing::warn!(target: "is::stun", "a packet of a stranger");
+            tracing::warn!(target: "parlor", "ours");
+        });
+        let seen = seen.0.lock().expect("no panic");
+        seen.clone()
+    }
+
+    #[test]
+    fn libraries_say_less_than_they_want_and_never_more_than_the_level() {
+        assert_eq!(seen("error"), [""; 0]);
+        assert_eq!(seen("info"), ["WARN parlor"]);
+        for all in ["debug", "trace", "trace,tungstenite=trace,is::stun=trace"] {
+            assert_eq!(seen(all), ["DEBUG tungstenite::protocol", "WARN parlor"], "{all}");
+        }
+        assert_eq!(seen("info,tungstenite=debug"), ["DEBUG tungstenite::protocol", "WARN parlor"]);
+    }
 }

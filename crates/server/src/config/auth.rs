@@ -8,6 +8,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::secret::without_query;
 use super::{Period, Secret, is_loopback};
 
 /// Clocks that differ by more are wrong, and every minute here is one that an expired token still counts.
@@ -28,6 +29,7 @@ pub struct Auth {
     /// `secret`, or with the first of these when there is none.
     pub secrets: Vec<NamedSecret>,
     /// Public keys (a JSON Web Key Set): an `https://` address, or the path of a file. Not set: none.
+    #[serde(serialize_with = "without_query")]
     pub jwks: String,
     /// How often the key set is fetched again. A key it does not have is asked for at once.
     pub jwks_refresh: Period,

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize, Serializer};
 /// What stands in place of a secret.
 const MASK: &str = "********";
 
+/// Writes an address without its query and fragment, in which keys often stand.
+pub fn without_query<S: Serializer>(address: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match address.find(['?', '#']).and_then(|at| address.get(..=at)) {
+        Some(shown) => serializer.collect_str(&format_args!("{shown}{MASK}")),
+        None => serializer.serialize_str(address),
+    }
+}
+
 /// A secret from the configuration: printing or serializing it gives asterisks.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
@@ -37,5 +45,25 @@ impl std::fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.masked())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Sources, load};
+
+    #[test]
+    fn what_is_printed_has_no_key_of_an_address() {
+        let file = "[auth]\njwks = \"https://id.example.com/keys?token=hidden\"\n[[webhooks]]\nurl = \"https://app.example.com/hook?key=hidden#hidden\"\n\
+             secret = \"0123456789abcdef0123456789abcdef\"\n[[webhooks]]\nurl = \"https://b.example/#hidden\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+        let config: Config = load(&Sources { file: Some(("x".into(), file.into())), ..Sources::default() }).expect("valid");
+        assert_eq!(config.auth.jwks, "https://id.example.com/keys?token=hidden", "it is used as it is");
+        let printed = config.to_toml().expect("prints");
+        assert!(!printed.contains("hidden"), "{printed}");
+        for shown in
+            ["\"https://id.example.com/keys?********\"", "\"https://app.example.com/hook?********\"", "\"https://b.example/#********\""]
+        {
+            assert!(printed.contains(shown), "{printed}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use super::secret::without_query;
 use super::{Secret, is_loopback, list};
 use crate::feed::{KINDS, Pattern};
 
@@ -43,6 +44,7 @@ pub struct Webhook {
     #[serde(default)]
     pub name: String,
     /// Where events are posted to, as `https://app.example.com/parlor/events`.
+    #[serde(serialize_with = "without_query")]
     pub url: String,
     /// The key of the signature (HMAC-SHA256), at least 32 bytes.
     pub secret: Secret,
