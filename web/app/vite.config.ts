@@ -5,10 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
+import { compress } from './compress.ts';
+
 const server = 'http://localhost:7400';
 
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), compress()],
   resolve: {
     // The SDK's sources: no build of it is needed to work on the app.
     alias: { '@parlor/client': fileURLToPath(new URL('../sdk/src/index.ts', import.meta.url)) },

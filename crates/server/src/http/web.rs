@@ -1,11 +1,17 @@
 //! The embedded web app: hashed assets for ever, the page itself never cached, every other path the page.
 
-use axum::body::Body;
+mod coding;
+
+use std::borrow::Cow;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// What `npm run build` made of `web/app`. In debug builds it is read from disk.
+use coding::Coding;
+
+/// What `npm run build` made of `web/app`: in the binary, in debug builds too, so that tests see what a release does.
 #[derive(RustEmbed)]
 #[folder = "../../web/app/dist"]
 struct Dist;
@@ -22,41 +28,159 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 
 /// Serves a file of the app, or the page for paths the app handles itself.
 pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    answer(Dist::get, &method, uri.path(), &headers)
+}
+
+fn answer(files: impl Fn(&str) -> Option<EmbeddedFile>, method: &Method, path: &str, headers: &HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let path = uri.path().trim_start_matches('/');
-    if let Some(file) = Dist::get(path) {
-        return respond(path, file, &headers);
+    let path = path.trim_start_matches('/');
+    // The compressed forms of a file are no files of their own.
+    if Coding::of_file(path).is_none()
+        && let Some(file) = files(path)
+    {
+        return respond(files, path, file, headers);
     }
     // A missing file must not be answered with a page: a browser would try to run it as a script.
     let is_page = !path.starts_with("api/") && !path.starts_with(HASHED) && !path.rsplit('/').next().unwrap_or_default().contains('.');
-    match Dist::get(PAGE) {
+    match files(PAGE) {
         _ if !is_page => StatusCode::NOT_FOUND.into_response(),
-        Some(page) => respond(PAGE, page, &headers),
+        Some(page) => respond(files, PAGE, page, headers),
         None => (StatusCode::SERVICE_UNAVAILABLE, Html(NOT_BUILT)).into_response(),
     }
 }
 
-fn respond(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response {
-    use std::fmt::Write;
-    let hash = file.metadata.sha256_hash();
-    let tag = hash.iter().take(16).fold(String::from("\""), |mut tag, byte| {
-        let _ = write!(tag, "{byte:02x}");
-        tag
-    }) + "\"";
+fn respond(files: impl Fn(&str) -> Option<EmbeddedFile>, path: &str, plain: EmbeddedFile, headers: &HeaderMap) -> Response {
+    // The build leaves a compressed form beside each file that gets smaller by it.
+    let made = |coding: Coding| files(&format!("{path}.{}", coding.extension())).map(|file| (coding, file));
+    let forms: Vec<_> = Coding::ALL.into_iter().filter_map(made).collect();
+    let tag = tag(&plain, None);
+    let (coding, file) = match coding::preferred(headers, forms.iter().map(|(coding, _)| *coding)) {
+        Some(wanted) => forms.iter().find(|(coding, _)| *coding == wanted).map_or((None, &plain), |(_, file)| (Some(wanted), file)),
+        None => (None, &plain),
+    };
+    // A form is the same page in other bytes: its tag is its own (RFC 9110, 8.8.3.3).
+    let tag = if coding.is_some() { self::tag(&plain, coding) } else { tag };
     let cache = if path.starts_with(HASHED) { FOR_EVER } else { REVALIDATE };
     let etag = HeaderValue::from_str(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes());
-    if known {
-        return (StatusCode::NOT_MODIFIED, [(header::CACHE_CONTROL, cache), (header::ETAG, etag)]).into_response();
+    let known = is_known(headers, &tag);
+    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { Body::from(bytes(file)).into_response() };
+    let answered = response.headers_mut();
+    answered.insert(header::CACHE_CONTROL, cache);
+    answered.insert(header::ETAG, etag);
+    if !forms.is_empty() {
+        answered.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
+    if !known {
+        answered.insert(header::CONTENT_TYPE, kind(path));
+        if let Some(coding) = coding {
+            answered.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+        }
+    }
+    response
+}
+
+/// The bytes of a file where they are: who asks a thousand times and does not read has us hold nothing.
+fn bytes(file: &EmbeddedFile) -> Bytes {
+    match &file.data {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::copy_from_slice(bytes),
+    }
+}
+
+fn tag(file: &EmbeddedFile, coding: Option<Coding>) -> String {
+    use std::fmt::Write;
+    let mut tag = String::from("\"");
+    for byte in file.metadata.sha256_hash().iter().take(16) {
+        let _ = write!(tag, "{byte:02x}");
+    }
+    if let Some(coding) = coding {
+        let _ = write!(tag, "-{}", coding.name());
+    }
+    tag + "\""
+}
+
+/// Whether who asks has this form already: `If-None-Match` is a list, compared weakly (RFC 9110, 13.1.2).
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
+}
+
+fn kind(path: &str) -> HeaderValue {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
     let kind = match (kind.type_().as_str(), kind.subtype().as_str()) {
         ("text", _) | (_, "javascript") => format!("{kind}; charset=utf-8"),
         _ => kind.to_string(),
     };
-    let kind = HeaderValue::from_str(&kind).unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"));
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache), (header::ETAG, etag)];
-    (headers, Body::from(file.data.into_owned())).into_response()
+    HeaderValue::from_str(&kind).unwrap_or_else(|_| HeaderValue::from_static("application/octet-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    /// A folder as the build leaves it.
+    #[derive(RustEmbed)]
+    #[folder = "tests/app"]
+    struct Sample;
+
+    fn get(path: &str, headers: &[(&'static str, &str)]) -> Response {
+        let headers = headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+        answer(Sample::get, &Method::GET, path, &headers.collect())
+    }
+
+    fn header(response: &Response, name: &str) -> String {
+        response.headers().get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn who_can_read_it_gets_the_smaller_form() {
+        for (accepted, coding, body) in [
+            ("gzip, deflate, br, zstd", "br", "brotli\n"),
+            ("gzip", "gzip", "gzip\n"),
+            ("br;q=0, gzip;q=0.5", "gzip", "gzip\n"),
+            ("", "", "plain\n"),
+        ] {
+            let response = get("/assets/a.js", &[("accept-encoding", accepted)]);
+            assert_eq!((header(&response, "content-encoding").as_str(), header(&response, "vary").as_str()), (coding, "accept-encoding"));
+            assert_eq!(header(&response, "content-type"), "text/javascript; charset=utf-8");
+            assert_eq!(to_bytes(response.into_body(), 100).await.expect("a body"), body);
+        }
+        let alone = get("/icon.svg", &[("accept-encoding", "br")]);
+        assert_eq!((header(&alone, "content-encoding").as_str(), header(&alone, "vary").as_str()), ("", ""));
+    }
+
+    #[test]
+    fn each_form_has_its_tag_and_is_not_sent_twice() {
+        let tag = |accepted: &str| header(&get("/assets/a.js", &[("accept-encoding", accepted)]), "etag");
+        let tags = [tag("br"), tag("gzip"), tag("")];
+        assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
+        let again = |given: &str| get("/assets/a.js", &[("accept-encoding", "br"), ("if-none-match", given)]);
+        for known in [tags[0].clone(), format!("W/{}", tags[0]), format!("\"x\", {}", tags[0]), "*".to_owned()] {
+            let response = again(&known);
+            assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{known}");
+            assert_eq!((header(&response, "etag"), header(&response, "vary").as_str()), (tags[0].clone(), "accept-encoding"));
+        }
+        for other in [&tags[1], "\"x\"", ""] {
+            assert_eq!(again(other).status(), StatusCode::OK, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_no_file_of_its_own() {
+        assert_eq!(get("/assets/a.js.br", &[]).status(), StatusCode::NOT_FOUND);
+        assert_eq!(get("/index.html.gz", &[]).status(), StatusCode::NOT_FOUND);
+        assert_eq!(header(&get("/channel/den", &[]), "content-type"), "text/html; charset=utf-8");
+    }
+
+    #[test]
+    fn what_is_served_is_not_copied() {
+        let file = Sample::get("assets/a.js").expect("is there");
+        let addresses = [bytes(&file).as_ptr(), bytes(&file).as_ptr(), file.data.as_ptr()];
+        assert!(addresses.iter().all(|address| *address == addresses[0]), "{addresses:?}");
+        assert!(matches!(file.data, Cow::Borrowed(_)), "also in this build");
+    }
 }
