@@ -13,12 +13,13 @@ use parlor_proto::{Error, ErrorCode, Identity, Timestamp};
 
 use claims::{Claims, Refusal, Rules};
 use jwks::Published;
-use keys::{Key, MAX_TOKEN_BYTES, Unverified, Verdict};
+use keys::{Key, Unverified, Verdict};
 
 use crate::config::{self, NamedSecret};
 
 pub use crate::clock::wall as now;
 pub use issue::{DEFAULT_LIFETIME, Issued, Issuer, NotIssued, Wish};
+pub use keys::MAX_TOKEN_BYTES;
 pub use secrets::MIN_SECRET_BYTES;
 
 /// Verifies tokens, and issues them if it has a secret.

@@ -3,8 +3,13 @@
 pub mod api;
 mod conditions;
 mod dev;
+mod enter;
 mod guard;
 pub mod listen;
+mod local;
+mod places;
+mod policy;
+mod source;
 mod web;
 
 use std::sync::Arc;
@@ -13,13 +18,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use parlor_store::Store;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::DeadlineBody;
 
 use crate::auth::Authenticator;
@@ -28,21 +32,16 @@ use crate::media::Pool;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
 
-pub use api::{PeerAddress, Source};
-pub use listen::{MAX_CONNECTIONS, bind, serve};
+pub use enter::PlaceOf;
+pub use listen::{Shared, bind, serve};
+pub use places::{Place, Places};
+pub use source::{PeerAddress, Source, Trusted, site};
 
 /// A request's body outside socket.io. The largest there is describes a channel.
 const MAX_BODY: usize = 16 * 1024;
 /// Time to send a request's whole body: at most 64 KiB, which the slowest network of a call carries in a few seconds.
 /// One that trickles in for ever would keep a connection, a buffer and, in signaling, a place.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Nothing from elsewhere, no plug-ins, no frames of others; what a call needs: WebSocket, blob media, wasm in
-/// audio worklets. Inline styles are how components move things.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; \
-     connect-src 'self' ws: wss:; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; style-src 'self' 'unsafe-inline'; \
-     object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
-const PERMISSIONS_POLICY: &str = "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), geolocation=()";
 
 /// What request handlers share.
 #[derive(Clone, Debug)]
@@ -71,7 +70,7 @@ pub struct DevRoutes {
 }
 
 /// The whole HTTP service.
-pub fn router(app: &App, config: &config::Http, api: &config::Api, dev: DevRoutes) -> Router {
+pub fn router(app: &App, config: &config::Http, api: &config::Api, trusted: &Trusted, dev: DevRoutes) -> Router {
     let mut router = Router::new();
     if dev.enabled {
         router = router.merge(
@@ -79,16 +78,14 @@ pub fn router(app: &App, config: &config::Http, api: &config::Api, dev: DevRoute
         );
     }
     let router = router.fallback(web::serve).with_state(app.clone()).merge(api::routes(app, api)).layer(DefaultBodyLimit::max(MAX_BODY));
-    app.socketio
-        .mount(router)
-        .layer(middleware::from_fn_with_state(api.trusted_proxies.clone().into(), api::note_signaling_source))
+    let router = app.socketio.mount(router);
+    let listed: Arc<[String]> = config.cors_origins.clone().into();
+    let router = if dev.enabled { router.layer(middleware::from_fn_with_state(listed, local::only)) } else { router };
+    router
+        .layer(middleware::from_fn_with_state(trusted.clone(), enter::enter))
         .layer(middleware::from_fn(limit_body_time))
         .layer(cors(config, dev.enabled))
-        .layer(header_if_absent(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
-        .layer(header_if_absent(HeaderName::from_static("permissions-policy"), PERMISSIONS_POLICY))
-        .layer(header_if_absent(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header_if_absent(header::REFERRER_POLICY, "no-referrer"))
-        .layer(header_if_absent(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .layer(middleware::from_fn(policy::apply))
 }
 
 async fn limit_body_time(request: Request, next: Next) -> Response {
@@ -100,16 +97,13 @@ fn in_time(body: Body) -> Body {
     Body::new(DeadlineBody::new(BODY_TIMEOUT, body))
 }
 
-fn header_if_absent(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
-}
-
 /// Pages of other origins may talk to us only if they are listed; tokens, not cookies, say who somebody is.
 /// Administration is for servers: no page has a key to it.
 fn cors(config: &config::Http, dev: bool) -> CorsLayer {
     let allowed = config.cors_origins.clone();
-    let listed =
-        move |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| allowed.iter().any(|a| a == origin) || dev && is_localhost(origin));
+    let listed = move |origin: &HeaderValue| {
+        origin.to_str().is_ok_and(|origin| allowed.iter().any(|a| a == origin) || dev && local::is_localhost(origin))
+    };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, request| listed(origin) && is_for_pages(request.uri.path())))
         .allow_methods([Method::GET, Method::POST])
@@ -121,15 +115,6 @@ fn cors(config: &config::Http, dev: bool) -> CorsLayer {
 fn is_for_pages(path: &str) -> bool {
     let users = ["/api/voice/", "/api/rooms/", "/api/dev/"];
     !path.starts_with("/api/") || users.iter().any(|begin| path.starts_with(begin))
-}
-
-fn is_localhost(origin: &str) -> bool {
-    let Some(rest) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else { return false };
-    let host = match rest.strip_prefix('[') {
-        Some(v6) => v6.split(']').next(),
-        None => rest.split(':').next(),
-    };
-    matches!(host, Some("localhost" | "127.0.0.1" | "::1"))
 }
 
 #[cfg(test)]
@@ -155,17 +140,5 @@ mod tests {
         let began = Instant::now();
         assert!(trickle(1_000_000).await.is_err());
         assert_eq!(began.elapsed().as_secs(), BODY_TIMEOUT.as_secs());
-    }
-
-    #[test]
-    fn only_this_machine_is_localhost() {
-        for origin in ["http://localhost:5173", "https://localhost", "http://127.0.0.1:1", "http://[::1]:80"] {
-            assert!(is_localhost(origin), "{origin}");
-        }
-        for origin in
-            ["http://localhost.evil.example", "http://evil.example", "null", "http://127.0.0.1.evil.example:80", "file://localhost"]
-        {
-            assert!(!is_localhost(origin), "{origin}");
-        }
     }
 }

@@ -13,5 +13,6 @@ mod rooms;
 mod server;
 pub mod signal;
 mod store;
+mod tally;
 
 pub use server::{Options, Server};

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlor_store::Store;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::feed::{self, Feed};
-use crate::http::{self, App, DevRoutes};
+use crate::http::{self, App, DevRoutes, Places, Trusted};
 use crate::media::Pool;
 use crate::node::Node;
 use crate::rooms::Registry;
@@ -51,7 +50,8 @@ impl Server {
         let authenticator = Arc::new(Authenticator::new(&config.auth, options.dev)?);
         let listeners = http::bind(&config.http.listen, options.dev).await?;
         let store = store::open(config, options.dev).await?;
-        let port = listeners.first().map_or(Ok(0), |listener| listener.local_addr().map(|address| address.port()))?;
+        let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
+        let port = addresses.first().map_or(0, SocketAddr::port);
         let pool = Arc::new(Pool::start(&config.media)?);
         let lease = config.store.lease();
         let (node, feed) = match take_place(config, &store, port).await {
@@ -67,13 +67,13 @@ impl Server {
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
         let app = App { authenticator, registry, pool, socketio, stopping: CancellationToken::new(), store };
         let dev = DevRoutes { enabled: options.dev, crash: options.dev && options.crash_route };
-        let router = http::router(&app, &config.http, &config.api, dev);
+        let trusted = Trusted::new(&config.api.trusted_proxies, &addresses);
+        let router = http::router(&app, &config.http, &config.api, &trusted, dev);
         let (accepting, connections) = (CancellationToken::new(), TaskTracker::new());
-        let places = Arc::new(Semaphore::new(http::MAX_CONNECTIONS));
-        let mut addresses = Vec::new();
+        let (places, stopping) = (Places::default(), accepting.clone());
+        let shared = http::Shared { router, places, trusted, connections: connections.clone(), stopping };
         for listener in listeners {
-            addresses.push(listener.local_addr()?);
-            connections.spawn(http::serve(listener, router.clone(), Arc::clone(&places), connections.clone(), accepting.clone()));
+            connections.spawn(http::serve(listener, shared.clone()));
         }
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");

@@ -26,7 +26,6 @@ mod schema;
 mod scope;
 mod seats;
 mod sessions;
-mod source;
 mod text;
 mod when;
 
@@ -47,15 +46,14 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::{App, Source};
 use crate::rooms::Registry;
-use crate::{clock, config, signal};
+use crate::{clock, config};
 use key::Visitor;
 use limit::Limits;
 use problem::Problem;
 pub use query::check_none as check_no_query;
 pub use scope::Scope;
-pub use source::{PeerAddress, Source};
 
 /// What a handler answers.
 type Answer<T> = Result<T, Problem>;
@@ -68,7 +66,6 @@ struct Api(Arc<Shared>);
 struct Shared {
     app: App,
     limits: Limits,
-    trusted: Vec<IpAddr>,
     ready: health::Ready,
     document: OnceLock<Bytes>,
     parameters: OnceLock<query::Known>,
@@ -76,9 +73,9 @@ struct Shared {
 
 /// The routes, health among them, and refusals for every other path below `/api`.
 pub fn routes(app: &App, config: &config::Api) -> Router {
-    let (limits, trusted) = (Limits::new(config), config.trusted_proxies.clone());
+    let limits = Limits::new(config);
     let (ready, document, parameters) = (health::Ready::default(), OnceLock::new(), OnceLock::new());
-    let api = Api(Arc::new(Shared { app: app.clone(), limits, trusted, ready, document, parameters }));
+    let api = Api(Arc::new(Shared { app: app.clone(), limits, ready, document, parameters }));
     let (router, mut document) = all(&api).split_for_parts();
     openapi::complete(&mut document);
     let _ = api.0.parameters.set(query::Known::of(&document));
@@ -128,31 +125,16 @@ fn for_visitors(api: &Api, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api>
     for_everybody(api, routes).route_layer(middleware::from_fn_with_state(api.clone(), key::require_visitor))
 }
 
-/// Counts requests of each address, and notes the address for who counts failures. Health checks are not counted.
-async fn limit_source(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+/// Counts requests of each address. Health checks are not counted.
+async fn limit_source(State(api): State<Api>, request: Request, next: Next) -> Response {
     if !request.uri().path().starts_with("/api") {
         return next.run(request).await;
     }
-    let source = note_source(&mut request, &api.0.trusted);
+    let source = request.extensions().get::<Source>().map_or(IpAddr::from([0; 4]), |source| source.0);
     match api.limits().request(source) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
-}
-
-/// Notes the address a signaling request comes from: handshakes are counted where it is known what becomes of them.
-pub async fn note_signaling_source(State(trusted): State<Arc<[IpAddr]>>, mut request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with(signal::PATH) {
-        note_source(&mut request, &trusted);
-    }
-    next.run(request).await
-}
-
-fn note_source(request: &mut Request, trusted: &[IpAddr]) -> IpAddr {
-    let peer = request.extensions().get::<PeerAddress>().map_or(([0; 4], 0).into(), |peer| peer.0);
-    let source = source::source(peer, request.headers(), trusted);
-    request.extensions_mut().insert(Source(source));
-    source
 }
 
 async fn unknown() -> Problem {
@@ -234,6 +216,7 @@ impl Api {
             Visitor::Key => return self.channel(id).await.map(drop),
             Visitor::User(identity) => identity,
         };
+        access::granted(id, user)?;
         let found = self.store().admission(id, &user.user).await?;
         let found = found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))?;
         access::admit(&found.channel, user, &found.facts, self.now())?;

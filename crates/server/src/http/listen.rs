@@ -11,21 +11,21 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::PeerAddress;
+use super::enter::PlaceOf;
 use super::guard::StallGuard;
+use super::places::{Full, Place, Places};
+use super::source::{Trusted, site};
 use crate::config::HTTP_PORT;
+use crate::tally::Tally;
 
-/// HTTP and WebSocket connections at the same time, over all listeners: below the usual 20,000 open files of a
-/// service.
-pub const MAX_CONNECTIONS: usize = 16_000;
 /// Time to send a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// A request's line and headers, in bytes.
-const MAX_HEADERS: usize = 32 * 1024;
+/// A request's line and headers, in bytes: what the usual servers take.
+pub const MAX_HEADERS: usize = 16 * 1024;
 /// Pause after the system refused a connection, for example because all files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,8 +52,46 @@ pub async fn bind(configured: &[SocketAddr], dev: bool) -> anyhow::Result<Vec<Tc
     }
 }
 
-/// Serves until `stopping`, then lets running requests end. Each connection takes one of the places.
-pub async fn serve(listener: TcpListener, router: Router, places: Arc<Semaphore>, connections: TaskTracker, stopping: CancellationToken) {
+static FROM_ONE_SOURCE: Tally = Tally::new("HTTP connections were refused: too many without a session from one address");
+static OF_STRANGERS: Tally = Tally::new("HTTP connections were refused: too many without a session");
+static OF_ALL: Tally = Tally::new("HTTP connections were refused: too many");
+static NOT_ACCEPTED: Tally = Tally::new("HTTP connections could not be accepted; the limit of open files may be too low");
+
+/// What all listeners of a server share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What is served.
+    pub router: Router,
+    /// Each connection takes one of these.
+    pub places: Places,
+    /// Who speaks for others.
+    pub trusted: Trusted,
+    /// The connections.
+    pub connections: TaskTracker,
+    /// The end of serving.
+    pub stopping: CancellationToken,
+}
+
+impl Shared {
+    fn place(&self, peer: SocketAddr) -> Option<Arc<Place>> {
+        let ip = peer.ip().to_canonical();
+        let place = if self.trusted.trusts(ip) { self.places.take_for_proxy() } else { self.places.take(site(ip)) };
+        place.inspect_err(|full| count(*full)).ok()
+    }
+}
+
+/// Counts a connection or request for which there was no place.
+pub fn count(full: Full) {
+    match full {
+        Full::Source => FROM_ONE_SOURCE.add(),
+        Full::Strangers => OF_STRANGERS.add(),
+        Full::All => OF_ALL.add(),
+    }
+}
+
+/// Serves until it is to stop, then lets running requests end.
+pub async fn serve(listener: TcpListener, shared: Shared) {
+    let stopping = shared.stopping.clone();
     loop {
         let accepted = tokio::select! {
             () = stopping.cancelled() => return,
@@ -61,27 +99,29 @@ pub async fn serve(listener: TcpListener, router: Router, places: Arc<Semaphore>
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                    tracing::warn!("too many connections: one was refused");
-                    continue;
-                };
-                connections.spawn(serve_one(stream, PeerAddress(peer), place, router.clone(), stopping.clone()));
+                if let Some(place) = shared.place(peer) {
+                    shared.connections.spawn(serve_one(stream, PeerAddress(peer), place, shared.router.clone(), stopping.clone()));
+                }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::debug!(%error, "cannot accept a connection");
+                NOT_ACCEPTED.add();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
-async fn serve_one(stream: TcpStream, peer: PeerAddress, place: OwnedSemaphorePermit, router: Router, stopping: CancellationToken) {
+async fn serve_one(stream: TcpStream, peer: PeerAddress, place: Arc<Place>, router: Router, stopping: CancellationToken) {
     // Signaling messages are small and each matters now.
     let _ = stream.set_nodelay(true);
+    // A session keeps its requests longer than their connections live: those know the place, and do not hold it.
+    let place_of = PlaceOf(Arc::downgrade(&place));
     let io = TokioIo::new(StallGuard::new(stream, place));
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(place_of.clone());
         routes.call(request)
     });
     let connection = http1::Builder::new()
@@ -160,15 +200,19 @@ mod tests {
     async fn an_upgraded_connection_keeps_its_place_until_it_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
-        let places = Arc::new(Semaphore::new(1));
-        let router = Router::new().fallback(upgrade);
-        tokio::spawn(serve(listener, router, Arc::clone(&places), TaskTracker::new(), CancellationToken::new()));
+        let shared = Shared {
+            router: Router::new().fallback(upgrade),
+            places: Places::new(1, 1, 1),
+            trusted: Trusted::default(),
+            connections: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        tokio::spawn(serve(listener, shared));
         let (first, granted) = connect(address).await;
         assert!(granted);
         assert!(!connect(address).await.1, "the only place is taken");
         drop(first);
-        let freed = tokio::time::timeout(Duration::from_secs(10), places.acquire());
-        drop(freed.await.expect("the place is free again").expect("open"));
-        assert!(connect(address).await.1);
+        let free_again = async { while !connect(address).await.1 {} };
+        tokio::time::timeout(Duration::from_secs(10), free_again).await.expect("the place is free again");
     }
 }

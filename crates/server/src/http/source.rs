@@ -1,11 +1,15 @@
 //! Where a request comes from, also behind proxies we trust.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::HeaderMap;
 
 /// Proxies a request may have come through that are looked at; more is nonsense somebody made up.
 const MAX_HOPS: usize = 16;
+/// What proxies say for whom they speak with. The first is the one that is read.
+const FORWARDED: [&str; 3] = ["x-forwarded-for", "forwarded", "x-real-ip"];
 
 /// The address of a connection's other end; the listener puts it into each request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,29 +19,83 @@ pub struct PeerAddress(pub SocketAddr);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Source(pub IpAddr);
 
-/// Where a request comes from: its peer, or what proxies we trust say of it. An IPv6 site has 2^64 addresses to
-/// choose from and counts as one.
-pub fn source(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let lists = headers.get_all("x-forwarded-for").iter().rev().filter_map(|list| list.to_str().ok());
-    let hops = lists.flat_map(|list| list.rsplit(',')).take(MAX_HOPS);
-    let mut source = peer.ip().to_canonical();
-    // Each proxy adds whom it got the request from at the end; what stands before the first stranger is hearsay.
-    for hop in hops {
-        match hop.trim().parse::<IpAddr>() {
-            Ok(hop) if trusted.contains(&source) => source = hop.to_canonical(),
-            _ => break,
-        }
-    }
-    site(source)
+/// Who is believed when they say for whom they speak. Clones share that a warning was given.
+#[derive(Clone, Debug, Default)]
+pub struct Trusted(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    proxies: Vec<IpAddr>,
+    loopback: bool,
+    warned: AtomicBool,
 }
 
-fn site(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+impl Trusted {
+    /// These proxies. Where only this machine can connect, whoever does speaks for others, or is the operator.
+    pub fn new(proxies: &[IpAddr], listening: &[SocketAddr]) -> Self {
+        let proxies = proxies.iter().map(IpAddr::to_canonical).collect();
+        let loopback = !listening.is_empty() && listening.iter().all(|address| address.ip().to_canonical().is_loopback());
+        Self(Arc::new(Inner { proxies, loopback, warned: AtomicBool::new(false) }))
+    }
+
+    /// Whether this one is believed.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.0.loopback && ip.is_loopback() || self.0.proxies.contains(&ip)
+    }
+
+    /// Where a request comes from: its peer, or what proxies we trust say of it. An IPv6 site has 2^64 addresses to
+    /// choose from and counts as one.
+    pub fn source(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        let mut source = peer.ip().to_canonical();
+        if !self.trusts(source) {
+            self.warn(source, headers);
+        }
+        let lists = headers.get_all("x-forwarded-for").iter().rev().filter_map(|list| list.to_str().ok());
+        let hops = lists.flat_map(|list| list.rsplit(',')).take(MAX_HOPS);
+        // Each proxy adds whom it got the request from at the end; what stands before the first stranger is hearsay.
+        for hop in hops {
+            match address(hop.trim()) {
+                Some(hop) if self.trusts(source) => source = hop,
+                _ => break,
+            }
+        }
+        site(source)
+    }
+
+    /// A proxy beside us that nobody told us of makes everybody behind it one address: one of them can lock out all.
+    fn warn(&self, peer: IpAddr, headers: &HeaderMap) {
+        let beside_us = peer.is_loopback() || is_private(peer);
+        if beside_us && FORWARDED.iter().any(|name| headers.contains_key(*name)) && !self.0.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a proxy at {peer} forwards requests and is not trusted: everybody behind it counts as one address, and shares its limits. \
+                 If it is yours, set api.trusted_proxies = [\"{peer}\"] (PARLOR_API__TRUSTED_PROXIES={peer}), or listen on localhost only"
+            );
+        }
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`: some proxies add the port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let ip = bare.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
+    ip.ok().map(|ip| ip.to_canonical())
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// What counts as one: an IPv4 address, or an IPv6 site (/64).
+pub fn site(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -45,13 +103,17 @@ fn site(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, lists: &[&str]) -> String {
+    fn headers(lists: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for list in lists {
             headers.append("x-forwarded-for", list.parse().expect("a header"));
         }
-        let trusted = ["10.0.0.1".parse().expect("ip"), "10.0.0.2".parse().expect("ip")];
-        source(peer.parse().expect("address"), &headers, &trusted).to_string()
+        headers
+    }
+
+    fn seen(peer: &str, lists: &[&str]) -> String {
+        let trusted = Trusted::new(&["10.0.0.1".parse().expect("ip"), "10.0.0.2".parse().expect("ip")], &[]);
+        trusted.source(peer.parse().expect("address"), &headers(lists)).to_string()
     }
 
     #[test]
@@ -71,8 +133,49 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_may_add_the_port() {
+        assert_eq!(seen("10.0.0.1:1", &["198.51.100.1:5678"]), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1:1", &["198.51.100.1:5678, 10.0.0.2:443"]), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1:1", &["[2001:db8:1:2::3]:5678"]), "2001:db8:1:2::");
+        assert_eq!(seen("10.0.0.1:1", &["[2001:db8:1:2::3]"]), "2001:db8:1:2::");
+        assert_eq!(seen("10.0.0.1:1", &["2001:db8:1:2::3"]), "2001:db8:1:2::");
+        assert_eq!(seen("10.0.0.1:1", &["[::ffff:198.51.100.1]:5678"]), "198.51.100.1");
+        for nonsense in ["198.51.100.1:", "198.51.100.1:99999", "[198.51.100.1", "[]", "[]:1", ":1", "host:1"] {
+            assert_eq!(seen("10.0.0.1:1", &[nonsense]), "10.0.0.1", "{nonsense}");
+        }
+    }
+
+    #[test]
     fn a_site_counts_as_one() {
         assert_eq!(seen("[2001:db8:1:2:3:4:5:6]:1", &[]), "2001:db8:1:2::");
         assert_eq!(seen("[2001:db8:1:2:9:9:9:9]:1", &[]), "2001:db8:1:2::");
+    }
+
+    #[test]
+    fn listening_on_loopback_only_trusts_loopback() {
+        let listening = |addresses: &[&str]| {
+            let addresses: Vec<_> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            Trusted::new(&[], &addresses)
+        };
+        let from = |trusted: &Trusted, peer: &str| trusted.source(peer.parse().expect("address"), &headers(&["198.51.100.1"])).to_string();
+        let alone = listening(&["127.0.0.1:7400", "[::1]:7400"]);
+        assert_eq!(from(&alone, "127.0.0.1:1"), "198.51.100.1");
+        assert_eq!(from(&alone, "[::1]:1"), "198.51.100.1");
+        for open in [&["0.0.0.0:7400"][..], &["127.0.0.1:7400", "192.0.2.1:7400"], &["[::]:7400"], &[]] {
+            assert_eq!(from(&listening(open), "127.0.0.1:1"), "127.0.0.1", "{open:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_beside_us_that_is_not_trusted_is_warned_of_once() {
+        let trusted = Trusted::new(&["10.0.0.1".parse().expect("ip")], &[]);
+        let warned = |peer: &str, lists: &[&str]| {
+            trusted.source(peer.parse().expect("address"), &headers(lists));
+            trusted.0.warned.load(Ordering::Relaxed)
+        };
+        assert!(!warned("10.0.0.1:1", &["198.51.100.1"]), "that one is");
+        assert!(!warned("203.0.113.9:1", &["198.51.100.1"]), "a stranger from far away is no proxy of ours");
+        assert!(!warned("127.0.0.1:1", &[]), "no proxy at all");
+        assert!(warned("127.0.0.1:1", &["198.51.100.1"]));
     }
 }

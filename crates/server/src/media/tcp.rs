@@ -2,20 +2,27 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use parlor_sfu::framing;
 
+use crate::http::site;
+
 /// Unsent bytes of a connection: a second of 4 Mbit/s. A peer that is further behind loses frames, as it would
 /// on UDP.
 const MAX_UNSENT: usize = 512 * 1024;
 /// Connections of one worker: TCP is the way out for the few whose UDP is blocked.
 const MAX_CONNECTIONS: usize = 1024;
-/// Connections from one address: an office behind NAT, two for each person.
-const MAX_PER_IP: usize = 128;
+/// Connections from one address or IPv6 site: an office behind NAT, two for each person.
+const MAX_FROM_SOURCE: usize = 128;
+/// Those of them that have not shown a valid STUN request: a client needs one for the time of a round trip. With what one may
+/// send before ([`MAX_UNCONFIRMED`]), all that a stranger can make a worker hold is 1 MiB.
+const MAX_STRANGERS_FROM_SOURCE: usize = 64;
+/// Those of them from everywhere. The other half is for calls: strangers cannot take it.
+const MAX_STRANGERS: usize = MAX_CONNECTIONS / 2;
 /// Time for the first valid STUN request. A client sends it at once.
 const FIRST_STUN: Duration = Duration::from_secs(10);
 /// Silence after which a connection is given up; ICE consent checks come every few seconds (RFC 7675).
@@ -36,6 +43,8 @@ pub struct Connections {
     next: usize,
     /// Frames dropped because a peer did not take them.
     pub dropped: u64,
+    /// Connections the system did not give us.
+    pub not_accepted: u64,
 }
 
 #[derive(Debug)]
@@ -79,7 +88,9 @@ impl Connections {
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) => {
-                    tracing::warn!(error = %e, "cannot accept a media connection");
+                    // Out of open files, for example: as often as somebody tries.
+                    tracing::debug!(error = %e, "cannot accept a media connection");
+                    self.not_accepted += 1;
                     return false;
                 }
             }
@@ -88,8 +99,7 @@ impl Connections {
     }
 
     fn add(&mut self, mut stream: TcpStream, local: SocketAddr, remote: SocketAddr, registry: &Registry, first: Token, now: Instant) {
-        let of_ip = |ip: IpAddr| self.by_remote.keys().filter(|r| r.ip() == ip).count();
-        if self.by_token.len() >= MAX_CONNECTIONS || self.by_remote.contains_key(&remote) || of_ip(remote.ip()) >= MAX_PER_IP {
+        if !self.has_room(remote) {
             return;
         }
         // Small packets must not wait for each other.
@@ -103,6 +113,24 @@ impl Connections {
             Connection { stream, local, remote, unread: Vec::new(), unsent: Vec::new(), confirmed: false, strange: 0, heard: now };
         self.by_token.insert(token, connection);
         self.by_remote.insert(remote, token);
+    }
+
+    /// Whether one more from there fits.
+    fn has_room(&self, remote: SocketAddr) -> bool {
+        let (mut strangers, mut from_source, mut strangers_from_source) = (0, 0, 0);
+        for connection in self.by_token.values() {
+            let stranger = usize::from(!connection.confirmed);
+            strangers += stranger;
+            if site(connection.remote.ip()) == site(remote.ip()) {
+                from_source += 1;
+                strangers_from_source += stranger;
+            }
+        }
+        self.by_token.len() < MAX_CONNECTIONS
+            && strangers < MAX_STRANGERS
+            && from_source < MAX_FROM_SOURCE
+            && strangers_from_source < MAX_STRANGERS_FROM_SOURCE
+            && !self.by_remote.contains_key(&remote)
     }
 
     /// Reads frames and hands each to `take(local, remote, frame)`.
@@ -222,5 +250,34 @@ mod tests {
         };
         assert_eq!(turn(), (true, ACCEPTS));
         assert_eq!(turn(), (false, crowd.len()));
+    }
+
+    fn connections(of: &[(&str, bool)]) -> Connections {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+        let mut connections = Connections::default();
+        for (n, (remote, confirmed)) in of.iter().enumerate() {
+            let remote: SocketAddr = remote.parse().expect("an address");
+            let stream = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+            let (stream, local) = (TcpStream::from_std(stream), listener.local_addr().expect("bound"));
+            let (unread, unsent, confirmed) = (Vec::new(), Vec::new(), *confirmed);
+            let connection = Connection { stream, local, remote, unread, unsent, confirmed, strange: 0, heard: Instant::now() };
+            connections.by_token.insert(Token(n), connection);
+            connections.by_remote.insert(remote, Token(n));
+        }
+        connections
+    }
+
+    #[test]
+    fn a_site_counts_as_one_and_strangers_have_less_than_who_is_in_a_call() {
+        let from = |n: usize, confirmed: bool| (0..n).map(|n| (format!("[2001:db8:1:2::{n:x}]:1"), confirmed)).collect::<Vec<_>>();
+        let room = |of: &[(String, bool)], remote: &str| {
+            let of: Vec<_> = of.iter().map(|(remote, confirmed)| (remote.as_str(), *confirmed)).collect();
+            connections(&of).has_room(remote.parse().expect("an address"))
+        };
+        let strangers = from(MAX_STRANGERS_FROM_SOURCE, false);
+        assert!(!room(&strangers, "[2001:db8:1:2:f::]:1"), "another address of the same site");
+        assert!(room(&strangers, "[2001:db8:1:3::]:1"), "another site");
+        assert!(room(&from(MAX_STRANGERS_FROM_SOURCE, true), "[2001:db8:1:2:f::]:1"), "those are in a call");
+        assert!(!room(&from(MAX_FROM_SOURCE, true), "[2001:db8:1:2:f::]:1"));
     }
 }

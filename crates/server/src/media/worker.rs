@@ -109,6 +109,10 @@ struct Plane {
     pace: Pace,
     swept: Instant,
     mentioned: (Instant, u64),
+    /// Reports that rooms did not take, and connections the system did not give us, since that was said last.
+    behind: u64,
+    not_accepted: u64,
+    warned: Instant,
 }
 
 impl Worker {
@@ -377,7 +381,7 @@ impl Worker {
             if let Err(mpsc::error::TrySendError::Full(event)) = mailbox.try_send(event) {
                 self.counters.lost_events.fetch_add(1, Ordering::Relaxed);
                 if !matches!(event, MediaEvent::Speakers { .. }) {
-                    tracing::warn!(worker = self.index, "a room does not keep up with the reports of its media");
+                    plane.behind += 1;
                 }
             }
         }
@@ -406,6 +410,18 @@ impl Worker {
             );
             plane.mentioned = (now, dropped);
         }
+        let refused = std::mem::take(&mut plane.tcp.not_accepted);
+        plane.not_accepted += refused;
+        if (plane.behind, plane.not_accepted) != (0, 0) && now.saturating_duration_since(plane.warned) >= MENTION {
+            let (reports, connections) = (std::mem::take(&mut plane.behind), std::mem::take(&mut plane.not_accepted));
+            tracing::warn!(
+                worker = self.index,
+                reports,
+                connections,
+                "reports of media were lost by rooms that do not keep up, or connections could not be accepted"
+            );
+            plane.warned = now;
+        }
     }
 }
 
@@ -426,6 +442,9 @@ impl Plane {
             pace: Pace::new(interval, Instant::now()),
             swept: Instant::now(),
             mentioned: (Instant::now(), 0),
+            behind: 0,
+            not_accepted: 0,
+            warned: Instant::now(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! It is our own because the difference between a goodbye and a loss is in what a connection says at its end, a close
 //! frame's code above all, and because the protocol above wants frames sent as they are, encoded once for all receivers.
 
+mod carried;
 mod polling;
 mod socket;
 #[cfg(test)]
@@ -99,6 +100,9 @@ impl<H: Handler> Engine<H> {
         let query = Query::read(&uri)?;
         let session = query.session.map(|session| self.socket(session).ok_or(Refusal::UnknownSession)).transpose()?;
         let source = request.extensions().get::<Source>().map(|source| source.0);
+        if let Some(socket) = &session {
+            socket.carried.note(&request);
+        }
         match (request.method(), session) {
             (&Method::GET, session) if query.websocket => self.upgrade(request, session, source),
             (&Method::GET, None) => self.open_polling(source),
@@ -161,6 +165,7 @@ impl<H: Handler> Engine<H> {
             }
         };
         self.sockets().remove(socket.id());
+        socket.carried.forget();
         self.handler.on_end(&socket, end);
     }
 

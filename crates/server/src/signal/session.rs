@@ -22,6 +22,7 @@ use super::socketio::Connection;
 use crate::auth::Pass;
 use crate::clock;
 use crate::rooms::{Broadcast, Ending, Peer, Registry};
+use crate::tally::Tally;
 
 /// Requests of a session that wait for an answer. Entering a full room with three tracks each is 75 `consume`
 /// at once; nobody has a use for three times that.
@@ -39,6 +40,9 @@ const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 /// Characters of an unknown event's name in its refusal: every name there is has less.
 const MAX_ECHOED_CHARS: usize = 64;
+
+static TOO_MANY_MESSAGES: Tally = Tally::new("sessions were cut off: far too many messages");
+static FAILED: Tally = Tally::new("requests failed, and not by what was asked; at the level debug each is there");
 
 /// One authenticated connection.
 pub struct Session {
@@ -194,7 +198,8 @@ impl Session {
     fn may_be_refused(&self) -> bool {
         let may = self.refusals.check().is_ok();
         if !may {
-            tracing::info!(session = ?self.id, "cut off: far too many messages");
+            tracing::debug!(session = ?self.id, "cut off: far too many messages");
+            TOO_MANY_MESSAGES.add();
             self.cut_off(Ending::CutOff);
         }
         may
@@ -348,7 +353,10 @@ fn rate_limited(per_second: NonZeroU32) -> Error {
 
 fn log_refusal(session: SessionId, event: &str, error: &Error) {
     match error.code.culprit() {
-        Culprit::Us if error.code != ErrorCode::ShuttingDown => tracing::error!(?session, event, code = ?error.code, "a request failed"),
+        Culprit::Us if error.code != ErrorCode::ShuttingDown => {
+            tracing::debug!(?session, event, code = ?error.code, "a request failed");
+            FAILED.add();
+        }
         _ => tracing::debug!(?session, event = known_name(event), code = ?error.code, "a request was refused"),
     }
 }

@@ -21,6 +21,7 @@ use super::session::Session;
 use super::waiting::{Full, Place, Waiting};
 use crate::auth::{Authenticator, Checked, Pass};
 use crate::rooms::{Ending, HEARTBEAT, Peer, Registry};
+use crate::tally::Tally;
 
 /// The path clients connect to.
 pub const PATH: &str = "/socket.io";
@@ -45,6 +46,10 @@ const REVOKED_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_CONNECTIONS: usize = 16_000;
 /// One of so many is for connections without a session: strangers cannot take the places of those who have one.
 const WAITING_SHARE: usize = 2;
+
+static FROM_ONE_SOURCE: Tally = Tally::new("signaling connections without a token were refused: too many from one address");
+static OF_STRANGERS: Tally = Tally::new("signaling connections without a token were refused: too many");
+static OF_ALL: Tally = Tally::new("signaling connections were refused: too many");
 
 /// The socket.io server.
 #[derive(Clone, Debug)]
@@ -93,7 +98,8 @@ impl SocketIo {
 
     fn with_places(authenticator: Arc<Authenticator>, registry: Arc<Registry>, places: usize) -> Self {
         let waiting = Waiting::new(places.div_ceil(WAITING_SHARE));
-        Self(Arc::new(Shared { authenticator, registry, sessions: Mutex::default(), places: Arc::new(Semaphore::new(places)), waiting }))
+        let (sessions, places) = (Mutex::default(), Arc::new(Semaphore::new(places)));
+        Self(Arc::new(Shared { authenticator, registry, sessions, places, waiting }))
     }
 
     /// Takes the requests below [`PATH`] and leaves the others to the router.
@@ -170,6 +176,7 @@ impl SocketIo {
             Ok(session) => {
                 *slot = Some(Arc::clone(&session));
                 *socket.data.waiting() = None;
+                socket.carried.know();
                 drop(slot);
                 self.welcome(session, tries, Arc::clone(socket));
             }
@@ -212,16 +219,15 @@ impl SocketIo {
                 // A session may have begun meanwhile.
                 if slot.is_none() {
                     *socket.data.waiting() = Some(place);
+                    socket.carried.forget();
                     drop(slot);
                     expect_session(socket);
                 }
             }
             Err(full) => {
                 match full {
-                    Full::Source(source) => {
-                        tracing::warn!(%source, "too many signaling connections without a token from one address: one was refused")
-                    }
-                    Full::All => tracing::warn!("too many signaling connections without a token: one was refused"),
+                    Full::Source => FROM_ONE_SOURCE.add(),
+                    Full::All => OF_STRANGERS.add(),
                 }
                 socket.close(CloseCode::Again);
             }
@@ -307,7 +313,7 @@ impl Handler for SocketIo {
 
     fn on_connect(&self, socket: &Arc<Socket<Connection>>) {
         let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
-            tracing::warn!("too many signaling connections: one was refused");
+            OF_ALL.add();
             socket.close(CloseCode::Again);
             return;
         };

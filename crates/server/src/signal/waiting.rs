@@ -30,7 +30,7 @@ pub struct Place {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Full {
     /// Too many wait from this source.
-    Source(IpAddr),
+    Source,
     /// Too many wait.
     All,
 }
@@ -46,7 +46,7 @@ impl Waiting {
         let source = source.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let mut sources = lock(&self.sources);
         if sources.get(&source).is_some_and(|waiting| *waiting >= MAX_FROM_SOURCE) {
-            return Err(Full::Source(source));
+            return Err(Full::Source);
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Full::All)?;
         *sources.entry(source).or_default() += 1;
@@ -82,7 +82,7 @@ mod tests {
     fn one_source_has_only_so_many_places_and_others_have_theirs() {
         let waiting = Waiting::new(10_000);
         let mut places: Vec<Place> = (0..MAX_FROM_SOURCE).map(|_| waiting.place(source(1)).expect("fits")).collect();
-        assert_eq!(waiting.place(source(1)).err(), source(1).map(Full::Source));
+        assert_eq!(waiting.place(source(1)).err(), Some(Full::Source));
         let other = waiting.place(source(2)).expect("another source");
         places.pop();
         drop(waiting.place(source(1)).expect("one went"));

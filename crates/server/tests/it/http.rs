@@ -60,6 +60,8 @@ async fn every_answer_has_the_security_headers() {
         let answer = reqwest::get(base(&server) + path).await.expect("answers");
         let header = |name: &str| answer.headers().get(name).map(|v| v.to_str().expect("text").to_owned()).unwrap_or_default();
         assert!(header("content-security-policy").contains("default-src 'self'"), "{path}");
+        let own = format!("connect-src 'self' ws://{0} wss://{0}", server.http_addresses()[0]);
+        assert!(header("content-security-policy").ends_with(&own), "{path}");
         assert!(header("permissions-policy").contains("microphone=(self)"), "{path}");
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
     }
@@ -96,4 +98,29 @@ async fn a_stopping_server_says_goodbye_and_ends_in_time() {
     client.closed().await;
     stopping.await.expect("stops");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn development_is_not_for_pages_of_other_names() {
+    let server = dev_server().await;
+    let port = server.http_addresses()[0].port();
+    let ask = async |path: &str, host: &str, origin: &str| {
+        let request = reqwest::Client::new().get(base(&server) + path).header("host", host);
+        let request = if origin.is_empty() { request } else { request.header("origin", origin) };
+        request.send().await.expect("answers").status().as_u16()
+    };
+    let here = format!("localhost:{port}");
+    for path in ["/", "/healthz", "/api/dev/stats", "/socket.io/?EIO=4&transport=polling"] {
+        assert_ne!(ask(path, &here, "").await, 403, "{path}");
+        assert_ne!(ask(path, &here, "http://localhost:5173").await, 403, "{path}");
+        assert_eq!(ask(path, &format!("evil.example:{port}"), "").await, 403, "{path}");
+        assert_eq!(ask(path, &here, "http://evil.example").await, 403, "{path}");
+    }
+    let wish = reqwest::Client::new().post(base(&server) + "/api/dev/token").json(&json!({"user": "mallory", "moderator": true}));
+    assert_eq!(wish.header("host", "evil.example").send().await.expect("answers").status(), 403);
+    server.shut_down().await;
+    let server = production_server().await;
+    let named = reqwest::Client::new().get(base(&server) + "/healthz").header("host", "voice.example.com").send().await;
+    assert_eq!(named.expect("answers").status(), 200, "outside development the name is the operator's");
+    server.shut_down().await;
 }

@@ -12,6 +12,7 @@ mod configured;
 mod crash;
 mod documents;
 mod feed;
+mod hold;
 mod http;
 mod media;
 mod moderation;

@@ -13,8 +13,8 @@ use parlor_store::KeyText;
 
 use super::problem::Problem;
 use super::scope::Scope;
-use super::source::Source;
 use super::{Answer, Api};
+use crate::http::Source;
 
 /// What every API key begins with; no token does.
 const KEY_PREFIX: &str = "parlor_";

@@ -10,6 +10,8 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding;
 use tokio_util::sync::CancellationToken;
 
+use super::carried::Carried;
+
 /// A packet of engine.io as it is sent. A copy of it costs no copy of its text.
 pub type Frame = Utf8Bytes;
 /// What a WebSocket is told when the server closes it.
@@ -21,6 +23,8 @@ pub struct Socket<D> {
     source: Option<IpAddr>,
     /// What the protocol above keeps.
     pub data: D,
+    /// The HTTP connections it comes by.
+    pub carried: Carried,
     queue: mpsc::Sender<Frame>,
     /// Held by what carries them: the poll that waits, or the WebSocket.
     pub(super) frames: Mutex<mpsc::Receiver<Frame>>,
@@ -69,6 +73,7 @@ impl<D: Default> Socket<D> {
             id: format!("{:032x}", rand::random::<u128>()),
             source,
             data: D::default(),
+            carried: Carried::default(),
             queue,
             frames: Mutex::new(frames),
             body: Mutex::default(),

@@ -51,6 +51,7 @@ impl<H: Handler> Engine<H> {
             Some(_) => return Err(Refusal::BadRequest),
             None => {
                 let socket = self.open(true, source)?;
+                socket.carried.note(&request);
                 let _ = socket.emit(self.hello(&socket).into());
                 socket
             }

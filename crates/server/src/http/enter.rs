@@ -1,0 +1,88 @@
+//! What happens to every request before anything else: where it comes from is noted, and its connection counted.
+
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body::{Frame, SizeHint};
+
+use super::listen;
+use super::places::Place;
+use super::source::{PeerAddress, Source, Trusted};
+use crate::signal;
+
+/// When to try again what found no place, in seconds: strangers are gone by then, or asked for something.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+
+/// The place of the connection a request came by.
+#[derive(Clone, Debug)]
+pub struct PlaceOf(pub Weak<Place>);
+
+/// Lets a request in, unless whoever it is from has too many under way.
+pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<PeerAddress>().map_or(([0; 4], 0).into(), |peer| peer.0);
+    let source = trusted.source(peer, request.headers());
+    request.extensions_mut().insert(Source(source));
+    let place = request.extensions().get::<PlaceOf>().and_then(|place| place.0.upgrade());
+    let Some(place) = place.filter(|place| place.is_proxy()) else { return next.run(request).await };
+    if !belongs_to_signaling(&request)
+        && let Err(full) = place.charge(source)
+    {
+        listen::count(full);
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)]).into_response();
+    }
+    let mut settled = Settled(Some(place));
+    let response = next.run(request).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // The connection is this one's until it ends.
+        settled.0 = None;
+        return response;
+    }
+    response.map(|body| Body::new(Held { body, _settled: settled }))
+}
+
+/// Whether a request is for a connection of engine.io that is there already: those are counted there, and have one poll,
+/// one body and one WebSocket at a time. A client with a session goes on however many strangers come from its address.
+fn belongs_to_signaling(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    request.uri().path().starts_with(signal::PATH) && query.split('&').any(|pair| pair.starts_with("sid="))
+}
+
+/// Settles a place when it is dropped: when the answer was sent, or given up.
+struct Settled(Option<Arc<Place>>);
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        if let Some(place) = &self.0 {
+            place.settle();
+        }
+    }
+}
+
+/// An answer on its way, and what ends with it.
+struct Held {
+    body: Body,
+    _settled: Settled,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

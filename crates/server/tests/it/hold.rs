@@ -1,0 +1,208 @@
+//! What one source that has shown no token can make a server hold: connections, bodies, and with them memory.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use parlor::{Options, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::client::Client;
+use super::test_config;
+
+/// HTTP connections of one source.
+const FROM_SOURCE: usize = 512;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server whose clients are not taken for proxies, as one that listens on this machine only would take them.
+async fn open_server() -> Server {
+    let mut config = test_config();
+    config.http.listen = vec![(Ipv4Addr::UNSPECIFIED, 0).into()];
+    config.api.trusted_proxies = vec![from(99).into()];
+    Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
+}
+
+fn from(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, last)
+}
+
+/// Connects from an address of this machine, with little room for answers.
+async fn connect(source: Ipv4Addr, port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("is set");
+    socket.bind((source, 0).into()).expect("an address of this machine");
+    socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.expect("connects")
+}
+
+/// The status of an answer, 0 if the connection ends instead.
+async fn status(stream: &mut TcpStream) -> u16 {
+    let mut line = [0; 12];
+    match tokio::time::timeout(PATIENCE, stream.read_exact(&mut line)).await.expect("something happens") {
+        Ok(_) => std::str::from_utf8(&line[9..]).expect("text").parse().expect("a number"),
+        Err(_) => 0,
+    }
+}
+
+async fn ask(source: Ipv4Addr, port: u16, head: &str) -> (TcpStream, u16) {
+    let mut stream = connect(source, port).await;
+    let _ = stream.write_all(format!("{head}\r\nhost: localhost\r\n\r\n").as_bytes()).await;
+    let status = status(&mut stream).await;
+    (stream, status)
+}
+
+async fn lives(source: Ipv4Addr, port: u16) -> bool {
+    ask(source, port, "GET /healthz HTTP/1.1").await.1 == 200
+}
+
+#[tokio::test]
+async fn one_silent_address_takes_its_own_places_only() {
+    raise_open_files();
+    let server = open_server().await;
+    let port = server.http_addresses()[0].port();
+    let mut alice = Client::connect(&server, "alice", false).await;
+    let mut silent = Vec::new();
+    for _ in 0..FROM_SOURCE {
+        silent.push(connect(from(1), port).await);
+    }
+    // Who has a session takes none of them: with it there would be one too many already.
+    let mut extra = connect(from(1), port).await;
+    assert_eq!(status(&mut extra).await, 0, "one more of the same is refused");
+    let mut last = silent.pop().expect("one");
+    last.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("writes");
+    assert_eq!(status(&mut last).await, 200, "the last of those that fit");
+    assert!(lives(from(2), port).await, "another address has places of its own");
+    assert_eq!(alice.request("voice:join", serde_json::json!({"channelId": "lobby"})).await["channelId"], "lobby");
+    drop((silent, last, extra));
+    let free_again = async { while !lives(from(1), port).await {} };
+    tokio::time::timeout(PATIENCE, free_again).await.expect("the places are free again");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_proxy_is_not_limited_as_one_stranger() {
+    raise_open_files();
+    let server = open_server().await;
+    let port = server.http_addresses()[0].port();
+    let mut held = Vec::new();
+    for n in 0..FROM_SOURCE + 8 {
+        let client = format!("GET /healthz HTTP/1.1\r\nx-forwarded-for: 198.51.100.{}", n % 200);
+        let (stream, status) = ask(from(99), port, &client).await;
+        assert_eq!(status, 200, "connection {n}");
+        held.push(stream);
+    }
+    server.shut_down().await;
+}
+
+/// Opens an engine.io connection by polling; its id.
+async fn open_polling(source: Ipv4Addr, port: u16) -> String {
+    let (mut stream, status) = ask(source, port, "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nconnection: close").await;
+    assert_eq!(status, 200);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.expect("an answer");
+    rest.split("\"sid\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a sid").to_owned()
+}
+
+fn post(sid: &str, length: usize) -> String {
+    format!("POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\ncontent-length: {length}")
+}
+
+/// Begins a body and does not end it.
+async fn begin_post(port: u16, sid: &str, length: usize) -> TcpStream {
+    let mut stream = connect(from(1), port).await;
+    let head = post(sid, length);
+    stream.write_all(format!("{head}\r\nhost: localhost\r\n\r\n4").as_bytes()).await.expect("writes");
+    stream
+}
+
+#[tokio::test]
+async fn a_body_belongs_to_a_living_connection_and_is_the_only_one() {
+    let server = open_server().await;
+    let port = server.http_addresses()[0].port();
+    let sid = open_polling(from(1), port).await;
+    let mut first = begin_post(port, &sid, 100).await;
+    // A second one ends the connection, and with it the first: as soon as that has come so far.
+    let refused = async { while ask(from(1), port, &post(&sid, 1)).await.1 != 400 {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("a second body is refused");
+    assert_eq!(status(&mut first).await, 400, "the body is not waited for any longer");
+    assert_eq!(ask(from(1), port, &post("nobody", 100)).await.1, 400, "nobody waits for the body of nobody");
+    server.shut_down().await;
+}
+
+/// A server as it is installed, in a process of its own.
+struct Process {
+    child: Child,
+    port: u16,
+}
+
+impl Process {
+    fn start() -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
+            command.env_remove(name);
+        }
+        command.args(["serve", "--http-listen", "0.0.0.0:0", "--media-port", "0", "--media-workers", "1", "--listen-ip", "127.0.0.1"]);
+        command.env("PARLOR_AUTH__SECRET", "9f86d081884c7d659a2feaa0c55ad015").env("PARLOR_STORE__URL", "sqlite::memory:");
+        let mut child = command.current_dir(std::env::temp_dir()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let ready = BufReader::new(child.stdout.take().expect("piped")).lines().next().expect("a line").expect("text");
+        let port = ready.rsplit(':').next().expect("a port").trim_end_matches('/').parse().expect("a number");
+        Self { child, port }
+    }
+
+    /// Memory in use, in KiB.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("reads");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn raise_open_files() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("is set");
+}
+
+/// The largest file of the page, if there is one.
+async fn largest_asset(port: u16) -> String {
+    let base = format!("http://localhost:{port}");
+    let page = reqwest::get(&base).await.expect("answers").text().await.expect("text");
+    let mut largest = (0, "/".to_owned());
+    for path in page.split('"').filter(|part| part.starts_with("/assets/")) {
+        let length = reqwest::get(format!("{base}{path}")).await.expect("answers").bytes().await.expect("bytes").len();
+        largest = largest.max((length, path.to_owned()));
+    }
+    largest.1
+}
+
+#[tokio::test]
+async fn thousands_who_do_not_read_are_a_few_kilobytes_each() {
+    const SOURCES: u8 = 8;
+    const EACH: usize = 375;
+    /// What one connection may hold in KiB: what is read at once, what is written at once, and its task.
+    const MOST: u64 = 32;
+    raise_open_files();
+    let server = Process::start();
+    let asset = largest_asset(server.port).await;
+    let before = server.resident();
+    let mut held = Vec::new();
+    for _ in 0..EACH {
+        for source in 2..2 + SOURCES {
+            let (stream, status) = ask(from(source), server.port, &format!("GET {asset} HTTP/1.1")).await;
+            assert!([200, 503].contains(&status), "{status}");
+            held.push(stream);
+        }
+    }
+    let grown = server.resident().saturating_sub(before);
+    assert!(grown < held.len() as u64 * MOST, "{} connections hold {grown} KiB", held.len());
+    let of_one: Vec<SocketAddr> = held.iter().filter_map(|stream| stream.peer_addr().ok()).collect();
+    assert_eq!(of_one.len(), held.len(), "all of them are open");
+}
