@@ -79,13 +79,28 @@ const LIMITS: &[(&str, &str, &[Constant])] = &[
             ("server/src/signal/socketio.rs", "CONNECT_TRIES", "5"),
         ],
     ),
-    ("HTTP and WebSocket connections", "16,000", &[("server/src/http/listen.rs", "MAX_CONNECTIONS", "16_000")]),
+    (
+        "HTTP and WebSocket connections",
+        "16,000 in all; without a session 8,000, and 512 from one address (IPv6: /64)",
+        &[
+            ("server/src/http/places.rs", "MAX_CONNECTIONS", "16_000"),
+            ("server/src/http/places.rs", "MAX_STRANGERS", "MAX_CONNECTIONS / 2"),
+            ("server/src/http/places.rs", "MAX_FROM_SOURCE", "512"),
+        ],
+    ),
+    ("time to the first byte of a connection", "5 s", &[("server/src/http/guard.rs", "FIRST_BYTE", "Duration::from_secs(5)")]),
+    ("a request's line and headers", "16 KiB", &[("server/src/http/listen.rs", "MAX_HEADERS", "16 * 1024")]),
     ("signaling connections of a user", "10", &[("server/src/rooms/people.rs", "MAX_SESSIONS_PER_USER", "10")]),
     ("addresses of a transport", "12", &[("sfu/src/transport/ice.rs", "MAX_PATHS", "12")]),
     (
         "TCP media connections of a worker",
-        "1,024, and 128 from one address",
-        &[("server/src/media/tcp.rs", "MAX_CONNECTIONS", "1024"), ("server/src/media/tcp.rs", "MAX_PER_IP", "128")],
+        "1,024, and 128 from one address (IPv6: /64); before a valid check 512, and 64 from one address",
+        &[
+            ("server/src/media/tcp.rs", "MAX_CONNECTIONS", "1024"),
+            ("server/src/media/tcp.rs", "MAX_FROM_SOURCE", "128"),
+            ("server/src/media/tcp.rs", "MAX_STRANGERS", "MAX_CONNECTIONS / 2"),
+            ("server/src/media/tcp.rs", "MAX_STRANGERS_FROM_SOURCE", "64"),
+        ],
     ),
 ];
 
