@@ -57,6 +57,8 @@ struct Waiting {
     slot: Slot,
     /// The place they know of.
     told: u32,
+    /// They held the slot, and were not told yet that they do not any more: if they get it back before, nothing has happened to them.
+    held_before: bool,
 }
 
 impl SlotQueue {
@@ -92,14 +94,14 @@ impl SlotQueue {
             return Standing::Granted;
         }
         let told = count(self.waiting.len()) + 1;
-        self.waiting.push_back(Waiting { slot, told });
+        self.waiting.push_back(Waiting { slot, told, held_before: false });
         Standing::Queued(told)
     }
 
     /// Puts somebody at the end of the queue who lost a slot and did not ask again. What comes of it is news to them.
     pub fn wait_again(&mut self, slot: Slot) {
         if !self.holds(slot) && self.position(slot).is_none() {
-            self.waiting.push_back(Waiting { slot, told: 0 });
+            self.waiting.push_back(Waiting { slot, told: 0, held_before: false });
             self.promote();
         }
     }
@@ -145,7 +147,7 @@ impl SlotQueue {
 
     /// A slot was taken away before it was used: its holder waits again, before everybody else.
     pub fn requeue(&mut self, slot: Slot) {
-        self.waiting.push_front(Waiting { slot, told: 0 });
+        self.waiting.push_front(Waiting { slot, told: 0, held_before: true });
         self.promote();
     }
 
@@ -198,6 +200,7 @@ impl SlotQueue {
         for (position, waiting) in (1..).zip(&mut self.waiting) {
             if waiting.told != position {
                 waiting.told = position;
+                waiting.held_before = false;
                 news.push(News::Moved(waiting.slot, position));
             }
         }
@@ -219,7 +222,9 @@ impl SlotQueue {
             && let Some(next) = self.waiting.pop_front()
         {
             self.held.push(Held { slot: next.slot, asked: true });
-            self.granted.push(next.slot);
+            if !next.held_before {
+                self.granted.push(next.slot);
+            }
         }
     }
 }

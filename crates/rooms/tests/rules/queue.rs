@@ -210,3 +210,24 @@ fn a_lost_connection_keeps_its_slot_until_somebody_waits() {
     assert!(room.events(b).contains(&Event::SlotGranted { source: Source::Camera, slots }));
     assert!(room.is_inside(b) && room.room.slots().held_by(back).is_empty());
 }
+
+#[test]
+fn who_keeps_a_slot_in_the_place_of_a_lost_connection_is_told_nothing() {
+    let mut config = config("den", 1);
+    config.policy.videos_pro = 2;
+    config.policy.videos_free = 1;
+    config.channel.tier = Tier::Pro;
+    let mut channel = config.channel.clone();
+    let mut room = TestRoom::new(config);
+    let (a, b) = (room.join("a", Tier::Pro), room.join("b", Tier::Pro));
+    for who in [a, b] {
+        assert_eq!(ask(&mut room, who, Source::Camera), (SlotStatus::Granted, None));
+    }
+    room.lose(a);
+    drop(room.events(b));
+    // The newer slot is one too many, but nobody uses the older one.
+    channel.tier = Tier::Free;
+    room.change_channel(channel);
+    assert_eq!(room.room.slots().held_by(b), [Source::Camera]);
+    assert_eq!(room.events(b), []);
+}
