@@ -30,6 +30,8 @@ pub struct ClientModel {
     pub permissions: Option<Permissions>,
     /// The video slots the client was told are its own.
     pub granted: BTreeSet<Source>,
+    /// How many slots there were when the client was told of the one it has.
+    most: u32,
     /// What may be told of slots without having been asked for: after a resumption, of those that were given on meanwhile.
     given_on: Vec<Source>,
     /// The slots the client waits for, and its place.
@@ -84,7 +86,10 @@ impl ClientModel {
                 }
             }
             Reply::ProducerClosed { producer_id } => self.forget_producer(*producer_id),
-            Reply::Slot { source, status, position, .. } => self.slot(*source, *status, *position)?,
+            Reply::Slot { source, status, position, slots } => {
+                self.most = slots.max;
+                self.slot(*source, *status, *position)?;
+            }
             Reply::Consumed { consumer_id, producer_id, user_id, producer_paused, .. } => {
                 let known = self.others.get(user_id).and_then(|o| o.producers.get(producer_id));
                 let known = known.ok_or("consumed a producer that was never announced")?;
@@ -106,7 +111,14 @@ impl ClientModel {
     pub fn refused(&mut self, request: &Request, error: &Error) -> Result<(), String> {
         let limit = error.code == ErrorCode::VideoLimitReached;
         let lost = matches!(request, Request::Produce { source, kind: MediaKind::Video, .. } if self.granted.contains(source));
-        refuse(limit && lost, "a granted slot could not be used")
+        // A channel with fewer slots than before ends an attempt that is under way, and with it the slot.
+        let fewer = error.details.get("max").and_then(|max| max.as_u64()).is_some_and(|max| max < u64::from(self.most));
+        if let Request::Produce { source, kind: MediaKind::Video, .. } = request
+            && limit
+        {
+            self.granted.remove(source);
+        }
+        refuse(limit && lost && !fewer, "a granted slot could not be used")
     }
 
     fn joined(&mut self, joined: &Joined) -> Result<(), String> {
@@ -252,7 +264,8 @@ impl ClientModel {
                 *self = Self::default();
                 Ok(())
             }
-            Event::SlotGranted { source, .. } => {
+            Event::SlotGranted { source, slots } => {
+                self.most = slots.max;
                 let waited = self.queued.remove(source).is_some();
                 let new = self.granted.insert(*source);
                 let again = self.given_on.extract_if(.., |given| given == source).count() > 0;
