@@ -96,8 +96,8 @@ describe('refusals in the web app', () => {
     await answerTo('alice', 'matinee', new RegExp(`not open yet. It opens on ${opens.split(',')[0]}`));
   });
 
-  it('a channel for members only', TIMEOUT, async () => {
-    await answerTo('alice', 'lodge', /Only members may join this channel/);
+  it('a channel for members only, of which strangers do not learn that it is there', TIMEOUT, async () => {
+    await answerTo('alice', 'lodge', /does not exist, or is not open to you/);
   });
 
   it('the same person a second time, who may come in when the first has gone', TIMEOUT, async () => {

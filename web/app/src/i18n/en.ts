@@ -200,7 +200,7 @@ export const en = {
     'The server does not accept the name you are signed in with. Change it where you signed in, and open the link anew.',
   'error.UNAUTHENTICATED.sub':
     'The server does not accept the user id you are signed in with. Tell whoever runs the site that hosts the rooms.',
-  'error.CHANNEL_NOT_FOUND': 'This channel does not exist. Check its name.',
+  'error.CHANNEL_NOT_FOUND': 'This channel does not exist, or is not open to you. Check its name, or ask whoever sent you here.',
   'error.CHANNEL_FULL': 'This channel is full. Try again when somebody has left.',
   'error.CHANNEL_FULL.one': 'This channel is full: its only place is taken. Try again when that person has left.',
   'error.CHANNEL_FULL.max': 'This channel is full: all {max} places are taken. Try again when somebody has left.',
