@@ -174,7 +174,7 @@ pub enum MediaCommand {
 pub enum MediaEvent {
     /// A transport is there.
     TransportCreated {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
         /// Its ICE credentials.
         ice: IceParameters,
@@ -185,26 +185,26 @@ pub enum MediaEvent {
     },
     /// The client's DTLS parameters are in place; the handshake may begin.
     TransportConnected {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
     },
     /// Creating or connecting a transport did not work.
     TransportFailed {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
         /// Why.
         error: Error,
     },
     /// The transport has new ICE credentials.
     IceRestarted {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
         /// The new ones.
         ice: IceParameters,
     },
     /// ICE or DTLS of a transport moved on.
     TransportState {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
         /// Where it is now.
         state: TransportState,
@@ -213,19 +213,19 @@ pub enum MediaEvent {
     },
     /// A producer is there.
     Produced {
-        /// Which.
+        /// The producer it is about.
         producer: ProducerId,
     },
     /// A producer could not be made.
     ProduceFailed {
-        /// Which.
+        /// The producer it is about.
         producer: ProducerId,
         /// Why.
         error: Error,
     },
     /// A consumer is there.
     Consumed {
-        /// Which.
+        /// The consumer it is about.
         consumer: ConsumerId,
         /// What its receiver will get.
         rtp: Box<RtpParameters>,
@@ -234,7 +234,7 @@ pub enum MediaEvent {
     },
     /// A consumer could not be made.
     ConsumeFailed {
-        /// Which.
+        /// The consumer it is about.
         consumer: ConsumerId,
         /// Why.
         error: Error,

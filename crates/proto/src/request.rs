@@ -13,14 +13,14 @@ use crate::transport::{Direction, DtlsParameters};
 pub enum Request {
     /// Enter a channel.
     Join {
-        /// Which.
+        /// The channel it is about.
         channel: ChannelId,
         /// What the client can decode, if it knows already; `Consume` may bring it later.
         capabilities: Option<Arc<RtpCapabilities>>,
     },
     /// Take up again what the user's own connection left when it broke.
     Resume {
-        /// Where.
+        /// The channel it is about.
         channel: ChannelId,
         /// What `Joined` gave.
         token: ResumeToken,
@@ -39,19 +39,19 @@ pub enum Request {
     },
     /// Give a transport the client's DTLS parameters.
     ConnectTransport {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
         /// The client's end.
         dtls: DtlsParameters,
     },
     /// Get new ICE credentials for a transport, after the client's network changed.
     RestartIce {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
     },
     /// Close a transport with all that is on it; another may be made then.
     CloseTransport {
-        /// Which.
+        /// The transport it is about.
         transport: TransportId,
     },
     /// Start to send a track.
@@ -69,17 +69,17 @@ pub enum Request {
     },
     /// Stop sending a track for now.
     PauseProducer {
-        /// Which.
+        /// The producer it is about.
         producer: ProducerId,
     },
     /// Send it again.
     ResumeProducer {
-        /// Which.
+        /// The producer it is about.
         producer: ProducerId,
     },
     /// Stop sending it for good.
     CloseProducer {
-        /// Which.
+        /// The producer it is about.
         producer: ProducerId,
     },
     /// Start to receive somebody's track.
@@ -95,17 +95,17 @@ pub enum Request {
     },
     /// Stop receiving a track for now.
     PauseConsumer {
-        /// Which.
+        /// The consumer it is about.
         consumer: ConsumerId,
     },
     /// Receive it again.
     ResumeConsumer {
-        /// Which.
+        /// The consumer it is about.
         consumer: ConsumerId,
     },
     /// Stop receiving it for good.
     CloseConsumer {
-        /// Which.
+        /// The consumer it is about.
         consumer: ConsumerId,
     },
     /// Say which layers of a track are wanted at the most.

@@ -12,7 +12,7 @@ pub struct Whereabouts {
 /// A user in a channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stay {
-    /// Where.
+    /// The channel somebody is in.
     pub channel: ChannelId,
     /// With which session.
     pub session: SessionId,
@@ -45,7 +45,7 @@ impl Whereabouts {
         self.stays.iter().rev().find(|stay| stay.session == session).map(|stay| &stay.channel)
     }
 
-    /// Nowhere.
+    /// Whether a user is in no channel.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.stays.is_empty()

@@ -16,7 +16,7 @@ pub struct Expected {
 pub enum Versions {
     /// Whichever it is at.
     Any,
-    /// These.
+    /// One of the versions of this list.
     These(Vec<i64>),
 }
 

@@ -28,7 +28,7 @@ pub enum Packet<'a> {
     Message(&'a str),
     /// The WebSocket takes the poll's place from now on.
     Upgrade,
-    /// Nothing.
+    /// A packet without meaning: it ends a poll that is open.
     Noop,
     /// Bytes, which are not read.
     Binary,

@@ -20,7 +20,7 @@ pub struct Tag {
 pub enum Tags {
     /// `*`: whatever there is.
     Any,
-    /// These.
+    /// The tags of this list.
     These(Vec<Tag>),
     /// Nothing that can be read: no list of tags.
     Unreadable,

@@ -31,7 +31,7 @@ struct Connected {
 /// A connection as administrators see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionInfo {
-    /// Which.
+    /// The session of the connection.
     pub session: SessionId,
     /// Since when.
     pub connected_at: Timestamp,
