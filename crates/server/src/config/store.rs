@@ -50,7 +50,7 @@ impl Store {
         }
     }
 
-    /// [`Store::lease_ms`].
+    /// For how long the place in the store is taken at a time: [`Store::lease_ms`].
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
