@@ -340,12 +340,16 @@ impl World {
         }
     }
 
-    /// At least a tenth of a millisecond on: nothing may spin without time passing.
+    /// When something is due next. What is still due now gets a tenth of a millisecond, so that nothing spins without time
+    /// passing; but no step passes over a later date, or a packet would arrive after the time that was let run for it.
     fn next_time(&self) -> Instant {
+        let now = self.clock.now();
         let clients = self.clients.iter().filter_map(Client::next_time);
         let second = self.second.as_ref().and_then(Sfu::poll_timeout);
-        let next = clients.chain(self.sfu.poll_timeout()).chain(second).min();
-        next.unwrap_or(self.clock.now() + Duration::from_secs(1)).max(self.clock.now() + Duration::from_micros(100))
+        let dates = || clients.clone().chain(self.sfu.poll_timeout()).chain(second);
+        let still = dates().any(|at| at <= now).then_some(now + Duration::from_micros(100));
+        let later = dates().filter(|at| *at > now).min();
+        still.into_iter().chain(later).min().unwrap_or(now + Duration::from_secs(1))
     }
 
     fn collect(&mut self) {
