@@ -74,8 +74,10 @@ export class Microphone {
     const track = await local.microphone();
     if (track instanceof VoiceError) throw track;
     this.#lost = false;
-    // Left, or silenced, while the person was asked.
-    if (call.closed || !this.context.mayOpen()) return this.close();
-    if (!call.sending.producers.has('mic')) await call.sending.produce('mic', track);
+    // Silenced while the person was asked.
+    if (!this.context.mayOpen()) return this.close();
+    // Or come back in another stay: one that is still being set up sends what is open by itself.
+    const now = this.context.call();
+    if (now?.entered && !now.closed && !now.sending.producers.has('mic')) await now.sending.produce('mic', track);
   }
 }

@@ -1,6 +1,6 @@
 // In a call: mute, deafen, camera, screen, what the others send, and what the tier lacks.
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { VoiceError } from '../src/errors.js';
 import { AT_LARGE, FREE, joined, person, producer, settle, setup } from './fakes.js';
@@ -357,6 +357,27 @@ describe('a microphone', () => {
       expect(await test.service.toggleMute()).toBe(true);
     },
   );
+
+  it('that is allowed when the stay it was asked for in is over is sent in the one after it', async () => {
+    vi.useFakeTimers();
+    const test = setup();
+    test.capture.microphoneError = gone('DEVICE_MISSING');
+    await test.service.joinChannel('lobby');
+    test.capture.microphoneError = undefined;
+    let allow = () => {};
+    test.capture.asking = new Promise((resolve) => (allow = resolve));
+    const toggled = test.service.toggleMute();
+    test.server.drop();
+    await vi.advanceTimersByTimeAsync(1_000);
+    allow();
+    expect(await toggled).toBe(false);
+    await vi.advanceTimersByTimeAsync(0);
+    vi.useRealTimers();
+    expect(test.rtcs.length).toBe(2);
+    expect(test.rtc.producers.map(({ closed }) => closed)).toEqual([false]);
+    expect(test.capture.live.length).toBe(1);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+  });
 
   it('that comes when none was there is offered, not opened; one that was denied is not', async () => {
     const test = setup();
