@@ -56,6 +56,13 @@ describe('another window', () => {
     expect(asked).toEqual([{ user: 'ann', channel: 'den' }]);
   });
 
+  it('is asked also by a page that is not secure, where browsers make no UUIDs', async () => {
+    vi.stubGlobal('crypto', { getRandomValues: crypto.getRandomValues.bind(crypto) });
+    new Tabs(() => Promise.resolve(true));
+    expect(await new Tabs(() => Promise.resolve(false)).takeOver({ user: 'eve', channel: 'attic' })).toBe(true);
+    vi.unstubAllGlobals();
+  });
+
   it('that is not there does not answer, and is not waited for', async () => {
     vi.useFakeTimers();
     const here = new Tabs(() => Promise.resolve(false));

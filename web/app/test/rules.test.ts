@@ -25,6 +25,7 @@ vi.mock('@parlor/client', async (original) => ({
 
 const { VoiceError } = await import('@parlor/client');
 const { Session } = await import('../src/state/session.svelte.js');
+const { Tabs } = await import('../src/state/tabs.js');
 
 const FREE = { audio: true, video: false, screenshare: false, maxBitrate: 32_000, expiresAt: null };
 const PRO = { ...FREE, video: true, screenshare: true, maxBitrate: 64_000 };
@@ -162,4 +163,20 @@ it('a moderator’s command goes to the server', async () => {
   expect(session.isModerator).toBe(true);
   expect(await session.moderate({ action: 'deafen', userId: 'bob', deafened: true })).toBe(true);
   expect(moderated).toEqual([{ action: 'deafen', userId: 'bob', deafened: true }]);
+});
+
+it('who cancels while another window is asked to leave stays out', async () => {
+  const session = new Session();
+  session.identity = { kind: 'guest' };
+  const join = vi.spyOn(session, 'join').mockResolvedValue();
+  let answer = (_left: boolean) => {};
+  new Tabs(() => new Promise((resolve) => (answer = resolve)));
+  const asked = session.continueHere();
+  await vi.waitFor(() => expect(answer.length).toBe(1));
+  await session.leave();
+  expect(session.joining).toBe(false);
+  answer(true);
+  await asked;
+  expect(join).not.toHaveBeenCalled();
+  expect([session.joining, session.refusal]).toEqual([false, '']);
 });

@@ -93,6 +93,8 @@ export class Session {
   readonly #query = new URLSearchParams(location.search);
   readonly #guest = this.#query.get('user') ?? guestId();
   readonly #tabs = new Tabs((call) => this.#giveUp(call));
+  /** Another window is asked to leave the call. */
+  #asking: object | undefined;
   /** The page was reloaded in this call. */
   #kept = keptCall();
 
@@ -154,7 +156,11 @@ export class Session {
   async continueHere(): Promise<void> {
     const user = this.identity?.kind === 'host' ? subjectOf(this.identity.token) : this.#guest;
     this.joining = true;
+    const asking = (this.#asking = {});
     const left = await this.#tabs.takeOver({ user, channel: this.channelId.trim() });
+    // Cancelled meanwhile.
+    if (this.#asking !== asking) return;
+    this.#asking = undefined;
     this.joining = false;
     if (left) return this.join();
     this.isElsewhere = false;
@@ -163,6 +169,7 @@ export class Session {
 
   /** Leaves, or cancels a join that is under way. What the server says to it is not waited for. */
   async leave(): Promise<void> {
+    if (this.#asking) [this.#asking, this.joining] = [undefined, false];
     this.channel = undefined;
     await this.#service?.leaveChannel();
   }

@@ -1,5 +1,7 @@
 // The windows of this browser: one of them is in a call, and another may want to go on with it.
 
+import { randomDigits } from '../lib/random.js';
+
 /** Which call it is. */
 export interface CallOf {
   user: string;
@@ -26,7 +28,7 @@ export class Tabs {
 
   /** Asks the window that is in the call to leave it. False when there is none: it is another browser then, or another device. */
   takeOver(call: CallOf): Promise<boolean> {
-    const ask = crypto.randomUUID();
+    const ask = randomDigits();
     return new Promise((resolve) => {
       const done = (left: boolean) => {
         clearTimeout(timer);
