@@ -15,8 +15,8 @@ export interface SendingContext {
   /** Whether nothing of it may be heard or seen: muted by oneself or by a moderator. */
   readonly silenced: (slot: MediaSlot) => boolean;
   readonly dispatch: (event: MachineEvent) => boolean;
-  /** A producer of one's own is no more, by the server's or the device's doing. */
-  readonly onProducerLost: (slot: MediaSlot, reason?: CloseReason) => void;
+  /** A producer of one's own is no more, by the server's or the device's doing; `meanwhile` while the connection was lost. */
+  readonly onProducerLost: (slot: MediaSlot, reason?: CloseReason, meanwhile?: boolean) => void;
 }
 
 const PRODUCED: Partial<Record<MediaSlot, MachineEvent>> = { mic: 'micProduced', camera: 'cameraProduced', screen: 'screenProduced' };
@@ -89,11 +89,11 @@ export class Sending {
   }
 
   /** The server has closed it. */
-  closed(producerId: string, reason?: CloseReason): void {
+  closed(producerId: string, reason?: CloseReason, meanwhile = false): void {
     for (const [slot, producer] of [...this.#producers]) {
       if (producer.id !== producerId) continue;
       this.close(slot, false);
-      this.context.onProducerLost(slot, reason);
+      this.context.onProducerLost(slot, reason, meanwhile);
     }
   }
 
@@ -101,7 +101,7 @@ export class Sending {
   reconcile(alive: readonly string[]): void {
     const own = [...this.#producers.values()].map(({ id }) => id);
     for (const id of alive) if (!own.includes(id)) this.#forget(id);
-    for (const id of own) if (!alive.includes(id)) this.closed(id);
+    for (const id of own) if (!alive.includes(id)) this.closed(id, undefined, true);
   }
 
   closeAll(): void {

@@ -271,8 +271,8 @@ export class VoiceService extends Emitter<VoiceEvents> {
       onParticipant: (change, userId, name) => this.emit(`participant:${change}`, { userId, name }),
       onLayers: (userId, slot, layers) => this.emit('layers', { userId, slot, layers }),
       onPersonal: (push) => this.#personal(push),
-      onProducerLost: (slot, reason) => {
-        this.#local.stop(slot);
+      onProducerLost: (slot, reason, meanwhile) => {
+        if (!meanwhile || !this.#videos.keeps(slot)) this.#local.stop(slot);
         this.emit('producer:closed', { slot, ...(reason && { reason }) });
       },
       onLost: (error) => this.#stays.lost(error),

@@ -85,6 +85,16 @@ export class Videos {
     }
   }
 
+  /**
+   * Whether what is not sent any more since the connection broke stays open: its slot was given on to somebody who waited, and
+   * the restoration asks for another. What was taken away on purpose is dropped by whoever learns that.
+   */
+  keeps(slot: MediaSlot): boolean {
+    // Its sound is not heard without it.
+    if (slot === 'screen') this.context.call()?.sending.close('screenAudio');
+    return slot === 'camera' || slot === 'screen';
+  }
+
   /** Stops what the tier does not include any more. The server has done so on its side. */
   enforce(permissions: Permissions): void {
     for (const source of SOURCES) if (!includes(permissions, source)) this.drop(source, false);
@@ -118,7 +128,7 @@ export class Videos {
     this.#queueChanged();
   }
 
-  /** After the connection broke: what was on is on again, and what waited waits again, at the back. */
+  /** After the connection broke: what was on is on again, and what waited, or lost its slot, waits again, at the back. */
   async restore(): Promise<void> {
     const call = this.context.call();
     for (const source of SOURCES) {

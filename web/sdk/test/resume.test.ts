@@ -244,3 +244,67 @@ it('a break in the moment of success is repaired like the first', async () => {
   expect(test.server.count('voice:resume')).toBe(2);
   expect(test.rtcs.length).toBe(1);
 });
+
+describe('a picture whose slot was given on during the loss', () => {
+  /** Back, without one's own picture; others have every slot. */
+  async function back(test: Awaited<ReturnType<typeof inCall>>, lost: number) {
+    const producers = test.server.made.producers.filter((_, i) => i !== lost);
+    test.server.drop();
+    test.server.resumed = { own: { ...test.server.made, producers } };
+    test.server.refuse('voice:rtc:produce', 'VIDEO_LIMIT_REACHED', { current: 4, max: 4 });
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+
+  it('is waited for again, with the light off, and begins by itself when it is its turn', async () => {
+    const test = await inCall();
+    await back(test, 1);
+    expect(test.service.videoQueue).toEqual({ camera: { position: 2, current: 4, max: 4 } });
+    expect(test.capture.live.map((track) => track.kind)).toEqual(['audio']);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    test.server.push('voice:slot:granted', { source: 'camera', current: 4, max: 4 });
+    await settle();
+    expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
+    expect(test.service.self.media.camera).toBeDefined();
+    expect(test.server.count('voice:slot:release')).toBe(0);
+  });
+
+  it('goes on at once where a slot is free again', async () => {
+    const test = await inCall();
+    const [mic = ''] = test.server.made.producers;
+    test.server.drop();
+    test.server.resumed = { own: { ...test.server.made, producers: [mic] } };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO');
+    expect(test.server.count('voice:rtc:produce')).toBe(3);
+    expect(test.capture.live.map((track) => track.kind)).toEqual(['audio', 'video']);
+  });
+
+  it('is a screen that is chosen still, and whose sound is not heard alone', async () => {
+    const test = await inCall();
+    test.capture.withScreenAudio = true;
+    await test.service.toggleScreenShare();
+    await settle();
+    const [screen, sound] = test.server.made.producers.slice(2);
+    await back(test, 2);
+    expect(test.service.videoQueue).toEqual({ screen: { position: 2, current: 4, max: 4 } });
+    expect(test.server.payloads('voice:rtc:closeProducer')).toEqual([{ producerId: sound }]);
+    expect([screen, sound].map((id) => test.rtc.producers.find((p) => p.id === id)?.closed)).toEqual([true, true]);
+    test.server.push('voice:slot:granted', { source: 'screen', current: 4, max: 4 });
+    await settle();
+    expect(test.service.state).toBe('PRODUCING_AUDIO_VIDEO_SCREEN');
+    expect(test.rtc.producers.filter((p) => p.source === 'screen' && !p.closed).length).toBe(2);
+  });
+
+  it('stays off when a moderator has turned it off meanwhile', async () => {
+    const test = await inCall();
+    const [mic = ''] = test.server.made.producers;
+    test.server.drop();
+    const serverMuted = { audio: false, video: true, screen: false };
+    const state = { muted: false, deafened: false, speaking: false, ...AT_LARGE, serverMuted };
+    test.server.resumed = { state, own: { ...test.server.made, producers: [mic] } };
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(test.service.state).toBe('PRODUCING_AUDIO');
+    expect(test.capture.live.map((track) => track.kind)).toEqual(['audio']);
+    expect([test.server.count('voice:rtc:produce'), test.server.count('voice:slot:request')]).toEqual([2, 0]);
+  });
+});
