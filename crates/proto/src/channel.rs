@@ -171,6 +171,12 @@ impl Channel {
             owner: None,
         }
     }
+
+    /// The id of the room that can be entered at a moment: the channel's own while its window is open, none outside it.
+    #[must_use]
+    pub fn room_at(&self, at: Timestamp) -> Option<&ChannelId> {
+        self.window.contains(at).then_some(&self.id)
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +189,15 @@ mod tests {
         let inside: Vec<i64> = (0..30).filter(|at| window.contains(Timestamp(*at))).collect();
         assert_eq!((inside.first(), inside.last()), (Some(&10), Some(&19)));
         assert!(Window::default().contains(Timestamp(i64::MIN)));
+    }
+
+    #[test]
+    fn a_channel_has_a_room_while_its_window_is_open() {
+        let mut den = Channel::new(ChannelId::new("den").expect("an id"), "The den");
+        assert_eq!(den.room_at(Timestamp(0)), Some(&den.id), "a channel without a window is always open");
+        den.window = Window { opens_at: Some(Timestamp(10)), closes_at: Some(Timestamp(20)) };
+        let rooms = [9, 10, 19, 20].map(|at| den.room_at(Timestamp(at)).map(ChannelId::as_str));
+        assert_eq!(rooms, [None, Some("den"), Some("den"), None]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `parlor channel`: what channels there are, who is invited, who has which seat.
 
 use clap::{Args, Subcommand};
-use parlor_proto::{Channel, ChannelId, UserId, limits};
+use parlor_proto::{Channel, ChannelId, Timestamp, UserId, limits};
 use parlor_store::{StoreError, Stored, What};
 use serde_json::{Value, json};
 
@@ -121,13 +121,13 @@ pub fn run(ChannelArgs { command, common }: ChannelArgs) -> anyhow::Result<()> {
 
 async fn list(records: Records) -> anyhow::Result<()> {
     let channels = all("", async |page| records.store.channels(&page).await, |stored| stored.value.id.to_string()).await?;
-    let rows = channels.iter().map(view).collect();
+    let rows = channels.iter().map(|channel| view(channel, records.now)).collect();
     records.output.list(rows, &COLUMNS, "There are no channels. Make one: parlor channel create lobby");
     Ok(())
 }
 
 async fn show(records: Records, id: &ChannelId) -> anyhow::Result<()> {
-    records.output.one(&view(&read(&records, id).await?));
+    records.output.one(&view(&read(&records, id).await?, records.now));
     Ok(())
 }
 
@@ -139,14 +139,14 @@ async fn read(records: &Records, id: &ChannelId) -> anyhow::Result<Stored<Channe
 async fn create(records: Records, id: ChannelId, fields: Fields) -> anyhow::Result<()> {
     let wanted = fields.on(named_after(id.clone()));
     match records.store.create_channel(&wanted, &records.by, records.now).await {
-        Ok(made) => records.output.done(&format!("Made the channel \"{id}\"."), &view(&made)),
+        Ok(made) => records.output.done(&format!("Made the channel \"{id}\"."), &view(&made, records.now)),
         Err(StoreError::Exists(_)) => {
             let there = read(&records, &id).await?;
             if there.value != wanted {
                 let how = format!("parlor channel update {} …", quoted(id.as_str()));
                 return Err(conflict(format!("there is a channel \"{id}\" already, and it is another. To change it: {how}")));
             }
-            records.output.done(&format!("The channel \"{id}\" is there already, exactly so."), &view(&there));
+            records.output.done(&format!("The channel \"{id}\" is there already, exactly so."), &view(&there, records.now));
         }
         Err(error) => return Err(explain(error, id.as_str())),
     }
@@ -160,11 +160,13 @@ async fn update(records: Records, id: ChannelId, fields: Fields, clear: &[Field]
         clear.iter().for_each(|field| field.clear(&mut wanted));
         match records.store.put_channel(&wanted, Some(version.unwrap_or(before.version)), &records.by, records.now).await {
             Ok((after, _)) if after.version == before.version => {
-                records.output.done(&format!("The channel \"{id}\" is so already."), &view(&after));
+                records.output.done(&format!("The channel \"{id}\" is so already."), &view(&after, records.now));
                 break;
             }
             Ok((after, _)) => {
-                records.output.done(&format!("Changed the channel \"{id}\"; it is at version {} now.", after.version), &view(&after));
+                records
+                    .output
+                    .done(&format!("Changed the channel \"{id}\"; it is at version {} now.", after.version), &view(&after, records.now));
                 break;
             }
             // Nobody asked for a certain version: what others changed meanwhile stays.
@@ -221,15 +223,16 @@ async fn uninvite(records: Records, id: ChannelId, user: UserId) -> anyhow::Resu
     Ok(())
 }
 
-/// A channel as the REST API shows it.
-fn view(stored: &Stored<Channel>) -> Value {
+/// A channel as the REST API shows it at a moment.
+fn view(stored: &Stored<Channel>, now: Timestamp) -> Value {
+    let room = stored.value.room_at(now);
     let Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner } =
         &stored.value;
     json!({
         "id": id, "name": name, "kind": kind, "topology": topology, "tier": tier, "maxParticipants": max_participants,
         "privacy": privacy, "e2ee": e2ee, "recording": recording, "access": access, "spectators": spectators,
-        "opensAt": time(window.opens_at), "closesAt": time(window.closes_at), "owner": owner, "version": stored.version,
-        "createdAt": time(Some(stored.created_at)), "updatedAt": time(Some(stored.updated_at)),
+        "opensAt": time(window.opens_at), "closesAt": time(window.closes_at), "voiceActive": room.is_some(), "roomId": room,
+        "owner": owner, "version": stored.version, "createdAt": time(Some(stored.created_at)), "updatedAt": time(Some(stored.updated_at)),
     })
 }
 

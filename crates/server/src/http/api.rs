@@ -28,6 +28,7 @@ mod seats;
 mod sessions;
 mod text;
 mod when;
+mod window;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -39,9 +40,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Identity, Timestamp};
+use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Identity, Timestamp, Window};
 use parlor_rooms::access;
-use parlor_store::{Store, Stored};
+use parlor_store::{Found, Store, Stored};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -105,7 +106,7 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_keys(api, Scope::Events, events::routes()))
         .merge(for_keys(api, Scope::Audit, audit::routes()))
         .merge(for_keys(api, Scope::Keys, keys::routes()))
-        .merge(for_visitors(api, calls::visitor_routes()))
+        .merge(for_visitors(api, calls::visitor_routes().merge(window::visitor_routes())))
 }
 
 /// Routes that need nothing.
@@ -216,10 +217,27 @@ impl Api {
             Visitor::Key => return self.channel(id).await.map(drop),
             Visitor::User(identity) => identity,
         };
+        let Found { channel, facts, .. } = self.found(id, user).await?;
+        access::admit(&channel, user, &facts, self.now())?;
+        Ok(())
+    }
+
+    /// A channel for who may join it, be it open now or not.
+    async fn shown(&self, visitor: &Visitor, id: &ChannelId) -> Answer<Channel> {
+        let user = match visitor {
+            Visitor::Key => return Ok(self.channel(id).await?.value),
+            Visitor::User(identity) => identity,
+        };
+        let Found { channel, facts, .. } = self.found(id, user).await?;
+        let always = Channel { window: Window::default(), ..channel.clone() };
+        access::admit(&always, user, &facts, self.now())?;
+        Ok(channel)
+    }
+
+    /// What the store has of a channel and a user, if the user's token may be used for it.
+    async fn found(&self, id: &ChannelId, user: &Identity) -> Answer<Found> {
         access::granted(id, user)?;
         let found = self.store().admission(id, &user.user).await?;
-        let found = found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))?;
-        access::admit(&found.channel, user, &found.facts, self.now())?;
-        Ok(())
+        found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))
     }
 }

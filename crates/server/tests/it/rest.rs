@@ -10,6 +10,7 @@ mod limits;
 mod people;
 mod races;
 mod tour;
+mod window;
 
 use std::path::PathBuf;
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use parlor_proto::{
-    Access, Channel, ChannelId, ChannelKind, E2eePolicy, ErrorCode, Privacy, RecordingPolicy, Tier, Topology, UserId, Window,
+    Access, Channel, ChannelId, ChannelKind, E2eePolicy, ErrorCode, Privacy, RecordingPolicy, Tier, Timestamp, Topology, UserId, Window,
 };
 use parlor_store::{Expected, StoreError, Stored, Versions};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,6 +25,8 @@ use super::{Answer, Api, schema};
 
 /// The most `maxParticipants`: a room of more has never been measured.
 const MAX_PARTICIPANTS: u32 = 1_000;
+/// What the tag of a version ends with while the channel is closed: it is shown differently then, and nobody has changed it.
+const CLOSED: &str = "-closed";
 /// What an id must not have in it as one segment of a path.
 const NOT_OF_A_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -150,10 +152,15 @@ pub struct ChannelView {
     /// The first moment it cannot be joined any more; null: never.
     #[schema(required = true)]
     closes_at: Option<When>,
+    /// Whether it is open at the moment, by its window.
+    voice_active: bool,
+    /// The room to join: the id of the channel while it is open; null while it is closed.
+    #[schema(value_type = Option<schema::Id>, required = true)]
+    room_id: Option<ChannelId>,
     /// Whose it is.
     #[schema(value_type = Option<schema::Id>, required = true)]
     owner: Option<UserId>,
-    /// Counts the changes; the same as in the `ETag`.
+    /// Counts the changes; the `ETag` has it, and says whether the channel is closed.
     version: i64,
     /// When it was made.
     created_at: When,
@@ -161,8 +168,10 @@ pub struct ChannelView {
     updated_at: When,
 }
 
-impl From<Stored<Channel>> for ChannelView {
-    fn from(stored: Stored<Channel>) -> Self {
+impl ChannelView {
+    /// As it is shown at a moment.
+    fn at(stored: Stored<Channel>, now: Timestamp) -> Self {
+        let room_id = stored.value.room_at(now).cloned();
         let Stored { value, version, created_at, updated_at, .. } = stored;
         let Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner } =
             value;
@@ -182,6 +191,8 @@ impl From<Stored<Channel>> for ChannelView {
             spectators,
             opens_at,
             closes_at,
+            voice_active: room_id.is_some(),
+            room_id,
             owner,
             version,
             created_at,
@@ -195,12 +206,14 @@ impl From<Stored<Channel>> for ChannelView {
     responses((status = 200, description = "A page of channels", body = List<ChannelView>)))]
 async fn list_channels(State(api): State<Api>, wanted: Wanted) -> Answer<Json<List<ChannelView>>> {
     let found = api.store().channels(&wanted.page).await?;
-    Ok(Json(wanted.answer(found, |stored| stored.value.id.to_string(), ChannelView::from)))
+    let now = api.now();
+    Ok(Json(wanted.answer(found, |stored| stored.value.id.to_string(), |stored| ChannelView::at(stored, now))))
 }
 
 /// Reads a channel
 ///
-/// With `If-None-Match`, a client that has this version already gets 304 and no body.
+/// With `If-None-Match`, a client that has what it would get already gets 304 and no body. The tag changes with the version, and
+/// when the window opens or closes.
 #[utoipa::path(get, path = "/api/channels/{id}", tag = "channels",
     params(
         ("id" = schema::Id, Path, description = "The channel"),
@@ -212,9 +225,10 @@ async fn list_channels(State(api): State<Api>, wanted: Wanted) -> Answer<Json<Li
     (status = 412, description = "It is at another version")))]
 async fn read_channel(State(api): State<Api>, At(id): At<ChannelId>, conditions: Conditions) -> Answer<Response> {
     let stored = api.channel(&id).await?;
-    let tag = etag(&stored);
+    let now = api.now();
+    let tag = etag(&stored, now);
     match conditions.of_read(&tag) {
-        Read::Wanted => Ok(tagged(StatusCode::OK, stored)),
+        Read::Wanted => Ok(tagged(StatusCode::OK, stored, now)),
         Read::NotModified => Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response()),
         Read::Failed => Err(Problem::from(StoreError::Stale { version: stored.version }).of_field("If-Match")),
     }
@@ -236,14 +250,14 @@ async fn create_channel(State(api): State<Api>, caller: Caller, Body(body): Body
         Ok(stored) => {
             api.settled().await?;
             let place = format!("/api/channels/{}", utf8_percent_encode(channel.id.as_str(), NOT_OF_A_SEGMENT));
-            let mut response = tagged(StatusCode::CREATED, stored);
+            let mut response = tagged(StatusCode::CREATED, stored, api.now());
             if let Ok(place) = HeaderValue::from_str(&place) {
                 response.headers_mut().insert(header::LOCATION, place);
             }
             Ok(response)
         }
         Err(StoreError::Exists(_)) => match api.store().channel(&channel.id).await? {
-            Some(stored) if stored.value == channel => Ok(tagged(StatusCode::OK, stored)),
+            Some(stored) if stored.value == channel => Ok(tagged(StatusCode::OK, stored, api.now())),
             _ => Err(Problem::new(ErrorCode::Conflict).of_field("id")),
         },
         Err(error) => Err(error.into()),
@@ -278,7 +292,7 @@ async fn put_channel(
         error => unexpected(error),
     })?;
     api.settled().await?;
-    Ok(tagged(if created { StatusCode::CREATED } else { StatusCode::OK }, stored))
+    Ok(tagged(if created { StatusCode::CREATED } else { StatusCode::OK }, stored, api.now()))
 }
 
 /// Removes a channel
@@ -310,11 +324,15 @@ fn expected(conditions: &Conditions) -> Answer<Expected> {
     Ok(Expected { one_of, none_of })
 }
 
-/// The versions that tags are of; other tags are of none. Ours are strong: by the strong comparison a weak one is another.
+/// The versions that tags are of; other tags are of none. Ours are strong: by the strong comparison a weak one is another. A
+/// version has two tags, and either stands for it: whoever saw it before the window closed has missed no change.
 fn versions(tags: &Tags, weakly: bool) -> Versions {
     let Tags::These(tags) = tags else { return Versions::Any };
     let compared = tags.iter().filter(|tag| weakly || !tag.weak);
-    let canonical = |tag: &Tag| tag.opaque.parse().ok().filter(|version: &i64| version.to_string() == tag.opaque);
+    let canonical = |tag: &Tag| {
+        let digits = tag.opaque.strip_suffix(CLOSED).unwrap_or(&tag.opaque);
+        digits.parse().ok().filter(|version: &i64| version.to_string() == digits)
+    };
     Versions::These(compared.filter_map(canonical).collect())
 }
 
@@ -331,12 +349,13 @@ fn failed(header: &str, sentence: &str) -> Problem {
     Problem::new(ErrorCode::PreconditionFailed).say(sentence).of_field(header)
 }
 
-fn tagged(status: StatusCode, stored: Stored<Channel>) -> Response {
-    (status, [(header::ETAG, etag(&stored))], Json(ChannelView::from(stored))).into_response()
+fn tagged(status: StatusCode, stored: Stored<Channel>, now: Timestamp) -> Response {
+    (status, [(header::ETAG, etag(&stored, now))], Json(ChannelView::at(stored, now))).into_response()
 }
 
-fn etag(stored: &Stored<Channel>) -> String {
-    format!("\"{}\"", stored.version)
+/// Two answers with the same tag are the same, byte for byte: time is in them only as far as the channel is open or not.
+fn etag(stored: &Stored<Channel>, now: Timestamp) -> String {
+    format!("\"{}{}\"", stored.version, if stored.value.room_at(now).is_some() { "" } else { CLOSED })
 }
 
 fn default_name(id: &ChannelId) -> String {

@@ -19,11 +19,12 @@ async fn a_channel_is_made_read_replaced_and_removed() {
         (&made["kind"], &made["topology"], &made["privacy"], &made["opensAt"]),
         (&json!("voice"), &json!("sfu"), &json!("standard"), &Value::Null)
     );
+    assert_eq!((&made["voiceActive"], &made["roomId"]), (&json!(true), &json!("den")), "without a window it is always open");
     assert_eq!(rest.get("/api/channels/den").await.is(200), made);
 
     let window = json!({"opensAt": "2026-01-31T18:00:00+02:00", "closesAt": "2026-02-01T18:00:00.5Z", "owner": "olga"});
     let replaced = rest.put("/api/channels/den", window.clone()).await;
-    assert_eq!(replaced.header("etag"), "\"2\"");
+    assert_eq!(replaced.header("etag"), "\"2-closed\"", "that is over");
     let replaced = replaced.is(200);
     assert_eq!(
         (&replaced["name"], &replaced["tier"], &replaced["maxParticipants"]),
@@ -31,6 +32,7 @@ async fn a_channel_is_made_read_replaced_and_removed() {
         "what is not given is default"
     );
     assert_eq!((&replaced["opensAt"], &replaced["closesAt"]), (&json!("2026-01-31T16:00:00Z"), &json!("2026-02-01T18:00:00.5Z")));
+    assert_eq!((&replaced["voiceActive"], &replaced["roomId"]), (&json!(false), &Value::Null));
     assert_eq!(rest.put("/api/channels/den", window).await.is(200)["version"], 2, "a repetition changes nothing");
 
     rest.delete("/api/channels/den").await.is(204);

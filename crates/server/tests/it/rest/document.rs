@@ -232,7 +232,7 @@ async fn the_api_is_closed_to_pages_of_other_origins_and_its_answers_are_not_kep
             assert!(!allowed(method.clone(), path).await, "{method} {path}");
         }
         // What users ask with their own tokens is for the pages of the host application.
-        for path in ["/api/voice/den/participants", "/api/rooms/den/call-state/"] {
+        for path in ["/api/voice/den/participants", "/api/voice/den/window", "/api/rooms/den/call-state/"] {
             assert!(allowed(method.clone(), path).await, "{method} {path}");
         }
     }
