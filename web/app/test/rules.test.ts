@@ -7,7 +7,7 @@ type Handlers = { [E in keyof VoiceEvents]?: (payload: VoiceEvents[E]) => void }
 
 const handlers = vi.hoisted(() => ({}) as Handlers);
 const moderated = vi.hoisted(() => [] as unknown[]);
-const own = vi.hoisted(() => ({ self: undefined as Self | undefined }));
+const own = vi.hoisted(() => ({ self: undefined as Self | undefined, join: () => Promise.resolve() }));
 
 vi.mock('@parlor/client', async (original) => ({
   ...(await original<typeof import('@parlor/client')>()),
@@ -16,7 +16,7 @@ vi.mock('@parlor/client', async (original) => ({
       return own.self;
     },
     on: (event: keyof VoiceEvents, handler: never) => void (handlers[event] = handler),
-    joinChannel: () => Promise.resolve(),
+    joinChannel: () => own.join(),
     leaveChannel: () => Promise.resolve(),
     moderate: (command: unknown) => Promise.resolve(void moderated.push(command)),
     setPerUserVolume: () => {},
@@ -48,6 +48,7 @@ async function inCall(more: Partial<ChannelInfo> = {}) {
 const texts = (session: InstanceType<typeof Session>) => session.notices.map(({ text }) => text);
 
 beforeEach(() => {
+  own.join = () => Promise.resolve();
   own.self = {
     userId: 'me',
     muted: false,
@@ -179,4 +180,29 @@ it('who cancels while another window is asked to leave stays out', async () => {
   await asked;
   expect(join).not.toHaveBeenCalled();
   expect([session.joining, session.refusal]).toEqual([false, '']);
+});
+
+it('a channel that is closed is waited for instead of refused', async () => {
+  const session = new Session();
+  session.identity = { kind: 'guest' };
+  [session.name, session.channelId] = ['Ann', 'den'];
+  const stop = session.opening.follow(session.place);
+  const opensAt = new Date(Date.now() + 3_600_000).toISOString();
+  own.join = () => Promise.reject(new VoiceError('CHANNEL_CLOSED', 'closed', { opensAt, closesAt: null }));
+  await session.join();
+  expect([session.refusal, session.joining, session.opening.hours]).toEqual(['', false, { active: false, opensAt, closesAt: null }]);
+  stop();
+});
+
+it('who is inside hears that the channel has closed', async () => {
+  const session = await inCall();
+  const stop = session.opening.follow(session.channel?.id);
+  const times = { opensAt: null, closesAt: new Date().toISOString() };
+  let voiceActive = true;
+  vi.stubGlobal('fetch', () => Promise.resolve(Response.json({ ...times, voiceActive, token: 'token' })));
+  await vi.waitFor(() => expect(session.opening.hours?.active).toBe(true));
+  voiceActive = false;
+  session.opening.again();
+  await vi.waitFor(() => expect(session.announcement).toMatch(/^This channel has closed\. The call goes on/));
+  stop();
 });

@@ -93,7 +93,15 @@ describe('refusals in the web app', () => {
 
   it('a channel that is not open yet, with the time it opens', TIMEOUT, async () => {
     const opens = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date('2099-01-31T18:00:00Z'));
-    await answerTo('alice', 'matinee', new RegExp(`not open yet. It opens on ${opens.split(',')[0]}`));
+    const token = closed.signedToken({ sub: 'alice', name: 'Alice' });
+    const person = await openApp(browser, `${closed.url}/#token=${token}&channel=matinee`);
+    await person.reads(new RegExp(`not open yet. It opens on ${opens.split(',')[0]}`));
+    assert.ok(await person.button('Join').isDisabled(), 'there is nothing to press');
+    // Another channel is another matter.
+    await person.page.getByLabel('Channel').fill('club');
+    await person.press('Join');
+    await person.isIn();
+    await person.close();
   });
 
   it('a channel for members only, of which strangers do not learn that it is there', TIMEOUT, async () => {

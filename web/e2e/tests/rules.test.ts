@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { type AppPerson, joinSigned } from '../harness/app.js';
+import { type AppPerson, joinSigned, openApp } from '../harness/app.js';
 import { Bare, barePage } from '../harness/bare.js';
 import { startChromium } from '../harness/chromium.js';
 import { fits, passesAxe, PHONE } from '../harness/looks.js';
@@ -265,6 +265,37 @@ describe('the rules of a room', () => {
     await passesAxe(mia.page, 'rules-menu-phone-dark');
     await fits(mia.page, 'rules-menu-phone-dark');
     for (const person of [mia, sam]) await person.close();
+  });
+
+  it('a channel lets one in when it opens, and says to who is inside that it has closed', TIMEOUT, async () => {
+    const [past, future] = ['2020-01-01T00:00:00Z', '2099-01-31T18:00:00Z'];
+    const put = (window: object) => server.api('PUT', '/channels/school', { name: 'The school', ...window });
+    // As if one had looked at something else meanwhile.
+    const lookAgain = (person: AppPerson) => person.page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await put({ opensAt: future });
+    const token = server.signedToken({ sub: 'kim', name: 'Kim' });
+    const kim = await openApp(browser, `${server.url}/?debug#token=${token}&channel=school`, { ...PHONE, colorScheme: 'dark' });
+    await kim.reads(/This channel is not open yet/);
+    assert.ok(await kim.button('Join').isDisabled());
+    await passesAxe(kim.page, 'rules-not-open-phone-dark');
+    await put({ opensAt: past });
+    await lookAgain(kim);
+    await kim.reads(/This channel is open now/);
+    await passesAxe(kim.page, 'rules-opened-phone-dark');
+    await kim.press('Join');
+    await kim.isIn();
+    await put({ opensAt: past, closesAt: new Date().toISOString() });
+    await lookAgain(kim);
+    await kim.reads(/This channel has closed\. The call goes on/);
+    await fits(kim.page, 'rules-closed-phone-dark');
+    await passesAxe(kim.page, 'rules-closed-phone-dark');
+    await kim.isIn();
+    await kim.press('Leave');
+    await kim.page.getByTestId('join-form').waitFor();
+    await kim.reads(/This channel has closed (today at|on)/);
+    assert.ok(await kim.button('Join').isDisabled());
+    assert.deepEqual(kim.errors, []);
+    await kim.close();
   });
 
   it('a socket that breaks takes no sound away, and nobody sees one leave', TIMEOUT, async () => {

@@ -20,6 +20,7 @@ import {
 import { sentenceFor, t } from '../i18n/index.js';
 import { findIdentity, guestToken, readAddress, subjectOf, type Identity } from './identity.js';
 import { moderationRefusal, restrictionNews, type Question } from './moderating.js';
+import { Opening } from './opening.svelte.js';
 import { guestId, keepCall, keptCall, type KeptCall } from './reload.js';
 import { recall, remember } from './settings.js';
 import { Tabs, type CallOf } from './tabs.js';
@@ -84,6 +85,14 @@ export class Session {
   queue = $state.raw<VideoQueue>({});
   /** What a moderator is asked once more. */
   question = $state.raw<Question | undefined>();
+  /** Whether the channel one is in, or would join, is open. */
+  readonly opening = new Opening(
+    async () => this.#token(this.name.trim() || this.#guest),
+    (active) => {
+      // The way in says it where it stands, aloud too.
+      if (this.inCall) this.announce(t(active ? 'call.opened' : 'call.closed'));
+    },
+  );
 
   #service: VoiceService | undefined;
   #lastNotice = 0;
@@ -114,6 +123,12 @@ export class Session {
     return this.channel !== undefined;
   }
 
+  /** The channel whose window is followed; undefined while there is nobody to ask as. */
+  get place(): string | undefined {
+    const known = this.identity !== undefined && this.identity.kind !== 'none';
+    return known ? (this.channel?.id ?? this.channelId.trim()) : undefined;
+  }
+
   get isSpectator(): boolean {
     return this.channel?.role === 'spectator';
   }
@@ -133,20 +148,20 @@ export class Session {
     const [name, channelId] = [this.name.trim(), this.channelId.trim()];
     if (this.joining || !identity || identity.kind === 'none') return;
     this.joining = true;
+    this.opening.opened = false;
     this.#setRefusal('');
     remember('channel', channelId);
     if (identity.kind === 'guest') {
       remember('name', name);
       remember('pro', this.pro ? 'yes' : 'no');
     }
-    const token = identity.kind === 'host' ? identity.token : () => guestToken(this.#guest, name, this.pro);
-    const service = this.#start(token);
+    const service = this.#start(identity.kind === 'host' ? identity.token : async () => this.#token(name));
     try {
       if (as?.muted) await service.toggleMute();
       if (as?.deafened) await service.toggleDeafen();
       await service.joinChannel(channelId);
     } catch (error) {
-      if (service === this.#service) this.#refused(error);
+      if (service === this.#service && !this.#awaits(error, channelId)) this.#refused(error);
     } finally {
       if (service === this.#service) this.joining = false;
     }
@@ -270,6 +285,16 @@ export class Session {
   #keep(): void {
     const { channel, name, pro, self } = this;
     keepCall(channel && { channel: channel.id, name, pro, muted: self.muted, deafened: self.deafened });
+  }
+
+  /** What one shows to the server: as a guest, a token of this moment. */
+  async #token(name: string): Promise<string> {
+    return this.identity?.kind === 'host' ? this.identity.token : guestToken(this.#guest, name, this.pro);
+  }
+
+  /** A channel that is closed is waited for: the page says when it opens, and follows. */
+  #awaits(error: unknown, channelId: string): boolean {
+    return error instanceof VoiceError && error.code === 'CHANNEL_CLOSED' && this.opening.learn(channelId, error.details);
   }
 
   #start(token: string | (() => Promise<string>)): VoiceService {
