@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use parlor::config::{Secret, Sources, Store, load};
 use parlor::{Options, Server};
+use parlor_rooms::Policy;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use super::client::{Client, assert_refused};
+use super::stored::{Shared, file_of};
 use super::{base, dev_server, server_without_join_limit, server_without_resumption, test_config};
 
 async fn stats(server: &Server) -> Value {
@@ -328,4 +331,27 @@ async fn a_user_is_in_one_channel_over_all_devices() {
     assert_eq!(desk.request("voice:join", json!({"channelId": "first"})).await["channelId"], "first");
     assert!(desk.events_so_far().into_iter().all(|(name, _)| name != "voice:left"));
     server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_join_is_given_up_after_the_configured_time() {
+    for configured in [200, 1_000] {
+        let name = format!("deadline-{configured}");
+        let shared = Shared::start(&name, |config| config.limits.join_timeout_ms = configured).await;
+        let mut alice = Client::connect(&shared.server, "alice", true).await;
+        // The first join makes the channel, and cannot while somebody else writes to the store.
+        let mut other = sqlx::AnyConnection::connect(&format!("sqlite:{}", file_of(&name).display())).await.expect("opens");
+        let writing = other.begin_with("BEGIN IMMEDIATE").await.expect("begins");
+        let asked = Instant::now();
+        let refused = alice.request("voice:join", json!({"channelId": "den"})).await;
+        let waited = asked.elapsed();
+        assert_refused(&refused, "TIMEOUT");
+        assert!(waited >= Duration::from_millis(configured), "{waited:?} instead of {configured} ms");
+        assert!(waited < Policy::default().join_timeout, "{waited:?}: that is what holds where nothing is configured");
+        assert_refused(&alice.request("voice:state:update", json!({})).await, "NOT_IN_CHANNEL");
+        writing.rollback().await.expect("ends");
+        other.close().await.expect("closes");
+        assert_eq!(alice.request("voice:join", json!({"channelId": "den"})).await["channelId"], "den");
+        shared.stop().await;
+    }
 }

@@ -18,9 +18,14 @@ pub struct Shared {
     pub store: Store,
 }
 
+/// The file of the store of this name.
+pub fn file_of(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("it-{name}-{}.db", std::process::id()))
+}
+
 /// A fresh file for a store.
 pub fn fresh_file(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("it-{name}-{}.db", std::process::id()));
+    let path = file_of(name);
     for end in ["", "-wal", "-shm"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
