@@ -143,6 +143,9 @@ pub struct Channel {
     /// Who does not satisfy `access` may come in all the same, to listen.
     #[serde(default)]
     pub spectators: bool,
+    /// A limit of its own for those who only listen, however they come to; `None` means the server's.
+    #[serde(default)]
+    pub max_spectators: Option<u32>,
     /// When it can be joined.
     #[serde(default)]
     pub window: Window,
@@ -167,6 +170,7 @@ impl Channel {
             recording: RecordingPolicy::default(),
             access: Access::default(),
             spectators: false,
+            max_spectators: None,
             window: Window::default(),
             owner: None,
         }

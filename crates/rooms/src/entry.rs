@@ -71,7 +71,7 @@ impl Room {
         let (channel, policy) = (&self.config.channel, &self.config.policy);
         let max = match role {
             Role::Speaker => channel.max_participants.unwrap_or_else(|| policy.participants(channel.tier)),
-            Role::Spectator => policy.spectators,
+            Role::Spectator => channel.max_spectators.unwrap_or(policy.spectators),
         };
         // Spectators and the others take nobody's place among each other. The lost connection of the same user makes room for
         // the new one.

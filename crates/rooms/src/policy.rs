@@ -11,7 +11,7 @@ pub struct Policy {
     pub participants_free: u32,
     /// Participants of a pro channel that has no limit of its own.
     pub participants_pro: u32,
-    /// Spectators of a channel: they send nothing and take nobody's place, and each costs what a receiver costs.
+    /// Spectators of a channel that says nothing else: they send nothing and take nobody's place, and each costs what a receiver costs.
     pub spectators: u32,
     /// Cameras and shared screens at the same time in a free channel.
     pub videos_free: u32,

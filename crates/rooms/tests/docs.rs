@@ -19,7 +19,7 @@ fn the_deadlines_and_limits_on_the_page_are_those_of_the_policy() {
         format!("| time to resume after a lost connection | {} s |", policy.resume_grace.as_secs()),
         format!("| the same after a connection was closed with 1001 | {} s |", policy.away_grace.as_secs_f64()),
         format!("| participants | {} in a free channel, {} in a pro channel,", policy.participants_free, policy.participants_pro),
-        format!("| spectators | {} in a channel,", policy.spectators),
+        format!("| spectators | {} in a channel, or the channel's own limit,", policy.spectators),
         format!("| video publishers | {} in a free channel, {} in a pro channel;", policy.videos_free, policy.videos_pro),
         format!(
             "a camera {} Mbit/s (all layers\ntogether) and a screen {} Mbit/s",

@@ -34,7 +34,7 @@ pub struct Stored<T> {
 macro_rules! columns {
     () => {
         "c.id, c.version, c.created_at, c.updated_at, c.name, c.kind, c.topology, c.tier, c.max_participants, \
-         c.privacy, c.e2ee, c.recording, c.access, c.spectators, c.opens_at, c.closes_at, c.owner_id, c.made"
+         c.privacy, c.e2ee, c.recording, c.access, c.spectators, c.opens_at, c.closes_at, c.owner_id, c.made, c.max_spectators"
     };
 }
 pub(crate) use columns;
@@ -42,11 +42,11 @@ pub(crate) use columns;
 const SELECT: &str = concat!("SELECT ", columns!(), " FROM channels c WHERE c.id = $1");
 const LIST: &str = concat!("SELECT ", columns!(), " FROM channels c WHERE c.id > $1 ORDER BY c.id LIMIT $2");
 const INSERT: &str = "INSERT INTO channels (id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, \
-     access, spectators, opens_at, closes_at, owner_id, updated_at, version, created_at, made) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, $15, $16)";
+     access, spectators, opens_at, closes_at, owner_id, updated_at, max_spectators, version, created_at, made) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $15, $17)";
 const UPDATE: &str = "UPDATE channels SET name = $2, kind = $3, topology = $4, tier = $5, max_participants = $6, privacy = $7, \
      e2ee = $8, recording = $9, access = $10, spectators = $11, opens_at = $12, closes_at = $13, owner_id = $14, \
-     updated_at = $15, version = version + 1 WHERE id = $1";
+     updated_at = $15, max_spectators = $16, version = version + 1 WHERE id = $1";
 
 impl Store {
     /// Makes a channel.
@@ -176,22 +176,28 @@ fn bind<'q>(query: Prepared<'q>, channel: &Channel, now: Timestamp) -> Prepared<
         .bind(channel.window.closes_at.map(|t| t.0))
         .bind(channel.owner.as_ref().map(|o| o.as_str().to_owned()))
         .bind(now.0)
+        .bind(channel.max_spectators.map(i64::from))
+}
+
+fn limit(row: &Row, column: &'static str) -> Result<Option<u32>, StoreError> {
+    let number: Option<i64> = row.get(column)?;
+    number.map(|number| u32::try_from(number).map_err(|_| foreign(column))).transpose()
 }
 
 pub(crate) fn stored(row: &Row) -> Result<Stored<Channel>, StoreError> {
-    let max_participants: Option<i64> = row.get("max_participants")?;
     let value = Channel {
         id: row.channel("id")?,
         name: row.get("name")?,
         kind: row.word("kind")?,
         topology: row.word("topology")?,
         tier: row.word("tier")?,
-        max_participants: max_participants.map(|n| u32::try_from(n).map_err(|_| foreign("max_participants"))).transpose()?,
+        max_participants: limit(row, "max_participants")?,
         privacy: row.word("privacy")?,
         e2ee: row.word("e2ee")?,
         recording: row.word("recording")?,
         access: row.word("access")?,
         spectators: row.flag("spectators")?,
+        max_spectators: limit(row, "max_spectators")?,
         window: Window { opens_at: row.time_or_null("opens_at")?, closes_at: row.time_or_null("closes_at")? },
         owner: row.user_or_null("owner_id")?,
     };

@@ -10,9 +10,10 @@ use crate::StoreError;
 use crate::open::Dialect;
 
 /// Version, what it does, SQLite's text, PostgreSQL's text. Texts that have been published never change.
-const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
     (1, "first", include_str!("../migrations/sqlite/0001_first.sql"), include_str!("../migrations/postgres/0001_first.sql")),
     (2, "epochs", include_str!("../migrations/sqlite/0002_epochs.sql"), include_str!("../migrations/postgres/0002_epochs.sql")),
+    (3, "spectators", include_str!("../migrations/sqlite/0003_spectators.sql"), include_str!("../migrations/postgres/0003_spectators.sql")),
 ];
 
 /// How long a process waits for others that open the same file.

@@ -261,3 +261,43 @@ fn spectators_take_nobodys_place_and_have_a_limit_of_their_own() {
     let session = room.connect();
     room.try_enter(session, watching("ann")).expect("has a place");
 }
+
+#[test]
+fn a_channels_own_limit_of_spectators_is_followed_in_mid_call() {
+    let mut config = config("den", 1);
+    config.channel.spectators = true;
+    config.channel.max_participants = Some(2);
+    (config.policy.spectators, config.channel.max_spectators) = (1, Some(2));
+    let mut channel = config.channel.clone();
+    let mut room = TestRoom::new(config);
+    let watching = |user| {
+        let grant = Grant { channel: channel_id("den"), role: GrantRole::Spectator };
+        Identity { grants: Some(vec![grant]), ..identity(user, Tier::Free) }
+    };
+    let enters = |room: &mut TestRoom, who: Identity| {
+        let session = room.connect();
+        room.try_enter(session, who).map(|_| session).map_err(|error| error.details["max"].clone())
+    };
+    room.join("alice", Tier::Free);
+    let watchers = ["ann", "ben"].map(|user| enters(&mut room, watching(user)).expect("the channel's own limit is stronger"));
+    assert_eq!(enters(&mut room, watching("cas")), Err(2.into()));
+    channel.max_spectators = Some(1);
+    room.change_channel(channel.clone());
+    assert!(watchers.iter().all(|session| room.is_inside(*session)), "who is in stays in");
+    assert_eq!(enters(&mut room, watching("cas")), Err(1.into()));
+    // However many listen, the seats are there for who speaks.
+    let bob = room.join("bob", Tier::Free);
+    room.disconnect(watchers[0]);
+    assert_eq!(enters(&mut room, watching("cas")), Err(1.into()), "there is one still");
+    room.disconnect(bob);
+    channel.max_spectators = Some(3);
+    room.change_channel(channel.clone());
+    for user in ["cas", "dee"] {
+        enters(&mut room, watching(user)).expect("there are more places now");
+    }
+    assert_eq!(enters(&mut room, watching("eli")), Err(3.into()), "a seat that is free is not for spectators");
+    channel.max_spectators = None;
+    room.change_channel(channel);
+    assert_eq!(enters(&mut room, watching("eli")), Err(1.into()), "the server's again");
+    room.join("bob", Tier::Free);
+}

@@ -19,6 +19,8 @@ Examples:
       Olga and the members speak, everybody else may listen.
   parlor channel update stage --max-participants 40 --closes-at 2100-01-31T22:00:00Z
       What is not named stays as it is.
+  parlor channel update stage --spectators --max-spectators 200
+      Listeners have a limit of their own, and take nobody's place.
   parlor channel update stage --clear closes-at --clear owner
   parlor channel invite table-5 alice
       For channels with --access invited.
@@ -226,11 +228,26 @@ async fn uninvite(records: Records, id: ChannelId, user: UserId) -> anyhow::Resu
 /// A channel as the REST API shows it at a moment.
 fn view(stored: &Stored<Channel>, now: Timestamp) -> Value {
     let room = stored.value.room_at(now);
-    let Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner } =
-        &stored.value;
+    let Channel {
+        id,
+        name,
+        kind,
+        topology,
+        tier,
+        max_participants,
+        privacy,
+        e2ee,
+        recording,
+        access,
+        spectators,
+        max_spectators,
+        window,
+        owner,
+    } = &stored.value;
     json!({
         "id": id, "name": name, "kind": kind, "topology": topology, "tier": tier, "maxParticipants": max_participants,
         "privacy": privacy, "e2ee": e2ee, "recording": recording, "access": access, "spectators": spectators,
+        "maxSpectators": max_spectators,
         "opensAt": time(window.opens_at), "closesAt": time(window.closes_at), "voiceActive": room.is_some(), "roomId": room,
         "owner": owner, "version": stored.version, "createdAt": time(Some(stored.created_at)), "updatedAt": time(Some(stored.updated_at)),
     })

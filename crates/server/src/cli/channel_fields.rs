@@ -6,8 +6,8 @@ use parlor_proto::{Access, Channel, ChannelKind, E2eePolicy, Privacy, RecordingP
 
 use super::records::{display_name, moment, user_id, word};
 
-/// The most participants a channel may be given, as in the REST API.
-const MAX_PARTICIPANTS: i64 = 1_000;
+/// The most participants a channel may be given, and the most spectators, as in the REST API.
+const MAX_PEOPLE: i64 = 1_000;
 
 const KINDS: [&str; 2] = ["dm", "voice"];
 const TOPOLOGIES: [&str; 3] = ["sfu", "mesh", "auto"];
@@ -33,7 +33,7 @@ pub struct Fields {
     #[arg(long, value_parser = PossibleValuesParser::new(TIERS).map(word::<Tier>))]
     tier: Option<Tier>,
     /// A limit of its own, instead of the tier's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_PARTICIPANTS))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_PEOPLE))]
     max_participants: Option<u32>,
     /// With relay, clients use TURN only and show nobody their address [when it is made: standard]
     #[arg(long, value_parser = PossibleValuesParser::new(PRIVACY).map(word::<Privacy>))]
@@ -50,6 +50,9 @@ pub struct Fields {
     /// Whether those whom --access does not let in may listen [when it is made: no]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     spectators: Option<bool>,
+    /// How many may only listen, instead of limits.spectators of the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_PEOPLE))]
+    max_spectators: Option<u32>,
     /// The first moment it can be joined, as 2100-12-24T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     opens_at: Option<Timestamp>,
@@ -65,6 +68,7 @@ pub struct Fields {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Field {
     MaxParticipants,
+    MaxSpectators,
     OpensAt,
     ClosesAt,
     Owner,
@@ -75,6 +79,7 @@ impl Field {
     pub fn clear(self, channel: &mut Channel) {
         match self {
             Self::MaxParticipants => channel.max_participants = None,
+            Self::MaxSpectators => channel.max_spectators = None,
             Self::OpensAt => channel.window.opens_at = None,
             Self::ClosesAt => channel.window.closes_at = None,
             Self::Owner => channel.owner = None,
@@ -100,6 +105,7 @@ impl Fields {
         set(&mut channel.access, self.access);
         set(&mut channel.spectators, self.spectators);
         channel.max_participants = self.max_participants.or(channel.max_participants);
+        channel.max_spectators = self.max_spectators.or(channel.max_spectators);
         channel.window.opens_at = self.opens_at.or(channel.window.opens_at);
         channel.window.closes_at = self.closes_at.or(channel.window.closes_at);
         channel.owner = self.owner.or(channel.owner);

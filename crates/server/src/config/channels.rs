@@ -41,6 +41,9 @@ pub struct ChannelConfig {
     /// Whether everybody else may listen.
     #[serde(default)]
     pub spectators: bool,
+    /// Spectators at the most. 0: as many as `limits.spectators`.
+    #[serde(default)]
+    pub max_spectators: u32,
     /// When it opens, as `2100-01-31T18:00:00Z`. Not set: it always has been open.
     #[serde(default, with = "moment", skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<Timestamp>,
@@ -67,16 +70,22 @@ impl ChannelConfig {
             kind: self.kind,
             topology: self.topology,
             tier: self.tier,
-            max_participants: (self.max_participants > 0).then_some(self.max_participants),
+            max_participants: own_limit(self.max_participants),
             privacy: self.privacy,
             e2ee: self.e2ee,
             recording: self.recording,
             access: self.access,
             spectators: self.spectators,
+            max_spectators: own_limit(self.max_spectators),
             window: Window { opens_at: self.opens_at, closes_at: self.closes_at },
             owner: self.owner.clone(),
         }
     }
+}
+
+/// 0 stands for none.
+fn own_limit(max: u32) -> Option<u32> {
+    (max > 0).then_some(max)
 }
 
 /// Moments as RFC 3339.

@@ -13,7 +13,7 @@ pub struct Limits {
     pub participants_free: u32,
     /// Participants of a pro channel that has no limit of its own.
     pub participants_pro: u32,
-    /// Spectators of a channel, who take no place of a participant.
+    /// Spectators of a channel that has no limit of its own; they take no place of a participant.
     pub spectators: u32,
     /// Cameras and shared screens at the same time in a free channel.
     pub videos_free: u32,

@@ -140,18 +140,23 @@ fn a_channel_is_made_changed_and_removed() {
     assert!(place.ok(&same).contains("already, exactly so"));
     place.refused(&["channel", "create", "stage"], 4, "parlor channel update stage");
 
-    let changes = ["--max-participants", "40", "--closes-at", "2030-01-31T22:00:00+01:00", "--spectators"];
+    let changes = ["--max-participants", "40", "--closes-at", "2030-01-31T22:00:00+01:00", "--spectators", "--max-spectators", "200"];
     let changed = place.json(&[["channel", "update", "stage"].as_slice(), &changes].concat());
     assert_eq!((&changed["version"], &changed["maxParticipants"], &changed["name"]), (&2.into(), &40.into(), &"The stage".into()));
     assert_eq!((&changed["closesAt"], &changed["spectators"]), (&"2030-01-31T21:00:00Z".into(), &true.into()));
+    assert_eq!(changed["maxSpectators"], 200);
     place.refused(&["channel", "update", "stage", "--name", "x", "--if-version", "1"], 4, "is at version 2");
     place.ok(&["channel", "update", "stage", "--clear", "closes-at", "--clear", "owner", "--spectators", "false", "--if-version", "2"]);
     let shown = place.json(&["channel", "show", "stage"]);
     assert!(shown["closesAt"].is_null() && shown["owner"].is_null() && shown["maxParticipants"] == 40, "{shown}");
+    assert_eq!((&shown["maxSpectators"], &shown["voiceActive"], &shown["roomId"]), (&200.into(), &true.into(), &"stage".into()));
+    place.ok(&["channel", "update", "stage", "--clear", "max-spectators"]);
+    assert!(place.json(&["channel", "show", "stage"])["maxSpectators"].is_null());
     assert!(place.ok(&["channel", "show", "stage"]).lines().any(|line| line == "maxParticipants  40"));
     assert!(place.ok(&["channel", "update", "stage"]).contains("is so already"));
 
     place.refused(&["channel", "update", "stage", "--max-participants", "0"], 2, "--max-participants");
+    place.refused(&["channel", "update", "stage", "--max-spectators", "1001"], 2, "--max-spectators");
     place.refused(&["channel", "update", "stage", "--access", "nobody"], 2, "public, members, invited, seated");
     place.refused(&["channel", "update", "stage", "--opens-at", "tomorrow"], 2, "2100-12-24T18:00:00Z");
     let window = ["channel", "update", "stage", "--opens-at", "2030-01-01T00:00:00Z", "--closes-at", "2029-01-01T00:00:00Z"];

@@ -193,12 +193,13 @@ fn the_store_is_beside_the_configuration_unless_it_is_said_where() {
 
 #[test]
 fn a_channel_can_have_everything_a_channel_has() {
-    let file = "[[channels]]\nid = \"sea\"\naccess = \"invited\"\nspectators = true\nowner = \"ann\"\nprivacy = \"relay\"\n\
+    let file = "[[channels]]\nid = \"sea\"\naccess = \"invited\"\nspectators = true\nmax_spectators = 5\nowner = \"ann\"\nprivacy = \"relay\"\n\
                 opens_at = \"2026-01-31T18:00:00Z\"\ncloses_at = \"2026-02-01T18:00:00Z\"\n";
     let config = load(&sources(file, &[], &[])).expect("valid");
     let channel = config.channels[0].channel();
     let day = channel.window.closes_at.zip(channel.window.opens_at).map(|(closes, opens)| closes.0 - opens.0);
     assert_eq!((channel.spectators, day, channel.owner.as_ref().map(|owner| owner.as_str())), (true, Some(86_400_000), Some("ann")));
+    assert_eq!((channel.max_spectators, channel.max_participants), (Some(5), None));
     let printed = config.to_toml().expect("prints");
     assert_eq!(load(&sources(&printed, &[], &[])), Ok(config));
     assert!(error("[[channels]]\nid = \"a\"\nopens_at = \"tomorrow\"\n", &[]).contains("must look like"));

@@ -1,6 +1,6 @@
 //! Channels: made once, changed with a version, listed, removed.
 
-use parlor_proto::{Access, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Topology, Window};
+use parlor_proto::{Access, Channel, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Topology, Window};
 use parlor_store::{Found, Page, StoreError, What};
 
 use crate::database::Database;
@@ -28,6 +28,7 @@ async fn every_field_is_kept(db: Database) {
     full.recording = RecordingPolicy::Allowed;
     full.access = Access::Seated;
     full.spectators = true;
+    full.max_spectators = Some(u32::MAX);
     full.window = Window { opens_at: Some(at(i64::MIN)), closes_at: Some(at(i64::MAX)) };
     full.owner = Some(user("olga"));
     let made = store.create_channel(&full, &admin(), at(5)).await.expect("made");
@@ -40,6 +41,10 @@ async fn every_field_is_kept(db: Database) {
     assert_eq!(other.channel(&id("den")).await.expect("read"), Some(made));
     let plain = other.channel(&id("attic")).await.expect("read").expect("is there");
     assert_eq!(plain.value, channel("attic"));
+    // A limit of its own can be taken away again.
+    let limitless = Channel { max_spectators: None, ..full };
+    store.put_channel(&limitless, None, &admin(), at(7)).await.expect("changed");
+    assert_eq!(other.channel(&id("den")).await.expect("read").expect("is there").value, limitless);
     assert_eq!(other.channel(&id("cellar")).await.expect("read"), None);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parlor_proto::Channel;
 use parlor_store::{Store, StoreError};
 use sqlx::Row as _;
 
@@ -11,6 +12,7 @@ use crate::{admin, at, channel, id, on_both};
 on_both![
     opening_again_changes_nothing,
     processes_that_open_at_once_all_succeed,
+    a_database_of_before_is_brought_up_to_date_with_all_that_is_in_it,
     a_newer_schema_is_refused,
     a_schema_that_somebody_else_made_is_refused,
 ];
@@ -28,7 +30,7 @@ async fn opening_again_changes_nothing(db: Database) {
     }
     let mut connection = db.connect().await;
     let applied = sqlx::query("SELECT COUNT(*) FROM _sqlx_migrations").fetch_one(&mut connection).await.expect("a row");
-    assert_eq!(applied.get::<i64, _>(0), 2);
+    assert_eq!(applied.get::<i64, _>(0), 3);
 }
 
 async fn processes_that_open_at_once_all_succeed(db: Database) {
@@ -46,6 +48,21 @@ async fn processes_that_open_at_once_all_succeed(db: Database) {
     assert_eq!(db.open().await.last_change().await, Ok(6));
 }
 
+async fn a_database_of_before_is_brought_up_to_date_with_all_that_is_in_it(db: Database) {
+    let store = db.open().await;
+    let made = store.create_channel(&channel("den"), &admin(), at(1)).await.expect("made");
+    store.close().await;
+    let mut connection = db.connect().await;
+    for undone in ["ALTER TABLE channels DROP COLUMN max_spectators", "DELETE FROM _sqlx_migrations WHERE version >= 3"] {
+        sqlx::query(undone).execute(&mut connection).await.expect("as it was before");
+    }
+    let store = db.open().await;
+    assert_eq!(store.channel(&id("den")).await.expect("read"), Some(made));
+    let limited = Channel { max_spectators: Some(3), ..channel("den") };
+    store.put_channel(&limited, None, &admin(), at(2)).await.expect("written");
+    assert_eq!(store.channel(&id("den")).await.expect("read").expect("is there").value, limited);
+}
+
 async fn a_newer_schema_is_refused(db: Database) {
     db.open().await.close().await;
     let mut connection = db.connect().await;
@@ -53,7 +70,7 @@ async fn a_newer_schema_is_refused(db: Database) {
                  SELECT 9000, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     sqlx::query(newer).execute(&mut connection).await.expect("written");
     let refused = Store::open(&db.url).await.expect_err("refused");
-    assert_eq!(refused, StoreError::Newer(9000, 2));
+    assert_eq!(refused, StoreError::Newer(9000, 3));
     assert!(refused.to_string().contains("newer Parlor"), "{refused}");
 }
 

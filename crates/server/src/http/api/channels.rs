@@ -23,8 +23,8 @@ use super::text::{NameText, whole, word};
 use super::when::When;
 use super::{Answer, Api, schema};
 
-/// The most `maxParticipants`: a room of more has never been measured.
-const MAX_PARTICIPANTS: u32 = 1_000;
+/// The most `maxParticipants`, and the most `maxSpectators`: a room of more has never been measured.
+const MAX_PEOPLE: u32 = 1_000;
 /// What the tag of a version ends with while the channel is closed: it is shown differently then, and nobody has changed it.
 const CLOSED: &str = "-closed";
 /// What an id must not have in it as one segment of a path.
@@ -80,6 +80,10 @@ macro_rules! channel_body {
             /// Whether those `access` does not let in may still listen.
             #[serde(default)]
             spectators: bool,
+            /// A limit of its own for all who only listen; they take no place of a participant. Not set: the server's.
+            #[serde(default, deserialize_with = "whole")]
+            #[schema(minimum = 1, maximum = 1000)]
+            max_spectators: Option<u32>,
             /// The first moment it can be joined.
             #[serde(default)]
             opens_at: Option<When>,
@@ -96,9 +100,27 @@ macro_rules! channel_body {
             fn channel(self, id: ChannelId) -> Answer<Channel> {
                 let name = self.name.map_or_else(|| default_name(&id), |name| name.0);
                 let window = Window { opens_at: self.opens_at.map(|at| at.0), closes_at: self.closes_at.map(|at| at.0) };
-                check(&window, self.max_participants, self.e2ee, self.recording)?;
-                let Self { kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, owner, .. } = self;
-                Ok(Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner })
+                at_most("maxParticipants", self.max_participants)?;
+                at_most("maxSpectators", self.max_spectators)?;
+                check(&window, self.e2ee, self.recording)?;
+                let Self { kind, topology, tier, max_participants, privacy, e2ee, recording, access, .. } = self;
+                let Self { spectators, max_spectators, owner, .. } = self;
+                Ok(Channel {
+                    id,
+                    name,
+                    kind,
+                    topology,
+                    tier,
+                    max_participants,
+                    privacy,
+                    e2ee,
+                    recording,
+                    access,
+                    spectators,
+                    max_spectators,
+                    window,
+                    owner,
+                })
             }
         }
     };
@@ -146,6 +168,9 @@ pub struct ChannelView {
     access: Access,
     /// Whether those `access` does not let in may still listen.
     spectators: bool,
+    /// A limit of its own for all who only listen; null: the server's.
+    #[schema(required = true)]
+    max_spectators: Option<u32>,
     /// The first moment it can be joined; null: always could.
     #[schema(required = true)]
     opens_at: Option<When>,
@@ -173,8 +198,22 @@ impl ChannelView {
     fn at(stored: Stored<Channel>, now: Timestamp) -> Self {
         let room_id = stored.value.room_at(now).cloned();
         let Stored { value, version, created_at, updated_at, .. } = stored;
-        let Channel { id, name, kind, topology, tier, max_participants, privacy, e2ee, recording, access, spectators, window, owner } =
-            value;
+        let Channel {
+            id,
+            name,
+            kind,
+            topology,
+            tier,
+            max_participants,
+            privacy,
+            e2ee,
+            recording,
+            access,
+            spectators,
+            max_spectators,
+            window,
+            owner,
+        } = value;
         let (opens_at, closes_at) = (window.opens_at.map(When), window.closes_at.map(When));
         let (created_at, updated_at) = (When(created_at), When(updated_at));
         Self {
@@ -189,6 +228,7 @@ impl ChannelView {
             recording,
             access,
             spectators,
+            max_spectators,
             opens_at,
             closes_at,
             voice_active: room_id.is_some(),
@@ -362,10 +402,15 @@ fn default_name(id: &ChannelId) -> String {
     id.as_str().chars().take(parlor_proto::limits::MAX_NAME_CHARS).collect::<String>().trim_end().to_owned()
 }
 
-fn check(window: &Window, max_participants: Option<u32>, e2ee: E2eePolicy, recording: RecordingPolicy) -> Answer<()> {
-    if max_participants.is_some_and(|max| max == 0 || max > MAX_PARTICIPANTS) {
-        return Err(Problem::invalid("maxParticipants", &format!("must be from 1 to {MAX_PARTICIPANTS}, or null")));
+/// A limit of a channel's own, if it has one.
+fn at_most(field: &str, max: Option<u32>) -> Answer<()> {
+    match max {
+        Some(max) if max == 0 || max > MAX_PEOPLE => Err(Problem::invalid(field, &format!("must be from 1 to {MAX_PEOPLE}, or null"))),
+        _ => Ok(()),
     }
+}
+
+fn check(window: &Window, e2ee: E2eePolicy, recording: RecordingPolicy) -> Answer<()> {
     if let (Some(opens), Some(closes)) = (window.opens_at, window.closes_at)
         && closes <= opens
     {

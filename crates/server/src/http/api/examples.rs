@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 pub fn body(schema: &str) -> Option<Value> {
     Some(match schema {
         "NewChannel" => {
-            json!({ "id": "stage", "name": "The stage", "tier": "pro", "access": "members", "spectators": true, "owner": "olga" })
+            json!({ "id": "stage", "name": "The stage", "tier": "pro", "access": "members", "spectators": true, "maxSpectators": 200, "owner": "olga" })
         }
         "ChannelSettings" => json!({
             "name": "The den", "maxParticipants": 12, "opensAt": "2100-01-31T18:00:00Z", "closesAt": "2100-01-31T22:00:00Z",

@@ -42,6 +42,20 @@ async fn a_channel_is_made_read_replaced_and_removed() {
 }
 
 #[tokio::test]
+async fn a_channel_has_a_limit_of_spectators_of_its_own() {
+    let rest = Rest::start().await;
+    let made = rest.post("/api/channels", json!({"id": "den", "maxSpectators": 1000})).await.is(201);
+    assert_eq!((&made["maxSpectators"], &made["maxParticipants"]), (&json!(1000), &Value::Null));
+    assert_eq!(rest.put("/api/channels/den", json!({"maxSpectators": 7})).await.is(200)["maxSpectators"], 7);
+    assert_eq!(rest.get("/api/channels/den").await.is(200)["maxSpectators"], 7);
+    assert_eq!(rest.get("/api/channels").await.is(200)["items"][0]["maxSpectators"], 7);
+    let same = rest.put("/api/channels/den", json!({"maxSpectators": 7.0})).await.is(200);
+    assert_eq!((&same["version"], &same["maxSpectators"]), (&json!(2), &json!(7)));
+    assert_eq!(rest.put("/api/channels/den", json!({"maxSpectators": null})).await.is(200)["maxSpectators"], Value::Null);
+    rest.end().await;
+}
+
+#[tokio::test]
 async fn a_creation_can_be_repeated_but_not_with_something_else() {
     let rest = Rest::start().await;
     let den = json!({"id": "den /ü?", "name": "The den"});

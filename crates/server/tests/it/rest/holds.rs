@@ -35,6 +35,32 @@ async fn a_limit_holds_for_the_next_join() {
 }
 
 #[tokio::test]
+async fn a_limit_of_spectators_holds_for_the_next_who_listens() {
+    let rest = start().await;
+    let set = async |max: u32| {
+        let body = json!({"access": "members", "spectators": true, "maxParticipants": 1, "maxSpectators": max});
+        rest.put("/api/channels/hall", body).await
+    };
+    set(1).await.is(201);
+    rest.put("/api/channels/hall/members/mia", json!({})).await.is(201);
+    let (_ann, joined) = Client::joined(&rest.server, "ann", "hall").await;
+    assert_eq!(joined["role"], "spectator");
+    let mut bob = Client::connect(&rest.server, "bob", true).await;
+    for _ in 0..3 {
+        let full = bob.request("voice:join", json!({"channelId": "hall"})).await;
+        assert_refused(&full, "CHANNEL_FULL");
+        assert_eq!(full["details"]["max"], 1, "{full}");
+        set(2).await.is(200);
+        assert_eq!(bob.request("voice:join", json!({"channelId": "hall"})).await["role"], "spectator");
+        set(1).await.is(200);
+        assert_eq!(bob.request("voice:leave", json!({})).await["channelId"], "hall", "who was in stayed in");
+    }
+    let (_mia, joined) = Client::joined(&rest.server, "mia", "hall").await;
+    assert_eq!(joined["role"], "speaker", "no spectator has her place");
+    rest.end().await;
+}
+
+#[tokio::test]
 async fn an_entitlement_holds_for_the_next_request() {
     let rest = start().await;
     let mut alice = Client::connect(&rest.server, "alice", true).await;
