@@ -21,7 +21,7 @@ describe('the rules of a room', () => {
   before(async () => {
     server = await Server.start({ name: 'rules', dev: false, api: true });
     browser = await startChromium();
-    for (const id of ['stage', 'pair', 'court', 'attic', 'cafe']) await server.api('PUT', `/channels/${id}`, { name: `The ${id}` });
+    for (const id of ['stage', 'pair', 'court', 'attic', 'cafe', 'pier']) await server.api('PUT', `/channels/${id}`, { name: `The ${id}` });
     await server.api('PUT', '/channels/hall', { name: 'The hall', access: 'members', spectators: true });
     for (const id of ['court', 'hall']) await server.api('PUT', `/channels/${id}/members/mia`, { role: 'moderator' });
   }, TIMEOUT);
@@ -322,6 +322,37 @@ describe('the rules of a room', () => {
     await ben.says('Ann', 'muted');
     for (const person of [ann, ben]) assert.deepEqual(person.errors, []);
     for (const person of [ann, ben]) await person.close();
+    await wire.close();
+  });
+
+  it('a camera whose slot was given on while the socket was broken waits again, and begins by itself', TIMEOUT, async () => {
+    const wire = await Wire.to(server.port);
+    const { page, context } = await barePage(browser, server.url);
+    for (const user of ['four', 'five', 'six']) {
+      const bare = await Bare.connectWith(page, server.url, server.signedToken({ sub: user, pro: true }));
+      await bare.join('pier');
+      await bare.produce({ source: 'camera', codec: 'video/VP8', width: 160, height: 90 });
+    }
+    const ann = await joinSigned(browser, server, { name: 'Ann', channel: 'pier', url: wire.url });
+    await ann.press('Camera');
+    await ann.button('Stop camera').waitFor();
+    const ben = await joinSigned(browser, server, { name: 'Ben', channel: 'pier' });
+    await ben.press('Camera');
+    await ben.reads(/you're #1 in queue$/);
+    await record(ann.page);
+    assert.ok(wire.cut() > 0);
+    await ben.button('Stop camera').waitFor();
+    await ann.reads(/you're #1 in queue$/);
+    assert.deepEqual(await recorded(ann.page), ['resumed']);
+    await ben.press('Stop camera');
+    await ann.reads(/It is your turn: your camera is on/);
+    await ann.button('Stop camera').waitFor();
+    await until('her picture is sent again', async () =>
+      (await outbound(ann.page)).some(({ kind, packets }) => kind === 'video' && packets > 0),
+    );
+    for (const person of [ann, ben]) assert.deepEqual(person.errors, []);
+    for (const person of [ann, ben]) await person.close();
+    await context.close();
     await wire.close();
   });
 });
