@@ -127,10 +127,12 @@ impl Sfu {
         let mut needed = Vec::new();
         for consumer in &transport.pictures {
             let Some(consumer) = self.consumers.get_mut(*consumer) else { continue };
-            // What is off begins with a key frame when it comes back; asking for it would cost the layers that are on.
-            let layers = self.producers.get(consumer.producer).map(|producer| &producer.layers);
-            let stream = layers.and_then(|layers| layers.get(usize::from(consumer.target)));
-            if stream.is_some_and(|stream| stream.last_packet.is_some() && !stream.is_on(now)) {
+            // A layer that is off begins with a key frame when it comes back; asking for it would cost those that are on. Where
+            // nothing comes at all there may be nothing new to show, and the sender waits to be asked.
+            let layers = self.producers.get(consumer.producer).map_or(&[][..], |producer| &producer.layers);
+            let stream = layers.get(usize::from(consumer.target));
+            let is_off = stream.is_some_and(|stream| stream.last_packet.is_some() && !stream.is_on(now));
+            if is_off && layers.iter().any(|layer| layer.is_on(now)) {
                 continue;
             }
             if let Some(layer) = consumer.needs_key_frame(now) {

@@ -177,6 +177,23 @@ fn a_consumer_made_before_its_transport_is_connected_flows_when_it_is() {
     assert_eq!(camera.key_frames(0), before + 1, "asked for when the transport was connected");
 }
 
+/// Of a screen on which nothing changes nothing is sent; who comes then sees nothing before the sender was asked, however many requests get lost.
+#[test]
+fn a_still_picture_is_asked_for_again_until_it_comes() {
+    let mut world = World::new();
+    let router = world.router();
+    let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::video("1", 2_222));
+    let mut camera = Camera::simple(alice, 2_222);
+    camera.film(&mut world, Duration::from_secs(2));
+    world.run(Duration::from_secs(5));
+    world.consume(bob, producer);
+    let before = world.sfu.stats().key_frame_requests;
+    assert!(before > 0, "asked at once");
+    world.run(Duration::from_secs(4));
+    assert!(world.sfu.stats().key_frame_requests >= before + 3, "and about once a second while nothing comes");
+}
+
 /// One packet of sound from everybody.
 fn everybody_speaks(world: &mut World, speakers: &[(usize, u32)], seq: u64) {
     let now = world.now();
