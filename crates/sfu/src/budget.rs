@@ -1,7 +1,7 @@
 //! How much of something may be done for one client: so much a second, saved up for a while, and owed where a thing
 //! cannot be cut in two.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is left is counted in millionths, so that nothing is lost by asking often.
 const FINE: i64 = 1_000_000;
@@ -70,12 +70,10 @@ impl Budget {
 
     fn earn(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.last);
-        if elapsed.is_zero() {
-            return;
-        }
-        let earned = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).saturating_mul(self.per_second);
-        self.left = self.left.saturating_add_unsigned(earned).min(self.at_once);
-        self.last = now;
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.left = self.left.saturating_add_unsigned(micros.saturating_mul(self.per_second)).min(self.at_once);
+        // What is less than a microsecond counts the next time.
+        self.last += Duration::from_micros(micros);
     }
 }
 
@@ -85,8 +83,6 @@ fn fine(amount: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn start() -> Instant {
@@ -103,6 +99,14 @@ mod tests {
             let most = 150 * 20 + 10;
             assert!((most - 8..=most).contains(&taken), "{taken} at steps of {step} us");
         }
+    }
+
+    #[test]
+    fn what_is_earned_in_less_than_a_microsecond_is_not_lost() {
+        let now = start();
+        let mut budget = Budget::new(1_000_000, 10, now);
+        let taken = (0..10_000_u64).filter(|turn| budget.take(1, now + Duration::from_nanos(turn * 700))).count();
+        assert!((7_000..=7_010).contains(&taken), "{taken}");
     }
 
     #[test]
