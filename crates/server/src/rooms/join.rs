@@ -127,39 +127,43 @@ impl Registry {
 
     /// Goes on in a room where another connection of the same client broke off.
     pub async fn resume(self: &Arc<Self>, peer: Arc<dyn Peer>, wish: ResumeWish) -> Option<RoomHandle> {
-        let expired = || Error::new(ErrorCode::SessionExpired);
-        let stay = timeout_at(wish.deadline, self.stay(&wish)).await;
-        let (room, admission) = match stay.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
-            Ok(stay) => stay,
-            Err(error) => {
-                peer.reply(wish.request, Err(error));
-                return None;
-            }
-        };
-        let record = Box::new(admission.record.clone());
-        let resume = Box::new(Resume {
-            session: peer.id(),
-            request: wish.request,
-            identity: wish.identity.clone(),
-            admitted: admission.admitted,
-            pro_until: admission.pro_until,
-            token: wish.token,
-            rtc_config: admission.rtc_config.clone(),
-        });
-        let to_room = Arc::clone(&peer);
-        match room.enter(wish.deadline, |outcome| Message::Resume { peer: to_room, resume, record, outcome }).await {
-            Ok(true) => {
-                self.limiter().resumed(&wish.identity.user);
-                self.catch_up(&admission, &wish.identity.user);
-                Some(room)
-            }
-            Ok(false) => None,
-            Err(unanswered) => {
-                let late = unanswered == Unanswered::TooLate;
-                peer.reply(wish.request, Err(if late { ErrorCode::Timeout.into() } else { expired() }));
-                None
+        for _ in 0..JOIN_TRIES {
+            let stay = timeout_at(wish.deadline, self.stay(&wish)).await;
+            let (room, admission) = match stay.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
+                Ok(stay) => stay,
+                Err(error) => {
+                    peer.reply(wish.request, Err(error));
+                    return None;
+                }
+            };
+            let record = Box::new(admission.record.clone());
+            let resume = Box::new(Resume {
+                session: peer.id(),
+                request: wish.request,
+                identity: wish.identity.clone(),
+                admitted: admission.admitted,
+                pro_until: admission.pro_until,
+                token: wish.token,
+                rtc_config: admission.rtc_config.clone(),
+            });
+            let to_room = Arc::clone(&peer);
+            match room.enter(wish.deadline, |outcome| Message::Resume { peer: to_room, resume, record, outcome }).await {
+                Ok(true) => {
+                    self.limiter().resumed(&wish.identity.user);
+                    self.catch_up(&admission, &wish.identity.user);
+                    return Some(room);
+                }
+                Ok(false) => return None,
+                // What was looked up does not hold any more: it is looked at again. Of a room that closed nothing is found then.
+                Err(Unanswered::Closed) => tokio::task::yield_now().await,
+                Err(Unanswered::TooLate) => {
+                    peer.reply(wish.request, Err(ErrorCode::Timeout.into()));
+                    return None;
+                }
             }
         }
+        peer.reply(wish.request, Err(ErrorCode::SessionExpired.into()));
+        None
     }
 
     /// The room in which there is something to resume, and the leave to be there. Without it the store is not asked, and who

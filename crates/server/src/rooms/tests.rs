@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlor_proto::event::Reply;
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, SessionId, UserId};
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, SessionId, UserId};
 use parlor_rooms::{Join, RequestId};
 use parlor_store::Store;
 use sqlx::{Connection as _, Executor as _};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::admission::Admission;
-use super::{Broadcast, Ending, JoinWish, Message, Peer, Registry};
+use super::{Broadcast, Ending, JoinWish, Message, Peer, Registry, ResumeWish};
 use crate::clock;
 use crate::config::{Config, Media};
 use crate::feed::FeedHandle;
@@ -27,11 +27,13 @@ struct Listener {
     answers: Mutex<Vec<Result<Reply, Error>>>,
     /// Given up as soon as a room has begun to let it in.
     outcome: Mutex<Option<oneshot::Receiver<bool>>>,
+    /// Happens once, when somebody asks who it is.
+    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Listener {
     fn new(n: u128) -> Arc<Self> {
-        Arc::new(Self { id: SessionId::from_random(n), answers: Mutex::default(), outcome: Mutex::default() })
+        Arc::new(Self { id: SessionId::from_random(n), answers: Mutex::default(), outcome: Mutex::default(), meanwhile: Mutex::default() })
     }
 
     /// The only answer since the last look.
@@ -45,6 +47,9 @@ impl Listener {
 impl Peer for Listener {
     fn id(&self) -> SessionId {
         drop(self.outcome.lock().expect("unpoisoned").take());
+        if let Some(happens) = self.meanwhile.lock().expect("unpoisoned").take() {
+            happens();
+        }
         self.id
     }
     fn reply(&self, _request: RequestId, result: Result<Reply, Error>) {
@@ -234,5 +239,30 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
     assert_eq!(inside.len(), 1, "only the host: {inside:?}");
     assert!(!stage.is_in("alice"));
     assert!(alice.answers.lock().expect("unpoisoned").is_empty(), "whoever gave up has answered");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
+    let stage = Stage::new("resumed").await;
+    let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
+    assert!(stage.join(&alice, "alice", &admission, soon()).await);
+    let Ok(Reply::Joined(joined)) = alice.answer() else { panic!("joined") };
+    let room = stage.registry.running(&lobby()).expect("runs");
+    room.disconnect(alice.id, Ending::Lost).await;
+    let (back, registry) = (Listener::new(2), Arc::clone(&stage.registry));
+    // Between the question to the store and the word of the room.
+    let write = async move {
+        let written = registry.store.put_member(&lobby(), &user("alice"), MemberRole::Member, &Actor::CommandLine, clock::wall()).await;
+        assert!(written.expect("written"));
+        let seq = registry.store.last_change().await.expect("is read");
+        registry.recent.note(seq, Some(&lobby()), Some(&user("alice")));
+    };
+    let runtime = tokio::runtime::Handle::current();
+    *back.meanwhile.lock().expect("unpoisoned") = Some(Box::new(move || tokio::task::block_in_place(|| runtime.block_on(write))));
+    let wish =
+        ResumeWish { request: RequestId(2), identity: identity("alice"), channel: lobby(), token: joined.resume_token, deadline: soon() };
+    assert!(stage.registry.resume(Arc::clone(&back) as Arc<dyn Peer>, wish).await.is_some());
+    assert!(matches!(back.answer(), Ok(Reply::Resumed(_))));
     stage.end().await;
 }
