@@ -218,6 +218,19 @@ async fn a_join_that_took_too_long_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn what_is_written_while_the_server_stops_waits_for_no_call() {
+    let stage = Stage::new("stops").await;
+    stage.registry.follow().await.expect("reads");
+    stage.registry.shut_down().await;
+    let now = clock::wall();
+    stage.registry.store.revoke(&user("mallory"), now, &Actor::CommandLine, now).await.expect("written");
+    let began = Instant::now();
+    assert!(stage.registry.settled().await);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_otherwise() {
     let stage = Stage::new("given-up").await;
     let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
