@@ -56,8 +56,9 @@ pub enum End {
 }
 
 const POLLING: u8 = 0;
-const CHANGING: u8 = 1;
-const WEBSOCKET: u8 = 2;
+const TRYING: u8 = 1;
+const CHANGING: u8 = 2;
+const WEBSOCKET: u8 = 3;
 
 impl<D> std::fmt::Debug for Socket<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -133,9 +134,15 @@ impl<D> Socket<D> {
         self.carrier.load(Ordering::Acquire) == CHANGING
     }
 
-    /// Begins to change from polls to a WebSocket; false if it has one, or another one is trying.
-    pub(super) fn begin_change(&self) -> bool {
-        self.carrier.compare_exchange(POLLING, CHANGING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// A WebSocket is tried beside the polls, which go on: on some networks one can be opened and carries nothing. False if
+    /// there is one, or another is tried.
+    pub(super) fn try_change(&self) -> bool {
+        self.carrier.compare_exchange(POLLING, TRYING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The one that is tried has carried something: it takes the poll's place.
+    pub(super) fn begin_change(&self) {
+        self.carrier.store(CHANGING, Ordering::Release);
     }
 
     /// Ends that: with the WebSocket, or with polls as before.

@@ -370,6 +370,16 @@ async fn a_websocket_that_fails_its_probe_leaves_the_polls_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_carries_nothing_keeps_nothing_from_polls() {
+    let place = Place::quiet().await;
+    let sid = place.polling().await;
+    // As through a proxy that opens WebSockets and swallows what is said in them.
+    let _silent = place.try_websocket(&format!("EIO=4&transport=websocket&sid={sid}")).await.expect("connects");
+    assert_eq!(place.post(&sid, "4hello").await.0, 200);
+    assert_eq!(place.poll(&sid).await, (200, "4hello".to_owned()));
+}
+
+#[tokio::test]
 async fn one_body_at_a_time_is_read() {
     let place = Place::quiet().await;
     let sid = place.polling().await;

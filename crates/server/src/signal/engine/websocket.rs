@@ -47,7 +47,7 @@ impl<H: Handler> Engine<H> {
         let upgrading = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::BadRequest)?;
         let changes = session.is_some();
         let socket = match session {
-            Some(socket) if socket.begin_change() => socket,
+            Some(socket) if socket.try_change() => socket,
             Some(_) => return Err(Refusal::BadRequest),
             None => {
                 let socket = self.open(true, source)?;
@@ -151,6 +151,7 @@ async fn probe<D>(stream: &mut Stream, socket: &Socket<D>) -> bool {
         Some(Ok(Message::Text(text))) if text.as_str() == PROBE => {}
         _ => return false,
     }
+    socket.begin_change();
     if stream.send(Message::Text(Utf8Bytes::from_static(PROBED))).await.is_err() {
         return false;
     }
