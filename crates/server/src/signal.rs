@@ -8,4 +8,4 @@ pub mod socketio;
 mod waiting;
 
 pub use engine::Frame;
-pub use socketio::{PATH, SocketIo};
+pub use socketio::{SocketIo, takes};

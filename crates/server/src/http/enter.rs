@@ -50,7 +50,7 @@ pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: N
 /// one body and one WebSocket at a time. A client with a session goes on however many strangers come from its address.
 fn belongs_to_signaling(request: &Request) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    request.uri().path().starts_with(signal::PATH) && query.split('&').any(|pair| pair.starts_with("sid="))
+    signal::takes(request.uri().path()) && query.split('&').any(|pair| pair.starts_with("sid="))
 }
 
 /// Settles a place when it is dropped: when the answer was sent, or given up.
@@ -84,5 +84,19 @@ impl HttpBody for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_signaling_takes_is_counted_there() {
+        let belongs = |uri: &str| belongs_to_signaling(&Request::get(uri).body(Body::empty()).expect("a request"));
+        assert!(belongs("/socket.io/?EIO=4&sid=x") && belongs("/socket.io?sid=x"));
+        for other in ["/socket.io/?EIO=4", "/socket.iox/page?sid=x", "/channel?sid=x"] {
+            assert!(!belongs(other), "{other}");
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::rooms::{Ending, HEARTBEAT, Peer, Registry};
 use crate::tally::Tally;
 
 /// The path clients connect to.
-pub const PATH: &str = "/socket.io";
+const PATH: &str = "/socket.io";
 /// Heartbeat: together below the 20 s within which a vanished client must be noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(8);
 const PING_TIMEOUT: Duration = HEARTBEAT;
@@ -109,7 +109,7 @@ impl SocketIo {
         let engine = Arc::new(Engine::new(self.clone(), config));
         router.layer(middleware::from_fn(move |request: Request, next: Next| {
             let engine = Arc::clone(&engine);
-            async move { if is_ours(request.uri().path()) { engine.serve(request).await } else { next.run(request).await } }
+            async move { if takes(request.uri().path()) { engine.serve(request).await } else { next.run(request).await } }
         }))
     }
 
@@ -296,7 +296,8 @@ const fn ending(end: End) -> Ending {
     }
 }
 
-fn is_ours(path: &str) -> bool {
+/// Whether requests to a path are for this transport.
+pub fn takes(path: &str) -> bool {
     path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
