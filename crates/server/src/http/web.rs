@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
+use super::conditions::{Conditions, Read};
 use coding::Coding;
 
 /// What `npm run build` made of `web/app`: in the binary, in debug builds too, so that tests see what a release does.
@@ -64,15 +65,19 @@ fn respond(files: impl Fn(&str) -> Option<EmbeddedFile>, path: &str, plain: Embe
     let tag = if coding.is_some() { self::tag(&plain, coding) } else { tag };
     let cache = if path.starts_with(HASHED) { FOR_EVER } else { REVALIDATE };
     let etag = HeaderValue::from_str(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
-    let known = is_known(headers, &tag);
-    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { Body::from(bytes(file)).into_response() };
+    let conditions = Conditions::of(headers).of_read(&tag);
+    let mut response = match conditions {
+        Read::Wanted => Body::from(bytes(file)).into_response(),
+        Read::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Read::Failed => StatusCode::PRECONDITION_FAILED.into_response(),
+    };
     let answered = response.headers_mut();
     answered.insert(header::CACHE_CONTROL, cache);
     answered.insert(header::ETAG, etag);
     if !forms.is_empty() {
         answered.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
-    if !known {
+    if conditions == Read::Wanted {
         answered.insert(header::CONTENT_TYPE, kind(path));
         if let Some(coding) = coding {
             answered.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
@@ -99,12 +104,6 @@ fn tag(file: &EmbeddedFile, coding: Option<Coding>) -> String {
         let _ = write!(tag, "-{}", coding.name());
     }
     tag + "\""
-}
-
-/// Whether who asks has this form already: `If-None-Match` is a list, compared weakly (RFC 9110, 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    let lists = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
 fn kind(path: &str) -> HeaderValue {
@@ -167,6 +166,8 @@ mod tests {
         for other in [&tags[1], "\"x\"", ""] {
             assert_eq!(again(other).status(), StatusCode::OK, "{other}");
         }
+        let only = |given: &str| get("/assets/a.js", &[("accept-encoding", "br"), ("if-match", given)]).status();
+        assert_eq!((only(&tags[0]), only(&tags[1])), (StatusCode::OK, StatusCode::PRECONDITION_FAILED));
     }
 
     #[test]
