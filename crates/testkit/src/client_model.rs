@@ -173,8 +173,7 @@ impl ClientModel {
         }
     }
 
-    /// A producer is no more; a video's slot goes with it.
-    /// Everything that was on it is gone with it.
+    /// A transport is no more; everything that was on it is gone with it.
     fn transport_closed(&mut self, id: TransportId) {
         if self.send == Some(id) {
             self.send = None;
@@ -187,6 +186,7 @@ impl ClientModel {
         }
     }
 
+    /// A producer is no more; a video's slot goes with it.
     fn forget_producer(&mut self, id: ProducerId) {
         self.producers.remove(&id);
         if let Some((MediaKind::Video, source)) = self.tracks.remove(&id) {
