@@ -56,13 +56,13 @@ pub fn not_revoked(identity: &Identity, revoked_before: Option<Timestamp>) -> Re
 
 /// Whether somebody may enter now. What depends on who is inside (full, there already) is the room's to say.
 pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timestamp) -> Result<Admitted, Error> {
-    not_revoked(identity, facts.revoked_before)?;
     granted(&channel.id, identity)?;
-    let moderator = moderates(channel, identity, facts);
-    // A ban, too, says that there is such a channel.
-    if !sees(channel, identity, facts, moderator) {
+    // Every other refusal says that there is such a channel: a ban, and also that of a token that is void here.
+    if !may_know_of(channel, identity, facts) {
         return Err(ErrorCode::ChannelNotFound.into());
     }
+    not_revoked(identity, facts.revoked_before)?;
+    let moderator = moderates(channel, identity, facts);
     if let Some(ban) = facts.ban.as_ref().filter(|b| b.until.is_none_or(|until| wall < until)) {
         return Err(banned(ban));
     }
@@ -88,9 +88,11 @@ pub fn granted(channel: &ChannelId, identity: &Identity) -> Result<(), Error> {
 }
 
 /// Whether somebody may know that there is such a channel. To all others it does not exist: they are answered as if it did not.
-fn sees(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) -> bool {
+#[must_use]
+pub fn may_know_of(channel: &Channel, identity: &Identity, facts: &Facts) -> bool {
     let related = facts.member.is_some() || facts.seat || facts.invitation.is_some_and(|invitation| invitation != Invitation::Left);
-    channel.access == Access::Public || channel.spectators || related || moderator || identity.grant(&channel.id).is_some()
+    let open = channel.access == Access::Public || channel.spectators;
+    open || related || moderates(channel, identity, facts) || identity.grant(&channel.id).is_some()
 }
 
 fn moderates(channel: &Channel, identity: &Identity, facts: &Facts) -> bool {

@@ -161,6 +161,10 @@ fn a_token_from_before_the_user_was_signed_out_is_void() {
     assert_eq!(refused(role(&channel(Access::Public), &old, &facts)), ErrorCode::Unauthenticated, "said before the ban");
     let facts = Facts { ban: None, ..facts };
     assert!(role(&channel(Access::Public), &Identity { issued_at: Timestamp(500), ..alice() }, &facts).is_ok());
+    let nothing = ErrorCode::ChannelNotFound;
+    assert_eq!(refused(role(&channel(Access::Members), &old, &facts)), nothing, "said of no channel one has nothing to do with");
+    let facts = Facts { member: Some(MemberRole::Member), ..facts };
+    assert_eq!(refused(role(&channel(Access::Members), &old, &facts)), ErrorCode::Unauthenticated);
 }
 
 #[test]

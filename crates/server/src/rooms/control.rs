@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Moderation, Participant, SessionId, UserId};
-use parlor_rooms::{Happening, RequestId};
+use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, SessionId, UserId};
+use parlor_rooms::{Happening, RequestId, access};
 use parlor_store::StoreError;
 
 use super::{CallState, Message, Registry, SessionInfo};
@@ -61,6 +61,15 @@ impl Registry {
         Ok(())
     }
 
+    /// Refuses to send somebody to a channel that whoever asks may not know of: to them there is none. What an administrator
+    /// asks does not come this way.
+    pub(super) async fn check_destination(&self, action: &Moderation, asks: &Identity) -> Result<(), Error> {
+        let Moderation::Move { to, .. } = action else { return Ok(()) };
+        access::granted(to, asks)?;
+        let found = self.store.admission(to, &asks.user).await.map_err(refusal)?;
+        if found.is_some_and(|found| access::may_know_of(&found.channel, asks, &found.facts)) { Ok(()) } else { Err(no_destination()) }
+    }
+
     /// The connections of a user.
     #[allow(clippy::unused_async, reason = "other processes will be asked one day")]
     pub async fn sessions(&self, user: &UserId) -> Vec<SessionInfo> {
@@ -102,7 +111,7 @@ impl Registry {
             }
             Moderation::Move { to, .. } if to == channel => return Err(Error::invalid("to", "must be another channel")),
             Moderation::Move { to, .. } if self.store.channel(to).await.map_err(refusal)?.is_none() => {
-                return Err(Error::new(ErrorCode::ChannelNotFound).with("field", "to"));
+                return Err(no_destination());
             }
             _ => {}
         }
@@ -148,6 +157,10 @@ impl Registry {
             self.feed.publish(channel, &Happening::Moderation { by: by.clone(), action }).await;
         }
     }
+}
+
+fn no_destination() -> Error {
+    Error::new(ErrorCode::ChannelNotFound).with("field", "to")
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Moderators in a call: what they may do, and that it holds.
 
-use parlor_proto::{MemberRole, Restrictions};
+use parlor_proto::{Access, MemberRole, Restrictions};
 use parlor_store::Page;
 use serde_json::{Value, json};
 
+use super::base;
 use super::client::{Client, assert_refused};
 use super::ownership::{microphone, transport};
 use super::stored::{ADMIN, Shared, channel, now, user};
@@ -37,6 +38,42 @@ async fn only_moderators_moderate_and_only_while_they_are_ones() {
         assert!(std::time::Instant::now() < deadline, "who is no moderator any more moderates: {answer}");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+    shared.stop().await;
+}
+
+#[tokio::test]
+async fn a_moderator_of_one_channel_learns_of_no_other_by_moving_somebody_there() {
+    let (shared, mut moderator, mut bob, _) = call("hidden").await;
+    let cellar = shared.channel("cellar", |channel| channel.access = Access::Members).await;
+    let send_to = |to: &str| json!({"action": "move", "userId": "bob", "to": to});
+    let nowhere = moderator.request("voice:moderate", send_to("nowhere")).await;
+    assert_refused(&nowhere, "CHANNEL_NOT_FOUND");
+    assert_eq!(moderator.request("voice:moderate", send_to("cellar")).await, nowhere, "one cannot tell whether there is one");
+    assert_eq!(bob.request("voice:state:update", json!({})).await["muted"], false, "who was to be moved is there still");
+    // Who has to do with it may.
+    shared.member(&cellar, "mod", MemberRole::Member).await;
+    assert_eq!(moderator.request("voice:moderate", send_to("cellar")).await["action"], "move");
+    assert_eq!(bob.event("voice:left").await["to"], "cellar");
+    shared.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_for_some_channels_moves_nobody_to_others() {
+    let (shared, _moderator, _bob, _) = call("granted").await;
+    for id in ["cellar", "attic"] {
+        shared.channel(id, |_| ()).await;
+    }
+    let guest = json!({"user": "carol", "channels": [{"id": "den", "role": "moderator"}, "attic"]});
+    let issued = reqwest::Client::new().post(base(&shared.server) + "/api/dev/token").json(&guest).send().await.expect("answers");
+    let issued: Value = issued.json().await.expect("json");
+    let mut carol = Client::open(&shared.server).await;
+    carol.authenticate(issued["token"].as_str().expect("a token")).await;
+    assert_eq!(carol.request("voice:join", json!({"channelId": "den"})).await["moderator"], true);
+    let send_to = |to: &str| json!({"action": "move", "userId": "bob", "to": to});
+    let nowhere = carol.request("voice:moderate", send_to("nowhere")).await;
+    assert_refused(&nowhere, "PERMISSION_DENIED");
+    assert_eq!(carol.request("voice:moderate", send_to("cellar")).await, nowhere, "whether there is one or not");
+    assert_eq!(carol.request("voice:moderate", send_to("attic")).await["action"], "move");
     shared.stop().await;
 }
 

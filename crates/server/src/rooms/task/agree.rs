@@ -95,13 +95,15 @@ impl RoomTask {
     pub(super) fn moderate(&mut self, session: SessionId, request: RequestId, by: Actor, action: Moderation) {
         let (registry, room) = (Arc::clone(&self.registry), self.handle.clone());
         // The room knows who came as a moderator; who is one still, the store knows.
-        let may = by.user().and_then(|user| self.inside.get(user)).is_some_and(|inside| inside.admitted.moderator);
+        let asks = by.user().and_then(|user| self.inside.get(user)).filter(|inside| inside.admitted.moderator);
+        let asks = asks.map(|inside| inside.identity.clone());
         self.registry.tasks.spawn(async move {
-            let refused = match may {
-                true => registry.moderate_for(room.channel(), &by, action, Some((session, request))).await.err(),
-                false => Some(Error::new(ErrorCode::PermissionDenied).say("You are not a moderator of this channel any more.")),
+            let done = async {
+                let denied = || Error::new(ErrorCode::PermissionDenied).say("You are not a moderator of this channel any more.");
+                registry.check_destination(&action, &asks.ok_or_else(denied)?).await?;
+                registry.moderate_for(room.channel(), &by, action, Some((session, request))).await
             };
-            if let Some(error) = refused {
+            if let Err(error) = done.await {
                 room.send(Message::Refuse { session, request, error }).await;
             }
         });

@@ -39,6 +39,24 @@ async fn who_may_join_sees_who_is_in() {
 }
 
 #[tokio::test]
+async fn who_was_signed_out_cannot_tell_whether_there_is_a_channel() {
+    let rest = Rest::start().await;
+    rest.put("/api/channels/den", json!({"access": "members"})).await.is(201);
+    let (mallory, alice) = (rest.token("mallory"), rest.token("alice"));
+    rest.put("/api/channels/den/members/alice", json!({})).await.is(201);
+    for user in ["mallory", "alice"] {
+        rest.delete(&format!("/api/users/{user}/sessions")).await.is(200);
+    }
+    for path in ["/api/voice/den/participants", "/api/rooms/den/call-state/"] {
+        let look = async |bearer: &str, path: &str| rest.call_as(bearer, Method::GET, path, None).await;
+        let nowhere = look(&mallory, &path.replace("den", "none")).await.refused(404, "CHANNEL_NOT_FOUND");
+        assert_eq!(look(&mallory, path).await.refused(404, "CHANNEL_NOT_FOUND"), nowhere);
+        look(&alice, path).await.refused(401, "UNAUTHENTICATED");
+    }
+    rest.end().await;
+}
+
+#[tokio::test]
 async fn a_closed_channel_is_not_shown() {
     let rest = Rest::start().await;
     rest.put("/api/channels/den", json!({"closesAt": "2020-01-01T00:00:00Z"})).await.is(201);
