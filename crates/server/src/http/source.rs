@@ -50,11 +50,12 @@ impl Trusted {
         if !self.trusts(source) {
             self.warn(source, headers);
         }
-        let lists = headers.get_all("x-forwarded-for").iter().rev().filter_map(|list| list.to_str().ok());
-        let hops = lists.flat_map(|list| list.rsplit(',')).take(MAX_HOPS);
+        // Bytes, because what a client made up is in them too, and need not be text.
+        let lists = headers.get_all("x-forwarded-for").iter().rev();
+        let hops = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b',')).take(MAX_HOPS);
         // Each proxy adds whom it got the request from at the end; what stands before the first stranger is hearsay.
         for hop in hops {
-            match address(hop.trim()) {
+            match str::from_utf8(hop).ok().and_then(|hop| address(hop.trim())) {
                 Some(hop) if self.trusts(source) => source = hop,
                 _ => break,
             }
@@ -101,12 +102,14 @@ pub fn site(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn headers(lists: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for list in lists {
-            headers.append("x-forwarded-for", list.parse().expect("a header"));
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(list.as_bytes()).expect("a header"));
         }
         headers
     }
@@ -129,6 +132,8 @@ mod tests {
         assert_eq!(seen("10.0.0.1:1", &["1.1.1.1, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1:1", &["1.1.1.1, 198.51.100.1", "10.0.0.2"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1:1", &["198.51.100.1, nonsense"]), "10.0.0.1");
+        // What a client wrote before it, a proxy passes on as it is: it is not to hide what the proxy says.
+        assert_eq!(seen("10.0.0.1:1", &["\u{fc}, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("[::ffff:10.0.0.1]:1", &["198.51.100.1"]), "198.51.100.1");
     }
 
