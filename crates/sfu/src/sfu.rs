@@ -238,6 +238,12 @@ impl Sfu {
         }
     }
 
+    /// Whether an address is one of a transport's: a valid check came from there.
+    #[must_use]
+    pub fn is_clients(&self, protocol: Protocol, remote: SocketAddr) -> bool {
+        self.demux.by_address(protocol, remote).is_some()
+    }
+
     /// The TCP connection from `remote` is gone.
     pub fn handle_tcp_closed(&mut self, remote: SocketAddr, now: Instant) {
         let Some(index) = self.demux.by_address(Protocol::Tcp, remote) else { return };

@@ -54,7 +54,8 @@ struct Connection {
     remote: SocketAddr,
     unread: Vec<u8>,
     unsent: Vec<u8>,
-    /// The media plane has answered it, so its STUN was valid.
+    /// It is a client's: the media plane found its STUN valid. That it answers is no sign of it: strangers are told that they
+    /// are refused.
     confirmed: bool,
     /// Bytes that came before that.
     strange: usize,
@@ -133,8 +134,8 @@ impl Connections {
             && !self.by_remote.contains_key(&remote)
     }
 
-    /// Reads frames and hands each to `take(local, remote, frame)`.
-    pub fn read(&mut self, token: Token, now: Instant, mut take: impl FnMut(SocketAddr, SocketAddr, &[u8])) -> Progress {
+    /// Reads frames and hands each to `take(local, remote, frame)`, which says whether the connection is a client's then.
+    pub fn read(&mut self, token: Token, now: Instant, mut take: impl FnMut(SocketAddr, SocketAddr, &[u8]) -> bool) -> Progress {
         let Some(connection) = self.by_token.get_mut(&token) else { return Progress::Drained };
         for _ in 0..READ_CHUNKS {
             match connection.read(now) {
@@ -143,7 +144,11 @@ impl Connections {
                 Progress::More => {}
             }
             let (local, remote) = (connection.local, connection.remote);
-            if !framing::split(&mut connection.unread, |frame| take(local, remote, frame)) {
+            let (was_confirmed, mut confirmed) = (connection.confirmed, connection.confirmed);
+            let in_order = framing::split(&mut connection.unread, |frame| confirmed = take(local, remote, frame));
+            connection.confirmed = confirmed;
+            // Whose transport has other addresses by now, or is no more, needs it no more.
+            if !in_order || was_confirmed && !confirmed {
                 return Progress::Over;
             }
         }
@@ -156,7 +161,6 @@ impl Connections {
             self.dropped += 1;
             return;
         };
-        connection.confirmed = true;
         let Ok(length) = u16::try_from(bytes.len()) else { return };
         if connection.unsent.len() + bytes.len() + 2 > MAX_UNSENT {
             self.dropped += 1;
@@ -179,9 +183,10 @@ impl Connections {
         Some(connection.remote)
     }
 
-    /// Connections that were silent for too long.
-    pub fn idle(&self, now: Instant) -> Vec<Token> {
-        let over = |c: &Connection| now.saturating_duration_since(c.heard) > if c.confirmed { IDLE } else { FIRST_STUN };
+    /// Connections that were silent for too long, or that are no client's any more.
+    pub fn idle(&self, now: Instant, is_clients: impl Fn(SocketAddr) -> bool) -> Vec<Token> {
+        let silent = |c: &Connection| now.saturating_duration_since(c.heard) > if c.confirmed { IDLE } else { FIRST_STUN };
+        let over = |c: &Connection| silent(c) || c.confirmed && !is_clients(c.remote);
         self.by_token.iter().filter_map(|(token, c)| over(c).then_some(*token)).collect()
     }
 }

@@ -299,7 +299,10 @@ impl Worker {
                 }
                 continue;
             }
-            let take = |local, remote, bytes: &[u8]| sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
+            let take = |local, remote, bytes: &[u8]| {
+                sfu.handle_datagram(Datagram { protocol: Protocol::Tcp, local, remote, bytes }, now);
+                sfu.is_clients(Protocol::Tcp, remote)
+            };
             match tcp.read(token, now, take) {
                 Progress::Drained => {}
                 Progress::More => unread.push(token),
@@ -392,7 +395,7 @@ impl Worker {
             return;
         }
         plane.swept = now;
-        for token in plane.tcp.idle(now) {
+        for token in plane.tcp.idle(now, |remote| plane.sfu.is_clients(Protocol::Tcp, remote)) {
             self.close_tcp(plane, token, now);
         }
         self.counters.connections.store(plane.tcp.len(), Ordering::Relaxed);

@@ -27,6 +27,7 @@ mod slots;
 mod spread;
 mod stored;
 mod strangers;
+mod stun;
 
 use parlor::config::Config;
 use parlor::{Options, Server};

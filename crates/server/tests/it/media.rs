@@ -8,7 +8,7 @@ use parlor::Server;
 use serde_json::json;
 
 use super::client::Client;
-use super::{base, server_without_join_limit};
+use super::{base, server_without_join_limit, stun};
 
 async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(15);
@@ -97,5 +97,50 @@ async fn what_strangers_send_is_borne_in_silence() {
     assert!(transport["id"].is_string(), "{transport}");
     assert!(socket.recv(&mut [0; 10]).is_err(), "strangers get no answer");
     assert_eq!(server.media_restarts(), 0);
+    server.shut_down().await;
+}
+
+/// TCP media connections of strangers from one address, and addresses a transport has.
+const TCP_STRANGERS: usize = 64;
+const ADDRESSES: usize = 12;
+
+#[tokio::test]
+async fn a_refusal_makes_no_client_of_a_tcp_connection() {
+    let server = server_without_join_limit().await;
+    let media = server.media_addresses()[0];
+    let refused = |stream: &mut TcpStream| stun::ask(stream, &stun::check("nobody-of-ours", "wrong"));
+    let mut strangers: Vec<_> = (0..TCP_STRANGERS).map(|_| stun::connect(7, media)).collect();
+    for stranger in &mut strangers {
+        assert_eq!(refused(stranger), Some(stun::REFUSAL), "it is told why");
+    }
+    assert_eq!(refused(&mut stun::connect(7, media)), None, "one more of the same");
+    assert_eq!(refused(&mut stun::connect(8, media)), Some(stun::REFUSAL), "another address has places of its own");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_transport_keeps_as_many_tcp_connections_as_addresses() {
+    let server = server_without_join_limit().await;
+    let media = server.media_addresses()[0];
+    let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
+    let transport = alice.request("voice:rtc:createTransport", json!({"direction": "send"})).await;
+    let text = |name: &str| transport["iceParameters"][name].as_str().expect("a text").to_owned();
+    let (ufrag, password) = (text("usernameFragment"), text("password"));
+    let check = |stream: &mut TcpStream| stun::ask(stream, &stun::check(&ufrag, &password));
+    let mut first = stun::connect(7, media);
+    assert_eq!(check(&mut first), Some(stun::SUCCESS));
+    let mut second = stun::connect(7, media);
+    assert_eq!(check(&mut second), Some(stun::SUCCESS));
+    let _more: Vec<_> = (2..=ADDRESSES)
+        .map(|_| {
+            let mut stream = stun::connect(7, media);
+            assert_eq!(check(&mut stream), Some(stun::SUCCESS));
+            stream
+        })
+        .collect();
+    assert!(matches!(second.read(&mut [0; 10]), Ok(0) | Err(_)), "the one unheard of for longest, and not in use, made room");
+    assert_eq!(check(&mut first), Some(stun::SUCCESS), "the one in use stays");
+    alice.request("voice:leave", json!({})).await;
+    assert!(matches!(first.read(&mut [0; 10]), Ok(0) | Err(_)), "with its transport it ends");
     server.shut_down().await;
 }
