@@ -97,7 +97,7 @@ pub fn decode_arguments(json: &str) -> Option<(String, Vec<Value>)> {
     }
 }
 
-/// Whether it is an event, of which [`decode_arguments`] may think that it is nested too deep to be read.
+/// Whether it is an event, of which [`decode_arguments`] may think that it is nested too deep to be read, or has a text or number there is none of.
 #[must_use]
 pub fn is_event(json: &str) -> bool {
     json.starts_with("[\"") && serde_json::from_str::<IgnoredAny>(json).is_ok()

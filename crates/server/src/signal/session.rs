@@ -40,6 +40,8 @@ const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 /// Characters of an unknown event's name in its refusal: every name there is has less.
 const MAX_ECHOED_CHARS: usize = 64;
+/// Of an event that is JSON and more than can be kept of it.
+const UNREADABLE: &str = "nested too deep, or with half a surrogate pair or a number that is too large";
 
 static TOO_MANY_MESSAGES: Tally = Tally::new("sessions were cut off: far too many messages");
 static FAILED: Tally = Tally::new("requests failed, and not by what was asked; at the level debug each is there");
@@ -153,11 +155,11 @@ impl Session {
             return true;
         }
         let Some((name, arguments)) = packet::decode_arguments(arguments) else {
-            let deep = packet::is_event(arguments);
-            if deep {
-                self.refuse("", ack, Error::invalid("", "nested too deep"));
+            let is_event = packet::is_event(arguments);
+            if is_event {
+                self.refuse("", ack, Error::invalid("", UNREADABLE));
             }
-            return deep;
+            return is_event;
         };
         self.take(&name, &arguments, ack, binary);
         true

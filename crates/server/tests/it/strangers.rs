@@ -6,7 +6,7 @@ use std::time::Duration;
 use parlor::Server;
 use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, assert_refused};
 use super::{base, dev_server};
 
 /// How many may wait from one address.
@@ -77,6 +77,20 @@ async fn packets_that_are_no_events_are_counted_too() {
             }
         }
         tokio::time::timeout(Duration::from_secs(5), client.closed()).await.expect("cut off");
+    }
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_kept_is_refused_with_all_reasons_there_are() {
+    let server = dev_server().await;
+    let mut alice = Client::connect(&server, "alice", false).await;
+    let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+    for payload in [r#"{"channelId":"\ud800"}"#, r#"{"channelId":1e999}"#, &deep] {
+        let refused = alice.request_raw("voice:join", payload).await;
+        assert_refused(&refused, "INVALID_REQUEST");
+        let reason = refused["details"]["reason"].as_str().expect("a reason");
+        assert!(["deep", "surrogate", "number"].iter().all(|why| reason.contains(why)), "{reason}");
     }
     server.shut_down().await;
 }
