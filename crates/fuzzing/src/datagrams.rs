@@ -16,6 +16,7 @@ use crate::stun;
 const MAX_STEPS: usize = 128;
 /// Outputs one input may cause: far more than a handshake flight, far fewer than a loop without end.
 const MAX_OUTPUTS: usize = 10_000;
+const ROUTER: RouterId = RouterId::from_random(1);
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 7401);
 
 /// Runs the sequence that `data` spells.
@@ -43,11 +44,10 @@ impl World {
         let candidates = [Protocol::Udp, Protocol::Tcp].map(|protocol| LocalCandidate { protocol, address: SERVER });
         let sfu = Sfu::new(SfuConfig::new(candidates.to_vec()), now).expect("the configuration is valid");
         let mut world = Self { sfu, now, credentials: Vec::new(), checks: 0 };
-        let router = RouterId::from_random(1);
-        world.command(MediaCommand::CreateRouter { router });
+        world.command(MediaCommand::CreateRouter);
         for (n, direction) in [(1, Direction::Send), (2, Direction::Recv)] {
             let transport = TransportId::from_random(n);
-            world.command(MediaCommand::CreateTransport { router, transport, direction });
+            world.command(MediaCommand::CreateTransport { transport, direction });
             world.command(MediaCommand::ConnectTransport { transport, dtls: dtls() });
         }
         assert_eq!(world.credentials.len(), 2, "both transports were made");
@@ -104,7 +104,7 @@ impl World {
     }
 
     fn command(&mut self, command: MediaCommand) {
-        self.sfu.handle_command(command, self.now);
+        self.sfu.handle_command(ROUTER, command, self.now);
         self.drain();
     }
 
@@ -113,7 +113,7 @@ impl World {
             assert!(outputs < MAX_OUTPUTS, "one input causes outputs without end");
             let transmit = self.sfu.poll_transmit();
             let event = self.sfu.poll_event();
-            if let Some(MediaEvent::TransportCreated { ice, .. }) = &event {
+            if let Some((_, MediaEvent::TransportCreated { ice, .. })) = &event {
                 self.credentials.push(ice.clone());
             }
             if transmit.is_none() && event.is_none() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parlor_proto::MediaEvent;
 use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
-use parlor_proto::media::{Layers, MediaCommand, MediaKind, Source};
+use parlor_proto::media::{Layers, MediaCommand, MediaKind, Origin, Source};
 use parlor_proto::rtp::{RtpEncoding, RtpHeaderExtensionParameters, RtpParameters, RtxEncoding};
 use parlor_proto::transport::{Direction, Protocol};
 use parlor_sfu::{Datagram, LocalCandidate, Sfu, SfuConfig, ortc};
@@ -38,6 +38,7 @@ const STREAMS: [(usize, u32, u8, bool); 6] = [
     (3, 4000, client::H264.0, true),
 ];
 const PRODUCERS: usize = 4;
+const ROUTER: RouterId = RouterId::from_random(1);
 const RTX_OFFSET: u32 = 100;
 
 /// Runs the sequence that `data` spells.
@@ -93,7 +94,7 @@ impl World {
         let now = origin();
         let candidate = LocalCandidate { protocol: Protocol::Udp, address: SERVER };
         let mut sfu = Sfu::new(SfuConfig::new(vec![candidate]), now).expect("the configuration is valid");
-        sfu.handle_command(MediaCommand::CreateRouter { router: RouterId::from_random(1) }, now);
+        sfu.handle_command(ROUTER, MediaCommand::CreateRouter, now);
         let sender = connect(&mut sfu, 1, Direction::Send, now);
         let receiver = connect(&mut sfu, 2, Direction::Recv, now);
         let positions = [(1, 0); STREAMS.len()];
@@ -138,10 +139,13 @@ impl World {
 
     fn consume(&mut self, n: usize) {
         let capabilities = Arc::new(ortc::router_capabilities());
+        // It is on the same thread: nothing is mirrored.
+        let origin = Origin { transport: self.sender.transport, kind: MediaKind::Audio, rtp: Arc::new(common::opus()), paused: false };
         let command = MediaCommand::Consume {
             transport: self.receiver.transport,
             consumer: consumer(n),
             producer: producer(n),
+            origin,
             capabilities,
             paused: false,
         };
@@ -172,11 +176,13 @@ impl World {
             10 => self.pass(Duration::from_millis(u64::from(bytes.byte()) * 4)),
             11 => self.pause(bytes),
             12 => {
+                let transport = self.receiver.transport;
                 let layers = Layers { spatial_layer: bytes.byte(), temporal_layer: bytes.flag().then(|| bytes.byte()) };
-                self.command(MediaCommand::SetPreferredLayers { consumer: consumer(bytes.below(PRODUCERS)), layers });
+                self.command(MediaCommand::SetPreferredLayers { transport, consumer: consumer(bytes.below(PRODUCERS)), layers });
             }
             13 => {
-                self.command(MediaCommand::RequestKeyFrame { consumer: consumer(bytes.below(PRODUCERS)) });
+                let (transport, consumer) = (self.receiver.transport, consumer(bytes.below(PRODUCERS)));
+                self.command(MediaCommand::RequestKeyFrame { transport, consumer });
             }
             14 => self.spoil(bytes),
             _ => self.exchange(),
@@ -228,7 +234,7 @@ impl World {
         let command = if of_producer {
             MediaCommand::SetProducerPaused { producer: producer(n), paused }
         } else {
-            MediaCommand::SetConsumerPaused { consumer: consumer(n), paused }
+            MediaCommand::SetConsumerPaused { transport: self.receiver.transport, consumer: consumer(n), paused }
         };
         self.command(command);
     }
@@ -245,8 +251,8 @@ impl World {
     }
 
     fn command(&mut self, command: MediaCommand) -> Vec<MediaEvent> {
-        self.sfu.handle_command(command, self.now);
-        let events = std::iter::from_fn(|| self.sfu.poll_event()).collect();
+        self.sfu.handle_command(ROUTER, command, self.now);
+        let events = std::iter::from_fn(|| self.sfu.poll_event()).map(|(_, event)| event).collect();
         self.deliver();
         events
     }
@@ -319,11 +325,11 @@ impl Microphone {
 
 fn connect(sfu: &mut Sfu, n: u8, direction: Direction, now: Instant) -> Client {
     let transport = TransportId::from_random(n.into());
-    sfu.handle_command(MediaCommand::CreateTransport { router: RouterId::from_random(1), transport, direction }, now);
-    let Some(MediaEvent::TransportCreated { ice, dtls, .. }) = sfu.poll_event() else { panic!("no transport") };
+    sfu.handle_command(ROUTER, MediaCommand::CreateTransport { transport, direction }, now);
+    let Some((_, MediaEvent::TransportCreated { ice, dtls, .. })) = sfu.poll_event() else { panic!("no transport") };
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, n)), 40_000);
     let mut client = Client::new(transport, address, SERVER, &ice, &dtls, now);
-    sfu.handle_command(client.connect(), now);
+    sfu.handle_command(ROUTER, client.connect(), now);
     while sfu.poll_event().is_some() {}
     client
 }

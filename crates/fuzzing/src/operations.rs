@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use parlor_proto::MediaEvent;
 use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
-use parlor_proto::media::{Layers, MediaCommand, MediaKind};
+use parlor_proto::media::{Layers, MediaCommand, MediaKind, Origin};
 use parlor_proto::rtp::{RtpEncoding, RtpParameters, RtxEncoding};
 use parlor_proto::transport::{Direction, Protocol};
 use parlor_sfu::fuzzing::{self, PipedPacket};
-use parlor_sfu::{Datagram, LocalCandidate, Mirror, PipeBatch, Sfu, SfuConfig, ortc};
+use parlor_sfu::{Datagram, LocalCandidate, PipeBatch, Sfu, SfuConfig, WantedKeyFrame, ortc};
 
 use crate::bytes::Bytes;
 use crate::client::Client;
@@ -74,13 +74,13 @@ impl World {
         let candidate = || vec![LocalCandidate { protocol: Protocol::Udp, address: SERVER }];
         let make = || Sfu::new(SfuConfig::new(candidate()), now).expect("the configuration is valid");
         let (mut here, mut there) = (make(), make());
-        here.handle_command(MediaCommand::CreateRouter { router: ROUTER }, now);
-        there.handle_command(MediaCommand::CreateRouter { router: ROUTER }, now);
+        here.handle_command(ROUTER, MediaCommand::CreateRouter, now);
+        there.handle_command(ROUTER, MediaCommand::CreateRouter, now);
         let transport = TransportId::from_random(1);
-        here.handle_command(MediaCommand::CreateTransport { router: ROUTER, transport, direction: Direction::Recv }, now);
-        let Some(MediaEvent::TransportCreated { ice, dtls, .. }) = here.poll_event() else { panic!("no transport") };
+        here.handle_command(ROUTER, MediaCommand::CreateTransport { transport, direction: Direction::Recv }, now);
+        let Some((_, MediaEvent::TransportCreated { ice, dtls, .. })) = here.poll_event() else { panic!("no transport") };
         let mut client = Client::new(transport, CLIENT, SERVER, &ice, &dtls, now);
-        here.handle_command(client.connect(), now);
+        here.handle_command(ROUTER, client.connect(), now);
         let (positions, given) = ([(1, 0); FORMATS.len()], HashSet::new());
         let mut world = Self { here, there, now, client, positions, given, left: HashSet::new() };
         for _ in 0..MAX_HANDSHAKE_ROUNDS {
@@ -107,11 +107,12 @@ impl World {
             11 => {
                 let paused = bytes.flag();
                 let consumer = consumer(bytes.below(CONSUMERS));
-                self.command(MediaCommand::SetConsumerPaused { consumer, paused });
+                self.command(MediaCommand::SetConsumerPaused { transport: self.client.transport, consumer, paused });
             }
             12 => {
+                let transport = self.client.transport;
                 let layers = Layers { spatial_layer: bytes.byte(), temporal_layer: bytes.flag().then(|| bytes.byte()) };
-                self.command(MediaCommand::SetPreferredLayers { consumer: consumer(bytes.below(CONSUMERS)), layers });
+                self.command(MediaCommand::SetPreferredLayers { transport, consumer: consumer(bytes.below(CONSUMERS)), layers });
             }
             13 => self.come_and_go(bytes),
             14 => {
@@ -121,8 +122,9 @@ impl World {
             }
             _ => {
                 let n = bytes.below(FORMATS.len());
-                self.here.pipe(producer(n), u16::from(bytes.byte()));
-                self.there.want_key_frame(producer(n), bytes.byte(), self.now);
+                self.here.pipe(ROUTER, producer(n), u16::from(bytes.byte()));
+                let wanted = WantedKeyFrame { thread: 0, router: ROUTER, producer: producer(n), layer: bytes.byte() };
+                self.there.want_key_frame(&wanted, self.now);
             }
         }
         self.exchange();
@@ -130,21 +132,21 @@ impl World {
 
     fn come_and_go(&mut self, bytes: &mut Bytes<'_>) {
         let (n, m) = (bytes.below(CONSUMERS), bytes.below(FORMATS.len()));
+        let transport = self.client.transport;
         match bytes.below(8) {
-            0 => self.command(MediaCommand::CloseConsumer { consumer: consumer(n) }),
+            0 => self.command(MediaCommand::CloseConsumer { transport, consumer: consumer(n) }),
             1 | 2 => self.consume(n),
             3 => self.command(MediaCommand::CloseProducer { producer: producer(m) }),
             4 | 5 => self.mirror(m),
-            6 => self.command(MediaCommand::RequestKeyFrame { consumer: consumer(n) }),
-            _ => self.command(MediaCommand::RestartIce { transport: self.client.transport }),
+            6 => self.command(MediaCommand::RequestKeyFrame { transport, consumer: consumer(n) }),
+            _ => self.command(MediaCommand::RestartIce { transport }),
         }
     }
 
     fn mirror(&mut self, n: usize) {
-        let kind = if n <= RED { MediaKind::Audio } else { MediaKind::Video };
-        let (producer, rtp) = (producer(n), Arc::new(parameters(n)));
-        let mirror = Mirror { router: ROUTER, producer, kind, rtp, paused: false, cname: "someone".to_owned() };
-        assert!(self.here.mirror(&mirror, self.now) && self.there.mirror(&mirror, self.now), "{n} cannot be mirrored");
+        let (producer, origin) = (producer(n), origin_of(n));
+        let mirror = |sfu: &mut Sfu| sfu.mirror(ROUTER, producer, &origin, 0, self.now);
+        assert!(mirror(&mut self.here) && mirror(&mut self.there), "{n} cannot be mirrored");
     }
 
     fn consume(&mut self, n: usize) {
@@ -153,9 +155,10 @@ impl World {
             capabilities.codecs.retain(|codec| codec.mime_type != "audio/red");
         }
         let (transport, consumer, producer) = (self.client.transport, consumer(n), producer(n % FORMATS.len()));
-        let command = MediaCommand::Consume { transport, consumer, producer, capabilities: Arc::new(capabilities), paused: false };
-        self.here.handle_command(command, self.now);
-        while let Some(event) = self.here.poll_event() {
+        let (origin, capabilities) = (origin_of(n % FORMATS.len()), Arc::new(capabilities));
+        let command = MediaCommand::Consume { transport, consumer, producer, origin, capabilities, paused: false };
+        self.here.handle_command(ROUTER, command, self.now);
+        while let Some((_, event)) = self.here.poll_event() {
             let MediaEvent::Consumed { rtp, .. } = event else { continue };
             let encoding = rtp.encodings.first().expect("a consumer has an encoding");
             let mid = rtp.mid.as_deref().expect("a consumer has a mid").into();
@@ -198,14 +201,14 @@ impl World {
                 descriptor: described.filter(|descriptor| !descriptor.is_empty()),
                 payload: &payload,
             };
-            fuzzing::piped(&mut batch, producer(n), layer, told, packet);
+            fuzzing::piped(&mut batch, ROUTER, producer(n), layer, told, packet);
         }
         self.here.handle_piped(&batch, self.now);
     }
 
     fn command(&mut self, command: MediaCommand) {
-        self.there.handle_command(command.clone(), self.now);
-        self.here.handle_command(command, self.now);
+        self.there.handle_command(ROUTER, command.clone(), self.now);
+        self.here.handle_command(ROUTER, command, self.now);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -222,8 +225,8 @@ impl World {
             let batch = self.here.take_piped(thread, PipeBatch::default()).expect("there is something");
             self.there.handle_piped(&batch, self.now);
         }
-        while let Some((producer, layer)) = self.there.poll_wanted() {
-            self.here.want_key_frame(producer, layer, self.now);
+        while let Some(wanted) = self.there.poll_wanted() {
+            self.here.want_key_frame(&wanted, self.now);
         }
         for datagram in std::mem::take(&mut self.client.outbox) {
             let datagram = Datagram { protocol: Protocol::Udp, local: SERVER, remote: CLIENT, bytes: &datagram };
@@ -277,6 +280,12 @@ fn producer(n: usize) -> ProducerId {
 
 fn consumer(n: usize) -> ConsumerId {
     ConsumerId::from_random(1 + n as u128)
+}
+
+/// Where a producer comes from: a sender of the other thread.
+fn origin_of(n: usize) -> Origin {
+    let kind = if n <= RED { MediaKind::Audio } else { MediaKind::Video };
+    Origin { transport: TransportId::from_random(2), kind, rtp: Arc::new(parameters(n)), paused: false }
 }
 
 fn parameters(n: usize) -> RtpParameters {

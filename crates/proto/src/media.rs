@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::ids::{ConsumerId, ProducerId, RouterId, TransportId};
+use crate::ids::{ConsumerId, ProducerId, TransportId};
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
 
@@ -54,24 +54,17 @@ pub enum StreamType {
     Svc,
 }
 
-/// An order to the media plane. Ids are made by the rules; commands for ids the plane does not know
-/// (because they closed a moment ago) change nothing.
+/// An order to the media plane. It is given together with the [`RouterId`](crate::RouterId) it is for, and reaches only
+/// what belongs to that router. Ids are made by the rules; commands for ids the router does not know (because they
+/// closed a moment ago) change nothing.
 #[derive(Clone, PartialEq, Debug)]
 pub enum MediaCommand {
-    /// Makes a router.
-    CreateRouter {
-        /// The new router's id.
-        router: RouterId,
-    },
-    /// Closes a router and all in it. Nothing is answered, no further event of it follows.
-    CloseRouter {
-        /// The router.
-        router: RouterId,
-    },
+    /// Makes the router.
+    CreateRouter,
+    /// Closes the router and all in it. Nothing is answered, no further event of it follows.
+    CloseRouter,
     /// Makes a transport; answered by `TransportCreated` or `TransportFailed`.
     CreateTransport {
-        /// Where it belongs.
-        router: RouterId,
         /// The new transport's id.
         transport: TransportId,
         /// Which way it carries media, seen from the client.
@@ -138,6 +131,8 @@ pub enum MediaCommand {
         consumer: ConsumerId,
         /// What to send.
         producer: ProducerId,
+        /// Where that comes from.
+        origin: Origin,
         /// What the receiver can decode.
         capabilities: Arc<RtpCapabilities>,
         /// Begins paused.
@@ -145,6 +140,8 @@ pub enum MediaCommand {
     },
     /// Stops or goes on sending.
     SetConsumerPaused {
+        /// The receive transport it sends on.
+        transport: TransportId,
         /// The consumer.
         consumer: ConsumerId,
         /// Whether it is to be silent.
@@ -152,11 +149,15 @@ pub enum MediaCommand {
     },
     /// Stops sending for good. Nothing is answered.
     CloseConsumer {
+        /// The receive transport it sends on.
+        transport: TransportId,
         /// The consumer.
         consumer: ConsumerId,
     },
     /// The layers a receiver wants at the most. Nothing is answered; `LayersChanged` follows when they change.
     SetPreferredLayers {
+        /// The receive transport it sends on.
+        transport: TransportId,
         /// The consumer.
         consumer: ConsumerId,
         /// The highest layers to send.
@@ -164,12 +165,27 @@ pub enum MediaCommand {
     },
     /// Asks the producer's sender for a key frame (throttled).
     RequestKeyFrame {
+        /// The receive transport it sends on.
+        transport: TransportId,
         /// Who needs it.
         consumer: ConsumerId,
     },
 }
 
-/// What the media plane reports.
+/// What a producer was made of: enough to forward it where it has not been made, on another thread of its router.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Origin {
+    /// The send transport of its sender.
+    pub transport: TransportId,
+    /// Sound or picture.
+    pub kind: MediaKind,
+    /// What its client says it sends, as it was when the producer was made.
+    pub rtp: Arc<RtpParameters>,
+    /// Whether nothing of it is forwarded at the moment.
+    pub paused: bool,
+}
+
+/// What the media plane reports, together with the [`RouterId`](crate::RouterId) it is about.
 #[derive(Clone, PartialEq, Debug)]
 pub enum MediaEvent {
     /// A transport is there.
@@ -248,14 +264,9 @@ pub enum MediaEvent {
     },
     /// Who is heard, loudest first; at most a few times a second, and once more, empty, when all are silent.
     Speakers {
-        /// The router.
-        router: RouterId,
         /// The audio producers heard, with their level in dBov (-127 to 0).
         levels: Vec<(ProducerId, i8)>,
     },
-    /// The media thread of a router died; all in it is gone.
-    RouterLost {
-        /// The router.
-        router: RouterId,
-    },
+    /// The media thread of the router died; all in it is gone.
+    RouterLost,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parlor_proto::event::{AppData, Event, Reply};
-use parlor_proto::media::{Layers, StreamType};
+use parlor_proto::media::{Layers, Origin, StreamType};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::Direction;
 use parlor_proto::{ConsumerId, Error, MediaCommand, MediaKind, ProducerId, SessionId, TransportId};
@@ -26,8 +26,7 @@ impl Room {
     pub(crate) fn consume(&mut self, session: SessionId, request: RequestId, wanted: Wanted, now: Instant) -> Answer {
         let Wanted { producer, transport, capabilities, paused } = wanted;
         let transport = receive_transport(self.participant(session)?, transport)?;
-        let (owner, found) = self.live_producer(producer).ok_or_else(not_found)?;
-        let kind = found.kind;
+        let (owner, origin) = self.origin_of(producer).ok_or_else(not_found)?;
         if owner == session {
             return Err(invalid_state("this producer is one's own"));
         }
@@ -39,12 +38,12 @@ impl Room {
         let capabilities = capabilities
             .or_else(|| participant.capabilities.clone())
             .ok_or_else(|| Error::invalid("rtpCapabilities", "must be given here or with voice:join"))?;
-        let consumer = Consumer { producer, kind, paused, live: false };
+        let consumer = Consumer { producer, kind: origin.kind, paused, live: false };
         let silent = consumer.silent(participant.state);
         participant.consumers.insert(id, consumer);
         self.owners.consumers.insert(id, session);
         self.pending.begin(Operation::Consume(id), Waiting { session, request }, self.config.policy.consume_timeout, now);
-        self.media(MediaCommand::Consume { transport, consumer: id, producer, capabilities, paused: silent });
+        self.media(MediaCommand::Consume { transport, consumer: id, producer, origin, capabilities, paused: silent });
         Ok(None)
     }
 
@@ -82,7 +81,7 @@ impl Room {
                 participant.consumers.remove(id);
             }
             // Late or refused, the media plane may have made something of it.
-            self.media(MediaCommand::CloseConsumer { consumer: id });
+            self.order_receiver(session, |transport| MediaCommand::CloseConsumer { transport, consumer: id });
         }
         self.settle(Operation::Consume(id), Err(error));
     }
@@ -95,7 +94,7 @@ impl Room {
         consumer.paused = paused;
         let after = consumer.silent(state);
         if before != after {
-            self.media(MediaCommand::SetConsumerPaused { consumer: id, paused: after });
+            self.order_receiver(session, |transport| MediaCommand::SetConsumerPaused { transport, consumer: id, paused: after });
         }
         Ok(Some(if paused { Reply::ConsumerPaused { consumer_id: id } } else { Reply::ConsumerResumed { consumer_id: id } }))
     }
@@ -105,19 +104,19 @@ impl Room {
         participant.own_consumer(id)?;
         participant.consumers.remove(id);
         self.owners.consumers.remove(&id);
-        self.media(MediaCommand::CloseConsumer { consumer: id });
+        self.order_receiver(session, |transport| MediaCommand::CloseConsumer { transport, consumer: id });
         Ok(Some(Reply::ConsumerClosed { consumer_id: id }))
     }
 
     pub(crate) fn set_preferred_layers(&mut self, session: SessionId, id: ConsumerId, layers: Layers) -> Answer {
         self.own_video(session, id)?;
-        self.media(MediaCommand::SetPreferredLayers { consumer: id, layers });
+        self.order_receiver(session, |transport| MediaCommand::SetPreferredLayers { transport, consumer: id, layers });
         Ok(Some(Reply::PreferredLayersSet { consumer_id: id, layers }))
     }
 
     pub(crate) fn request_key_frame(&mut self, session: SessionId, id: ConsumerId) -> Answer {
         self.own_video(session, id)?;
-        self.media(MediaCommand::RequestKeyFrame { consumer: id });
+        self.order_receiver(session, |transport| MediaCommand::RequestKeyFrame { transport, consumer: id });
         Ok(Some(Reply::KeyFrameRequested { consumer_id: id }))
     }
 
@@ -160,6 +159,23 @@ impl Room {
         let owner = *self.owners.producers.get(&id)?;
         let producer = self.participants.get(&owner)?.producers.iter().find(|p| p.id == id && p.live)?;
         Some((owner, producer))
+    }
+
+    /// A producer that can be consumed, with its owner and what the media plane has to know of it where it has not been made.
+    fn origin_of(&self, id: ProducerId) -> Option<(SessionId, Origin)> {
+        let (owner, producer) = self.live_producer(id)?;
+        let sender = self.participants.get(&owner)?;
+        let transport = sender.send.as_ref()?.id;
+        let (kind, rtp, paused) = (producer.kind, Arc::clone(&producer.rtp), producer.silent(sender.state));
+        Some((owner, Origin { transport, kind, rtp, paused }))
+    }
+
+    /// An order about something that a participant receives. All of it is on their one receive transport.
+    pub(crate) fn order_receiver(&mut self, session: SessionId, order: impl FnOnce(TransportId) -> MediaCommand) {
+        let transport = self.participants.get(&session).and_then(|participant| participant.recv.as_ref()).map(|transport| transport.id);
+        if let Some(transport) = transport {
+            self.media(order(transport));
+        }
     }
 
     fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {

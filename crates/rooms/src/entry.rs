@@ -2,7 +2,7 @@
 
 use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply, RtcConfig};
 use parlor_proto::transport::Direction;
-use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, Role, RouterId, SessionId, UserId};
+use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, Role, SessionId, UserId};
 
 use crate::ending::Departure;
 use crate::feed::Happening;
@@ -119,15 +119,14 @@ impl Room {
     pub(crate) fn close_if_empty(&mut self) {
         if self.participants.is_empty() && !self.closed {
             self.closed = true;
-            let router = self.config.router;
-            self.media(MediaCommand::CloseRouter { router });
+            self.media(MediaCommand::CloseRouter);
             self.finish();
         }
     }
 
     /// The media thread died and took the router with it: there is nothing to close any more.
-    pub(crate) fn router_lost(&mut self, router: RouterId) {
-        if router != self.config.router || self.closed {
+    pub(crate) fn router_lost(&mut self) {
+        if self.closed {
             return;
         }
         self.closed = true;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use parlor_proto::event::{Event, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Actor, Error, Identity, MediaCommand, Moderation, ResumeToken, SessionId};
+use parlor_proto::{Actor, Error, Identity, MediaCommand, Moderation, ResumeToken, RouterId, SessionId};
 
 use crate::access::Admitted;
 use crate::feed::Happening;
@@ -71,8 +71,8 @@ pub enum Output {
         /// What.
         event: Event,
     },
-    /// An order to the media plane.
-    Media(MediaCommand),
+    /// An order to the media plane, for the room's router.
+    Media(RouterId, MediaCommand),
     /// Something for the host application.
     Feed(Happening),
     /// A moderator's wish, allowed and possible. The shell keeps what is to be kept (a ban, restrictions, the

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parlor_proto::event::{AppData, Participant as Shown, ParticipantState, ProducerInfo};
-use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::Direction;
 use parlor_proto::{
     ConsumerId, Error, ErrorCode, Identity, MediaKind, Permissions, ProducerId, ResumeToken, Role, SessionId, Source, TransportId, UserId,
@@ -68,6 +68,8 @@ pub(crate) struct Producer {
     pub(crate) id: ProducerId,
     pub(crate) kind: MediaKind,
     pub(crate) source: Source,
+    /// What its owner said they send.
+    pub(crate) rtp: Arc<RtpParameters>,
     /// Paused by its owner. What is sent depends on the owner's mute as well.
     pub(crate) paused: bool,
     /// The media plane has made it: it is announced and can be consumed.

@@ -1,7 +1,7 @@
 //! How participants are: muted, deafened, speaking; and who is heard.
 
 use parlor_proto::event::{Event, ParticipantState, Reply, Speaker};
-use parlor_proto::{ConsumerId, MediaCommand, ProducerId, Role, RouterId, SessionId};
+use parlor_proto::{ConsumerId, MediaCommand, ProducerId, Role, SessionId};
 
 use crate::output::Output;
 use crate::room::{Answer, Room};
@@ -52,15 +52,12 @@ impl Room {
             self.producer_silenced(session, id, silent, live);
         }
         for (consumer, paused) in consumers {
-            self.media(MediaCommand::SetConsumerPaused { consumer, paused });
+            self.order_receiver(session, |transport| MediaCommand::SetConsumerPaused { transport, consumer, paused });
         }
     }
 
     /// Shows who is heard. A report may be older than a mute or pause; who is silent now is not shown.
-    pub(crate) fn speakers(&mut self, router: RouterId, levels: &[(ProducerId, i8)]) {
-        if router != self.config.router {
-            return;
-        }
+    pub(crate) fn speakers(&mut self, levels: &[(ProducerId, i8)]) {
         let speakers: Vec<Speaker> = levels.iter().filter_map(|(id, level)| self.speaker(*id, *level)).collect();
         // An empty list is news only after one that was not.
         let news = !speakers.is_empty() || self.speakers_shown;

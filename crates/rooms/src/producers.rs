@@ -32,7 +32,7 @@ impl Room {
         let Wanted { transport, kind, source, rtp, paused } = wanted;
         let id = self.ids.producer();
         let participant = self.participant(session)?;
-        let producer = Producer { id, kind, source, paused, live: false };
+        let producer = Producer { id, kind, source, rtp: Arc::clone(&rtp), paused, live: false };
         let silent = producer.silent(participant.state);
         participant.producers.push(producer);
         self.owners.producers.insert(id, session);

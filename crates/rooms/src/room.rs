@@ -88,7 +88,7 @@ impl Room {
     /// A room with nobody in it. Its first output makes the router.
     #[must_use]
     pub fn new(config: RoomConfig, _now: Instant) -> Self {
-        let outputs = VecDeque::from([Output::Media(MediaCommand::CreateRouter { router: config.router })]);
+        let outputs = VecDeque::from([Output::Media(config.router, MediaCommand::CreateRouter)]);
         Self {
             ids: Ids::new(config.seed),
             slots: SlotQueue::new(config.policy.videos(config.channel.tier)),
@@ -196,9 +196,12 @@ impl Room {
         self.settle_down();
     }
 
-    /// The media plane reports. What it says of objects that were closed meanwhile is ignored: the order to
-    /// close follows the order to make, so nothing stays behind.
-    pub fn handle_media(&mut self, event: MediaEvent, _now: Instant) {
+    /// The media plane reports. What it says of another router, or of objects that were closed meanwhile, is ignored: the
+    /// order to close follows the order to make, so nothing stays behind.
+    pub fn handle_media(&mut self, router: RouterId, event: MediaEvent, _now: Instant) {
+        if router != self.config.router {
+            return;
+        }
         match event {
             MediaEvent::TransportCreated { transport, ice, candidates, dtls } => self.transport_created(transport, ice, candidates, dtls),
             MediaEvent::TransportConnected { transport } => self.transport_connected(transport),
@@ -210,8 +213,8 @@ impl Room {
             MediaEvent::Consumed { consumer, rtp, stream_type } => self.consumed(consumer, rtp, stream_type),
             MediaEvent::ConsumeFailed { consumer, error } => self.consume_failed(consumer, error),
             MediaEvent::LayersChanged { consumer, layers } => self.layers_changed(consumer, layers),
-            MediaEvent::Speakers { router, levels } => self.speakers(router, &levels),
-            MediaEvent::RouterLost { router } => self.router_lost(router),
+            MediaEvent::Speakers { levels } => self.speakers(&levels),
+            MediaEvent::RouterLost => self.router_lost(),
         }
         self.settle_down();
     }
@@ -341,7 +344,7 @@ impl Room {
     }
 
     pub(crate) fn media(&mut self, command: MediaCommand) {
-        self.outputs.push_back(Output::Media(command));
+        self.outputs.push_back(Output::Media(self.config.router, command));
     }
 
     pub(crate) fn feed(&mut self, happening: Happening) {

@@ -23,8 +23,7 @@ impl Room {
         self.owners.transports.insert(id, session);
         let timeout = self.config.policy.create_transport_timeout;
         self.pending.begin(Operation::CreateTransport(id), Waiting { session, request }, timeout, now);
-        let router = self.config.router;
-        self.media(MediaCommand::CreateTransport { router, transport: id, direction });
+        self.media(MediaCommand::CreateTransport { transport: id, direction });
         Ok(None)
     }
 

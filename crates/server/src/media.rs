@@ -6,7 +6,6 @@ mod lease;
 mod outlet;
 mod pace;
 mod pipes;
-mod routes;
 mod segments;
 mod sockets;
 mod spread;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use parlor_proto::error::{Error, ErrorCode};
 use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
-use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind};
+use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind, Origin};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, DtlsParameters, DtlsRole};
 use slab::Slab;
@@ -15,12 +15,11 @@ use crate::consumer::{Consumer, Fixed, Repair};
 use crate::emit::Understood;
 use crate::ortc::{self, ConsumerStreams, RED_PAYLOAD_TYPE};
 use crate::payload::h264;
-use crate::pipe::Mirror;
-use crate::producer::{Producer, Sender};
+use crate::producer::{Mirrored, Producer, Sender};
 use crate::select::Layers as Within;
 use crate::sfu::{Router, Sfu};
 use crate::talkers::Talkers;
-use crate::transport::{Credentials, Format, HandshakeOutput, Transport};
+use crate::transport::{Credentials, Format, HandshakeOutput, Transport, cname};
 
 /// Far above what the rules allow one participant to send; a bug there shall not fill the memory here.
 const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
@@ -47,55 +46,55 @@ struct NewConsumer {
 }
 
 impl Sfu {
-    /// Carries out an order of the rules.
-    pub fn handle_command(&mut self, command: MediaCommand, now: Instant) {
+    /// Carries out an order of the rules about a router and what belongs to it.
+    pub fn handle_command(&mut self, router: RouterId, command: MediaCommand, now: Instant) {
         match command {
-            MediaCommand::CreateRouter { router } => self.create_router(router, now),
-            MediaCommand::CloseRouter { router } => self.close_router(router, now),
-            MediaCommand::CreateTransport { router, transport, direction } => self.create_transport(router, transport, direction, now),
+            MediaCommand::CreateRouter => self.create_router(router, now),
+            MediaCommand::CloseRouter => self.close_router(router, now),
+            MediaCommand::CreateTransport { transport, direction } => self.create_transport(router, transport, direction, now),
             MediaCommand::ConnectTransport { transport, dtls } => {
-                let event = match self.connect_transport(transport, &dtls, now) {
+                let event = match self.connect_transport((router, transport), &dtls, now) {
                     Ok(()) => MediaEvent::TransportConnected { transport },
                     Err(error) => MediaEvent::TransportFailed { transport, error },
                 };
-                self.events.push_back(event);
+                self.report(router, event);
             }
-            MediaCommand::RestartIce { transport } => self.restart_ice(transport),
+            MediaCommand::RestartIce { transport } => self.restart_ice(router, transport),
             MediaCommand::CloseTransport { transport } => {
-                if let Some(index) = self.transport_ids.get(&transport).copied() {
-                    self.close_transport(index, now);
-                }
+                self.close_transport_of(router, transport, now);
             }
             MediaCommand::Produce { transport, producer, kind, source: _, rtp, paused, max_bitrate } => {
-                let event = match self.produce(NewProducer { transport, producer, kind, rtp, paused, max_bitrate }, now) {
+                let event = match self.produce(router, NewProducer { transport, producer, kind, rtp, paused, max_bitrate }, now) {
                     Ok(()) => MediaEvent::Produced { producer },
                     Err(error) => MediaEvent::ProduceFailed { producer, error },
                 };
-                self.events.push_back(event);
+                self.report(router, event);
             }
-            MediaCommand::SetProducerPaused { producer, paused } => self.set_producer_paused(producer, paused, now),
-            MediaCommand::SetProducerMaxBitrate { producer, max_bitrate } => self.set_max_bitrate(producer, max_bitrate, now),
+            MediaCommand::SetProducerPaused { producer, paused } => self.set_producer_paused((router, producer), paused, now),
+            MediaCommand::SetProducerMaxBitrate { producer, max_bitrate } => self.set_max_bitrate((router, producer), max_bitrate, now),
             MediaCommand::CloseProducer { producer } => {
-                if let Some(index) = self.producer_ids.get(&producer).copied() {
+                if let Some(index) = self.producer_ids.get(&(router, producer)).copied() {
                     self.close_producer(index);
                 }
             }
-            MediaCommand::Consume { transport, consumer, producer, capabilities, paused } => {
-                let event = match self.consume(NewConsumer { transport, consumer, producer, capabilities, paused }, now) {
+            MediaCommand::Consume { transport, consumer, producer, origin: _, capabilities, paused } => {
+                let event = match self.consume(router, NewConsumer { transport, consumer, producer, capabilities, paused }, now) {
                     Ok(consumed) => consumed,
                     Err(error) => MediaEvent::ConsumeFailed { consumer, error },
                 };
-                self.events.push_back(event);
+                self.report(router, event);
             }
-            MediaCommand::SetConsumerPaused { consumer, paused } => self.set_consumer_paused(consumer, paused, now),
-            MediaCommand::CloseConsumer { consumer } => {
-                if let Some(index) = self.consumer_ids.get(&consumer).copied() {
+            MediaCommand::SetConsumerPaused { transport: _, consumer, paused } => self.set_consumer_paused((router, consumer), paused, now),
+            MediaCommand::CloseConsumer { transport: _, consumer } => {
+                if let Some(index) = self.consumer_ids.get(&(router, consumer)).copied() {
                     self.close_consumer(index);
                 }
             }
-            MediaCommand::SetPreferredLayers { consumer, layers } => self.set_preferred_layers(consumer, layers, now),
-            MediaCommand::RequestKeyFrame { consumer } => {
-                if let Some(index) = self.consumer_ids.get(&consumer).copied() {
+            MediaCommand::SetPreferredLayers { transport: _, consumer, layers } => {
+                self.set_preferred_layers((router, consumer), layers, now)
+            }
+            MediaCommand::RequestKeyFrame { transport: _, consumer } => {
+                if let Some(index) = self.consumer_ids.get(&(router, consumer)).copied() {
                     self.ask_for_consumer(index, now);
                 }
             }
@@ -125,29 +124,25 @@ impl Sfu {
     }
 
     fn create_transport(&mut self, router: RouterId, id: TransportId, direction: Direction, now: Instant) {
-        if self.transport_ids.contains_key(&id) {
+        if self.transport_ids.contains_key(&(router, id)) {
             return;
         }
-        let Some((router, entry)) = self.router_ids.get(&router).and_then(|index| Some((*index, self.routers.get_mut(*index)?))) else {
-            self.events.push_back(MediaEvent::TransportFailed { transport: id, error: ErrorCode::NotFound.into() });
-            return;
+        let Some((index, entry)) = self.router_ids.get(&router).and_then(|index| Some((*index, self.routers.get_mut(*index)?))) else {
+            return self.report(router, MediaEvent::TransportFailed { transport: id, error: ErrorCode::NotFound.into() });
         };
-        let transport = Transport::new(id, router, direction, &self.identity, now);
+        let transport = Transport::new(id, index, direction, &self.identity, now);
         let ice = transport.ice.parameters();
         make_room(&mut self.transports);
         let index = self.transports.insert(transport);
         entry.transports.push(index);
-        self.transport_ids.insert(id, index);
+        self.transport_ids.insert((router, id), index);
         self.demux.add_ufrag(ice.username_fragment.clone(), index);
-        self.events.push_back(MediaEvent::TransportCreated {
-            transport: id,
-            ice,
-            candidates: self.candidates.clone(),
-            dtls: DtlsParameters { role: DtlsRole::Auto, fingerprints: vec![self.identity.fingerprint.clone()] },
-        });
+        let candidates = self.candidates.clone();
+        let dtls = DtlsParameters { role: DtlsRole::Auto, fingerprints: vec![self.identity.fingerprint.clone()] };
+        self.report(router, MediaEvent::TransportCreated { transport: id, ice, candidates, dtls });
     }
 
-    fn connect_transport(&mut self, id: TransportId, dtls: &DtlsParameters, now: Instant) -> Result<(), Error> {
+    fn connect_transport(&mut self, id: (RouterId, TransportId), dtls: &DtlsParameters, now: Instant) -> Result<(), Error> {
         let index = self.transport_ids.get(&id).copied().ok_or(ErrorCode::NotFound)?;
         let transport = self.transports.get_mut(index).ok_or(ErrorCode::NotFound)?;
         transport.connect(dtls, now)?;
@@ -155,15 +150,29 @@ impl Sfu {
         Ok(())
     }
 
-    fn restart_ice(&mut self, id: TransportId) {
-        let Some(index) = self.transport_ids.get(&id).copied() else { return };
+    fn restart_ice(&mut self, router: RouterId, id: TransportId) {
+        let Some(index) = self.transport_ids.get(&(router, id)).copied() else { return };
         let Some(transport) = self.transports.get_mut(index) else { return };
         if let Some(ufrag) = transport.ice.restart(Credentials::random()) {
             self.demux.remove_ufrag(&ufrag);
         }
         let ice = transport.ice.parameters();
         self.demux.add_ufrag(ice.username_fragment.clone(), index);
-        self.events.push_back(MediaEvent::IceRestarted { transport: id, ice });
+        self.report(router, MediaEvent::IceRestarted { transport: id, ice });
+    }
+
+    /// Closes a transport, and mirrors of what arrives on it if it is on another thread.
+    fn close_transport_of(&mut self, router: RouterId, id: TransportId, now: Instant) {
+        if let Some(index) = self.transport_ids.get(&(router, id)).copied() {
+            return self.close_transport(index, now);
+        }
+        let Some(router) = self.router_ids.get(&router).and_then(|index| self.routers.get(*index)) else { return };
+        let comes_from_it = |index: &usize| {
+            let mirrored = self.producers.get(*index).and_then(|producer| producer.mirrored);
+            mirrored.is_some_and(|mirrored| mirrored.transport == id)
+        };
+        let mirrors: Vec<usize> = router.mirrors.iter().copied().filter(comes_from_it).collect();
+        mirrors.into_iter().for_each(|mirror| self.close_producer(mirror));
     }
 
     pub(crate) fn close_transport(&mut self, index: usize, now: Instant) {
@@ -179,16 +188,16 @@ impl Sfu {
         let Some(transport) = self.transports.try_remove(index) else { return };
         transport.ice.ufrags().for_each(|ufrag| self.demux.remove_ufrag(ufrag));
         transport.ice.paths().for_each(|path| self.demux.unbind(path, index));
-        self.transport_ids.remove(&transport.id);
         if let Some(router) = self.routers.get_mut(transport.router) {
+            self.transport_ids.remove(&(router.id, transport.id));
             router.transports.retain(|other| *other != index);
         }
     }
 
-    fn produce(&mut self, new: NewProducer, now: Instant) -> Result<(), Error> {
-        let transport_index = self.transport_ids.get(&new.transport).copied().ok_or(ErrorCode::NotFound)?;
+    fn produce(&mut self, router: RouterId, new: NewProducer, now: Instant) -> Result<(), Error> {
+        let transport_index = self.transport_ids.get(&(router, new.transport)).copied().ok_or(ErrorCode::NotFound)?;
         let transport = self.transports.get_mut(transport_index).ok_or(ErrorCode::NotFound)?;
-        if transport.direction != Direction::Send || self.producer_ids.contains_key(&new.producer) {
+        if transport.direction != Direction::Send || self.producer_ids.contains_key(&(router, new.producer)) {
             return Err(ErrorCode::InvalidState.into());
         }
         if transport.producers.len() >= MAX_PRODUCERS_PER_TRANSPORT {
@@ -203,13 +212,14 @@ impl Sfu {
         transport.receive.add(index, &new.rtp, Format { clock_rate: format.codec.clock_rate(), repairs: new.kind == MediaKind::Video });
         transport.producers.push(index);
         transport.limit_sent = None;
-        let (router, cname) = (transport.router, transport.cname.clone());
-        let talker = self.routers.get_mut(router).filter(|_| new.kind == MediaKind::Audio).map(|router| {
+        let (router_index, cname) = (transport.router, transport.cname.clone());
+        let talker = self.routers.get_mut(router_index).filter(|_| new.kind == MediaKind::Audio).map(|router| {
             router.audio.push(index);
             router.talkers.join(now)
         });
-        let producer = Producer::new(new.producer, router, format, Sender { transport: Some(transport_index), cname, talker }, now);
-        self.insert_producer(producer.within(Some(new.max_bitrate), &new.rtp, new.paused, now));
+        let sender = Sender { transport: Some(transport_index), mirrored: None, cname, talker };
+        let producer = Producer::new(new.producer, router_index, format, sender, now);
+        self.insert_producer(router, producer.within(Some(new.max_bitrate), &new.rtp, new.paused, now));
         self.allow_packets(transport_index, now);
         Ok(())
     }
@@ -222,31 +232,32 @@ impl Sfu {
         transport.allow(packets, now);
     }
 
-    /// Makes the mirror of a producer on another thread. Returns false if it cannot be: its router is not here, or what
-    /// its client said it sends is not valid.
-    pub fn mirror(&mut self, mirror: &Mirror, now: Instant) -> bool {
-        let Some(router) = self.router_ids.get(&mirror.router).copied() else { return false };
-        if self.producer_ids.contains_key(&mirror.producer) {
+    /// Makes the mirror of a producer that is on the thread with this number, unless it is there. Returns false if it cannot
+    /// be: its router is not here, or what its client said it sends is not valid.
+    pub fn mirror(&mut self, router: RouterId, id: ProducerId, origin: &Origin, thread: u16, now: Instant) -> bool {
+        let Some(router_index) = self.router_ids.get(&router).copied() else { return false };
+        if self.producer_ids.contains_key(&(router, id)) {
             return true;
         }
-        let Ok(format) = ortc::check_producer(mirror.kind, &mirror.rtp) else { return false };
-        let sender = Sender { transport: None, cname: mirror.cname.clone(), talker: None };
-        let producer = Producer::new(mirror.producer, router, format, sender, now);
-        let index = self.insert_producer(producer.within(None, &mirror.rtp, mirror.paused, now));
-        if let Some(router) = self.routers.get_mut(router) {
+        let Ok(format) = ortc::check_producer(origin.kind, &origin.rtp) else { return false };
+        let mirrored = Some(Mirrored { thread, transport: origin.transport });
+        let sender = Sender { transport: None, mirrored, cname: cname(origin.transport), talker: None };
+        let producer = Producer::new(id, router_index, format, sender, now);
+        let index = self.insert_producer(router, producer.within(None, &origin.rtp, origin.paused, now));
+        if let Some(router) = self.routers.get_mut(router_index) {
             router.mirrors.push(index);
         }
         true
     }
 
-    fn insert_producer(&mut self, producer: Producer) -> usize {
+    fn insert_producer(&mut self, router: RouterId, producer: Producer) -> usize {
         let id = producer.id;
         let index = self.producers.insert(producer);
-        self.producer_ids.insert(id, index);
+        self.producer_ids.insert((router, id), index);
         index
     }
 
-    fn set_producer_paused(&mut self, id: ProducerId, paused: bool, now: Instant) {
+    fn set_producer_paused(&mut self, id: (RouterId, ProducerId), paused: bool, now: Instant) {
         let Some(index) = self.producer_ids.get(&id).copied() else { return };
         let Some(producer) = self.producers.get_mut(index).filter(|producer| producer.paused != paused) else { return };
         producer.paused = paused;
@@ -265,7 +276,7 @@ impl Sfu {
     }
 
     /// Only where it arrives: a mirror passes on what got through there.
-    fn set_max_bitrate(&mut self, id: ProducerId, max_bitrate: u32, now: Instant) {
+    fn set_max_bitrate(&mut self, id: (RouterId, ProducerId), max_bitrate: u32, now: Instant) {
         let Some(producer) = self.producer_ids.get(&id).and_then(|index| self.producers.get_mut(*index)) else { return };
         let Some(transport) = producer.transport.and_then(|index| self.transports.get_mut(index)) else { return };
         producer.limit_to(max_bitrate, now);
@@ -279,8 +290,8 @@ impl Sfu {
         let Some(consumers) = self.producers.get_mut(index).map(|producer| std::mem::take(&mut producer.consumers)) else { return };
         consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
         let Some(producer) = self.producers.try_remove(index) else { return };
-        self.producer_ids.remove(&producer.id);
         if let Some(router) = self.routers.get_mut(producer.router) {
+            self.producer_ids.remove(&(router.id, producer.id));
             router.audio.retain(|other| *other != index);
             router.mirrors.retain(|other| *other != index);
             producer.talker.into_iter().for_each(|talker| router.talkers.leave(talker));
@@ -291,17 +302,13 @@ impl Sfu {
         }
     }
 
-    fn consume(&mut self, new: NewConsumer, now: Instant) -> Result<MediaEvent, Error> {
-        let transport_index = self.transport_ids.get(&new.transport).copied().ok_or(ErrorCode::NotFound)?;
-        let producer_index = self.producer_ids.get(&new.producer).copied().ok_or(ErrorCode::NotFound)?;
+    fn consume(&mut self, router: RouterId, new: NewConsumer, now: Instant) -> Result<MediaEvent, Error> {
+        let transport_index = self.transport_ids.get(&(router, new.transport)).copied().ok_or(ErrorCode::NotFound)?;
+        let producer_index = self.producer_ids.get(&(router, new.producer)).copied().ok_or(ErrorCode::NotFound)?;
         let producer = self.producers.get(producer_index).ok_or(ErrorCode::NotFound)?;
         let cname = producer.cname.clone();
         let transport = self.transports.get_mut(transport_index).ok_or(ErrorCode::NotFound)?;
-        // A router is the border of a room: what is produced in another does not exist here.
-        if producer.router != transport.router {
-            return Err(ErrorCode::NotFound.into());
-        }
-        if transport.direction != Direction::Recv || self.consumer_ids.contains_key(&new.consumer) {
+        if transport.direction != Direction::Recv || self.consumer_ids.contains_key(&(router, new.consumer)) {
             return Err(ErrorCode::InvalidState.into());
         }
         if transport.consumers.len() >= MAX_CONSUMERS_PER_TRANSPORT {
@@ -334,7 +341,7 @@ impl Sfu {
         let index = self.consumers.insert(Consumer::new(fixed, producer.kind(), producer.format.codec.clock_rate(), new.paused));
         transport.sent.insert(ssrc, index);
         let stream_type = producer.format.stream_type;
-        self.consumer_ids.insert(new.consumer, index);
+        self.consumer_ids.insert((router, new.consumer), index);
         transport.consumers.push(index);
         if producer.kind() == MediaKind::Video {
             transport.pictures.push(index);
@@ -353,7 +360,7 @@ impl Sfu {
         Ok(MediaEvent::Consumed { consumer: new.consumer, rtp: Box::new(rtp), stream_type })
     }
 
-    fn set_consumer_paused(&mut self, id: ConsumerId, paused: bool, now: Instant) {
+    fn set_consumer_paused(&mut self, id: (RouterId, ConsumerId), paused: bool, now: Instant) {
         let Some(index) = self.consumer_ids.get(&id).copied() else { return };
         let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.paused != paused) else { return };
         consumer.paused = paused;
@@ -367,7 +374,6 @@ impl Sfu {
 
     pub(crate) fn close_consumer(&mut self, index: usize) {
         let Some(consumer) = self.consumers.try_remove(index) else { return };
-        self.consumer_ids.remove(&consumer.id);
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             producer.consumers.retain(|other| *other != index);
         }
@@ -375,13 +381,16 @@ impl Sfu {
             self.pack_for_receivers(consumer.producer);
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport) {
+            if let Some(router) = self.routers.get(transport.router) {
+                self.consumer_ids.remove(&(router.id, consumer.id));
+            }
             transport.consumers.retain(|other| *other != index);
             transport.pictures.retain(|other| *other != index);
             transport.sent.remove(consumer.ssrc);
         }
     }
 
-    fn set_preferred_layers(&mut self, id: ConsumerId, layers: Layers, now: Instant) {
+    fn set_preferred_layers(&mut self, id: (RouterId, ConsumerId), layers: Layers, now: Instant) {
         let Some(index) = self.consumer_ids.get(&id).copied() else { return };
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         consumer.preferred = Within { spatial: layers.spatial_layer, temporal: layers.temporal_layer.unwrap_or(u8::MAX) };

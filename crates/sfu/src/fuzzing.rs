@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use parlor_proto::ids::ProducerId;
+use parlor_proto::ids::{ProducerId, RouterId};
 
 use crate::extension::{self, Element, Meaning, Meanings};
 use crate::forward::Packet;
 use crate::incoming::{Arrival, Incoming};
 use crate::ortc::Codec;
 use crate::payload::{self, Counters, NewCounters, State, Unit};
-use crate::pipe::PipeBatch;
+use crate::pipe::{PipeBatch, Stream};
 use crate::red::{self, Red};
 use crate::rewrite::{self, Rewriter};
 use crate::rtcp::{self, Builder, MAX_BLOCKS, REFERENCE_PERIOD, ReportBlock, Rtcp};
@@ -322,16 +322,17 @@ pub fn stun(bytes: &[u8]) {
 }
 
 /// What another thread may hand over, without that thread: a packet, or what is told besides packets.
-pub fn piped(batch: &mut PipeBatch, producer: ProducerId, layer: u8, told: u8, packet: PipedPacket<'_>) {
+pub fn piped(batch: &mut PipeBatch, router: RouterId, producer: ProducerId, layer: u8, told: u8, packet: PipedPacket<'_>) {
+    let stream = Stream { router, producer, layer };
     let PipedPacket { payload_type, seq, late, timestamp, marker, level, descriptor, payload } = packet;
     match told {
-        0 => batch.interrupted(producer, layer),
-        1 => batch.replaced(producer, layer),
+        0 => batch.interrupted(stream),
+        1 => batch.replaced(stream),
         _ => {
             let orientation = None;
             let packet =
                 Packet { payload_type, repaired: false, late, seq, timestamp, marker, level, orientation, descriptor, payload, wire: 0 };
-            batch.push_packet(producer, layer, &packet);
+            batch.push_packet(stream, &packet);
         }
     }
 }

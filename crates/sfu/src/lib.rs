@@ -54,6 +54,6 @@ mod wall_clock;
 
 pub use arena::{Batch, Segment};
 pub use config::{LocalCandidate, SfuConfig, SfuError, TalkersConfig};
-pub use pipe::{Mirror, PipeBatch};
+pub use pipe::{PipeBatch, WantedKeyFrame};
 pub use sfu::{Datagram, Sfu, Transmit};
 pub use stats::{Drops, SfuStats, Work};

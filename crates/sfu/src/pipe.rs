@@ -3,12 +3,9 @@
 //! Producers stay where their senders are. Where somebody receives one from another thread, a mirror of it takes
 //! its packets, opened, and forwards them as its own. What the mirror's receivers need goes the other way.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use parlor_proto::ids::{ProducerId, RouterId};
-use parlor_proto::media::MediaKind;
-use parlor_proto::rtp::RtpParameters;
 
 use crate::forward::Packet;
 use crate::outgoing::Reference;
@@ -26,28 +23,32 @@ const MAX_ITEMS: usize = 2 * MAX_PACKETS;
 /// Threads a room can be spread over, and so pipes of one `Sfu`.
 const MAX_PIPES: usize = 256;
 
-/// A producer on another thread, as the rules made it there.
-#[derive(Clone, Debug)]
-pub struct Mirror {
-    /// The router, which is to be there on both.
+/// A key frame that receivers of a mirror need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WantedKeyFrame {
+    /// The number of the thread its sender is on.
+    pub thread: u16,
+    /// The router, which is on both.
     pub router: RouterId,
-    /// The producer: it has the same id on both.
+    /// What is mirrored.
     pub producer: ProducerId,
-    /// Sound or picture.
-    pub kind: MediaKind,
-    /// What its client says it sends.
-    pub rtp: Arc<RtpParameters>,
-    /// Whether nothing of it is forwarded at the moment.
-    pub paused: bool,
-    /// The same for all producers of one sender on this thread: keeps its sound and picture together.
-    pub cname: String,
+    /// Of which of its streams, from small to large.
+    pub layer: u8,
 }
 
 /// What goes from one thread to another at once.
 #[derive(Debug, Default)]
 pub struct PipeBatch {
     bytes: Vec<u8>,
-    items: Vec<(ProducerId, u8, Item)>,
+    items: Vec<(Stream, Item)>,
+}
+
+/// A stream of a producer, as it is called on every thread of its router.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stream {
+    pub(crate) router: RouterId,
+    pub(crate) producer: ProducerId,
+    pub(crate) layer: u8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,25 +99,25 @@ impl PipeBatch {
         self.items.clear();
     }
 
-    pub(crate) fn interrupted(&mut self, producer: ProducerId, layer: u8) {
-        self.items.push((producer, layer, Item::Interrupted));
+    pub(crate) fn interrupted(&mut self, stream: Stream) {
+        self.items.push((stream, Item::Interrupted));
     }
 
-    pub(crate) fn replaced(&mut self, producer: ProducerId, layer: u8) {
-        self.items.push((producer, layer, Item::Replaced));
+    pub(crate) fn replaced(&mut self, stream: Stream) {
+        self.items.push((stream, Item::Replaced));
     }
 
     /// What is said twice in a row is said once.
-    fn tell(&mut self, producer: ProducerId, layer: u8, item: Item) {
+    fn tell(&mut self, stream: Stream, item: Item) {
         let room = self.items.len() < MAX_ITEMS;
-        match self.items.last_mut().filter(|last| (last.0, last.1) == (producer, layer) && last.2.is_like(&item)) {
-            Some(last) => last.2 = item,
-            None if room => self.items.push((producer, layer, item)),
+        match self.items.last_mut().filter(|(of, last)| *of == stream && last.is_like(&item)) {
+            Some((_, last)) => *last = item,
+            None if room => self.items.push((stream, item)),
             None => {}
         }
     }
 
-    pub(crate) fn push_packet(&mut self, producer: ProducerId, layer: u8, packet: &Packet<'_>) -> bool {
+    pub(crate) fn push_packet(&mut self, stream: Stream, packet: &Packet<'_>) -> bool {
         let descriptor = packet.descriptor.unwrap_or_default();
         if self.items.len() >= MAX_PACKETS || self.bytes.len() + descriptor.len() + packet.payload.len() > MAX_BATCH_BYTES {
             return false;
@@ -126,7 +127,7 @@ impl PipeBatch {
         let Packet { late, seq, timestamp, marker, payload_type, level, orientation, .. } = *packet;
         let numbers = Numbers { late, seq, timestamp, marker, payload_type, level, orientation };
         let item = Item::Packet { packet: numbers, descriptor: descriptor.len(), payload: packet.payload.len() };
-        self.items.push((producer, layer, item));
+        self.items.push((stream, item));
         true
     }
 }
@@ -142,8 +143,8 @@ pub(crate) enum Told<'a> {
 
 impl Sfu {
     /// From now on, what arrives of a producer goes to the thread with this number as well.
-    pub fn pipe(&mut self, producer: ProducerId, thread: u16) {
-        let Some(index) = self.producer_ids.get(&producer).copied() else { return };
+    pub fn pipe(&mut self, router: RouterId, producer: ProducerId, thread: u16) {
+        let Some(index) = self.producer_ids.get(&(router, producer)).copied() else { return };
         let Some(producer) = self.producers.get_mut(index).filter(|_| usize::from(thread) < MAX_PIPES) else { return };
         if producer.pipes.contains(&thread) {
             return;
@@ -156,7 +157,8 @@ impl Sfu {
         // The sender's next report may be seconds away; until then its sound and picture would not be together.
         let Some(batch) = self.pipes.get_mut(usize::from(thread)) else { return };
         for (layer, stream) in (0_u8..).zip(&producer.layers) {
-            batch.items.extend(stream.reference.map(|reference| (producer.id, layer, Item::Reference(reference))));
+            let of = Stream { router, producer: producer.id, layer };
+            batch.items.extend(stream.reference.map(|reference| (of, Item::Reference(reference))));
         }
     }
 
@@ -180,7 +182,7 @@ impl Sfu {
     /// Takes what another thread has for mirrors here.
     pub fn handle_piped(&mut self, batch: &PipeBatch, now: Instant) {
         let mut rest = batch.bytes.as_slice();
-        for (producer, layer, item) in &batch.items {
+        for (Stream { router, producer, layer }, item) in &batch.items {
             let mut take = |len: usize| {
                 let (taken, left) = rest.split_at_checked(len).unwrap_or_default();
                 rest = left;
@@ -190,7 +192,7 @@ impl Sfu {
                 Item::Packet { descriptor, payload, .. } => (take(*descriptor), take(*payload)),
                 _ => (&[][..], &[][..]),
             };
-            let Some(index) = self.producer_ids.get(producer).copied() else { continue };
+            let Some(index) = self.producer_ids.get(&(*router, *producer)).copied() else { continue };
             let of = LayerOf { producer: index, layer: *layer };
             match item {
                 Item::Packet { packet, .. } => self.handle_mirrored(of, packet, taken, now),
@@ -224,12 +226,14 @@ impl Sfu {
 
     /// Passes something on to the mirrors of a producer. Most have none.
     pub(crate) fn tell_mirrors(&mut self, of: LayerOf, told: Told<'_>) {
-        let Some(producer) = self.producers.get(of.producer) else { return };
+        let Some(producer) = self.producers.get(of.producer).filter(|producer| !producer.pipes.is_empty()) else { return };
+        let Some(router) = self.routers.get(producer.router) else { return };
+        let stream = Stream { router: router.id, producer: producer.id, layer: of.layer };
         for thread in &producer.pipes {
             let Some(batch) = self.pipes.get_mut(usize::from(*thread)) else { continue };
             let item = match told {
                 Told::Packet(packet) => {
-                    if !batch.push_packet(producer.id, of.layer, packet) {
+                    if !batch.push_packet(stream, packet) {
                         self.stats.drops.pipe += 1;
                     }
                     continue;
@@ -238,19 +242,19 @@ impl Sfu {
                 Told::Replaced => Item::Replaced,
                 Told::Reference(reference) => Item::Reference(reference),
             };
-            batch.tell(producer.id, of.layer, item);
+            batch.tell(stream, item);
         }
     }
 
     /// A key frame that receivers of a mirror need: to be told to the thread of its sender.
-    pub fn poll_wanted(&mut self) -> Option<(ProducerId, u8)> {
+    pub fn poll_wanted(&mut self) -> Option<WantedKeyFrame> {
         self.wanted.pop_front()
     }
 
     /// A mirror on another thread needs a key frame.
-    pub fn want_key_frame(&mut self, producer: ProducerId, layer: u8, now: Instant) {
-        if let Some(index) = self.producer_ids.get(&producer).copied() {
-            self.ask_for_key_frame(index, layer, now);
+    pub fn want_key_frame(&mut self, wanted: &WantedKeyFrame, now: Instant) {
+        if let Some(index) = self.producer_ids.get(&(wanted.router, wanted.producer)).copied() {
+            self.ask_for_key_frame(index, wanted.layer, now);
         }
     }
 
@@ -283,36 +287,38 @@ mod tests {
         }
     }
 
+    const STREAM: Stream = Stream { router: RouterId::from_random(1), producer: ProducerId::from_random(1), layer: 0 };
+
     #[test]
     fn what_is_told_again_in_a_row_is_told_once() {
-        let (one, two) = (ProducerId::from_random(1), ProducerId::from_random(2));
+        let [one, two] = [1, 2].map(|number| Stream { producer: ProducerId::from_random(number), ..STREAM });
         let mut batch = PipeBatch::default();
-        (0..1_000).for_each(|_| batch.tell(one, 0, Item::Interrupted));
+        (0..1_000).for_each(|_| batch.tell(one, Item::Interrupted));
         assert_eq!(batch.items.len(), 1);
         // Of another layer, another producer, and of another kind it is something else.
-        batch.tell(one, 1, Item::Interrupted);
-        batch.tell(two, 1, Item::Interrupted);
-        (0..1_000).for_each(|_| batch.tell(two, 1, Item::Replaced));
-        (0..1_000).for_each(|rtp| batch.tell(two, 1, Item::Reference(Reference { wall: 1, rtp })));
+        batch.tell(Stream { layer: 1, ..one }, Item::Interrupted);
+        batch.tell(two, Item::Interrupted);
+        (0..1_000).for_each(|_| batch.tell(two, Item::Replaced));
+        (0..1_000).for_each(|rtp| batch.tell(two, Item::Reference(Reference { wall: 1, rtp })));
         assert_eq!(batch.items.len(), 5);
-        assert!(matches!(batch.items.last(), Some((_, _, Item::Reference(Reference { rtp: 999, .. })))), "the last one counts");
+        assert!(matches!(batch.items.last(), Some((_, Item::Reference(Reference { rtp: 999, .. })))), "the last one counts");
         // After a packet it is not the same any more.
-        batch.tell(one, 0, Item::Interrupted);
-        assert!(batch.push_packet(one, 0, &packet(&[1])));
-        batch.tell(one, 0, Item::Interrupted);
+        batch.tell(one, Item::Interrupted);
+        assert!(batch.push_packet(one, &packet(&[1])));
+        batch.tell(one, Item::Interrupted);
         assert_eq!(batch.items.len(), 8);
     }
 
     #[test]
     fn a_batch_nobody_takes_is_bounded_and_keeps_room_for_interruptions() {
-        let producers = [1, 2].map(ProducerId::from_random);
+        let streams = [1, 2].map(|number| Stream { producer: ProducerId::from_random(number), ..STREAM });
         let mut batch = PipeBatch::default();
-        let taken = (0..2 * MAX_PACKETS).filter(|_| batch.push_packet(producers[0], 0, &packet(&[]))).count();
+        let taken = (0..2 * MAX_PACKETS).filter(|_| batch.push_packet(streams[0], &packet(&[]))).count();
         assert_eq!(taken, MAX_PACKETS, "also of packets with nothing in them");
-        batch.tell(producers[0], 0, Item::Interrupted);
+        batch.tell(streams[0], Item::Interrupted);
         assert_eq!(batch.items.len(), MAX_PACKETS + 1, "that packets are missing can be told");
         for _ in 0..2 * MAX_ITEMS {
-            producers.iter().for_each(|producer| batch.tell(*producer, 0, Item::Interrupted));
+            streams.iter().for_each(|stream| batch.tell(*stream, Item::Interrupted));
         }
         assert_eq!(batch.items.len(), MAX_ITEMS);
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::ids::ProducerId;
+use parlor_proto::ids::{ProducerId, TransportId};
 use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 
@@ -37,6 +37,8 @@ pub(crate) struct Producer {
     pub(crate) router: usize,
     /// Index of the transport it arrives on; none if it is the mirror of one on another thread.
     pub(crate) transport: Option<usize>,
+    /// Where it comes from, if it is a mirror.
+    pub(crate) mirrored: Option<Mirrored>,
     /// Names its sender to receivers.
     pub(crate) cname: String,
     /// Threads with a mirror of it.
@@ -66,8 +68,18 @@ pub(crate) struct Producer {
 /// Who sends a producer.
 pub(crate) struct Sender {
     pub(crate) transport: Option<usize>,
+    pub(crate) mirrored: Option<Mirrored>,
     pub(crate) cname: String,
     pub(crate) talker: Option<usize>,
+}
+
+/// Where the producer of a mirror is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mirrored {
+    /// The number of its thread.
+    pub(crate) thread: u16,
+    /// The transport it arrives on there.
+    pub(crate) transport: TransportId,
 }
 
 /// One of its streams, from small to large.
@@ -193,6 +205,7 @@ impl Producer {
             id,
             router,
             transport: sender.transport,
+            mirrored: sender.mirrored,
             cname: sender.cname,
             pipes: Vec::new(),
             format,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::arena::{Arena, Destination};
+use crate::pipe::WantedKeyFrame;
 use crate::rtcp::{self, Builder, Feedback, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
 use crate::sfu::Sfu;
 use crate::srtp::MAX_OVERHEAD;
@@ -246,7 +247,12 @@ impl Sfu {
     /// Asks the sender of a layer for a key frame.
     pub(crate) fn send_key_frame_request(&mut self, of: LayerOf) {
         let Some(producer) = self.producers.get(of.producer) else { return };
-        let Some(transport) = producer.transport else { return self.wanted.push_back((producer.id, of.layer)) };
+        let Some(transport) = producer.transport else {
+            let asked = producer.mirrored.zip(self.routers.get(producer.router));
+            let wanted =
+                asked.map(|(at, router)| WantedKeyFrame { thread: at.thread, router: router.id, producer: producer.id, layer: of.layer });
+            return self.wanted.extend(wanted);
+        };
         let Some(sender) = self.transports.get_mut(transport).filter(|sender| sender.is_connected()) else { return };
         let Some(ssrc) = sender.receive.ssrc(of) else { return };
         self.reports.clear();

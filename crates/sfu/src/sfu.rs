@@ -19,7 +19,7 @@ use crate::config::{SfuConfig, SfuError, TalkersConfig};
 use crate::consumer::Consumer;
 use crate::demux::Demux;
 use crate::failures::Failures;
-use crate::pipe::PipeBatch;
+use crate::pipe::{PipeBatch, WantedKeyFrame};
 use crate::producer::Producer;
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::{is_dtls, is_rtcp, is_rtp_or_rtcp};
@@ -99,13 +99,14 @@ pub struct Sfu {
     pub(crate) producers: Slab<Producer>,
     pub(crate) consumers: Slab<Consumer>,
     pub(crate) router_ids: HashMap<RouterId, usize>,
-    pub(crate) transport_ids: HashMap<TransportId, usize>,
-    pub(crate) producer_ids: HashMap<ProducerId, usize>,
-    pub(crate) consumer_ids: HashMap<ConsumerId, usize>,
-    pub(crate) events: VecDeque<MediaEvent>,
+    /// What belongs to a router is found by that router's id and its own: an id of another room leads nowhere.
+    pub(crate) transport_ids: HashMap<(RouterId, TransportId), usize>,
+    pub(crate) producer_ids: HashMap<(RouterId, ProducerId), usize>,
+    pub(crate) consumer_ids: HashMap<(RouterId, ConsumerId), usize>,
+    events: VecDeque<(RouterId, MediaEvent)>,
     /// What goes to other threads, by their number.
     pub(crate) pipes: Vec<PipeBatch>,
-    pub(crate) wanted: VecDeque<(ProducerId, u8)>,
+    pub(crate) wanted: VecDeque<WantedKeyFrame>,
     pub(crate) stats: SfuStats,
     pub(crate) arena: Arena,
     /// Segments of the batch that were taken one by one.
@@ -321,9 +322,21 @@ impl Sfu {
         Some(Transmit { protocol: segment.protocol, local: segment.local, remote: segment.remote, bytes })
     }
 
-    /// The next report to the rules.
-    pub fn poll_event(&mut self) -> Option<MediaEvent> {
+    /// The next report to the rules, with the router it is about.
+    pub fn poll_event(&mut self) -> Option<(RouterId, MediaEvent)> {
         self.events.pop_front()
+    }
+
+    /// Reports something to the rules.
+    pub(crate) fn report(&mut self, router: RouterId, event: MediaEvent) {
+        self.events.push_back((router, event));
+    }
+
+    /// The same about a router in the table.
+    pub(crate) fn report_of(&mut self, router: usize, event: MediaEvent) {
+        if let Some(router) = self.routers.get(router) {
+            self.events.push_back((router.id, event));
+        }
     }
 
     /// Counters and sizes.
@@ -366,7 +379,8 @@ impl Sfu {
         let state = transport.current_state(now);
         if state != transport.state {
             transport.state = state;
-            self.events.push_back(MediaEvent::TransportState { transport: transport.id, state, reason: transport.failure() });
+            let (router, transport, reason) = (transport.router, transport.id, transport.failure());
+            self.report_of(router, MediaEvent::TransportState { transport, state, reason });
         }
     }
 }

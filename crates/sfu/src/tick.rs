@@ -144,13 +144,16 @@ impl Sfu {
 
     fn report_layers(&mut self, index: usize) {
         let Some(transport) = self.transports.get(index) else { return };
+        let router = transport.router;
+        let mut changed = Vec::new();
         for consumer in &transport.pictures {
             let Some(consumer) = self.consumers.get_mut(*consumer) else { continue };
             let Some(stream_type) = self.producers.get(consumer.producer).map(|producer| producer.format.stream_type) else { continue };
             if let Some(layers) = consumer.report(stream_type) {
-                self.events.push_back(MediaEvent::LayersChanged { consumer: consumer.id, layers });
+                changed.push(MediaEvent::LayersChanged { consumer: consumer.id, layers });
             }
         }
+        changed.into_iter().for_each(|event| self.report_of(router, event));
     }
 
     fn send_waiting_requests(&mut self, now: Instant) {
@@ -174,6 +177,7 @@ impl Sfu {
     }
 
     fn report_speakers(&mut self, now: Instant) {
+        let mut reports = Vec::new();
         for (_, router) in &mut self.routers {
             if !router.speakers.is_due(now) {
                 continue;
@@ -184,8 +188,9 @@ impl Sfu {
                 heard.extend(producer.level.take().map(|level| (producer.id, level)));
             }
             if let Some(levels) = router.speakers.report(heard) {
-                self.events.push_back(MediaEvent::Speakers { router: router.id, levels });
+                reports.push((router.id, MediaEvent::Speakers { levels }));
             }
         }
+        reports.into_iter().for_each(|(router, event)| self.report(router, event));
     }
 }

@@ -8,6 +8,7 @@ mod stun;
 
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest;
 use parlor_proto::error::{Error, ErrorCode};
 use parlor_proto::ids::TransportId;
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
@@ -29,6 +30,9 @@ use crate::loss::Loss;
 use crate::ortc::transport_needs;
 use crate::outgoing::SenderClock;
 use crate::srtp::{Opener, Replay, Sealer};
+
+/// Characters of 5 bits that name a sender.
+const CNAME_CHARS: usize = 20;
 
 /// After layers had to go down, how long until they may go up again: an estimate that just fell often
 /// rises too high before it settles.
@@ -125,7 +129,7 @@ impl Transport {
             pictures: Vec::new(),
             receive: ReceiveTable::default(),
             sent: SsrcMap::default(),
-            cname: Credentials::random().ufrag,
+            cname: cname(id),
             ssrc: rand::random(),
             scheduled: None,
             secure: None,
@@ -278,6 +282,13 @@ impl Transport {
     pub(crate) fn hold_up(&mut self, now: Instant) {
         self.hold_up_until = Some(now + HOLD_AFTER_DOWN);
     }
+}
+
+/// What names the sender of a transport to receivers, on every thread that knows the transport's id; it does not tell the
+/// id. RFC 7022 asks for 96 bits.
+pub(crate) fn cname(transport: TransportId) -> String {
+    let hash = digest::digest(&digest::SHA256, transport.to_wire().as_bytes());
+    hash.as_ref().iter().take(CNAME_CHARS).map(|byte| ice::letter(*byte)).collect()
 }
 
 #[cfg(test)]

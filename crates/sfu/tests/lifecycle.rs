@@ -44,7 +44,7 @@ fn a_paused_consumer_is_silent_alone_and_resumes_with_a_key_frame() {
     let mut camera = Camera::simple(alice, 2_222);
     camera.film(&mut world, Duration::from_secs(1));
     let consumer = for_bob.consumer;
-    world.command(MediaCommand::SetConsumerPaused { consumer, paused: true });
+    world.pause_consumer(consumer, true);
     world.run(Duration::from_millis(50));
     let (bob_before, carol_before) =
         (world.clients[bob].received_of(&for_bob.rtp).count(), world.clients[carol].received_of(&for_carol.rtp).count());
@@ -52,7 +52,7 @@ fn a_paused_consumer_is_silent_alone_and_resumes_with_a_key_frame() {
     assert_eq!(world.clients[bob].received_of(&for_bob.rtp).count(), bob_before);
     assert!(world.clients[carol].received_of(&for_carol.rtp).count() > carol_before + 50);
     let key_frames = camera.key_frames(0);
-    world.command(MediaCommand::SetConsumerPaused { consumer, paused: false });
+    world.pause_consumer(consumer, false);
     camera.film(&mut world, Duration::from_secs(1));
 
     assert_eq!(camera.key_frames(0), key_frames + 1, "one is asked for");
@@ -211,7 +211,7 @@ fn numbers_of_streams_to_a_receiver_are_for_one_use() {
         let consumed = world.consume(bob, producer);
         let encoding = &consumed.rtp.encodings[0];
         ssrcs.extend([encoding.ssrc.expect("an ssrc"), encoding.rtx.as_ref().expect("repairs").ssrc]);
-        world.command(MediaCommand::CloseConsumer { consumer: consumed.consumer });
+        world.close_consumer(consumed.consumer);
     }
     // One after the other, and not zero: what is drawn would be the same again some day.
     assert!(ssrcs.iter().all(|ssrc| *ssrc != 0));
@@ -228,7 +228,7 @@ fn media_sections_of_consumers_are_never_named_twice() {
     for _ in 0..5 {
         let consumed = world.consume(bob, producer);
         mids.push(consumed.rtp.mid.clone());
-        world.command(MediaCommand::CloseConsumer { consumer: consumed.consumer });
+        world.close_consumer(consumed.consumer);
     }
     mids.sort();
     mids.dedup();
@@ -346,7 +346,7 @@ fn a_closed_router_leaves_nothing() {
     let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
     let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
     world.consume(bob, producer);
-    world.command(MediaCommand::CloseRouter { router });
+    world.command_of(router, MediaCommand::CloseRouter);
     let stats = world.sfu.stats();
     assert_eq!((stats.routers, stats.transports, stats.producers, stats.consumers), (0, 0, 0, 0));
     world.events.clear();
@@ -362,16 +362,16 @@ fn commands_for_what_is_gone_change_nothing() {
     let (alice, bob) = (world.connected(router, Direction::Send), world.connected(router, Direction::Recv));
     let producer = world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
     let consumer = world.consume(bob, producer).consumer;
-    let transport = world.clients[alice].transport;
+    let (transport, receives) = (world.clients[alice].transport, world.clients[bob].transport);
     world.command(MediaCommand::CloseTransport { transport });
     world.events.clear();
     for command in [
         MediaCommand::CloseTransport { transport },
         MediaCommand::CloseProducer { producer },
         MediaCommand::SetProducerPaused { producer, paused: true },
-        MediaCommand::CloseConsumer { consumer },
-        MediaCommand::SetConsumerPaused { consumer, paused: true },
-        MediaCommand::RequestKeyFrame { consumer },
+        MediaCommand::CloseConsumer { transport: receives, consumer },
+        MediaCommand::SetConsumerPaused { transport: receives, consumer, paused: true },
+        MediaCommand::RequestKeyFrame { transport: receives, consumer },
         MediaCommand::RestartIce { transport },
     ] {
         world.command(command);
@@ -417,4 +417,35 @@ fn nothing_is_sent_to_a_client_that_is_gone() {
     let forwarded = world.sfu.stats().rtp_forwarded;
     speak(&mut world, alice, 1_111, 1_000, 100, -30);
     assert_eq!(world.sfu.stats().rtp_forwarded, forwarded);
+}
+
+#[test]
+fn an_order_for_one_room_reaches_nothing_of_another() {
+    let mut world = World::new();
+    let (ours, theirs) = (world.router(), world.router());
+    let (alice, bob) = (world.connected(ours, Direction::Send), world.connected(ours, Direction::Recv));
+    let mallory = world.connected(theirs, Direction::Recv);
+    let rtp = fixtures::audio("0", 1_111);
+    let producer = world.produce(alice, MediaKind::Audio, &rtp);
+    let consumed = world.consume(bob, producer);
+    assert_eq!(world.try_consume(mallory, producer, fixtures::chrome_capabilities()).map(|_| ()).unwrap_err().code, ErrorCode::NotFound);
+    let (send, recv, consumer) = (world.clients[alice].transport, world.clients[bob].transport, consumed.consumer);
+    for command in [
+        MediaCommand::SetProducerPaused { producer, paused: true },
+        MediaCommand::SetProducerMaxBitrate { producer, max_bitrate: 0 },
+        MediaCommand::SetConsumerPaused { transport: recv, consumer, paused: true },
+        MediaCommand::CloseConsumer { transport: recv, consumer },
+        MediaCommand::CloseProducer { producer },
+        MediaCommand::CloseTransport { transport: send },
+        MediaCommand::CloseTransport { transport: recv },
+        MediaCommand::RestartIce { transport: send },
+        MediaCommand::CloseRouter,
+    ] {
+        world.events.clear();
+        world.command_of(theirs, command);
+        assert!(world.events.is_empty(), "{:?}", world.events);
+    }
+    speak(&mut world, alice, 1_111, 0, 50, -30);
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.clients[bob].received_of(&consumed.rtp).count(), 50, "all goes on");
 }

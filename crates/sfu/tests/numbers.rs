@@ -74,11 +74,11 @@ impl Call {
         let conditions = |on| if on { Conditions::BAD } else { Conditions::GOOD };
         match step {
             Step::Film(tenths) => self.film(u32::from(tenths) * 3),
-            Step::PauseConsumer(paused) => self.world.command(MediaCommand::SetConsumerPaused { consumer, paused }),
+            Step::PauseConsumer(paused) => self.world.pause_consumer(consumer, paused),
             Step::PauseProducer(paused) => self.world.command(MediaCommand::SetProducerPaused { producer, paused }),
             Step::Prefer(spatial_layer) => {
                 let layers = Layers { spatial_layer, temporal_layer: None };
-                self.world.command(MediaCommand::SetPreferredLayers { consumer, layers });
+                self.world.prefer(consumer, layers);
             }
             Step::Layer(layer, on) => self.camera.set_on(layer.into(), on),
             Step::LossIn(on) => {
@@ -93,7 +93,7 @@ impl Call {
                 self.holes = true;
                 self.camera.lose(packets.into());
             }
-            Step::AskForKeyFrame => self.world.command(MediaCommand::RequestKeyFrame { consumer }),
+            Step::AskForKeyFrame => self.world.request_key_frame(consumer),
         }
     }
 
@@ -179,10 +179,10 @@ fn sound_has_gaps_where_packets_were_lost_and_only_there() {
             0 => seq += 10 + 3,
             1 => {
                 seq += 10;
-                world.command(MediaCommand::SetConsumerPaused { consumer: consumed.consumer, paused: true });
+                world.pause_consumer(consumed.consumer, true);
                 common::speak(&mut world, alice, 1_111, seq, 7, -30);
                 world.run(Duration::from_millis(30));
-                world.command(MediaCommand::SetConsumerPaused { consumer: consumed.consumer, paused: false });
+                world.pause_consumer(consumed.consumer, false);
                 seq += 7;
             }
             2 => {

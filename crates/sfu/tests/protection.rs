@@ -57,8 +57,8 @@ impl Call {
         let alice = world.connected(router, Direction::Send);
         let producer = world.produce(alice, MediaKind::Audio, &rtp);
         if apart {
-            world.at_second(|world| world.command(MediaCommand::CreateRouter { router }));
-            world.mirror(router, producer, MediaKind::Audio, &rtp);
+            world.at_second(|world| world.command_of(router, MediaCommand::CreateRouter));
+            world.mirror(alice, producer, MediaKind::Audio, &rtp);
         }
         let [bob, carol, dave] = [true, true, false].map(|red| match apart {
             true => world.at_second(|world| listener(world, router, producer, red)),
@@ -261,10 +261,10 @@ fn what_was_said_while_a_receiver_paused_is_not_repeated_to_him() {
     call.lose();
     call.behind(call.bob.client, Conditions::GOOD);
     let consumer = call.bob.consumed.consumer;
-    call.world.command(MediaCommand::SetConsumerPaused { consumer, paused: true });
+    call.world.pause_consumer(consumer, true);
     call.speak(10);
     let resumed = call.next;
-    call.world.command(MediaCommand::SetConsumerPaused { consumer, paused: false });
+    call.world.pause_consumer(consumer, false);
     call.speak(10);
     let heard = call.bob();
     let after: Vec<_> = heard.iter().filter(|heard| heard.number >= resumed).collect();
@@ -316,7 +316,7 @@ fn whom_he_hears_later_is_repeated_from_the_beginning() {
     let types = call.world.clients[call.bob.client].received_of(&consumed.rtp).map(|packet| *packet.header.payload_type);
     assert_eq!(types.collect::<Vec<_>>(), [OPUS, OPUS, RED, RED, RED]);
     // He leaves; who stays is not packed for any more, and hears all the same.
-    call.world.command(MediaCommand::CloseConsumer { consumer: consumed.consumer });
+    call.world.close_consumer(consumed.consumer);
     say(&mut call.world, other, 2_222, 15);
     call.speak(2);
     assert_eq!(call.bob().last().expect("heard").payload_type, RED);

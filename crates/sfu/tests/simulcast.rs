@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Browser, Camera, Client, Consumed, World, assert_contiguous, fixtures, origin};
-use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind, StreamType};
+use parlor_proto::media::{Layers, MediaEvent, MediaKind, StreamType};
 use parlor_proto::transport::Direction;
 use parlor_testkit::link::Conditions;
 
@@ -36,7 +36,7 @@ impl Call {
 
     fn prefer(&mut self, spatial_layer: u8) {
         let layers = Layers { spatial_layer, temporal_layer: None };
-        self.world.command(MediaCommand::SetPreferredLayers { consumer: self.consumed.consumer, layers });
+        self.world.prefer(self.consumed.consumer, layers);
     }
 
     /// The layer of the last packet that arrived.
@@ -132,10 +132,10 @@ fn a_paused_consumer_reports_no_layers() {
     let mut call = call(Conditions::GOOD);
     call.film(5);
     let consumer = call.consumed.consumer;
-    call.world.command(MediaCommand::SetConsumerPaused { consumer, paused: true });
+    call.world.pause_consumer(consumer, true);
     call.film(1);
     assert_eq!(call.reported(), None);
-    call.world.command(MediaCommand::SetConsumerPaused { consumer, paused: false });
+    call.world.pause_consumer(consumer, false);
     call.film(1);
     assert!(call.reported().is_some());
 }
@@ -143,7 +143,7 @@ fn a_paused_consumer_reports_no_layers() {
 #[test]
 fn a_request_nobody_can_hear_does_not_use_up_the_turn_of_the_next() {
     let mut call = call(Conditions::GOOD);
-    let ask = |call: &mut Call| call.world.command(MediaCommand::RequestKeyFrame { consumer: call.consumed.consumer });
+    let ask = |call: &mut Call| call.world.request_key_frame(call.consumed.consumer);
     ask(&mut call);
     assert_eq!(call.world.sfu.stats().key_frame_requests, 0, "nothing has arrived whose sender could be asked");
     call.camera.film(&mut call.world, Duration::from_millis(200));

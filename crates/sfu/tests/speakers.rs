@@ -64,10 +64,10 @@ fn the_speakers_of_a_room_are_its_own() {
     world.produce(alice, MediaKind::Audio, &fixtures::audio("0", 1_111));
     speak(&mut world, alice, 1_111, 0, 50, -20);
     let rooms: Vec<_> = world
-        .events
+        .reported
         .iter()
-        .filter_map(|event| match event {
-            MediaEvent::Speakers { router, .. } => Some(*router),
+        .filter_map(|(router, event)| match event {
+            MediaEvent::Speakers { .. } => Some(*router),
             _ => None,
         })
         .collect();

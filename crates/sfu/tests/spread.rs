@@ -25,7 +25,7 @@ struct Call {
 fn call_from(conditions: Conditions) -> Call {
     let mut world = World::of_two();
     let router = world.router();
-    world.at_second(|world| world.command(MediaCommand::CreateRouter { router }));
+    world.at_second(|world| world.command_of(router, MediaCommand::CreateRouter));
     let alice = world.connected_behind(router, Direction::Send, conditions, Browser::Chrome);
     Call { world, router, alice }
 }
@@ -38,7 +38,7 @@ impl Call {
     /// A producer of Alice, mirrored.
     fn produce(&mut self, kind: MediaKind, rtp: &RtpParameters) -> ProducerId {
         let producer = self.world.produce(self.alice, kind, rtp);
-        self.world.mirror(self.router, producer, kind, rtp);
+        self.world.mirror(self.alice, producer, kind, rtp);
         producer
     }
 
@@ -183,7 +183,7 @@ fn a_mirror_is_gone_with_its_producer_and_with_its_router() {
     assert_eq!((first.producers, second.mirrors, second.consumers), (1, 1, 1));
     speak(&mut call.world, call.alice, 1_111, 0, 10, -30);
     assert_eq!(call.stats().1.rtp_piped, 0);
-    call.world.command_both(MediaCommand::CloseRouter { router: call.router });
+    call.world.command_both(MediaCommand::CloseRouter);
     let (_, second) = call.stats();
     assert_eq!((second.routers, second.transports, second.mirrors, second.consumers), (0, 0, 0, 0));
 }
@@ -251,7 +251,7 @@ fn receivers_on_both_threads_are_told_the_same_time_of_capture() {
     let mut camera = Camera::simple(call.alice, 2_222);
     call.film(&mut camera, 6_370);
     // What the sender reported before is known to who comes later.
-    call.world.mirror(call.router, picture, MediaKind::Video, &rtp);
+    call.world.mirror(call.alice, picture, MediaKind::Video, &rtp);
     let there = call.consume_far(far, picture);
     for _ in 0..10 {
         call.film(&mut camera, 1_100);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Browser, Camera, Client, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::error::ErrorCode;
-use parlor_proto::media::{Layers, MediaCommand, MediaKind};
+use parlor_proto::media::{Layers, MediaKind};
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_testkit::link::Conditions;
 use str0m::ice::{StunMessage, TransId};
@@ -280,7 +280,7 @@ fn key_frame_requests_of_a_crowd_are_throttled() {
     for _ in 0..20 {
         for (client, consumed) in &crowd {
             world.clients[*client].request_key_frame(&consumed.rtp);
-            world.command(MediaCommand::RequestKeyFrame { consumer: consumed.consumer });
+            world.request_key_frame(consumed.consumer);
         }
         world.run(Duration::from_millis(50));
     }
@@ -298,7 +298,7 @@ fn who_asks_without_end_for_one_layer_keeps_nobody_from_the_key_frame_of_another
     let producer = world.produce(alice, MediaKind::Video, &fixtures::simulcast("1"));
     let (small, best) = (world.consume(mallory, producer), world.consume(bob, producer));
     let layers = Layers { spatial_layer: 0, temporal_layer: None };
-    world.command(MediaCommand::SetPreferredLayers { consumer: small.consumer, layers });
+    world.prefer(small.consumer, layers);
     let mut camera = Camera::simulcast(alice);
     camera.film(&mut world, Duration::from_secs(12));
     let last = world.clients[bob].received_of(&best.rtp).last().expect("received");
@@ -307,14 +307,14 @@ fn who_asks_without_end_for_one_layer_keeps_nobody_from_the_key_frame_of_another
         for _ in 0..seconds * 30 {
             camera.frame(world);
             for _ in 0..6 {
-                world.command(MediaCommand::RequestKeyFrame { consumer: small.consumer });
+                world.request_key_frame(small.consumer);
                 world.run(common::FRAME / 6);
             }
         }
         [camera.key_frames(0), camera.key_frames(2)]
     };
     let before = ask_on(&mut world, 10);
-    world.command(MediaCommand::RequestKeyFrame { consumer: best.consumer });
+    world.request_key_frame(best.consumer);
     let after = ask_on(&mut world, 5);
     assert_eq!(after[1], before[1] + 1, "its turn comes");
     assert!(after[0] > before[0], "and that of the other");

@@ -1,6 +1,6 @@
 //! A media plane without media: it keeps account of what it is told to make and close, and answers as a test wants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,8 +46,6 @@ pub enum Answer {
 /// A transport of the fake.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FakeTransport {
-    /// Its router.
-    pub router: RouterId,
     /// Which way.
     pub direction: Direction,
 }
@@ -82,8 +80,8 @@ pub struct FakeConsumer {
 /// The fake media plane.
 #[derive(Debug, Default)]
 pub struct FakeMedia {
-    /// The routers there are.
-    pub routers: BTreeSet<RouterId>,
+    /// The router, while there is one.
+    pub router: Option<RouterId>,
     /// The transports there are.
     pub transports: BTreeMap<TransportId, FakeTransport>,
     /// The producers there are.
@@ -95,7 +93,7 @@ pub struct FakeMedia {
     /// Every command, for tests that look at them.
     pub commands: Vec<MediaCommand>,
     answers: BTreeMap<Operation, Answer>,
-    outbox: BTreeMap<(Instant, u64), MediaEvent>,
+    outbox: BTreeMap<(Instant, u64), (RouterId, MediaEvent)>,
     count: u64,
 }
 
@@ -114,18 +112,17 @@ impl FakeMedia {
     /// There is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.routers.is_empty() && self.transports.is_empty() && self.producers.is_empty() && self.consumers.is_empty()
+        self.router.is_none() && self.transports.is_empty() && self.producers.is_empty() && self.consumers.is_empty()
     }
 
     /// The thread dies: all is gone, and only this is reported.
-    pub fn die(&mut self) -> Vec<MediaEvent> {
-        let routers = std::mem::take(&mut self.routers);
+    pub fn die(&mut self) -> Option<(RouterId, MediaEvent)> {
         self.clear();
-        routers.into_iter().map(|router| MediaEvent::RouterLost { router }).collect()
+        self.router.take().map(|router| (router, MediaEvent::RouterLost))
     }
 
     /// The next report that is due.
-    pub fn poll_event(&mut self, now: Instant) -> Option<MediaEvent> {
+    pub fn poll_event(&mut self, now: Instant) -> Option<(RouterId, MediaEvent)> {
         let due = self.outbox.first_entry()?;
         (due.key().0 <= now).then(|| due.remove())
     }
@@ -137,19 +134,20 @@ impl FakeMedia {
     }
 
     /// Carries out a command.
-    pub fn handle_command(&mut self, command: MediaCommand, now: Instant) {
+    pub fn handle_command(&mut self, router: RouterId, command: MediaCommand, now: Instant) {
+        let known = self.router == Some(router) || command == MediaCommand::CreateRouter;
+        self.check(known, "orders something of a router that is not there");
         self.commands.push(command.clone());
         match command {
-            MediaCommand::CreateRouter { router } => {
-                self.check(self.routers.is_empty(), "makes a second router");
-                self.routers.insert(router);
+            MediaCommand::CreateRouter => {
+                self.check(self.router.is_none(), "makes a second router");
+                self.router = Some(router);
             }
-            MediaCommand::CloseRouter { router } => {
-                let there = self.routers.remove(&router);
-                self.check(there, "closes a router that is not there");
+            MediaCommand::CloseRouter => {
+                self.router = None;
                 self.clear();
             }
-            MediaCommand::CreateTransport { router, transport, direction } => self.create_transport(router, transport, direction, now),
+            MediaCommand::CreateTransport { transport, direction } => self.create_transport(transport, direction, now),
             MediaCommand::ConnectTransport { transport, .. } => {
                 self.check(self.transports.contains_key(&transport), "connects a transport that is not there");
                 let failure = |error| MediaEvent::TransportFailed { transport, error };
@@ -185,30 +183,29 @@ impl FakeMedia {
             MediaCommand::Consume { transport, consumer, producer, paused, .. } => {
                 self.consume(consumer, FakeConsumer { transport, producer, paused }, now);
             }
-            MediaCommand::SetConsumerPaused { consumer, paused } => {
+            MediaCommand::SetConsumerPaused { consumer, paused, .. } => {
                 if let Some(c) = self.consumers.get_mut(&consumer) {
                     c.paused = paused;
                 }
             }
-            MediaCommand::CloseConsumer { consumer } => {
+            MediaCommand::CloseConsumer { consumer, .. } => {
                 self.consumers.remove(&consumer);
             }
-            MediaCommand::SetPreferredLayers { consumer, layers } => {
+            MediaCommand::SetPreferredLayers { consumer, layers, .. } => {
                 if self.consumers.contains_key(&consumer) {
                     self.post(MediaEvent::LayersChanged { consumer, layers: Some(layers) }, now);
                 }
             }
-            MediaCommand::RequestKeyFrame { consumer } => {
+            MediaCommand::RequestKeyFrame { consumer, .. } => {
                 self.check(self.consumers.contains_key(&consumer), "asks a key frame for a consumer that is not there");
             }
         }
     }
 
-    fn create_transport(&mut self, router: RouterId, transport: TransportId, direction: Direction, now: Instant) {
-        self.check(self.routers.contains(&router), "makes a transport in a router that is not there");
+    fn create_transport(&mut self, transport: TransportId, direction: Direction, now: Instant) {
         self.check(!self.transports.contains_key(&transport), "makes a transport twice");
         if !matches!(self.how(Operation::CreateTransport), Answer::Fail(_)) {
-            self.transports.insert(transport, FakeTransport { router, direction });
+            self.transports.insert(transport, FakeTransport { direction });
         }
         let success = MediaEvent::TransportCreated { transport, ice: self.ice(), candidates: vec![candidate()], dtls: dtls() };
         self.reply(Operation::CreateTransport, success, |error| MediaEvent::TransportFailed { transport, error }, now);
@@ -265,7 +262,9 @@ impl FakeMedia {
 
     fn post(&mut self, event: MediaEvent, at: Instant) {
         self.count += 1;
-        self.outbox.insert((at, self.count), event);
+        if let Some(router) = self.router {
+            self.outbox.insert((at, self.count), (router, event));
+        }
     }
 
     fn clear(&mut self) {

@@ -381,10 +381,7 @@ impl World<'_> {
                 let reason = (state == TransportState::Failed).then_some(TransportFailure::Silent);
                 MediaEvent::TransportState { transport, state, reason }
             }
-            (2, _, Some(producer), _) => {
-                let router = *seat.room.media.routers.first()?;
-                MediaEvent::Speakers { router, levels: vec![(producer, -30)] }
-            }
+            (2, _, Some(producer), _) => MediaEvent::Speakers { levels: vec![(producer, -30)] },
             (3, _, _, Some(consumer)) => MediaEvent::LayersChanged { consumer, layers: None },
             // An answer for a second time, or after its producer was closed.
             (_, _, Some(producer), _) => MediaEvent::Produced { producer },

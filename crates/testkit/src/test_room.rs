@@ -16,8 +16,7 @@ use parlor_proto::event::{Event, Joined, LeftReason, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
-    Channel, ChannelId, Entitlement, Error, Identity, MediaCommand, MediaEvent, Request, ResumeToken, RouterId, SessionId, Tier, Timestamp,
-    UserId,
+    Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, Request, ResumeToken, RouterId, SessionId, Tier, Timestamp, UserId,
 };
 use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig};
 
@@ -292,14 +291,21 @@ impl TestRoom {
 
     /// The media thread dies.
     pub fn media_dies(&mut self) {
-        for event in self.media.die() {
-            self.report(event);
+        if let Some((router, event)) = self.media.die() {
+            self.report_of(router, event);
         }
     }
 
-    /// The media plane reports something unasked.
+    /// The media plane reports something unasked of the room's router.
     pub fn report(&mut self, event: MediaEvent) {
-        self.room.handle_media(event, self.clock.now());
+        if let Some(router) = self.media.router {
+            self.report_of(router, event);
+        }
+    }
+
+    /// The media plane reports something of any router.
+    pub fn report_of(&mut self, router: RouterId, event: MediaEvent) {
+        self.room.handle_media(router, event, self.clock.now());
         self.pump();
     }
 
@@ -336,8 +342,8 @@ impl TestRoom {
                 self.carry_out(reply);
                 continue;
             }
-            let Some(event) = self.media.poll_event(self.clock.now()) else { return };
-            self.room.handle_media(event, self.clock.now());
+            let Some((router, event)) = self.media.poll_event(self.clock.now()) else { return };
+            self.room.handle_media(router, event, self.clock.now());
         }
     }
 
@@ -346,7 +352,7 @@ impl TestRoom {
             self.problems.push(format!("a closed room said {output:?}"));
         }
         match &output {
-            Output::Media(command) => return self.order(command.clone()),
+            Output::Media(router, command) => return self.media.handle_command(*router, command.clone(), self.clock.now()),
             Output::Reply { session, request, result } => self.answered(*session, *request, result),
             Output::Event { to, event } => to.iter().for_each(|session| self.told(*session, event)),
             Output::Feed(happening) => {
@@ -373,10 +379,6 @@ impl TestRoom {
             Output::Closed => self.closed = true,
         }
         self.said.push(output);
-    }
-
-    fn order(&mut self, command: MediaCommand) {
-        self.media.handle_command(command, self.clock.now());
     }
 
     fn answered(&mut self, session: SessionId, request: RequestId, result: &Result<Reply, Error>) {

@@ -149,8 +149,7 @@ impl Script {
 
     pub fn speaks(&mut self, producer: &Value, level: i8) {
         let producer = ProducerId::parse(producer.as_str().expect("an id")).expect("an id");
-        let router = *self.room.media.routers.first().expect("there is one");
-        self.report(MediaEvent::Speakers { router, levels: vec![(producer, level)] });
+        self.report(MediaEvent::Speakers { levels: vec![(producer, level)] });
     }
 
     fn name(&self, session: SessionId) -> &str {
@@ -172,7 +171,7 @@ impl Script {
                     let to: Vec<&str> = to.into_iter().map(|session| self.name(session)).collect();
                     json!({"to": to, "event": event_name(&event), "payload": event})
                 }
-                Output::Media(_) | Output::Feed(_) | Output::Moderate { .. } | Output::Left { .. } | Output::Closed => continue,
+                Output::Media(..) | Output::Feed(_) | Output::Moderate { .. } | Output::Left { .. } | Output::Closed => continue,
             };
             self.lines.push(line);
         }

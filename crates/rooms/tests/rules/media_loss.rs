@@ -43,7 +43,7 @@ fn a_dead_media_thread_sends_everybody_to_rejoin() {
 #[test]
 fn another_router_s_death_is_another_room_s_matter() {
     let (mut room, alice, _, _) = busy_room();
-    room.report(MediaEvent::RouterLost { router: RouterId::from_random(99) });
+    room.report_of(RouterId::from_random(99), MediaEvent::RouterLost);
     assert!(room.is_inside(alice) && !room.closed);
 }
 

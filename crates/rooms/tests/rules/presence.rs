@@ -145,8 +145,7 @@ fn a_newcomer_sees_who_is_muted() {
 }
 
 fn speakers(room: &mut TestRoom, levels: &[(ProducerId, i8)]) {
-    let router = *room.media.routers.first().expect("there is one");
-    room.report(MediaEvent::Speakers { router, levels: levels.to_vec() });
+    room.report(MediaEvent::Speakers { levels: levels.to_vec() });
 }
 
 #[test]

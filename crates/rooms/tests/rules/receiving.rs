@@ -128,7 +128,7 @@ fn a_key_frame_is_asked_of_the_media_plane() {
     let (mut room, _, bob, camera) = camera_and_viewer();
     let consumer = room.consume(bob, camera).expect("consumes");
     room.ask(bob, Request::RequestKeyFrame { consumer }).expect("asked");
-    assert_eq!(room.media.commands.last(), Some(&MediaCommand::RequestKeyFrame { consumer }));
+    assert!(matches!(room.media.commands.last(), Some(MediaCommand::RequestKeyFrame { consumer: asked, .. }) if *asked == consumer));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use parlor_proto::{MediaCommand, MediaEvent};
+use parlor_proto::{MediaCommand, RouterId};
 use tokio::sync::mpsc;
 
 use super::WorkerHandle;
 use super::spread::{Load, Order, Seat, Spread};
-use super::worker::Command;
+use super::worker::{Command, Report};
 
 /// Reports of one worker that wait for a room: answers to requests, of which each session has a handful
 /// outstanding, and state changes, a few a second at the most.
@@ -23,7 +23,7 @@ pub struct Lease {
     primary: usize,
     spread: Spread,
     /// One for each worker that has the router. The worker drops its end when it panics.
-    mailboxes: Vec<mpsc::Receiver<MediaEvent>>,
+    mailboxes: Vec<mpsc::Receiver<Report>>,
     /// The mailbox to look into first: none is kept waiting by another.
     next: usize,
 }
@@ -39,7 +39,7 @@ impl Lease {
     }
 
     /// Passes an order on to whom it is for.
-    pub async fn command(&mut self, command: MediaCommand) {
+    pub async fn command(&mut self, router: RouterId, command: MediaCommand) {
         let workers = &self.workers;
         let load =
             |w: &WorkerHandle| Load { resting: w.phase.resting.load(Ordering::Relaxed), receivers: w.receivers.load(Ordering::Relaxed) };
@@ -49,27 +49,25 @@ impl Lease {
         for (worker, order) in orders {
             let Some(worker) = self.workers.get(usize::from(worker)) else { continue };
             match order {
-                Order::Begin(router) => {
+                Order::Begin => {
                     let (sender, mailbox) = mpsc::channel(MAILBOX);
                     self.mailboxes.push(mailbox);
                     worker.send(Command::Open(router, sender)).await;
-                    worker.send(Command::Media(MediaCommand::CreateRouter { router })).await;
+                    worker.send(Command::Media(router, MediaCommand::CreateRouter)).await;
                 }
-                Order::Media(command) => worker.send(Command::Media(command)).await,
-                Order::Mirror(mirror, origin) => worker.send(Command::Mirror(mirror, origin)).await,
-                Order::Pipe(producer, to) => worker.send(Command::Pipe(producer, to)).await,
+                Order::Media(command) => worker.send(Command::Media(router, command)).await,
+                Order::Mirror(producer, origin, from) => worker.send(Command::Mirror(router, producer, origin, from)).await,
+                Order::Pipe(producer, to) => worker.send(Command::Pipe(router, producer, to)).await,
             }
         }
     }
 
     /// The next report of any worker; nothing if one of them lost what it had of the room.
-    pub async fn event(&mut self) -> Option<MediaEvent> {
-        let event = poll_fn(|context| self.poll_event(context)).await?;
-        self.spread.note_event(&event);
-        Some(event)
+    pub async fn event(&mut self) -> Option<Report> {
+        poll_fn(|context| self.poll_event(context)).await
     }
 
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<MediaEvent>> {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Report>> {
         for _ in 0..self.mailboxes.len() {
             self.next = (self.next + 1) % self.mailboxes.len();
             let polled = self.mailboxes.get_mut(self.next).map(|mailbox| mailbox.poll_recv(context));

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use parlor_proto::ProducerId;
-use parlor_sfu::{PipeBatch, Sfu};
+use parlor_sfu::{PipeBatch, Sfu, WantedKeyFrame};
 
 /// Batches on their way from one thread to another. A thread that is so many turns behind takes what comes next
 /// in larger batches.
@@ -26,7 +25,7 @@ enum Item {
     /// One of ours, handled.
     Emptied(u16, PipeBatch),
     /// A mirror there needs a key frame.
-    Wanted(ProducerId, u8),
+    Wanted(WantedKeyFrame),
 }
 
 /// The ends of all pipes that one thread has.
@@ -109,7 +108,7 @@ impl Pipes {
                     }
                     self.spare.push(batch);
                 }
-                Ok(Item::Wanted(producer, layer)) => sfu.want_key_frame(producer, layer, now),
+                Ok(Item::Wanted(wanted)) => sfu.want_key_frame(&wanted, now),
                 Err(_) => {
                     self.more = false;
                     return batches;
@@ -120,11 +119,11 @@ impl Pipes {
         batches
     }
 
-    /// Hands over what is for other threads. `origin` knows on which thread the producer of a mirror is.
-    pub fn hand_over(&mut self, sfu: &mut Sfu, origin: impl Fn(ProducerId) -> Option<u16>) {
-        while let Some((producer, layer)) = sfu.poll_wanted() {
-            if let Some(thread) = origin(producer).and_then(|origin| self.threads.get(usize::from(origin))) {
-                thread.give(Item::Wanted(producer, layer));
+    /// Hands over what is for other threads.
+    pub fn hand_over(&mut self, sfu: &mut Sfu) {
+        while let Some(wanted) = sfu.poll_wanted() {
+            if let Some(thread) = self.threads.get(usize::from(wanted.thread)) {
+                thread.give(Item::Wanted(wanted));
             }
         }
         self.short = false;
@@ -304,7 +303,7 @@ mod tests {
         let mut pipes = connect(&[waker]);
         let (mut sfu, now) = (sfu(), Instant::now());
         assert_eq!(pipes[0].take(&mut sfu, now), 0);
-        pipes[0].hand_over(&mut sfu, |_| None);
+        pipes[0].hand_over(&mut sfu);
         assert_eq!((pipes[0].is_busy(), pipes[0].retry(now)), (false, None));
     }
 }

@@ -10,16 +10,16 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token};
+use parlor_proto::media::Origin;
 use parlor_proto::transport::Protocol;
 use parlor_proto::{MediaCommand, MediaEvent, ProducerId, RouterId};
-use parlor_sfu::{Datagram, Mirror, Sfu, SfuConfig, SfuStats, TalkersConfig};
+use parlor_sfu::{Datagram, Sfu, SfuConfig, SfuStats, TalkersConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Inbox, SendBatch};
 use super::outlet::Outlet;
 use super::pace::Pace;
 use super::pipes::Pipes;
-use super::routes::Routes;
 use super::segments::{Grouper, Outbox};
 use super::sockets::{self, Bound};
 use super::tcp::{Connections, Progress};
@@ -48,17 +48,20 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 static START: LazyLock<(Instant, Duration)> =
     LazyLock::new(|| (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
 
+/// What a worker tells a room, and of which router.
+pub type Report = (RouterId, MediaEvent);
+
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Command {
     /// Events of this router go to this mailbox. A closed mailbox tells the room that its router is lost.
-    Open(RouterId, mpsc::Sender<MediaEvent>),
-    /// An order of the rules.
-    Media(MediaCommand),
+    Open(RouterId, mpsc::Sender<Report>),
+    /// An order of the rules for a router.
+    Media(RouterId, MediaCommand),
     /// Mirror a producer of the worker with this number.
-    Mirror(Box<Mirror>, u16),
+    Mirror(RouterId, ProducerId, Box<Origin>, u16),
     /// Hand a producer's packets to the worker with this number as well.
-    Pipe(ProducerId, u16),
+    Pipe(RouterId, ProducerId, u16),
     /// Answer with the counters.
     Stats(oneshot::Sender<SfuStats>),
     /// Panic: tests prove with it that calls on other workers, and the server, survive.
@@ -97,7 +100,8 @@ pub struct Mail {
 /// What a panic destroys.
 struct Plane {
     sfu: Sfu,
-    routes: Routes<mpsc::Sender<MediaEvent>>,
+    /// Where reports about each router go.
+    mailboxes: HashMap<RouterId, mpsc::Sender<Report>>,
     tcp: Connections,
     readable: Vec<bool>,
     unread: Vec<Token>,
@@ -191,7 +195,7 @@ impl Worker {
                 plane.sfu.handle_timeout(now);
             }
             // First what others wait for: they seal and send while this worker does.
-            self.mail.pipes.hand_over(&mut plane.sfu, |producer| plane.routes.origin_of(producer));
+            self.mail.pipes.hand_over(&mut plane.sfu);
             if !plane.sfu.batch().segments.is_empty() {
                 self.flush(&mut plane);
             }
@@ -321,18 +325,19 @@ impl Worker {
     fn carry_out(&mut self, plane: &mut Plane) -> bool {
         for _ in 0..COMMANDS {
             match self.mail.commands.try_recv() {
-                Ok(Command::Open(router, mailbox)) => plane.routes.open(router, mailbox),
-                Ok(Command::Media(command)) => {
-                    plane.routes.note_command(&command);
-                    plane.sfu.handle_command(command, Instant::now());
+                Ok(Command::Open(router, mailbox)) => _ = plane.mailboxes.insert(router, mailbox),
+                Ok(Command::Media(router, command)) => {
+                    if command == MediaCommand::CloseRouter {
+                        plane.mailboxes.remove(&router);
+                    }
+                    plane.sfu.handle_command(router, command, Instant::now());
                     // Requests one after the other would otherwise wait for each other's events.
                     self.report(plane);
                 }
-                Ok(Command::Mirror(mirror, origin)) => {
-                    plane.routes.note_mirror(mirror.router, mirror.producer, origin);
-                    plane.sfu.mirror(&mirror, Instant::now());
+                Ok(Command::Mirror(router, producer, origin, from)) => {
+                    plane.sfu.mirror(router, producer, &origin, from, Instant::now());
                 }
-                Ok(Command::Pipe(producer, to)) => plane.sfu.pipe(producer, to),
+                Ok(Command::Pipe(router, producer, to)) => plane.sfu.pipe(router, producer, to),
                 Ok(Command::Stats(answer)) => {
                     let _ = answer.send(plane.sfu.stats());
                 }
@@ -378,10 +383,10 @@ impl Worker {
     }
 
     fn report(&self, plane: &mut Plane) {
-        while let Some(event) = plane.sfu.poll_event() {
-            let Some(mailbox) = plane.routes.mailbox_of(&event) else { continue };
+        while let Some((router, event)) = plane.sfu.poll_event() {
+            let Some(mailbox) = plane.mailboxes.get(&router) else { continue };
             // Never waits: a room that is behind by a full mailbox loses reports, and its deadlines clean up.
-            if let Err(mpsc::error::TrySendError::Full(event)) = mailbox.try_send(event) {
+            if let Err(mpsc::error::TrySendError::Full((_, event))) = mailbox.try_send((router, event)) {
                 self.counters.lost_events.fetch_add(1, Ordering::Relaxed);
                 if !matches!(event, MediaEvent::Speakers { .. }) {
                     plane.behind += 1;
@@ -432,7 +437,7 @@ impl Plane {
     fn new(sfu: Sfu, bound: &[Bound], interval: Duration) -> Self {
         Self {
             sfu,
-            routes: Routes::default(),
+            mailboxes: HashMap::new(),
             tcp: Connections::default(),
             // After a panic datagrams may be waiting that were announced before it.
             readable: vec![true; bound.len()],

@@ -66,7 +66,7 @@ impl RoomTask {
         }
         self.registry.forget(&self.handle);
         inbox.close();
-        self.lease.command(MediaCommand::CloseRouter { router: self.router }).await;
+        self.lease.command(self.router, MediaCommand::CloseRouter).await;
         // Nothing comes in any more. What is still there gets an answer; joins are retried by their senders.
         while let Some(message) = inbox.recv().await {
             if let Message::Request { peer, request, .. } = message {
@@ -88,8 +88,8 @@ impl RoomTask {
                 event = self.lease.event(), if !media_lost => {
                     // A worker that panics lost what it had of this room; without it the rest is of no use.
                     media_lost = event.is_none();
-                    let event = event.unwrap_or(MediaEvent::RouterLost { router: self.router });
-                    self.room.handle_media(event, Instant::now());
+                    let (router, event) = event.unwrap_or((self.router, MediaEvent::RouterLost));
+                    self.room.handle_media(router, event, Instant::now());
                 }
                 message = inbox.recv() => match message {
                     Some(message) => self.take(message),
@@ -230,7 +230,7 @@ impl RoomTask {
                         peer.peer.push(&broadcast);
                     }
                 }
-                Output::Media(command) => self.lease.command(command).await,
+                Output::Media(router, command) => self.lease.command(router, command).await,
                 Output::Feed(happening) => self.publish(happening).await,
                 Output::Moderate { session, request, by, action } => self.moderate(session, request, by, action),
                 Output::Left { session } => {

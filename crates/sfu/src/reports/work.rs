@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
-use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind, Source};
+use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind, Origin, Source};
 use parlor_proto::rtp::{RtcpParameters, RtpCodecParameters, RtpEncoding, RtpParameters};
 use parlor_proto::transport::{Direction, Protocol};
 
@@ -36,28 +36,30 @@ impl Receiver {
         let [sends, receives] = [3, 4].map(TransportId::from_random);
         let capabilities = Arc::new(router_capabilities());
         let consumer = ConsumerId::from_random(5);
+        let rtp = Arc::new(camera());
+        let origin = Origin { transport: sends, kind: MediaKind::Video, rtp: Arc::clone(&rtp), paused: false };
         for command in [
-            MediaCommand::CreateRouter { router },
-            MediaCommand::CreateTransport { router, transport: sends, direction: Direction::Send },
-            MediaCommand::CreateTransport { router, transport: receives, direction: Direction::Recv },
+            MediaCommand::CreateRouter,
+            MediaCommand::CreateTransport { transport: sends, direction: Direction::Send },
+            MediaCommand::CreateTransport { transport: receives, direction: Direction::Recv },
             MediaCommand::Produce {
                 transport: sends,
                 producer,
                 kind: MediaKind::Video,
                 source: Source::Camera,
-                rtp: Arc::new(camera()),
+                rtp,
                 paused: false,
                 max_bitrate: 2_500_000,
             },
-            MediaCommand::Consume { transport: receives, consumer, producer, capabilities, paused: false },
+            MediaCommand::Consume { transport: receives, consumer, producer, origin, capabilities, paused: false },
         ] {
-            sfu.handle_command(command, now);
+            sfu.handle_command(router, command, now);
         }
-        let consumed = std::iter::from_fn(|| sfu.poll_event()).find_map(|event| match event {
+        let consumed = std::iter::from_fn(|| sfu.poll_event()).find_map(|(_, event)| match event {
             MediaEvent::Consumed { rtp, .. } => rtp.encodings.first().and_then(|encoding| encoding.ssrc),
             _ => None,
         });
-        let index = sfu.transport_ids[&receives];
+        let index = sfu.transport_ids[&(router, receives)];
         let mut this = Self { sfu, index, ssrc: consumed.expect("consumed"), now };
         this.send(sent);
         this

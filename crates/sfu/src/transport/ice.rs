@@ -58,7 +58,7 @@ impl Credentials {
         let text = |chars: usize| {
             let mut bytes = vec![0_u8; chars];
             rand::fill(bytes.as_mut_slice());
-            bytes.iter().map(|byte| char::from(ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'a'))).collect()
+            bytes.iter().map(|byte| letter(*byte)).collect()
         };
         Self { ufrag: text(UFRAG_CHARS), password: text(PASSWORD_CHARS) }
     }
@@ -66,6 +66,11 @@ impl Credentials {
     pub(crate) fn parameters(&self) -> IceParameters {
         IceParameters { username_fragment: self.ufrag.clone(), password: self.password.clone(), ice_lite: true }
     }
+}
+
+/// Five bits of a byte as a character.
+pub(super) fn letter(byte: u8) -> char {
+    char::from(ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'a'))
 }
 
 /// A check whose integrity was verified with the password of `ours`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use parlor_proto::ids::TransportId;
+use parlor_proto::ids::{RouterId, TransportId};
 use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters, Protocol as Carrier};
@@ -23,6 +23,7 @@ use super::{Down, Up, sfu_address, sfu_address_6};
 
 pub struct Client {
     pub transport: TransportId,
+    pub router: RouterId,
     /// Where the `Sfu` finds it: what the NAT before it gives it. It may change.
     pub address: SocketAddr,
     pub up: Up,
@@ -159,6 +160,7 @@ impl Client {
         let (up, down) = (Link::new(conditions, 2 * index as u64), Link::new(conditions, 2 * index as u64 + 1));
         Self {
             transport,
+            router: RouterId::from_random(0),
             address,
             up,
             down,

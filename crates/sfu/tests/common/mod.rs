@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use parlor_proto::error::Error;
 use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
-use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind, Source, StreamType};
+use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind, Origin, Source, StreamType};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, IceParameters, Protocol, TransportState};
-use parlor_sfu::{Datagram, LocalCandidate, Mirror, PipeBatch, Sfu, SfuConfig, TalkersConfig};
+use parlor_sfu::{Datagram, LocalCandidate, PipeBatch, Sfu, SfuConfig, TalkersConfig};
 use parlor_testkit::clock::Clock;
 use parlor_testkit::link::{Conditions, Link};
 
@@ -74,6 +74,12 @@ pub struct World {
     pub at_second: bool,
     pub clients: Vec<Client>,
     pub events: Vec<MediaEvent>,
+    /// All that was ever reported, with whose it is.
+    pub reported: Vec<(RouterId, MediaEvent)>,
+    /// The router that was made last: commands are for it where no other is named.
+    pub last_router: RouterId,
+    /// The transport each consumer is on.
+    transports: HashMap<ConsumerId, TransportId>,
     pub watch: Watch,
     /// Bytes that were sent to where no client is.
     pub astray: HashMap<SocketAddr, usize>,
@@ -96,6 +102,9 @@ impl World {
             at_second: false,
             clients: Vec::new(),
             events: Vec::new(),
+            reported: Vec::new(),
+            last_router: RouterId::from_random(0),
+            transports: HashMap::new(),
             watch: |_, _| {},
             astray: HashMap::new(),
             last_astray: Vec::new(),
@@ -124,11 +133,12 @@ impl World {
     }
 
     /// Mirrors a producer of the first thread on the second.
-    pub fn mirror(&mut self, router: RouterId, producer: ProducerId, kind: MediaKind, rtp: &RtpParameters) {
-        let mirror = Mirror { router, producer, kind, rtp: Arc::new(rtp.clone()), paused: false, cname: "sender".to_owned() };
+    pub fn mirror(&mut self, sender: usize, producer: ProducerId, kind: MediaKind, rtp: &RtpParameters) {
+        let Client { transport, router, .. } = self.clients[sender];
+        let origin = Origin { transport, kind, rtp: Arc::new(rtp.clone()), paused: false };
         let now = self.clock.now();
-        assert!(self.second.as_mut().expect("of two").mirror(&mirror, now), "mirrored");
-        self.sfu.pipe(producer, 1);
+        assert!(self.second.as_mut().expect("of two").mirror(router, producer, &origin, 0, now), "mirrored");
+        self.sfu.pipe(router, producer, 1);
     }
 
     pub fn now(&self) -> Instant {
@@ -141,11 +151,31 @@ impl World {
     }
 
     pub fn command(&mut self, command: MediaCommand) {
+        self.command_of(self.last_router, command);
+    }
+
+    pub fn pause_consumer(&mut self, consumer: ConsumerId, paused: bool) {
+        self.command(MediaCommand::SetConsumerPaused { transport: self.transports[&consumer], consumer, paused });
+    }
+
+    pub fn close_consumer(&mut self, consumer: ConsumerId) {
+        self.command(MediaCommand::CloseConsumer { transport: self.transports[&consumer], consumer });
+    }
+
+    pub fn prefer(&mut self, consumer: ConsumerId, layers: Layers) {
+        self.command(MediaCommand::SetPreferredLayers { transport: self.transports[&consumer], consumer, layers });
+    }
+
+    pub fn request_key_frame(&mut self, consumer: ConsumerId) {
+        self.command(MediaCommand::RequestKeyFrame { transport: self.transports[&consumer], consumer });
+    }
+
+    pub fn command_of(&mut self, router: RouterId, command: MediaCommand) {
         let now = self.clock.now();
         (self.watch)(Call::Command, true);
         match &mut self.second {
-            Some(second) if self.at_second => second.handle_command(command, now),
-            _ => self.sfu.handle_command(command, now),
+            Some(second) if self.at_second => second.handle_command(router, command, now),
+            _ => self.sfu.handle_command(router, command, now),
         }
         (self.watch)(Call::Command, false);
         self.collect();
@@ -153,7 +183,8 @@ impl World {
 
     pub fn router(&mut self) -> RouterId {
         let router = RouterId::from_random(self.id());
-        self.command(MediaCommand::CreateRouter { router });
+        self.command_of(router, MediaCommand::CreateRouter);
+        self.last_router = router;
         router
     }
 
@@ -168,18 +199,19 @@ impl World {
 
     pub fn client_with(&mut self, router: RouterId, direction: Direction, special: Special) -> usize {
         let transport = TransportId::from_random(self.id());
-        self.command(MediaCommand::CreateTransport { router, transport, direction });
+        self.command_of(router, MediaCommand::CreateTransport { transport, direction });
         let Some(MediaEvent::TransportCreated { ice, dtls, .. }) = self.events.pop() else { panic!("no transport") };
         let index = self.clients.len();
         self.clients.push(Client::new(index, transport, &ice, &dtls, special, self.now()));
         self.clients[index].at_second = self.at_second;
+        self.clients[index].router = router;
         index
     }
 
     /// Lets the `Sfu` know the client's DTLS end.
     pub fn connect(&mut self, client: usize) {
         let (transport, dtls) = (self.clients[client].transport, self.clients[client].dtls_parameters());
-        self.command(MediaCommand::ConnectTransport { transport, dtls });
+        self.command_of(self.clients[client].router, MediaCommand::ConnectTransport { transport, dtls });
     }
 
     /// A client whose transport is connected.
@@ -215,10 +247,12 @@ impl World {
         rtp: &RtpParameters,
         max_bitrate: u32,
     ) -> Result<ProducerId, Error> {
-        let (producer, transport) = (ProducerId::from_random(self.id()), self.clients[client].transport);
+        let Client { transport, router, .. } = self.clients[client];
+        let producer = ProducerId::from_random(self.id());
         let source = if kind == MediaKind::Audio { Source::Mic } else { Source::Camera };
         let rtp = Arc::new(rtp.clone());
-        self.command(MediaCommand::Produce { transport, producer, kind, source, rtp: Arc::clone(&rtp), paused: false, max_bitrate });
+        let produce = MediaCommand::Produce { transport, producer, kind, source, rtp: Arc::clone(&rtp), paused: false, max_bitrate };
+        self.command_of(router, produce);
         match self.events.pop() {
             Some(MediaEvent::Produced { producer: made }) if made == producer => {
                 self.clients[client].start_sending(kind, &rtp);
@@ -234,9 +268,13 @@ impl World {
     }
 
     pub fn try_consume(&mut self, client: usize, producer: ProducerId, capabilities: RtpCapabilities) -> Result<Consumed, Error> {
-        let (consumer, transport) = (ConsumerId::from_random(self.id()), self.clients[client].transport);
+        let Client { transport, router, .. } = self.clients[client];
+        let consumer = ConsumerId::from_random(self.id());
+        // What a thread needs that has no mirror yet: in these tests, mirrors are made by hand.
+        let origin = Origin { transport, kind: MediaKind::Audio, rtp: Arc::new(fixtures::audio("0", 1)), paused: false };
         let capabilities = Arc::new(capabilities);
-        self.command(MediaCommand::Consume { transport, consumer, producer, capabilities, paused: false });
+        self.transports.insert(consumer, transport);
+        self.command_of(router, MediaCommand::Consume { transport, consumer, producer, origin, capabilities, paused: false });
         match self.events.pop() {
             Some(MediaEvent::Consumed { rtp, stream_type, .. }) => {
                 self.clients[client].start_receiving(&rtp);
@@ -249,7 +287,7 @@ impl World {
 
     pub fn restart_ice(&mut self, client: usize) -> IceParameters {
         let transport = self.clients[client].transport;
-        self.command(MediaCommand::RestartIce { transport });
+        self.command_of(self.clients[client].router, MediaCommand::RestartIce { transport });
         let Some(MediaEvent::IceRestarted { ice, .. }) = self.events.pop() else { panic!("no restart") };
         ice
     }
@@ -332,8 +370,9 @@ impl World {
     fn exchange(&mut self, now: Instant) {
         let Some(second) = &mut self.second else { return };
         assert_eq!(second.piped().count(), 0, "packets go one way only");
-        while let Some((producer, layer)) = second.poll_wanted() {
-            self.sfu.want_key_frame(producer, layer, now);
+        while let Some(wanted) = second.poll_wanted() {
+            assert_eq!(wanted.thread, 0, "told to the thread of the sender");
+            self.sfu.want_key_frame(&wanted, now);
         }
         if let Ok(batch) = self.sfu.take_piped(1, PipeBatch::default()) {
             second.handle_piped(&batch, now);
@@ -370,7 +409,10 @@ impl World {
             (self.watch)(Call::Clear, true);
             sfu.clear_batch();
             (self.watch)(Call::Clear, false);
-            self.events.extend(std::iter::from_fn(|| sfu.poll_event()));
+            for (router, event) in std::iter::from_fn(|| sfu.poll_event()) {
+                self.events.push(event.clone());
+                self.reported.push((router, event));
+            }
         }
     }
 }
