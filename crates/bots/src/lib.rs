@@ -14,6 +14,8 @@
 //! # }
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod affinity;
 pub mod clock;
 pub mod dialect;

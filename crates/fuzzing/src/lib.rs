@@ -3,6 +3,7 @@
 //! They are plain functions, so that the same code runs under libFuzzer (`fuzz/`, nightly) and, for a short while, under
 //! `cargo test` on stable (`tests/smoke.rs`). A body that finds something panics: that is its only way to report.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::panic, clippy::expect_used, reason = "a fuzz target reports by a panic")]
 
 mod bytes;

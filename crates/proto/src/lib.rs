@@ -3,6 +3,8 @@
 //! Everything here is plain data: no I/O, no clock, no randomness. The rules of a room (`parlor-rooms`) and
 //! the media plane (`parlor-sfu`) share this crate and nothing else.
 
+#![forbid(unsafe_code)]
+
 pub mod channel;
 pub mod codec;
 pub mod error;

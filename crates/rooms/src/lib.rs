@@ -4,6 +4,8 @@
 //! it wants to be woken ([`Room::poll_timeout`]). It does no I/O and reads no clock, so every rule is a test
 //! that runs in no time.
 
+#![forbid(unsafe_code)]
+
 pub mod access;
 mod consumers;
 mod ending;

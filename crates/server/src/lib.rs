@@ -1,5 +1,7 @@
 //! The Parlor server as a library, so that the binary, integration tests and benchmarks can start it.
 
+#![forbid(unsafe_code)]
+
 pub mod auth;
 pub mod cli;
 mod clock;

@@ -1,5 +1,7 @@
 //! The `parlor` binary.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -1,12 +1,9 @@
 //! The media threads: one socket set and one `Sfu` each, and the pool that gives rooms a place on them.
 
 mod addresses;
-mod batch;
 mod lease;
-mod outlet;
 mod pace;
 mod pipes;
-mod segments;
 mod sockets;
 mod spread;
 mod tcp;

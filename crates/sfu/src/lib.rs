@@ -4,6 +4,8 @@
 //! Time and datagrams are inputs, transmits and events are outputs; nothing here opens a socket or reads a
 //! clock.
 
+#![forbid(unsafe_code)]
+
 mod allowance;
 mod arena;
 mod arrive;

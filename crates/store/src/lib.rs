@@ -7,6 +7,8 @@
 //! Acknowledged means kept: when a function has returned `Ok`, the write survives a crash of the process and of the
 //! machine.
 
+#![forbid(unsafe_code)]
+
 mod admission;
 mod bans;
 mod channels;

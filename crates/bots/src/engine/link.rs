@@ -2,12 +2,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
+use parlor_udp::{Inbox, Received};
 use str0m::net::Protocol;
 
-use super::batch::{BATCH, Batch, enable_timestamps};
 use crate::clock;
 
 /// What may wait to be written to a slow TCP connection: half a second of the highest video bitrate, after which
@@ -37,7 +38,7 @@ impl Link {
         let socket = std::net::UdpSocket::bind((local_address_towards(remote)?, 0))?;
         // Best effort: the kernel caps it, and a smaller buffer only shows as loss.
         let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_RECEIVE_BUFFER);
-        enable_timestamps(&socket)?;
+        parlor_udp::stamp_arrivals(&socket)?;
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         Ok(Self::Udp { socket: UdpSocket::from_std(socket), local })
@@ -104,18 +105,17 @@ impl Link {
     }
 
     /// Hands everything that has arrived to `take`, with its sender and time. An error means that a TCP connection is gone.
-    pub(crate) fn receive(&mut self, batch: &mut Batch, mut take: impl FnMut(&[u8], SocketAddr, u64)) -> io::Result<()> {
+    pub(crate) fn receive(&mut self, inbox: &mut Inbox, mut take: impl FnMut(&[u8], SocketAddr, u64)) -> io::Result<()> {
         match self {
             Self::Udp { socket, .. } => loop {
-                match batch.receive(socket) {
-                    Ok(datagrams) => {
-                        let mut count = 0;
-                        for datagram in datagrams {
-                            count += 1;
-                            take(datagram.bytes, datagram.from, datagram.received_ns.unwrap_or_else(clock::now_ns));
+                match inbox.receive(socket.as_fd()) {
+                    Ok(more) => {
+                        while let Some(datagram) = inbox.next() {
+                            let Some(Received { bytes, from, received_ns }) = datagram else { continue };
+                            take(bytes, from, received_ns.unwrap_or_else(clock::now_ns));
                         }
                         // A batch that was not filled emptied the socket.
-                        if count < BATCH {
+                        if !more {
                             return Ok(());
                         }
                     }

@@ -3,7 +3,6 @@
 //! One thread, because bots share the machine with the server they measure: it can be pinned to a core, and
 //! its load is known.
 
-mod batch;
 mod link;
 mod peer;
 mod receiver;
@@ -32,7 +31,6 @@ pub(crate) use track::Track;
 
 use crate::affinity::{self, CpuTime};
 use crate::error::BotError;
-use batch::Batch;
 
 /// The token of the waker; peers count up from 0.
 const WAKER: Token = Token(usize::MAX);
@@ -197,7 +195,7 @@ impl Drop for Shared {
 
 fn run(mut poll: Poll, mut peers: Peers, inbox: &mpsc::Receiver<Job>, pause: Duration) {
     let mut events = Events::with_capacity(EVENTS);
-    let mut batch = Batch::new();
+    let mut arrived = parlor_udp::Inbox::default();
     let mut read_at = Instant::now();
     loop {
         let now = Instant::now();
@@ -218,7 +216,7 @@ fn run(mut poll: Poll, mut peers: Peers, inbox: &mpsc::Receiver<Job>, pause: Dur
         for event in &events {
             woken |= event.token() == WAKER;
             if let Some(Entry { peer, .. }) = peers.peers.get_mut(&event.token().0) {
-                peer.handle_readable(&mut batch, now);
+                peer.handle_readable(&mut arrived, now);
                 peers.schedule(event.token().0);
             }
         }

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use mio::{Registry, Token};
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, IceParameters, Protocol as WireProtocol};
+use parlor_udp::Inbox;
 use str0m::config::Fingerprint;
 use str0m::ice::IceCreds;
 use str0m::media::Mid;
 use str0m::net::Protocol;
 use str0m::{Candidate, RtcConfig};
 
-use super::batch::Batch;
 use super::link::Link;
 use super::rtp;
 use super::session::{PeerState, Session};
@@ -208,7 +208,7 @@ impl Peer {
     }
 
     /// Takes what has arrived at the socket.
-    pub(crate) fn handle_readable(&mut self, batch: &mut Batch, now: Instant) {
+    pub(crate) fn handle_readable(&mut self, inbox: &mut Inbox, now: Instant) {
         if !self.running {
             return;
         }
@@ -216,7 +216,7 @@ impl Peer {
         let local = self.link.local();
         let session = &mut self.session;
         let loss = self.loss_percent;
-        let result = self.link.receive(batch, |bytes, from, received_ns| {
+        let result = self.link.receive(inbox, |bytes, from, received_ns| {
             if !is_lost(loss, bytes) {
                 session.handle_datagram(bytes, from, local, received_ns, now);
             }

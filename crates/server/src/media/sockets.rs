@@ -4,8 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpListener, UdpSocket};
-use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
-use nix::sys::socket::{getsockopt, setsockopt};
 use parlor_proto::transport::Protocol;
 use parlor_sfu::LocalCandidate;
 use socket2::{Domain, Socket, Type};
@@ -87,10 +85,10 @@ fn bind_one(binding: &Binding, port: u16, buffer: usize) -> io::Result<Bound> {
     let _ = udp.set_send_buffer_size(buffer.max(SEND_BUFFER));
     udp.bind(&address.into())?;
     // A kernel that does not know it gives every datagram alone.
-    if let Err(error) = setsockopt(&udp, UdpGroSegment, &true) {
+    if let Err(error) = parlor_udp::receive_grouped(&udp) {
         tracing::debug!(%error, "datagrams are received one by one");
     }
-    let cuts_up = getsockopt(&udp, UdpGsoSegment).is_ok();
+    let cuts_up = parlor_udp::can_cut_up(&udp);
     let tcp = open(binding.bind, Type::STREAM)?;
     tcp.set_reuse_address(true)?;
     tcp.bind(&address.into())?;

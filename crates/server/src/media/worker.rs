@@ -14,13 +14,11 @@ use parlor_proto::media::Origin;
 use parlor_proto::transport::Protocol;
 use parlor_proto::{MediaCommand, MediaEvent, ProducerId, RouterId};
 use parlor_sfu::{Datagram, Sfu, SfuConfig, SfuStats, TalkersConfig};
+use parlor_udp::{Entry, Grouper, Inbox, Outbox, Outlet, Piece, Received, SendBatch};
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{Inbox, SendBatch};
-use super::outlet::Outlet;
 use super::pace::Pace;
 use super::pipes::Pipes;
-use super::segments::{Grouper, Outbox};
 use super::sockets::{self, Bound};
 use super::tcp::{Connections, Progress};
 use super::{Counters, Phase, WAKER};
@@ -275,7 +273,7 @@ impl Worker {
             for _ in 0..TURN {
                 let Some(datagram) = inbox.next() else { break };
                 taken += 1;
-                let Some((bytes, remote)) = datagram else {
+                let Some(Received { bytes, from: remote, .. }) = datagram else {
                     self.counters.oversized.fetch_add(1, Ordering::Relaxed);
                     continue;
                 };
@@ -358,7 +356,11 @@ impl Worker {
             let bytes = batch.bytes.get(frame.start..).and_then(|rest| rest.get(..frame.len));
             tcp.send(frame.remote, bytes.unwrap_or_default());
         }
-        grouper.group(batch, outboxes, |segment| self.by_announced.get(&segment.local).copied());
+        grouper.group(batch.segments, outboxes, |segment| {
+            let outbox = self.by_announced.get(&segment.local).filter(|_| segment.protocol == Protocol::Udp)?;
+            let piece = Piece { start: segment.start, len: segment.len };
+            Some(Entry { destination: segment.destination, to: segment.remote, piece, outbox: *outbox })
+        });
         for ((sockets, outbox), outlet) in self.bound.iter().zip(outboxes).zip(outlets) {
             let sent = outlet.send_all(outbox, |messages| calls.send(sockets.udp.as_fd(), batch.bytes, outbox, messages));
             self.counters.messages.fetch_add(sent.messages, Ordering::Relaxed);

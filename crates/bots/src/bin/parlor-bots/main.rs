@@ -1,5 +1,7 @@
 //! `parlor-bots`: people to fill a room with, and benchmarks.
 
+#![forbid(unsafe_code)]
+
 mod attack;
 mod bench;
 mod join;

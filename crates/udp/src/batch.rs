@@ -1,15 +1,15 @@
-//! `recvmmsg` and `sendmmsg`: many datagrams for one system call. The only unsafe code of the server.
+//! `recvmmsg` and `sendmmsg`: the system calls, and the memory they work in.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::segments::{MAX_RUN, Message, Outbox};
+use crate::group::{MAX_RUN, Message, Outbox};
 
 /// Messages sent by one call: a flush of a large room is a few calls, and one call holds the CPU for well
 /// below a millisecond.
-pub const MESSAGES: usize = 256;
+pub(crate) const MESSAGES: usize = 256;
 /// Pieces of all messages of one call, at the most.
 const VECTORS: usize = 4_096;
 /// Messages received by one call. Each is one datagram, or many of one sender that the kernel put together.
@@ -19,10 +19,10 @@ const MIN_EXPECTED: usize = 8;
 /// Room for one received message: the longest there is. The rest keeps the buffers from beginning at the same
 /// place of the processor's cache, where they would drive each other out.
 const ROOM: usize = 65_536 + 9 * 64;
-/// The longest datagram taken. WebRTC keeps below an MTU of 1500; a longer one is dropped.
-const DATAGRAM: usize = 2_048;
-/// Room for the control message of one message: 24 bytes for the one that sends (a `u16`) and for the one that
-/// arrives (an `int`), and something left for what is not expected.
+/// The longest datagram taken, in bytes. WebRTC keeps below an MTU of 1500; a longer one is dropped.
+pub const MAX_RECEIVED: usize = 2_048;
+/// Room for the control messages of one message: 24 bytes for the length of segments (a `u16` when sending, an `int` when
+/// receiving), 32 for a time of arrival, and something left for what is not expected.
 const CONTROL: usize = 64;
 
 /// Control messages of one message.
@@ -36,6 +36,18 @@ struct Control([u8; CONTROL]);
 union Name {
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
+}
+
+/// One datagram that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received<'a> {
+    /// Its content.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// When the kernel took it in, in nanoseconds of the system's clock since 1970, if that was asked for with
+    /// [`stamp_arrivals`](crate::stamp_arrivals). Of datagrams that were put together it is the time of one.
+    pub received_ns: Option<u64>,
 }
 
 /// Received datagrams of one socket that wait to be handled.
@@ -55,6 +67,7 @@ struct Arrival {
     size: usize,
     /// Nothing if it was cut off.
     from: Option<SocketAddr>,
+    received_ns: Option<u64>,
 }
 
 impl Default for Inbox {
@@ -101,8 +114,8 @@ impl Inbox {
             let whole = header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) == 0;
             let from = if whole { read_address(name) } else { None };
             // SAFETY: the kernel left `msg_control` and wrote to `msg_controllen` how much of it is control messages.
-            let size = unsafe { segment_size(&header.msg_hdr) };
-            self.arrivals.push(Arrival { len, size: size.filter(|size| *size > 0).unwrap_or(len), from });
+            let (size, received_ns) = unsafe { read_controls(&header.msg_hdr) };
+            self.arrivals.push(Arrival { len, size: size.filter(|size| *size > 0).unwrap_or(len), from, received_ns });
         }
         // Twice as many, so that a burst is seldom cut in two; less only slowly.
         self.expected = (received * 2).max(expected * 7 / 8).clamp(MIN_EXPECTED, ARRIVALS);
@@ -110,13 +123,16 @@ impl Inbox {
     }
 
     /// The next datagram with its sender. In the place of one that was cut off or is too long there is `None`.
-    pub fn next(&mut self) -> Option<Option<(&[u8], SocketAddr)>> {
+    #[expect(clippy::should_implement_trait, reason = "what it gives lives in the inbox, which an iterator cannot say")]
+    pub fn next(&mut self) -> Option<Option<Received<'_>>> {
         let (index, start) = self.next;
         let arrival = self.arrivals.get(index)?;
         let end = (start + arrival.size).min(arrival.len);
         self.next = if end == arrival.len { (index + 1, 0) } else { (index, end) };
         let buffer = self.buffers.get(index * ROOM..).unwrap_or_default();
-        Some(buffer.get(start..end).filter(|bytes| bytes.len() <= DATAGRAM).zip(arrival.from))
+        let bytes = buffer.get(start..end).filter(|bytes| bytes.len() <= MAX_RECEIVED);
+        let received_ns = arrival.received_ns;
+        Some(bytes.zip(arrival.from).map(|(bytes, from)| Received { bytes, from, received_ns }))
     }
 
     /// Whether every datagram was handed out.
@@ -225,24 +241,38 @@ fn segment_control(size: u16) -> Control {
     control
 }
 
-/// The length of the datagrams a received message was put together from (`UDP_GRO`).
+/// The length of the datagrams a received message was put together from (`UDP_GRO`), and when it arrived.
 ///
 /// # Safety
 /// `msg_control` must point to `msg_controllen` bytes of control messages from the kernel.
-unsafe fn segment_size(header: &libc::msghdr) -> Option<usize> {
+unsafe fn read_controls(header: &libc::msghdr) -> (Option<usize>, Option<u64>) {
+    let (mut size, mut received_ns) = (None, None);
     // SAFETY: promised by the caller; the macros keep within `msg_controllen`.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !message.is_null() {
         // SAFETY: not null, so it lies whole within the control messages.
-        let (level, kind) = unsafe { ((*message).cmsg_level, (*message).cmsg_type) };
-        if (level, kind) == (libc::SOL_UDP, libc::UDP_GRO) {
+        match unsafe { ((*message).cmsg_level, (*message).cmsg_type) } {
             // SAFETY: the kernel gives an `int` with this type.
-            return usize::try_from(unsafe { libc::CMSG_DATA(message).cast::<libc::c_int>().read_unaligned() }).ok();
+            (libc::SOL_UDP, libc::UDP_GRO) => size = usize::try_from(unsafe { content::<libc::c_int>(message) }).ok(),
+            // SAFETY: the kernel gives a `timespec` with this type.
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => received_ns = nanoseconds(unsafe { content(message) }),
+            _ => {}
         }
         // SAFETY: as for the first.
         message = unsafe { libc::CMSG_NXTHDR(header, message) };
     }
-    None
+    (size, received_ns)
+}
+
+/// # Safety
+/// The control message must carry a `T`, perhaps not aligned.
+unsafe fn content<T: Copy>(message: *const libc::cmsghdr) -> T {
+    // SAFETY: promised by the caller.
+    unsafe { libc::CMSG_DATA(message).cast::<T>().read_unaligned() }
+}
+
+fn nanoseconds(time: libc::timespec) -> Option<u64> {
+    u64::try_from(time.tv_sec).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.tv_nsec).ok()?)
 }
 
 const fn control_space<T>() -> usize {

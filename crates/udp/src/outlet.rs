@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use super::batch::MESSAGES;
-use super::segments::{Message, Outbox};
+use crate::batch::MESSAGES;
+use crate::group::{Message, Outbox};
 
 /// Destinations that are remembered to need single datagrams: paths with a small MTU are rare, and with more of
 /// them the socket does without messages of many datagrams.
@@ -132,8 +132,8 @@ fn skip(mut messages: &[Message], mut gone: usize) -> (&[Message], usize) {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use super::super::segments::Piece;
     use super::*;
+    use crate::Piece;
 
     fn outbox(messages: &[(u16, usize)]) -> Outbox {
         let mut outbox = Outbox::default();

@@ -2,12 +2,9 @@
 
 use std::net::SocketAddr;
 
-use parlor_proto::transport::Protocol;
-use parlor_sfu::{Batch, Segment};
-
 /// Datagrams of one message at the most: what every kernel with `UDP_SEGMENT` allows (`UDP_MAX_SEGMENTS`; newer
 /// ones allow more).
-pub const MAX_RUN: usize = 64;
+pub(crate) const MAX_RUN: usize = 64;
 /// Bytes of one message at the most: below what an IPv4 or IPv6 datagram can carry.
 const MAX_BYTES: usize = 65_000;
 /// A longer datagram does not fit an Ethernet frame (1,500 less the IPv4 and UDP headers). The kernel refuses to
@@ -18,6 +15,19 @@ const MAX_SEGMENT: usize = 1_472;
 const MAX_DESTINATIONS: usize = 1 << 20;
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
+
+/// Where one datagram of a batch goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// A number for its destination, below some thousands: what has the same goes to the same address.
+    pub destination: u32,
+    /// The address.
+    pub to: SocketAddr,
+    /// Its place.
+    pub piece: Piece,
+    /// The number of the outbox it belongs into.
+    pub outbox: usize,
+}
 
 /// A datagram's place in the bytes of its batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,13 +62,13 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 pub struct Grouper {
     chains: Vec<Chain>,
-    /// For each segment the next one with its destination.
+    /// For each datagram the next one with its destination.
     next: Vec<u32>,
     /// For each number of a destination its chain; an entry of an earlier batch points to none or to another's.
     by_destination: Vec<u32>,
 }
 
-/// The segments of one destination.
+/// The datagrams of one destination.
 #[derive(Debug)]
 struct Chain {
     destination: u32,
@@ -88,37 +98,36 @@ impl Outbox {
 }
 
 impl Grouper {
-    /// Fills the outboxes, replacing what is in them. `socket` says which outbox a segment belongs into.
+    /// Fills the outboxes, replacing what is in them. `read` says of each element of the batch where it goes; what goes to
+    /// none of the outboxes is left out.
     ///
     /// The order within a destination stays as it is. Putting packets of different streams in order of length
     /// would make longer runs (Opus with its varying lengths: 2.0 to 2.4 datagrams a message instead of 1.3 to
     /// 1.6, and 10 to 30 % less time in the kernel), but here they are sealed: their transport-wide numbers would
     /// arrive out of order. Equal lengths save far more: 75 % with 8 of them.
-    pub fn group(&mut self, batch: Batch<'_>, outboxes: &mut [Outbox], socket: impl Fn(&Segment) -> Option<usize>) {
+    pub fn group<T>(&mut self, batch: &[T], outboxes: &mut [Outbox], read: impl Fn(&T) -> Option<Entry>) {
         outboxes.iter_mut().for_each(Outbox::clear);
-        self.chain(batch.segments);
+        self.chain(batch, &read);
+        let entry = |at: u32| usize::try_from(at).ok().and_then(|at| batch.get(at)).and_then(&read);
         for chain in &self.chains {
             let mut at = chain.head;
-            let Some(first) = usize::try_from(at).ok().and_then(|at| batch.segments.get(at)) else { continue };
-            let Some(outbox) = socket(first).and_then(|n| outboxes.get_mut(n)) else { continue };
+            let Some(first) = entry(at) else { continue };
+            let Some(outbox) = outboxes.get_mut(first.outbox) else { continue };
             let mut open = false;
-            while let Some(segment) = usize::try_from(at).ok().and_then(|at| batch.segments.get(at)) {
-                outbox.push(first.remote, Piece { start: segment.start, len: segment.len }, open);
+            while let Some(datagram) = entry(at) {
+                outbox.push(first.to, datagram.piece, open);
                 open = true;
                 at = usize::try_from(at).ok().and_then(|at| self.next.get(at)).copied().unwrap_or(NONE);
             }
         }
     }
 
-    fn chain(&mut self, segments: &[Segment]) {
+    fn chain<T>(&mut self, batch: &[T], read: impl Fn(&T) -> Option<Entry>) {
         self.chains.clear();
         self.next.clear();
-        self.next.resize(segments.len(), NONE);
-        for (index, segment) in (0..NONE).zip(segments) {
-            if segment.protocol != Protocol::Udp {
-                continue;
-            }
-            let destination = segment.destination;
+        self.next.resize(batch.len(), NONE);
+        for (index, element) in (0..NONE).zip(batch) {
+            let Some(Entry { destination, .. }) = read(element) else { continue };
             let Some(entry) = self.entry(destination) else {
                 self.chains.push(Chain { destination, head: index, tail: index });
                 continue;
@@ -172,14 +181,14 @@ mod tests {
         (Ipv4Addr::LOCALHOST, port).into()
     }
 
-    /// A batch of segments with these destinations and lengths.
-    fn segments(what: &[(u32, usize)]) -> Vec<Segment> {
+    /// A batch of datagrams with these destinations and lengths.
+    fn entries(what: &[(u32, usize)]) -> Vec<Entry> {
         let mut start = 0;
         let place = |&(destination, len): &(u32, usize)| {
-            let remote = address(u16::try_from(destination % 60_000).expect("small"));
-            let segment = Segment { destination, protocol: Protocol::Udp, local: address(1), remote, start, len };
+            let to = address(u16::try_from(destination % 60_000).expect("small"));
+            let entry = Entry { destination, to, piece: Piece { start, len }, outbox: 0 };
             start += len;
-            segment
+            entry
         };
         what.iter().map(place).collect()
     }
@@ -187,7 +196,7 @@ mod tests {
     /// The lengths of the runs, destination by destination.
     fn runs(what: &[(u32, usize)]) -> Vec<(u16, Vec<usize>)> {
         let mut outboxes = [Outbox::default()];
-        Grouper::default().group(Batch { bytes: &[], segments: &segments(what) }, &mut outboxes, |_| Some(0));
+        Grouper::default().group(&entries(what), &mut outboxes, |entry| Some(*entry));
         let run = |m: &Message| outboxes[0].pieces[m.first..m.first + m.count].iter().map(|p| p.len).collect();
         outboxes[0].messages.iter().map(|m| (m.to.port(), run(m))).collect()
     }
@@ -215,12 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn each_segment_goes_to_its_socket_and_tcp_to_none() {
-        let mut all = segments(&[(1, 10), (2, 10), (3, 10), (1, 10), (4, 10)]);
-        all[2].protocol = Protocol::Tcp;
+    fn each_datagram_goes_to_its_outbox_or_to_none() {
+        let all = entries(&[(1, 10), (2, 10), (3, 10), (1, 10), (4, 10)]);
         let mut outboxes = [Outbox::default(), Outbox::default()];
-        let socket = |s: &Segment| (s.destination < 4).then_some(usize::from(s.destination == 2));
-        Grouper::default().group(Batch { bytes: &[], segments: &all }, &mut outboxes, socket);
+        let read = |entry: &Entry| match entry.destination {
+            3 => None,
+            4 => Some(Entry { outbox: 2, ..*entry }),
+            other => Some(Entry { outbox: usize::from(other == 2), ..*entry }),
+        };
+        Grouper::default().group(&all, &mut outboxes, read);
         assert_eq!(outboxes.map(|o| o.pieces.iter().map(|p| p.start).collect::<Vec<_>>()), [vec![0, 30], vec![10]]);
     }
 
@@ -231,8 +243,8 @@ mod tests {
         ) {
             let (mut grouper, mut outboxes) = (Grouper::default(), [Outbox::default()]);
             for what in batches {
-                let all = segments(&what);
-                grouper.group(Batch { bytes: &[], segments: &all }, &mut outboxes, |_| Some(0));
+                let all = entries(&what);
+                grouper.group(&all, &mut outboxes, |entry| Some(*entry));
                 let [outbox] = &outboxes;
                 let mut sent = 0;
                 for message in &outbox.messages {
@@ -245,7 +257,7 @@ mod tests {
                 for destination in 0..6_u32 {
                     let to = address(u16::try_from(destination).expect("small"));
                     let expected: Vec<Piece> =
-                        all.iter().filter(|s| s.destination == destination).map(|s| Piece { start: s.start, len: s.len }).collect();
+                        all.iter().filter(|entry| entry.destination == destination).map(|entry| entry.piece).collect();
                     let of = |m: &&Message| m.to == to;
                     let sent: Vec<Piece> = outbox.messages.iter().filter(of).flat_map(|m| outbox.pieces[m.first..m.first + m.count].to_vec()).collect();
                     prop_assert_eq!(sent, expected);

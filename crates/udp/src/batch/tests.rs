@@ -2,15 +2,10 @@
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
-use parlor_proto::transport::Protocol;
-use parlor_sfu::{Batch, Segment};
-
-use super::super::outlet::{Outlet, Sent};
-use super::super::segments::Grouper;
 use super::*;
+use crate::{Entry, Grouper, Outlet, Piece, Sent, receive_grouped, stamp_arrivals};
 
 fn socket(ip: &str) -> UdpSocket {
     let socket = UdpSocket::bind((ip, 0)).expect("binds");
@@ -21,33 +16,33 @@ fn socket(ip: &str) -> UdpSocket {
 /// A socket that takes what the kernel put together, as those of a worker do.
 fn grouping(ip: &str) -> UdpSocket {
     let socket = socket(ip);
-    setsockopt(&socket, UdpGroSegment, &true).expect("the kernel knows it");
+    receive_grouped(&socket).expect("the kernel knows it");
     socket
 }
 
 /// Datagrams of these lengths to these receivers, each of its own content, in one batch.
-fn batch_of(what: &[(usize, usize)], receivers: &[&UdpSocket]) -> (Vec<u8>, Vec<Segment>) {
-    let (mut bytes, mut segments) = (Vec::new(), Vec::new());
+fn batch_of(what: &[(usize, usize)], receivers: &[&UdpSocket]) -> (Vec<u8>, Vec<Entry>) {
+    let (mut bytes, mut entries) = (Vec::new(), Vec::new());
     for (n, &(to, len)) in what.iter().enumerate() {
-        let remote = receivers[to].local_addr().expect("address");
         let (destination, start) = (u32::try_from(to).expect("few"), bytes.len());
-        segments.push(Segment { destination, protocol: Protocol::Udp, local: remote, remote, start, len });
+        let to = receivers[to].local_addr().expect("address");
+        entries.push(Entry { destination, to, piece: Piece { start, len }, outbox: 0 });
         bytes.extend((0..len).map(|at| (n * 7 + at) as u8));
     }
-    (bytes, segments)
+    (bytes, entries)
 }
 
-fn send(from: &UdpSocket, outlet: &mut Outlet, bytes: &[u8], segments: &[Segment]) -> Sent {
+fn send(from: &UdpSocket, outlet: &mut Outlet, bytes: &[u8], entries: &[Entry]) -> Sent {
     let mut outboxes = [Outbox::default()];
-    Grouper::default().group(Batch { bytes, segments }, &mut outboxes, |_| Some(0));
+    Grouper::default().group(entries, &mut outboxes, |entry| Some(*entry));
     let mut batch = SendBatch::default();
     outlet.send_all(&outboxes[0], |messages| batch.send(from.as_fd(), bytes, &outboxes[0], messages))
 }
 
 /// What a receiver of `to` is to get.
-fn expected(bytes: &[u8], segments: &[Segment], to: usize) -> Vec<Vec<u8>> {
-    let of = |s: &&Segment| s.destination as usize == to;
-    segments.iter().filter(of).map(|s| bytes[s.start..s.start + s.len].to_vec()).collect()
+fn expected(bytes: &[u8], entries: &[Entry], to: usize) -> Vec<Vec<u8>> {
+    let of = |entry: &&Entry| entry.destination as usize == to;
+    entries.iter().filter(of).map(|Entry { piece, .. }| bytes[piece.start..piece.start + piece.len].to_vec()).collect()
 }
 
 /// Receives so many datagrams one by one, with an ordinary call.
@@ -65,7 +60,7 @@ fn inbox(socket: &UdpSocket, count: usize) -> (Vec<Option<Vec<u8>>>, usize) {
         inbox.receive(socket.as_fd()).expect("arrives");
         calls += 1;
         while let Some(datagram) = inbox.next() {
-            received.push(datagram.map(|(bytes, _)| bytes.to_vec()));
+            received.push(datagram.map(|datagram| datagram.bytes.to_vec()));
         }
         assert!(inbox.is_empty());
     }
@@ -93,10 +88,10 @@ const MIXED: [(usize, usize); 16] = [
 
 fn arrives(ip: &str, outlet: &mut Outlet) {
     let (from, receivers) = (socket(ip), [socket(ip), socket(ip)]);
-    let (bytes, segments) = batch_of(&MIXED.repeat(20), &[&receivers[0], &receivers[1]]);
-    assert_eq!(send(&from, outlet, &bytes, &segments).unsent, 0);
+    let (bytes, entries) = batch_of(&MIXED.repeat(20), &[&receivers[0], &receivers[1]]);
+    assert_eq!(send(&from, outlet, &bytes, &entries).unsent, 0);
     for (n, receiver) in receivers.iter().enumerate() {
-        let expected = expected(&bytes, &segments, n);
+        let expected = expected(&bytes, &entries, n);
         assert_eq!(singles(receiver, expected.len()), expected);
     }
 }
@@ -120,7 +115,7 @@ fn without_grouping_the_same_arrives() {
 #[test]
 fn what_the_kernel_refuses_to_cut_up_is_sent_one_by_one() {
     let (from, to) = (socket("127.0.0.1"), socket("127.0.0.1"));
-    let (bytes, segments) = batch_of(&[(0, 100); 300], &[&to]);
+    let (bytes, entries) = batch_of(&[(0, 100); 300], &[&to]);
     // Segments that need checksums cannot be made by a socket that sends none.
     let on: libc::c_int = 1;
     // SAFETY: an option whose value is an `int`.
@@ -128,9 +123,9 @@ fn what_the_kernel_refuses_to_cut_up_is_sent_one_by_one() {
         libc::setsockopt(from.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const on).cast(), socklen::<libc::c_int>())
     };
     assert_eq!(set, 0);
-    let sent = send(&from, &mut Outlet::default(), &bytes, &segments);
+    let sent = send(&from, &mut Outlet::default(), &bytes, &entries);
     assert!(sent.unsent == 0 && sent.refused == 1, "{sent:?}");
-    assert_eq!(singles(&to, 300), expected(&bytes, &segments, 0));
+    assert_eq!(singles(&to, 300), expected(&bytes, &entries, 0));
 }
 
 #[test]
@@ -138,9 +133,9 @@ fn what_the_kernel_put_together_is_taken_apart() {
     for ip in ["127.0.0.1", "::1"] {
         let (from, to) = (socket(ip), grouping(ip));
         let what: Vec<_> = [100, 100, 100, 40, 1_200, 1_200, 7, 0, 5].repeat(30).into_iter().map(|len| (0, len)).collect();
-        let (bytes, segments) = batch_of(&what, &[&to]);
-        send(&from, &mut Outlet::default(), &bytes, &segments);
-        let all: Vec<_> = expected(&bytes, &segments, 0).into_iter().map(Some).collect();
+        let (bytes, entries) = batch_of(&what, &[&to]);
+        send(&from, &mut Outlet::default(), &bytes, &entries);
+        let all: Vec<_> = expected(&bytes, &entries, 0).into_iter().map(Some).collect();
         assert_eq!(inbox(&to, all.len()).0, all);
     }
 }
@@ -148,8 +143,8 @@ fn what_the_kernel_put_together_is_taken_apart() {
 #[test]
 fn a_hundred_datagrams_that_were_sent_as_one_arrive_with_one_call() {
     let (from, to) = (socket("127.0.0.1"), grouping("127.0.0.1"));
-    let (bytes, segments) = batch_of(&[(0, 160); 100], &[&to]);
-    send(&from, &mut Outlet::default(), &bytes, &segments);
+    let (bytes, entries) = batch_of(&[(0, 160); 100], &[&to]);
+    send(&from, &mut Outlet::default(), &bytes, &entries);
     assert_eq!(inbox(&to, 100).1, 1);
 }
 
@@ -162,9 +157,11 @@ fn an_inbox_names_the_sender_and_is_empty_when_nothing_is_there() {
         b.send_to(b"two", address).expect("sent");
         let mut inbox = Inbox::default();
         assert!(!inbox.receive(to.as_fd()).expect("received"));
-        assert_eq!(inbox.next(), Some(Some((&b"one"[..], a.local_addr().expect("address")))));
+        let received =
+            |bytes, from: &UdpSocket| Some(Some(Received { bytes, from: from.local_addr().expect("address"), received_ns: None }));
+        assert_eq!(inbox.next(), received(&b"one"[..], &a));
         assert!(!inbox.is_empty());
-        assert_eq!(inbox.next(), Some(Some((&b"two"[..], b.local_addr().expect("address")))));
+        assert_eq!(inbox.next(), received(&b"two"[..], &b));
         assert_eq!(inbox.receive(to.as_fd()).expect_err("empty").kind(), io::ErrorKind::WouldBlock);
         assert!(inbox.is_empty() && inbox.next().is_none());
     }
@@ -174,8 +171,26 @@ fn an_inbox_names_the_sender_and_is_empty_when_nothing_is_there() {
 fn a_datagram_that_is_too_long_is_dropped_alone() {
     let (from, to) = (socket("127.0.0.1"), grouping("127.0.0.1"));
     let address = to.local_addr().expect("address");
-    for len in [DATAGRAM + 1, 5, DATAGRAM, 60_000, 6] {
+    for len in [MAX_RECEIVED + 1, 5, MAX_RECEIVED, 60_000, 6] {
         from.send_to(&vec![1; len], address).expect("sent");
     }
-    assert_eq!(inbox(&to, 5).0, [None, Some(vec![1; 5]), Some(vec![1; DATAGRAM]), None, Some(vec![1; 6])]);
+    assert_eq!(inbox(&to, 5).0, [None, Some(vec![1; 5]), Some(vec![1; MAX_RECEIVED]), None, Some(vec![1; 6])]);
+}
+
+#[test]
+fn a_datagram_says_when_it_arrived_if_that_was_asked_for() {
+    let (from, to) = (socket("127.0.0.1"), grouping("127.0.0.1"));
+    stamp_arrivals(&to).expect("the kernel knows it");
+    let now = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos()).expect("before 2554");
+    let before = now();
+    for n in 0..3_u8 {
+        from.send_to(&[n; 10], to.local_addr().expect("address")).expect("sent");
+    }
+    let mut inbox = Inbox::default();
+    inbox.receive(to.as_fd()).expect("received");
+    for n in 0..3_u8 {
+        let Some(Some(Received { bytes, received_ns: Some(at), .. })) = inbox.next() else { panic!("a datagram with its time") };
+        assert_eq!(bytes, [n; 10]);
+        assert!((before..=now()).contains(&at), "{at}");
+    }
 }
