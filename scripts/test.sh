@@ -43,7 +43,11 @@ part_unit() {
     fi
 }
 
-part_doc() { cargo test --workspace --doc --locked; }
+part_doc() {
+    cargo test --workspace --doc --locked
+    # Broken links in comments are errors. `vendor` has its authors' comments.
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude dimpl --no-deps --document-private-items --locked
+}
 
 part_rest() {
     build_server

@@ -112,8 +112,12 @@ struct Settings {
     /// Configuration file [default: parlor.toml, if it is there]
     #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to serve HTTP and WebSocket; may be given again [default: [::]:7400, with --dev 127.0.0.1:7400]
-    #[arg(long, value_name = "IP:PORT")]
+    // Not a doc comment: brackets are links there.
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        help = "Where to serve HTTP and WebSocket; may be given again [default: [::]:7400, with --dev 127.0.0.1:7400]"
+    )]
     http_listen: Vec<SocketAddr>,
     /// UDP and TCP port of the first media worker [default: 7401]
     #[arg(long, value_name = "PORT")]

@@ -1,7 +1,7 @@
 //! Who of a large room is heard: the few loudest who speak.
 //!
 //! Levels are the senders' own claims (RFC 6464). Whatever is claimed, a producer has one place at most; levels count only up
-//! to [`LOUDEST`], and who makes sound without pause for long counts for less and less, so that nobody keeps
+//! to `LOUDEST` (`loudness.rs`), and who makes sound without pause for long counts for less and less, so that nobody keeps
 //! others out for good. (As many liars as there are places who also pause like people cannot be told from people.)
 
 mod loudness;

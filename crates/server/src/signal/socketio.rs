@@ -1,6 +1,6 @@
 //! The main dialect's transport: socket.io over engine.io (WebSocket and long polling).
 //!
-//! The transport is [`super::engine`], its packets are those of [`super::packet`]. This layer says who may have a session,
+//! The transport is `signal/engine.rs`, its packets are those of `signal/packet.rs`. This layer says who may have a session,
 //! and what the end of a connection means.
 
 use std::collections::HashMap;
@@ -102,7 +102,7 @@ impl SocketIo {
         Self(Arc::new(Shared { authenticator, registry, sessions, places, waiting }))
     }
 
-    /// Takes the requests below [`PATH`] and leaves the others to the router.
+    /// Takes the requests below `PATH` and leaves the others to the router.
     pub fn mount(&self, router: Router) -> Router {
         let config =
             Config { ping_interval: PING_INTERVAL, ping_timeout: PING_TIMEOUT, max_payload: limits::MAX_MESSAGE_BYTES, outgoing: OUTGOING };
