@@ -2,7 +2,7 @@
 
 use parlor_proto::{
     Access, Channel, ChannelId, E2eePolicy, Entitlement, Error, ErrorCode, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role,
-    Timestamp,
+    Timestamp, Topology,
 };
 
 /// What the store knows of a user and a channel.
@@ -74,6 +74,10 @@ pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timest
     if channel.e2ee == E2eePolicy::Required {
         let sentence = "This channel demands end-to-end encryption, which this server does not have yet.";
         return Err(denied("e2ee_unavailable").say(sentence));
+    }
+    if channel.topology != Topology::Sfu {
+        let sentence = "This channel is for calls from browser to browser, which this server does not have yet.";
+        return Err(denied("mesh_unavailable").say(sentence));
     }
     let entitlement = facts.entitlement.unwrap_or(identity.entitlement).at(wall);
     Ok(Admitted { role, moderator, entitlement, restrictions: facts.restrictions })

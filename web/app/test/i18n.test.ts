@@ -80,11 +80,14 @@ describe('a refusal says what to do', () => {
     );
   });
 
-  it.each(['not_a_member', 'not_invited', 'no_seat', 'not_granted', 'e2ee_unavailable'])('%s: whom to ask', (reason) => {
-    const sentence = sentenceFor(new VoiceError('PERMISSION_DENIED', '', { reason }));
-    expect(sentence).not.toBe(en['error.PERMISSION_DENIED']);
-    expect(sentence).toMatch(/^[A-Z].*\.$/);
-  });
+  it.each(['not_a_member', 'not_invited', 'no_seat', 'not_granted', 'e2ee_unavailable', 'mesh_unavailable'])(
+    '%s: whom to ask',
+    (reason) => {
+      const sentence = sentenceFor(new VoiceError('PERMISSION_DENIED', '', { reason }));
+      expect(sentence).not.toBe(en['error.PERMISSION_DENIED']);
+      expect(sentence).toMatch(/^[A-Z].*\.$/);
+    },
+  );
 
   it.each(['kicked', 'banned', 'call-ended', 'session-revoked', 'channel-deleted', 'access-lost', 'replaced'])(
     '%s: what happened',

@@ -2,7 +2,7 @@
 
 use parlor_proto::{
     Access, Channel, E2eePolicy, Entitlement, Error, ErrorCode, Grant, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role,
-    Timestamp, Window,
+    Timestamp, Topology, Window,
 };
 use parlor_rooms::{Admitted, Ban, Facts, admit};
 use parlor_testkit::test_room::{channel_id, user_id};
@@ -172,6 +172,14 @@ fn a_channel_that_demands_end_to_end_encryption_says_that_there_is_none() {
     let error = role(&Channel { e2ee: E2eePolicy::Required, ..channel(Access::Public) }, &alice(), &Facts::default()).expect_err("refused");
     assert_eq!((error.code, &error.details["reason"]), (ErrorCode::PermissionDenied, &"e2ee_unavailable".into()));
     assert!(role(&Channel { e2ee: E2eePolicy::Optional, ..channel(Access::Public) }, &alice(), &Facts::default()).is_ok());
+}
+
+#[test]
+fn a_channel_for_calls_from_client_to_client_says_that_there_are_none() {
+    for topology in [Topology::Mesh, Topology::Auto] {
+        let error = role(&Channel { topology, ..channel(Access::Public) }, &alice(), &Facts::default()).expect_err("refused");
+        assert_eq!((error.code, &error.details["reason"]), (ErrorCode::PermissionDenied, &"mesh_unavailable".into()));
+    }
 }
 
 #[test]

@@ -216,6 +216,8 @@ export const en = {
   'error.PERMISSION_DENIED.not_granted': 'Your sign-in is not for this channel. Open the link to this channel anew, or check its name.',
   'error.PERMISSION_DENIED.e2ee_unavailable':
     'This channel demands end-to-end encryption, which this server does not have yet. Ask a moderator to change that.',
+  'error.PERMISSION_DENIED.mesh_unavailable':
+    'This channel is for calls from browser to browser, which this server does not have yet. Ask a moderator to change that.',
   'error.PERMISSION_DENIED.spectator': 'You may listen here, but not speak.',
   'error.CHANNEL_CLOSED': 'This channel is not open at this time. Come back when it is.',
   'error.CHANNEL_CLOSED.opens': 'This channel is not open yet. It opens {opens}: stay on this page, and join then.',
