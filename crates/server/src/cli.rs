@@ -3,11 +3,13 @@
 mod ban;
 mod channel;
 mod channel_fields;
+mod ending;
 mod key;
 mod member;
 mod output;
 mod records;
 mod seat;
+mod serve;
 mod token;
 
 use std::net::{IpAddr, SocketAddr};
@@ -20,8 +22,8 @@ use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use crate::Options;
 use crate::config::{self, Config, Sources};
-use crate::{Options, Server};
 
 pub use output::exit_code;
 
@@ -204,24 +206,7 @@ fn log_filter<S>(level: &str) -> anyhow::Result<impl Filter<S> + use<S>> {
 fn serve(config: &Config, options: Options) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt::layer().with_target(false).with_ansi(output::colours()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(log.with_filter(log_filter(&config.log.level)?)).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        // Before anything is started: a signal from now on ends the server in order.
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        let server = Server::start(config, options).await?;
-        if options.dev && server.http_addresses().iter().any(|address| !address.ip().is_loopback()) {
-            tracing::warn!("development mode on an address that others can reach: everybody who does gets any name and the pro tier");
-        }
-        println!("Parlor is ready: {}", server.url());
-        let lost = tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| None)?,
-            _ = terminate.recv() => None,
-            why = server.lost_its_place() => Some(why),
-        };
-        tracing::info!("stopping");
-        server.shut_down().await;
-        lost.map_or(Ok(()), Err)
-    })
+    serve::run(config, options)
 }
 
 #[cfg(test)]

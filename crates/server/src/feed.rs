@@ -20,6 +20,7 @@ use parlor_rooms::Happening;
 use parlor_store::{NewFeedEvent, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::wall;
@@ -31,8 +32,6 @@ use writer::{PAUSES, Writer};
 
 /// Events that wait for the store: 65,536 of about 300 bytes are 20 MiB, and minutes of a busy server.
 const QUEUE: usize = 1 << 16;
-/// Time to write what is left when the server stops.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the last deliveries then; what does not get through is delivered after the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(3);
 /// Between two looks for events that are too old or too many.
@@ -154,16 +153,16 @@ impl Feed {
         &self.handle
     }
 
-    /// Writes what is queued and delivers what can be delivered at once. To be called when no room is left.
-    pub async fn shut_down(mut self) {
+    /// Writes what is queued and delivers what can be delivered at once, until the deadline. To be called when no room is left.
+    pub async fn shut_down(mut self, deadline: Instant) {
         self.running.stopping.cancel();
-        if tokio::time::timeout(FLUSH_TIMEOUT, &mut self.writer).await.is_err() {
+        if tokio::time::timeout_at(deadline, &mut self.writer).await.is_err() {
             let queued = QUEUE - self.handle.queue.capacity();
             tracing::error!(queued, "the store does not take the last events: the next start makes up for who left");
             self.writer.abort();
         }
         self.running.finishing.cancel();
-        let deadline = tokio::time::Instant::now() + LAST_DELIVERIES;
+        let deadline = deadline.min(Instant::now() + LAST_DELIVERIES);
         for mut courier in self.couriers {
             if tokio::time::timeout_at(deadline, &mut courier).await.is_err() {
                 courier.abort();

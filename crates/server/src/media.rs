@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use parlor_sfu::{SfuStats, TalkersConfig};
@@ -28,6 +28,9 @@ use worker::{Command, Mail, Settings, Worker};
 const WAKER: mio::Token = mio::Token(usize::MAX);
 /// Commands that wait for a worker. It empties this within milliseconds; rooms wait when it is full.
 const COMMAND_QUEUE: usize = 1024;
+
+/// How often a thread that is to end is asked whether it has; it takes about as long.
+const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Every media thread.
 #[derive(Debug)]
@@ -115,19 +118,28 @@ impl Pool {
         &self.workers
     }
 
-    /// Ends the threads and waits for them.
-    pub fn stop(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    /// Ends the threads and waits for them until the deadline; tells the names of those that did not end. Such a thread
+    /// is left to itself, and goes with the process.
+    pub fn stop(&self, deadline: Instant) -> Vec<String> {
+        let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for worker in self.workers.iter() {
             // No command: their queue may be full.
             worker.phase.stopping.store(true, Ordering::Relaxed);
             let _ = worker.waker.wake();
         }
-        for thread in threads {
+        for thread in &threads {
             // From the pause after a panic.
             thread.thread().unpark();
-            let _ = thread.join();
         }
+        loop {
+            // Asked, not joined: whoever joins a thread waits for as long as it likes.
+            threads.retain(|thread| !thread.is_finished());
+            if threads.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+        threads.iter().map(|thread| thread.thread().name().unwrap_or_default().to_owned()).collect()
     }
 }
 
@@ -195,13 +207,16 @@ fn prepare(core: Core, bindings: &[addresses::Binding], port: u16, config: &conf
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Instant;
 
     use super::*;
 
     fn pool(workers: usize) -> Pool {
         let listen_ip = vec![Ipv4Addr::LOCALHOST.into()];
         Pool::start(&config::Media { port: 0, workers, listen_ip, ..config::Media::default() }).expect("starts")
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
     }
 
     fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -220,8 +235,17 @@ mod tests {
         worker.waker.wake().expect("wakes");
         until("rests", || worker.phase.resting.load(Ordering::Relaxed));
         while worker.commands.try_send(Command::Stats(oneshot::channel().0)).is_ok() {}
-        let stopping = std::thread::spawn(move || pool.stop());
-        until("stopped", || stopping.is_finished());
+        assert_eq!(pool.stop(soon()), [""; 0]);
+    }
+
+    #[test]
+    fn a_pool_does_not_wait_for_a_thread_that_hangs_and_tells_its_name() {
+        let pool = pool(1);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let hangs = std::thread::Builder::new().name("media-1".to_owned()).spawn(move || assert!(held.recv().is_err())).expect("starts");
+        pool.threads.lock().expect("no panic").push(hangs);
+        assert_eq!(pool.stop(Instant::now() + Duration::from_secs(1)), ["media-1"]);
+        drop(release);
     }
 
     #[tokio::test]
@@ -250,7 +274,7 @@ mod tests {
         }
         flooding.store(false, Ordering::Relaxed);
         flood.join().expect("ended");
-        pool.stop();
+        pool.stop(soon());
     }
 
     #[test]
@@ -263,6 +287,6 @@ mod tests {
         let leases: Vec<Lease> = (0..3).filter_map(|_| pool.lease()).collect();
         assert_eq!(calm.leases.load(Ordering::Relaxed), 3);
         drop(leases);
-        pool.stop();
+        pool.stop(soon());
     }
 }

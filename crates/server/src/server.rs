@@ -1,10 +1,13 @@
 //! The running server: every part started in order, and stopped in the reverse one.
 
+mod stop;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parlor_store::Store;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,8 +21,7 @@ use crate::rooms::Registry;
 use crate::signal::SocketIo;
 use crate::{node, open_files, store};
 
-/// Time for rooms to say goodbye, and then for connections to end, when the server stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+pub use stop::{Progress, STOP_WITHIN};
 
 /// What is not configuration: how this one run behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,7 +59,7 @@ impl Server {
         let (node, feed) = match take_place(config, &store, port).await {
             Ok(taken) => taken,
             Err(error) => {
-                pool.stop();
+                stop::end_media(pool, Instant::now() + Duration::from_secs(1)).await;
                 return Err(error);
             }
         };
@@ -143,28 +145,6 @@ impl Server {
     pub fn media_restarts(&self) -> u64 {
         let restarts = |worker: &crate::media::WorkerHandle| worker.counters().restarts.load(std::sync::atomic::Ordering::Relaxed);
         self.app.pool.workers().iter().map(restarts).sum()
-    }
-
-    /// Tells everybody, closes everything, and returns within a few seconds whatever clients do.
-    pub async fn shut_down(self) {
-        self.app.stopping.cancel();
-        // Rooms first: their participants are told while their sockets are still open.
-        let _ = tokio::time::timeout(STOP_TIMEOUT, self.app.registry.shut_down()).await;
-        tracing::debug!("rooms are closed");
-        self.app.socketio.close_all();
-        self.accepting.cancel();
-        self.connections.close();
-        if tokio::time::timeout(STOP_TIMEOUT, self.connections.wait()).await.is_err() {
-            tracing::debug!("some connections did not end in time");
-        }
-        tracing::debug!("connections are closed");
-        self.feed.shut_down().await;
-        tracing::debug!("events are written");
-        self.node.give_back().await;
-        self.app.store.close().await;
-        let pool = self.app.pool;
-        let _ = tokio::task::spawn_blocking(move || pool.stop()).await;
-        tracing::debug!("media is closed");
     }
 }
 

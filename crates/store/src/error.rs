@@ -142,6 +142,8 @@ fn by_code(code: &str) -> Option<StoreError> {
         return match (code.get(..2)?, code) {
             (_, "57014" | "55P03" | "25P03") => Some(StoreError::Unavailable("it took too long")),
             ("08" | "57", _) => Some(StoreError::Unavailable("the connection is lost")),
+            // It recovers, or somebody else uses what is asked for.
+            ("55", _) => Some(StoreError::Unavailable("it cannot do that now")),
             ("53", _) => Some(StoreError::Unavailable("it has no room or no connection left")),
             ("28", _) => Some(StoreError::Unavailable("it refuses the user or the password")),
             ("40", _) => Some(StoreError::Unavailable("others kept it busy")),

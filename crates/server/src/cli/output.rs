@@ -18,7 +18,7 @@ Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 there is no such
 not allow this.";
 
 /// The exit code of what failed without a reason of its own.
-const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 /// The exit code when the command line is wrong; clap has the same.
 const USAGE: u8 = 2;
 /// The exit code when something is not there.

@@ -19,6 +19,11 @@ async fn store() -> Store {
     Store::open("sqlite::memory:").await.expect("opens")
 }
 
+/// Longer than anything here takes.
+fn soon() -> tokio::time::Instant {
+    tokio::time::Instant::now() + std::time::Duration::from_secs(8)
+}
+
 /// Everything waits some milliseconds instead of seconds.
 fn quick() -> Timing {
     use std::time::Duration;

@@ -180,7 +180,7 @@ impl Api {
     }
 
     /// Whether the store answers, as of a moment ago.
-    async fn is_ready(&self) -> bool {
+    async fn is_ready(&self) -> Result<(), String> {
         self.0.ready.ask(|| self.store().ping()).await
     }
 

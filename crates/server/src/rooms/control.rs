@@ -194,6 +194,6 @@ mod tests {
         registry.shut_down().await;
         assert_eq!(store.bans(&den, &Page::first(10), clock::wall()).await.expect("is read").len(), 1);
         assert!(store.person(&mallory).await.expect("is read").revoked_before.is_some());
-        pool.stop();
+        pool.stop(Instant::now());
     }
 }

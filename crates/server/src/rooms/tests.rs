@@ -111,7 +111,7 @@ impl Stage {
     async fn end(self) {
         self.registry.shut_down().await;
         self.registry.store.close().await;
-        tokio::task::spawn_blocking(move || self.pool.stop()).await.expect("stops");
+        tokio::task::spawn_blocking(move || self.pool.stop(std::time::Instant::now() + Duration::from_secs(10))).await.expect("stops");
         remove(&self.file);
     }
 }

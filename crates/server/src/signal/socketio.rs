@@ -408,6 +408,6 @@ mod tests {
         while open().await.is_none() {
             assert!(Instant::now() < deadline, "the place is free again");
         }
-        tokio::task::spawn_blocking(move || pool.stop()).await.expect("stops");
+        tokio::task::spawn_blocking(move || pool.stop(std::time::Instant::now() + Duration::from_secs(10))).await.expect("stops");
     }
 }

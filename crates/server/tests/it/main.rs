@@ -20,11 +20,14 @@ mod node;
 mod ownership;
 #[path = "../../../store/tests/rules/postgres.rs"]
 mod postgres;
+mod process;
+mod ready;
 mod rest;
 mod resume;
 mod rooms;
 mod slots;
 mod spread;
+mod stop;
 mod stored;
 mod strangers;
 mod stun;

@@ -111,6 +111,24 @@ async fn a_database_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_do_something_now_is_unavailable() {
+    let db = Database::postgres().await;
+    let (store, mut connection) = (db.open().await, db.connect().await);
+    for code in ["55000", "55006", "55P03", "55P04"] {
+        let refusal = format!(
+            "CREATE OR REPLACE FUNCTION not_now() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'hunter2' USING ERRCODE = '{code}'; END $$"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(refusal)).execute(&mut connection).await.expect("made");
+        let trigger = "CREATE OR REPLACE TRIGGER not_now BEFORE UPDATE ON counters EXECUTE FUNCTION not_now()";
+        sqlx::query(trigger).execute(&mut connection).await.expect("made");
+        let refused = store.create_channel(&channel("den"), &admin(), at(1)).await.expect_err("refused");
+        assert!(matches!(refused, StoreError::Unavailable(_)), "{code}: {refused:?}");
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn files_that_are_of_no_use_are_named_without_their_paths() {
     let db = Database::sqlite();
     let directory = db.directory().expect("a file").to_owned();

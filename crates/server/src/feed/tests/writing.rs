@@ -129,7 +129,7 @@ async fn what_is_queued_is_written_before_the_end() {
     let feed = start(&store, &[]).await;
     let many: Vec<_> = (0..3_000).map(joined).collect();
     publish(&feed, &many).await;
-    feed.shut_down().await;
+    feed.shut_down(super::soon()).await;
     assert_eq!(store.feed_range().await.expect("reads").last, 3_000);
 }
 
@@ -138,7 +138,7 @@ async fn old_events_are_removed_at_the_start() {
     let store = store().await;
     let feed = start(&store, &[]).await;
     publish(&feed, &[joined(1), joined(2), joined(3)]).await;
-    feed.shut_down().await;
+    feed.shut_down(super::soon()).await;
     let keep = crate::config::Feed { keep_events: 1, ..crate::config::Feed::default() };
     let begin = super::Start { node: "other", shared: false, feed: &keep, webhooks: &[] };
     let feed = super::Feed::start(&store, &begin).await.expect("starts");
@@ -147,5 +147,5 @@ async fn old_events_are_removed_at_the_start() {
         assert!(tokio::time::Instant::now() < deadline, "trimmed in time");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    feed.shut_down().await;
+    feed.shut_down(super::soon()).await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use parlor_store::StoreError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,22 +17,34 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long its last answer counts: health is not limited, and whoever asks for it often must not keep the store busy.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Whether the store answers.
+/// Whether the store takes writes, and why not.
 #[derive(Debug, Default)]
-pub struct Ready(Mutex<Option<(Instant, bool)>>);
+pub struct Ready(Mutex<Option<(Instant, Result<(), String>)>>);
 
 impl Ready {
     /// Asks, unless that was done a moment ago. Who comes meanwhile waits for that answer.
-    pub async fn ask<E>(&self, ping: impl AsyncFnOnce() -> Result<(), E>) -> bool {
+    pub async fn ask(&self, ping: impl AsyncFnOnce() -> Result<(), StoreError>) -> Result<(), String> {
         let mut known = self.0.lock().await;
-        match *known {
-            Some((at, ready)) if at.elapsed() < FRESH => ready,
+        match known.as_ref() {
+            Some((at, ready)) if at.elapsed() < FRESH => ready.clone(),
             _ => {
-                let ready = matches!(timeout(STORE_TIMEOUT, ping()).await, Ok(Ok(())));
-                *known = Some((Instant::now(), ready));
+                let ready = match timeout(STORE_TIMEOUT, ping()).await {
+                    Ok(answer) => answer.map_err(|error| why_not(&error)),
+                    Err(_) => Err("the store does not answer".to_owned()),
+                };
+                *known = Some((Instant::now(), ready.clone()));
                 ready
             }
         }
+    }
+}
+
+/// Why no write would be taken. Anybody may read it: these sentences are a closed list, with nothing of a query, an address
+/// or a user in it.
+fn why_not(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(_) | StoreError::Superseded | StoreError::Failed(_) => error.to_string(),
+        _ => "the store takes no writes; the log says more".to_owned(),
     }
 }
 
@@ -50,14 +63,14 @@ async fn healthz() -> &'static str {
 /// Tells whether the server takes new clients
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "It does", body = String, content_type = "text/plain"),
-    (status = 503, description = "It stops, or its store does not answer", body = String, content_type = "text/plain")))]
-async fn readyz(State(api): State<Api>) -> (StatusCode, &'static str) {
+    (status = 503, description = "It stops, or its store takes no writes: the body says which, and why", body = String, content_type = "text/plain")))]
+async fn readyz(State(api): State<Api>) -> (StatusCode, String) {
     if api.is_stopping() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
     match api.is_ready().await {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
@@ -77,15 +90,19 @@ mod tests {
             ready.ask(async || {
                 pings.fetch_add(1, Ordering::Relaxed);
                 sleep(Duration::from_millis(10)).await;
-                Ok::<_, ()>(())
+                Ok(())
             })
         };
-        assert_eq!(join_all((0..100).map(|_| ask())).await, [true; 100]);
+        assert_eq!(join_all((0..100).map(|_| ask())).await, vec![Ok(()); 100]);
         assert_eq!(pings.load(Ordering::Relaxed), 1);
         advance(FRESH).await;
-        assert!(ask().await);
+        assert_eq!(ask().await, Ok(()));
         assert_eq!(pings.load(Ordering::Relaxed), 2);
         advance(FRESH).await;
-        assert!(!ready.ask(async || std::future::pending::<Result<(), ()>>().await).await, "it takes too long");
+        let silent = ready.ask(async || std::future::pending().await).await;
+        assert_eq!(silent, Err("the store does not answer".to_owned()), "it takes too long");
+        advance(FRESH).await;
+        let refused = ready.ask(async || Err(StoreError::Unavailable("it does not let this user write"))).await;
+        assert_eq!(refused, Err("the database is not available: it does not let this user write".to_owned()));
     }
 }

@@ -1,0 +1,64 @@
+//! `parlor serve`: runs the server until a signal asks for its end, or another process has its place.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::ending;
+use crate::config::Config;
+use crate::server::{Progress, STOP_WITHIN};
+use crate::{Options, Server};
+
+/// How long a start goes on that is told to stop meanwhile: one that gets to its end gives back what it took.
+const START_GRACE: Duration = Duration::from_secs(1);
+/// How long the runtime's own threads are waited for at the end; the system's look-up of a name may take any time.
+const RUNTIME_GRACE: Duration = Duration::from_millis(250);
+
+/// Serves.
+pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let progress = Progress::begin("the start");
+    // Before anything is started: a signal from now on ends the server in order.
+    let asked = ending::on_signal(&progress)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve(config, options, asked, &progress));
+    progress.enter("ending tasks");
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    ended
+}
+
+async fn serve(config: &Config, options: Options, mut asked: oneshot::Receiver<Instant>, progress: &Progress) -> anyhow::Result<()> {
+    let mut start = Box::pin(Server::start(config, options));
+    let server = tokio::select! {
+        started = &mut start => started?,
+        at = &mut asked => {
+            let at = at.unwrap_or_else(|_| Instant::now());
+            let Ok(started) = timeout_at(at + START_GRACE, start).await else {
+                anyhow::bail!("told to stop before it had started");
+            };
+            return stop(started?, at, progress).await;
+        }
+    };
+    if options.dev && server.http_addresses().iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!("development mode on an address that others can reach: everybody who does gets any name and the pro tier");
+    }
+    println!("Parlor is ready: {}", server.url());
+    progress.enter("serving");
+    let (at, lost) = tokio::select! {
+        at = asked => (at.unwrap_or_else(|_| Instant::now()), None),
+        why = server.lost_its_place() => {
+            ending::begin(progress);
+            (Instant::now(), Some(why))
+        }
+    };
+    let stopped = stop(server, at, progress).await;
+    lost.map_or(stopped, Err)
+}
+
+/// Stops in order within [`STOP_WITHIN`] of that moment.
+async fn stop(server: Server, at: Instant, progress: &Progress) -> anyhow::Result<()> {
+    tracing::info!("stopping");
+    let hung = server.shut_down_by(at + STOP_WITHIN, progress).await;
+    anyhow::ensure!(hung.is_empty(), "media threads did not end: {}. This is a fault in Parlor.", hung.join(", "));
+    Ok(())
+}

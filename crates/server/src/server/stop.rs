@@ -1,0 +1,90 @@
+//! How a running server stops: part after part, each until a moment of its own, and all of them within one time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Server;
+use crate::media::Pool;
+
+/// The time that all parts have together. Supervisors kill after 10 s at the earliest, and the process has to end as well.
+pub const STOP_WITHIN: Duration = Duration::from_millis(6_500);
+/// What of it is left for those after the rooms, when they are waited for no longer. What a part does not use, the next have.
+const AFTER_ROOMS: Duration = Duration::from_millis(4_500);
+/// The same for connections.
+const AFTER_CONNECTIONS: Duration = Duration::from_millis(2_500);
+/// The same for the feed: a store that is away for a moment gets the last events when it is back.
+const AFTER_FEED: Duration = Duration::from_millis(1_000);
+/// The same for the store.
+const AFTER_STORE: Duration = Duration::from_millis(500);
+
+/// What is going on, in words for who has to say what did not end.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<&'static str>>);
+
+impl Progress {
+    /// It begins with this.
+    #[must_use]
+    pub fn begin(what: &'static str) -> Self {
+        Self(Arc::new(Mutex::new(what)))
+    }
+
+    /// This is what goes on now.
+    pub fn enter(&self, what: &'static str) {
+        tracing::debug!(what, "goes on to");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// What goes on.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Server {
+    /// Tells everybody, closes everything, and returns within [`STOP_WITHIN`] whatever clients, store and media do.
+    pub async fn shut_down(self) {
+        self.shut_down_by(Instant::now() + STOP_WITHIN, &Progress::begin("")).await;
+    }
+
+    /// The same until a deadline. Tells the names of the threads that do not end.
+    pub(crate) async fn shut_down_by(self, deadline: Instant, progress: &Progress) -> Vec<String> {
+        let until = |left| deadline.checked_sub(left).unwrap_or(deadline);
+        self.app.stopping.cancel();
+        progress.enter("closing rooms");
+        // First: their participants are told while their sockets are still open.
+        if timeout_at(until(AFTER_ROOMS), self.app.registry.shut_down()).await.is_err() {
+            tracing::warn!("some rooms, or what administrators asked for, did not end in time");
+        }
+        progress.enter("closing connections");
+        self.app.socketio.close_all();
+        self.accepting.cancel();
+        self.connections.close();
+        if timeout_at(until(AFTER_CONNECTIONS), self.connections.wait()).await.is_err() {
+            tracing::debug!("some connections did not end in time");
+        }
+        progress.enter("writing the last events");
+        self.feed.shut_down(until(AFTER_FEED)).await;
+        progress.enter("closing the store");
+        let store = async {
+            self.node.give_back().await;
+            self.app.store.close().await;
+        };
+        if timeout_at(until(AFTER_STORE), store).await.is_err() {
+            tracing::debug!("the store was not closed in time; nothing is lost without it");
+        }
+        progress.enter("ending media threads");
+        end_media(self.app.pool, deadline).await
+    }
+}
+
+/// Ends the media threads and tells the names of those that do not end.
+pub async fn end_media(pool: Arc<Pool>, deadline: Instant) -> Vec<String> {
+    let hung = tokio::task::spawn_blocking(move || pool.stop(deadline.into_std())).await.unwrap_or_default();
+    for thread in &hung {
+        tracing::error!(thread, "a media thread does not end; it goes with the process");
+    }
+    hung
+}
