@@ -181,14 +181,22 @@ impl Registry {
     /// A ban, or another record of the channel, may have been written after the store was asked and made known before the
     /// room was entered: then nobody has looked for this user, or this room, and that is done now. The client does not
     /// wait for it, and a store that does not answer is asked until it does: nobody stays who may not.
+    ///
+    /// Nothing may have been noticed either, because another process wrote it: its change is not waited for.
     fn catch_up(self: &Arc<Self>, admission: &Admission, user: &UserId) {
-        if self.noticed.load(Ordering::Acquire) == admission.seen {
-            return;
-        }
+        let noticed = self.noticed.load(Ordering::Acquire) != admission.seen;
         let (registry, channel, user) = (Arc::clone(self), admission.channel().clone(), user.clone());
+        let as_of = admission.record.as_of;
         self.tasks.spawn(async move {
             let stopping = registry.stopping.clone();
-            stopping.run_until_cancelled(registry.agree_at_last(&channel, &user)).await;
+            let catching_up = async {
+                if noticed {
+                    registry.agree_at_last(&channel, &user).await;
+                } else if registry.store.last_change().await.is_ok_and(|last| last > as_of) {
+                    registry.changed();
+                }
+            };
+            stopping.run_until_cancelled(catching_up).await;
         });
     }
 

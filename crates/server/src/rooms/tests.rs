@@ -179,6 +179,36 @@ async fn who_was_banned_on_the_way_in_is_out_once_the_store_answers_and_does_not
 }
 
 #[tokio::test]
+async fn what_another_process_wrote_during_a_join_is_looked_for_at_once() {
+    let stage = Stage::new("elsewhere").await;
+    let (mallory, admission) = (Listener::new(1), stage.admit("mallory").await);
+    let elsewhere = Store::open(&format!("sqlite:{}", stage.file.display())).await.expect("opens");
+    stage.registry.follow().await.expect("follows");
+    // Seen by whoever follows the log as soon as they look, and they have no reason to look for another second.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    elsewhere.put_ban(&lobby(), &user("mallory"), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
+    elsewhere.delete_ban(&lobby(), &user("mallory"), &Actor::CommandLine, clock::wall()).await.expect("lifted");
+    stage.join(&mallory, "mallory", &admission, soon()).await;
+    eventually("out, though it is lifted", async || !stage.is_in("mallory")).await;
+    elsewhere.close().await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_join_asks_for_a_look_at_the_log_only_if_something_was_written_meanwhile() {
+    let stage = Stage::new("asks").await;
+    let looks = async |name: &str, n, admission: &Admission| {
+        assert!(stage.join(&Listener::new(n), name, admission, soon()).await);
+        tokio::time::timeout(Duration::from_millis(300), stage.registry.changed.notified()).await.is_ok()
+    };
+    let (alice, bob) = (stage.admit("alice").await, stage.admit("bob").await);
+    assert!(!looks("alice", 1, &alice).await);
+    stage.ban("somebody").await;
+    assert!(looks("bob", 2, &bob).await);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_room_that_was_made_with_an_old_record_gets_the_new_one() {
     let stage = Stage::new("old-record").await;
     let admission = stage.admit("alice").await;
