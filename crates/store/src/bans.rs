@@ -9,6 +9,17 @@ use crate::rows::{Row, answer, check_text, each};
 use crate::write::{Logged, Write};
 use crate::{Page, Store, StoreError, What};
 
+/// What putting a ban changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BanPut {
+    /// They were not banned before. A ban that has ended does not count.
+    New,
+    /// They were, until another moment or for another reason.
+    Changed,
+    /// Nothing: it was so already, and is in no log again.
+    Same,
+}
+
 /// A ban.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +44,7 @@ macro_rules! in_force {
 }
 
 impl Store {
-    /// Bans somebody, or changes their ban; tells whether they were not banned before. One that has ended does not count.
+    /// Bans somebody, or changes their ban.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such channel, [`StoreError::Invalid`] if `until` is not in the future.
@@ -45,7 +56,7 @@ impl Store {
         reason: Option<&str>,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<BanPut, StoreError> {
         check_text("reason", reason.unwrap_or_default())?;
         if until.is_some_and(|until| until <= now) {
             return Err(StoreError::Invalid { field: "until", problem: "must be in the future" });
@@ -54,7 +65,7 @@ impl Store {
         write.need_channel(channel).await?;
         let before = read(&mut write, channel, user).await?;
         if before.as_ref().is_some_and(|ban| ban.until == until && ban.reason.as_deref() == reason) {
-            return Ok(false);
+            return Ok(BanPut::Same);
         }
         let put = sqlx::query(
             "INSERT INTO bans (channel_id, user_id, until_at, reason, actor, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -68,7 +79,7 @@ impl Store {
         let ended = sqlx::query("DELETE FROM bans WHERE channel_id = $1 AND until_at <= $2");
         answer(ended.bind(channel.as_str().to_owned()).bind(now.0).execute(write.sql())).await?;
         write.commit(logged("ban.put", channel, user, json!({ "until": until, "reason": reason }))).await?;
-        Ok(before.is_none())
+        Ok(if before.is_none() { BanPut::New } else { BanPut::Changed })
     }
 
     /// Lifts a ban.

@@ -32,7 +32,7 @@ mod seats;
 mod write;
 
 pub use admission::Found;
-pub use bans::BanRecord;
+pub use bans::{BanPut, BanRecord};
 pub use channels::Stored;
 pub use error::{StoreError, What};
 pub use expected::{Expected, Versions};

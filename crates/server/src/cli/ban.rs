@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use parlor_proto::ids::check_name;
 use parlor_proto::{ChannelId, Timestamp, UserId, limits};
-use parlor_store::{BanRecord, StoreError};
+use parlor_store::{BanPut, BanRecord, StoreError};
 use serde_json::json;
 
 use super::output::{explain, missing, quoted};
@@ -95,7 +95,7 @@ async fn add(records: Records, channel: ChannelId, user: UserId, until: Option<T
     let put = records.store.put_ban(&channel, &user, until, reason.as_deref(), &records.by, records.now).await;
     let new = put.map_err(|error| explain(error, channel.as_str()))?;
     let how_long = until.map_or("for good".to_owned(), |until| format!("until {until}"));
-    let value = json!({ "channelId": channel, "userId": user, "until": time(until), "reason": reason, "created": new });
+    let value = json!({ "channelId": channel, "userId": user, "until": time(until), "reason": reason, "created": new == BanPut::New });
     records.output.done(&format!("{user} is banned from \"{channel}\" {how_long}."), &value);
     Ok(())
 }

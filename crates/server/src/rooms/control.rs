@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, SessionId, UserId};
 use parlor_rooms::{Happening, RequestId, access};
-use parlor_store::StoreError;
+use parlor_store::{BanPut, StoreError};
 
 use super::{CallState, Message, Registry, SessionInfo};
 use crate::clock;
@@ -128,7 +128,9 @@ impl Registry {
                 Ok(before != after)
             }
             Moderation::Ban { user, until, reason } => {
-                self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await.map(|_| true)
+                let put = self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await?;
+                // Another process may have banned them a moment ago, and this call not felt it yet.
+                Ok(put != BanPut::Same || self.people.channels_of(user).contains(channel))
             }
             // Whichever process has the room reads it in the change log; this one does not wait for that.
             Moderation::Kick { .. } | Moderation::Move { .. } | Moderation::EndCall { .. } => {

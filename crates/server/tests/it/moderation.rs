@@ -113,6 +113,34 @@ async fn a_kick_a_ban_a_move_and_the_end_of_a_call() {
 }
 
 #[tokio::test]
+async fn a_ban_that_changes_nothing_is_no_event_and_no_line_of_the_audit_log() {
+    let (shared, mut moderator, bob, _) = call("same-ban").await;
+    for reason in ["noise", "noise", "insults"] {
+        let ban = json!({"action": "ban", "userId": "bob", "reason": reason});
+        assert_eq!(moderator.request("voice:moderate", ban).await, json!({"action": "ban", "userId": "bob"}));
+    }
+    drop((moderator, bob));
+    let Shared { server, store } = shared;
+    server.shut_down().await;
+    let feed = store.feed_after(0, 100).await.expect("is read");
+    let told: Vec<_> = feed.iter().filter(|event| event.kind == "moderation.ban").map(|event| event.data["reason"].as_str()).collect();
+    assert_eq!(told, [Some("noise"), Some("insults")]);
+    let audit = store.audit(Some(&channel("den")), &Page::first(50)).await.expect("is read");
+    assert_eq!(audit.iter().filter(|line| line.action == "ban.put").count(), 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_ban_that_is_there_already_puts_out_who_is_still_inside() {
+    let (shared, mut moderator, mut bob, _) = call("again-ban").await;
+    // Of another process: this one has not looked yet, or just has.
+    shared.store.put_ban(&channel("den"), &user("bob"), None, None, &ADMIN, now()).await.expect("written");
+    moderator.request("voice:moderate", json!({"action": "ban", "userId": "bob"})).await;
+    assert_eq!(bob.event("voice:left").await["reason"], "banned");
+    shared.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_mute_outlives_leaving_and_no_client_lifts_it() {
     let (shared, mut moderator, mut bob, _) = call("mute").await;
     let send = transport(&mut bob, "send").await;

@@ -2,7 +2,7 @@
 
 use parlor_proto::{Identity, Restrictions, Timestamp};
 use parlor_rooms::access::admit;
-use parlor_store::{Found, Page, Store, StoreError, What};
+use parlor_store::{BanPut, Found, Page, Store, StoreError, What};
 
 use crate::database::Database;
 use crate::{admin, at, channel, id, on_both, user};
@@ -25,8 +25,9 @@ async fn a_ban_ends_at_its_moment(db: Database) {
     store.create_channel(&channel("den"), &admin(), at(1)).await.expect("made");
     assert!(is_let_in(&store, at(10)).await);
     let ban = async |until, now| store.put_ban(&den, &mallory, Some(at(until)), Some("spam"), &admin(), at(now)).await;
-    assert_eq!(ban(100, 10).await, Ok(true));
-    assert_eq!(ban(100, 20).await, Ok(false), "the same again changes nothing");
+    assert_eq!(ban(100, 10).await, Ok(BanPut::New));
+    assert_eq!(ban(100, 20).await, Ok(BanPut::Same), "the same again changes nothing");
+    assert_eq!(store.audit(Some(&den), &Page::first(10)).await.expect("listed").len(), 2, "made, banned");
     assert!(!is_let_in(&store, at(99)).await);
     assert!(is_let_in(&store, at(100)).await);
     let listed = async |now| store.bans(&den, &Page::first(10), at(now)).await.expect("listed");
@@ -36,8 +37,8 @@ async fn a_ban_ends_at_its_moment(db: Database) {
     assert_eq!((&record.by, record.updated_at), (&admin(), at(10)));
     assert!(listed(100).await.is_empty());
     assert_eq!(store.delete_ban(&den, &mallory, &admin(), at(100)).await, Err(StoreError::NotFound(What::Ban)));
-    assert_eq!(ban(300, 200).await, Ok(true), "one that has ended does not count");
-    assert_eq!(ban(250, 210).await, Ok(false), "made shorter");
+    assert_eq!(ban(300, 200).await, Ok(BanPut::New), "one that has ended does not count");
+    assert_eq!(ban(250, 210).await, Ok(BanPut::Changed), "made shorter");
     assert!(!is_let_in(&store, at(249)).await);
     assert!(is_let_in(&store, at(250)).await);
     store.delete_ban(&den, &mallory, &admin(), at(220)).await.expect("lifted");
