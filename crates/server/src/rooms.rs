@@ -153,6 +153,8 @@ pub struct Registry {
     /// How often that was done.
     made: AtomicUsize,
     store: Store,
+    /// How long a line of the audit log is kept, and how many at the most.
+    audit_kept: (Duration, u64),
     feed: FeedHandle,
     people: people::People,
     board: board::Board,
@@ -186,6 +188,7 @@ impl Registry {
             open: dev,
             made: AtomicUsize::new(0),
             store,
+            audit_kept: config.store.audit_kept(),
             feed,
             people: people::People::default(),
             board: board::Board::default(),

@@ -80,6 +80,7 @@ pub fn refusal(error: StoreError) -> Error {
         StoreError::NotFound(_) => Error::new(ErrorCode::NotFound).say(sentence(&error)),
         StoreError::Exists(_) => ErrorCode::Conflict.into(),
         StoreError::Conflict(why) => Error::new(ErrorCode::Conflict).with("reason", why),
+        StoreError::TooMany(_) => Error::new(ErrorCode::LimitExceeded).say(sentence(&error)),
         StoreError::Stale { version } => Error::new(ErrorCode::PreconditionFailed).with("version", version),
         StoreError::Invalid { field, problem } => Error::invalid(field, problem),
         // Waiting helps.

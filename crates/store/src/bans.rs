@@ -9,6 +9,10 @@ use crate::rows::{Row, answer, check_text, each};
 use crate::write::{Logged, Write};
 use crate::{Page, Store, StoreError, What};
 
+/// People whom moderators keep out of a channel at a time. They may ban whom nobody has ever seen, and each ban is a row for
+/// good: this is far more than a call has people, and no burden. Those of the operator do not count, and have no limit.
+pub const MAX_BANS_BY_MODERATORS: i64 = 1_000;
+
 /// What putting a ban changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BanPut {
@@ -47,7 +51,8 @@ impl Store {
     /// Bans somebody, or changes their ban.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if there is no such channel, [`StoreError::Invalid`] if `until` is not in the future.
+    /// [`StoreError::NotFound`] if there is no such channel, [`StoreError::Invalid`] if `until` is not in the future,
+    /// [`StoreError::TooMany`] for a moderator in a channel with [`MAX_BANS_BY_MODERATORS`].
     pub async fn put_ban(
         &self,
         channel: &ChannelId,
@@ -66,6 +71,9 @@ impl Store {
         let before = read(&mut write, channel, user).await?;
         if before.as_ref().is_some_and(|ban| ban.until == until && ban.reason.as_deref() == reason) {
             return Ok(BanPut::Same);
+        }
+        if before.is_none() && matches!(by, Actor::Session(_)) {
+            need_room(&mut write, channel).await?;
         }
         let put = sqlx::query(
             "INSERT INTO bans (channel_id, user_id, until_at, reason, actor, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -109,6 +117,23 @@ impl Store {
         let list = list.bind(channel.as_str().to_owned()).bind(now.0).bind(page.from()?).bind(page.rows());
         each(answer(list.fetch_all(&self.pool)).await?, record)
     }
+}
+
+/// Fails if moderators have banned as many in this channel as they may.
+async fn need_room(write: &mut Write, channel: &ChannelId) -> Result<(), StoreError> {
+    // Compared with a text, not by LIKE, in which SQLite passes over case: `user:` is how a moderator begins.
+    let count = sqlx::query_scalar(concat!(
+        "SELECT COUNT(*) FROM bans WHERE channel_id = $1 AND ",
+        in_force!(),
+        " AND SUBSTR(actor, 1, 5) = 'user:'"
+    ));
+    let count: i64 = answer(count.bind(channel.as_str().to_owned()).bind(write.now.0).fetch_one(write.sql())).await?;
+    if count < MAX_BANS_BY_MODERATORS {
+        return Ok(());
+    }
+    Err(StoreError::TooMany(
+        "moderators have banned as many people from this channel as they may: ask who runs the server to lift bans that are not needed any more",
+    ))
 }
 
 async fn read(write: &mut Write, channel: &ChannelId, user: &UserId) -> Result<Option<BanRecord>, StoreError> {

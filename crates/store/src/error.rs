@@ -58,6 +58,9 @@ pub enum StoreError {
     /// What is there does not allow this.
     #[error("{0}")]
     Conflict(&'static str),
+    /// There are as many as whoever asks for one more may make.
+    #[error("{0}")]
+    TooMany(&'static str),
     /// A value that cannot be stored.
     #[error("{field} {problem}")]
     Invalid {

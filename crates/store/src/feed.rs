@@ -8,9 +8,6 @@ use sqlx::AnyConnection;
 use crate::rows::{Row, answer, each};
 use crate::{Page, Store, StoreError};
 
-/// Events forgotten in one transaction: others write between two of them.
-const TRIM_STEP: i64 = 10_000;
-
 /// An event of the feed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,33 +133,6 @@ impl Store {
         );
         let row = Row(answer(range.fetch_one(&self.pool)).await?);
         Ok(FeedRange { first: row.get("first_seq")?, last: row.get("last_seq")? })
-    }
-
-    /// Forgets events up to the first one that did not happen before this moment, and all but the newest `keep`; tells how
-    /// many. The rest has no gaps even if clocks disagree.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn trim_feed(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
-        // The `+` keeps both databases from walking through everything that is to stay: the first one is near the beginning.
-        let range = sqlx::query(
-            "SELECT value AS last_seq, COALESCE((SELECT MIN(seq) FROM feed), value + 1) AS first_seq, \
-             COALESCE((SELECT seq FROM feed WHERE +at >= $1 ORDER BY seq LIMIT 1), value + 1) AS kept_seq \
-             FROM counters WHERE name = 'feed'",
-        );
-        let row = Row(answer(range.bind(before.0).fetch_one(&self.pool)).await?);
-        let (first, kept, last): (i64, i64, i64) = (row.get("first_seq")?, row.get("kept_seq")?, row.get("last_seq")?);
-        let end = kept.saturating_sub(1).max(last.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX)));
-        let (mut done, mut trimmed) = (first.saturating_sub(1), 0);
-        while done < end {
-            done = done.saturating_add(TRIM_STEP).min(end);
-            let _turn = self.turn().await?;
-            let mut transaction = self.begin().await?;
-            let trim = sqlx::query("DELETE FROM feed WHERE seq <= $1").bind(done);
-            trimmed += answer(trim.execute(&mut *transaction)).await?.rows_affected();
-            answer(transaction.commit()).await?;
-        }
-        Ok(trimmed)
     }
 
     /// The number of the last event an endpoint has been told; 0 if none.

@@ -29,10 +29,11 @@ mod people;
 mod restrictions;
 mod rows;
 mod seats;
+mod trim;
 mod write;
 
 pub use admission::Found;
-pub use bans::{BanPut, BanRecord};
+pub use bans::{BanPut, BanRecord, MAX_BANS_BY_MODERATORS};
 pub use channels::Stored;
 pub use error::{StoreError, What};
 pub use expected::{Expected, Versions};
@@ -46,4 +47,5 @@ pub use members::Member;
 pub use open::Store;
 pub use page::{MAX_PAGE, Page};
 pub use people::Person;
+pub use restrictions::MAX_RESTRICTED;
 pub use seats::Seat;

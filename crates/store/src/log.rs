@@ -8,7 +8,7 @@ use crate::rows::{Row, answer, check_text, each};
 use crate::write::Logged;
 use crate::{Page, Store, StoreError};
 
-/// One line of the audit log: who did what, when, to whom. Lines are never changed.
+/// One line of the audit log: who did what, when, to whom. Lines are never changed; old ones go ([`Store::trim_audit`]).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
@@ -191,19 +191,6 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn last_change(&self) -> Result<i64, StoreError> {
         answer(sqlx::query_scalar("SELECT value FROM counters WHERE name = 'log'").fetch_one(&self.pool)).await
-    }
-
-    /// Forgets changes (not the audit log) from before this moment, which every process has long seen; tells how many.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let _turn = self.turn().await?;
-        let mut transaction = self.begin().await?;
-        let trim = sqlx::query("DELETE FROM changes WHERE at < $1").bind(before.0);
-        let trimmed = answer(trim.execute(&mut *transaction)).await?.rows_affected();
-        answer(transaction.commit()).await?;
-        Ok(trimmed)
     }
 }
 

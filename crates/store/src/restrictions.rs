@@ -6,8 +6,12 @@ use sqlx::any::AnyRow;
 
 use crate::log::ChangeKind;
 use crate::rows::{Row, answer};
-use crate::write::Logged;
+use crate::write::{Logged, Write};
 use crate::{Store, StoreError};
+
+/// People in a channel from whom something is taken, beyond which moderators may not take anything from one more. They may name
+/// whom nobody has ever seen, and each is a row for good: this is far more than a call has people, and no burden.
+pub const MAX_RESTRICTED: i64 = 1_000;
 
 const SELECT: &str = "SELECT audio, video, screen, deafened FROM restrictions WHERE channel_id = $1 AND user_id = $2";
 
@@ -15,7 +19,8 @@ impl Store {
     /// Sets what somebody is kept from in a channel; nothing lifts it again.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if there is no such channel.
+    /// [`StoreError::NotFound`] if there is no such channel, [`StoreError::TooMany`] for a moderator in a channel with
+    /// [`MAX_RESTRICTED`] others.
     pub async fn put_restrictions(
         &self,
         channel: &ChannelId,
@@ -31,17 +36,16 @@ impl Store {
         if before == *restrictions {
             return Ok(());
         }
-        let put = sqlx::query(
-            "INSERT INTO restrictions (channel_id, user_id, audio, video, screen, deafened, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel_id, user_id) DO UPDATE SET audio = excluded.audio, \
-             video = excluded.video, screen = excluded.screen, deafened = excluded.deafened, updated_at = excluded.updated_at",
-        );
-        let Restrictions { audio, video, screen, deafened } = *restrictions;
-        let mut put = put.bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
-        for flag in [audio, video, screen, deafened] {
-            put = put.bind(i64::from(flag));
+        let (nothing, moderates) = (Restrictions::default(), matches!(by, Actor::Session(_)));
+        if before == nothing && moderates {
+            need_room(&mut write, channel).await?;
         }
-        answer(put.bind(now.0).execute(write.sql())).await?;
+        if *restrictions == nothing {
+            let lift = sqlx::query("DELETE FROM restrictions WHERE channel_id = $1 AND user_id = $2");
+            answer(lift.bind(channel.as_str().to_owned()).bind(user.as_str().to_owned()).execute(write.sql())).await?;
+        } else {
+            put(&mut write, channel, user, restrictions).await?;
+        }
         let logged = Logged {
             action: "restrictions.put",
             change: Some(ChangeKind::Restriction),
@@ -60,6 +64,33 @@ impl Store {
         let read = sqlx::query(SELECT).bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
         of_row(answer(read.fetch_optional(&self.pool)).await?)
     }
+}
+
+async fn put(write: &mut Write, channel: &ChannelId, user: &UserId, restrictions: &Restrictions) -> Result<(), StoreError> {
+    let put = sqlx::query(
+        "INSERT INTO restrictions (channel_id, user_id, audio, video, screen, deafened, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (channel_id, user_id) DO UPDATE SET audio = excluded.audio, \
+         video = excluded.video, screen = excluded.screen, deafened = excluded.deafened, updated_at = excluded.updated_at",
+    );
+    let Restrictions { audio, video, screen, deafened } = *restrictions;
+    let mut put = put.bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
+    for flag in [audio, video, screen, deafened] {
+        put = put.bind(i64::from(flag));
+    }
+    answer(put.bind(write.now.0).execute(write.sql())).await.map(drop)
+}
+
+/// Fails if moderators may take nothing from one more.
+async fn need_room(write: &mut Write, channel: &ChannelId) -> Result<(), StoreError> {
+    // Older versions left a row when everything was given back.
+    let count = sqlx::query_scalar("SELECT COUNT(*) FROM restrictions WHERE channel_id = $1 AND audio + video + screen + deafened > 0");
+    let count: i64 = answer(count.bind(channel.as_str().to_owned()).fetch_one(write.sql())).await?;
+    if count < MAX_RESTRICTED {
+        return Ok(());
+    }
+    Err(StoreError::TooMany(
+        "as many people are muted or deafened in this channel as may be: give back to some what need not be taken any more, or ask who runs the server",
+    ))
 }
 
 fn of_row(row: Option<AnyRow>) -> Result<Restrictions, StoreError> {

@@ -292,6 +292,9 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if !(1_000..=60_000).contains(&config.store.lease_ms) {
         return fail("store.lease_ms", "must be from 1000 to 60000");
     }
+    if config.store.audit_keep_days == 0 || config.store.audit_keep_lines == 0 {
+        return fail("store.audit_keep_days", "and audit_keep_lines must be at least 1");
+    }
     if config.limits.participants_free == 0 || config.limits.participants_pro == 0 {
         return fail("limits.participants_free", "and participants_pro must be at least 1");
     }

@@ -22,6 +22,10 @@ pub struct Store {
     /// Milliseconds a server that is not heard of keeps its place in the store, 1,000 to 60,000: so long the next start waits after
     /// a crash, and after so long without the store (or paused) another server may go on in its place.
     pub lease_ms: u64,
+    /// Days a line of the audit log is kept, at least 1.
+    pub audit_keep_days: u32,
+    /// Lines of the audit log kept at the most, at least 1; the oldest go first. About 300 bytes each.
+    pub audit_keep_lines: u64,
     /// The directory of the configuration file.
     #[serde(skip)]
     pub(super) directory: PathBuf,
@@ -29,7 +33,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: Secret::default(), lease_ms: 5_000, directory: PathBuf::new() }
+        Self { url: Secret::default(), lease_ms: 5_000, audit_keep_days: 365, audit_keep_lines: 1_000_000, directory: PathBuf::new() }
     }
 }
 
@@ -54,6 +58,12 @@ impl Store {
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
+    }
+
+    /// How long a line of the audit log is kept, and how many at the most.
+    #[must_use]
+    pub const fn audit_kept(&self) -> (Duration, u64) {
+        (Duration::from_secs(self.audit_keep_days as u64 * 24 * 60 * 60), self.audit_keep_lines)
     }
 
     /// Whether other nodes may use the same one.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlor_proto::{ChannelId, Moderation, Timestamp, UserId};
 use parlor_store::{Change, ChangeKind, StoreError};
@@ -54,7 +54,7 @@ impl Registry {
         let registry = Arc::clone(self);
         self.tasks.spawn(async move {
             let stopping = registry.stopping.clone();
-            let (mut reachable, mut trimmed) = (true, None::<Instant>);
+            let mut reachable = true;
             while let Some(()) = stopping.run_until_cancelled(registry.next_look()).await {
                 let looked = stopping.run_until_cancelled(registry.look(&mut cursor)).await;
                 let Some(looked) = looked else { return };
@@ -64,20 +64,28 @@ impl Registry {
                     _ => {}
                 }
                 reachable = looked.is_ok();
-                // After the first look too: a server may never run for as long as an hour.
-                if trimmed.is_none_or(|last| last.elapsed() >= TRIM_EVERY) {
-                    trimmed = Some(Instant::now());
-                    registry.trim().await;
-                }
             }
         });
+        // Not between two looks: the first time there may be much to remove.
+        let registry = Arc::clone(self);
+        self.tasks.spawn(async move { registry.stopping.run_until_cancelled(registry.trim()).await });
         Ok(())
     }
 
+    /// Removes old lines of the logs, at the start too: a server may never run for as long as an hour.
     async fn trim(&self) {
-        let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
-        if let Err(error) = self.store.trim_changes(Timestamp(clock::wall().0.saturating_sub(kept))).await {
-            tracing::warn!(%error, "old changes could not be removed");
+        let ago = |time: Duration| Timestamp(clock::wall().0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)));
+        let (audit_kept, lines) = self.audit_kept;
+        loop {
+            if let Err(error) = self.store.trim_changes(ago(KEPT)).await {
+                tracing::warn!(%error, "old changes could not be removed");
+            }
+            match self.store.trim_audit(ago(audit_kept), lines).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "old lines of the audit log were removed"),
+                Err(error) => tracing::warn!(%error, "old lines of the audit log could not be removed"),
+            }
+            tokio::time::sleep(TRIM_EVERY).await;
         }
     }
 

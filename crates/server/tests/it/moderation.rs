@@ -1,13 +1,14 @@
 //! Moderators in a call: what they may do, and that it holds.
 
 use parlor_proto::{Access, MemberRole, Restrictions};
-use parlor_store::Page;
+use parlor_store::{MAX_BANS_BY_MODERATORS, MAX_RESTRICTED, Page};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _};
 
 use super::base;
 use super::client::{Client, assert_refused};
 use super::ownership::{microphone, transport};
-use super::stored::{ADMIN, Shared, channel, now, user};
+use super::stored::{ADMIN, Shared, channel, file_of, now, user};
 
 /// A call with a moderator and somebody else.
 async fn call(name: &str) -> (Shared, Client, Client, Value) {
@@ -136,6 +137,33 @@ async fn a_ban_that_is_there_already_puts_out_who_is_still_inside() {
     // Of another process: this one has not looked yet, or just has.
     shared.store.put_ban(&channel("den"), &user("bob"), None, None, &ADMIN, now()).await.expect("written");
     moderator.request("voice:moderate", json!({"action": "ban", "userId": "bob"})).await;
+    assert_eq!(bob.event("voice:left").await["reason"], "banned");
+    shared.stop().await;
+}
+
+#[tokio::test]
+async fn moderators_ban_and_mute_so_many_people_and_the_operator_more() {
+    let (shared, mut moderator, mut bob, _) = call("many").await;
+    let url = format!("sqlite:{}", file_of("many").display());
+    let mut other = sqlx::AnyConnection::connect(&url).await.expect("connects");
+    let many = |count| format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
+    for statement in [
+        format!(
+            "{} INSERT INTO bans (channel_id, user_id, actor, updated_at) SELECT 'den', 'invented-' || i, 'user:mod', 2 FROM n",
+            many(MAX_BANS_BY_MODERATORS)
+        ),
+        format!("{} INSERT INTO restrictions SELECT 'den', 'invented-' || i, 1, 0, 0, 0, 2 FROM n", many(MAX_RESTRICTED)),
+    ] {
+        other.execute(sqlx::AssertSqlSafe(statement)).await.expect("written");
+    }
+    let (ban, mute) = (json!({"action": "ban", "userId": "bob"}), json!({"action": "mute", "userId": "bob", "audio": true}));
+    for (act, way_out) in [(&mute, "give back"), (&ban, "ask who runs the server")] {
+        let refused = moderator.request("voice:moderate", act.clone()).await;
+        assert_refused(&refused, "LIMIT_EXCEEDED");
+        assert!(refused["error"].as_str().is_some_and(|text| text.contains(way_out)), "{refused}");
+    }
+    assert_eq!(bob.request("voice:state:update", json!({"muted": true})).await["muted"], true, "still there");
+    shared.store.put_ban(&channel("den"), &user("bob"), None, None, &ADMIN, now()).await.expect("the operator has no limit");
     assert_eq!(bob.event("voice:left").await["reason"], "banned");
     shared.stop().await;
 }

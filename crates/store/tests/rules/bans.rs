@@ -1,8 +1,9 @@
 //! Bans last as long as they say, and restrictions until they are lifted.
 
-use parlor_proto::{Identity, Restrictions, Timestamp};
+use parlor_proto::{Actor, Identity, Restrictions, Timestamp};
 use parlor_rooms::access::admit;
-use parlor_store::{BanPut, Found, Page, Store, StoreError, What};
+use parlor_store::{BanPut, Found, MAX_BANS_BY_MODERATORS, MAX_RESTRICTED, Page, Store, StoreError, What};
+use sqlx::Executor as _;
 
 use crate::database::Database;
 use crate::{admin, at, channel, id, on_both, user};
@@ -12,6 +13,8 @@ on_both![
     a_ban_without_an_end_outlives_the_process,
     a_ban_must_end_in_the_future,
     restrictions_stay_until_they_are_lifted,
+    moderators_ban_so_many_and_no_more,
+    moderators_restrict_so_many_and_no_more,
 ];
 
 async fn is_let_in(store: &Store, now: Timestamp) -> bool {
@@ -75,4 +78,55 @@ async fn restrictions_stay_until_they_are_lifted(db: Database) {
     store.put_restrictions(&den, &mallory, &Restrictions::default(), &admin(), at(3)).await.expect("lifted");
     assert_eq!(store.restrictions(&den, &mallory).await, Ok(Restrictions::default()));
     assert_eq!(store.audit(Some(&den), &Page::first(10)).await.expect("listed").len(), 3, "made, put, lifted");
+}
+
+fn moderator() -> Actor {
+    Actor::Session(user("moderator"))
+}
+
+async fn moderators_ban_so_many_and_no_more(db: Database) {
+    let (store, den) = (db.open().await, id("den"));
+    for name in ["den", "attic"] {
+        store.create_channel(&channel(name), &admin(), at(1)).await.expect("made");
+    }
+    // By one moderator and the next, and one that is over: it does not count.
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_BANS_BY_MODERATORS}) \
+         INSERT INTO bans (channel_id, user_id, until_at, actor, updated_at) SELECT 'den', 'invented-' || i, \
+         CASE WHEN i = 1 THEN 5 ELSE NULL END, CASE WHEN i % 2 = 0 THEN 'user:one' ELSE 'user:other' END, 2 FROM n"
+    );
+    db.connect().await.execute(sqlx::AssertSqlSafe(many)).await.expect("written");
+    let ban = async |name: &str, by: Actor| store.put_ban(&den, &user(name), None, None, &by, at(10)).await;
+    assert_eq!(ban("last", moderator()).await, Ok(BanPut::New));
+    let refused = ban("one-more", moderator()).await;
+    assert!(matches!(refused, Err(StoreError::TooMany(_))), "{refused:?}");
+    assert_eq!(ban("one-more", admin()).await, Ok(BanPut::New), "the operator has no limit");
+    let changed = store.put_ban(&den, &user("last"), Some(at(20)), None, &moderator(), at(11)).await;
+    assert_eq!(changed, Ok(BanPut::Changed), "nor has a change");
+    store.put_ban(&id("attic"), &user("mallory"), None, None, &moderator(), at(11)).await.expect("another channel");
+    store.delete_ban(&den, &user("invented-2"), &admin(), at(12)).await.expect("lifted");
+    assert_eq!(ban("room-again", moderator()).await, Ok(BanPut::New));
+}
+
+async fn moderators_restrict_so_many_and_no_more(db: Database) {
+    let (store, den) = (db.open().await, id("den"));
+    store.create_channel(&channel("den"), &admin(), at(1)).await.expect("made");
+    // The last one is as an older version left somebody to whom everything was given back: it does not count.
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_RESTRICTED}) \
+         INSERT INTO restrictions (channel_id, user_id, audio, video, screen, deafened, updated_at) \
+         SELECT 'den', 'invented-' || i, CASE WHEN i = {MAX_RESTRICTED} THEN 0 ELSE 1 END, 0, 0, 0, 2 FROM n"
+    );
+    db.connect().await.execute(sqlx::AssertSqlSafe(many)).await.expect("written");
+    let silent = Restrictions { audio: true, ..Restrictions::default() };
+    let restrict = async |name: &str, what: Restrictions, by: Actor| store.put_restrictions(&den, &user(name), &what, &by, at(10)).await;
+    assert_eq!(restrict("last", silent, moderator()).await, Ok(()));
+    let refused = restrict("one-more", silent, moderator()).await;
+    assert!(matches!(refused, Err(StoreError::TooMany(_))), "{refused:?}");
+    assert_eq!(restrict("one-more", silent, admin()).await, Ok(()), "the operator has no limit");
+    assert_eq!(restrict("last", Restrictions { deafened: true, ..silent }, moderator()).await, Ok(()), "nor has a change");
+    for name in ["one-more", "last"] {
+        assert_eq!(restrict(name, Restrictions::default(), moderator()).await, Ok(()), "given back");
+    }
+    assert_eq!(restrict("room-again", silent, moderator()).await, Ok(()));
 }

@@ -73,6 +73,7 @@ async fn whoever_lost_its_lease_writes_nothing(db: Database) {
     assert_eq!(old.settle_owed("n1", now).await.map(drop), lost);
     assert_eq!(old.set_delivered("https://a.example", 5).await, lost);
     assert_eq!(old.trim_feed(at(1_000), 0).await.map(drop), lost);
+    assert_eq!(old.trim_audit(at(1_000), 0).await.map(drop), lost);
     assert_eq!(old.trim_changes(at(1_000)).await.map(drop), lost);
     assert_eq!(old.put_ban(&den, &mallory, None, None, &admin(), now).await.map(drop), lost);
     assert_eq!(old.command(&den, &Moderation::EndCall { reason: None }, &admin(), now).await, lost);

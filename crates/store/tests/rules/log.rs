@@ -3,6 +3,7 @@
 use parlor_proto::{Actor, Entitlement, MemberRole, Moderation};
 use parlor_store::{ChangeKind, Page, StoreError};
 use serde_json::json;
+use sqlx::Executor as _;
 
 use crate::database::Database;
 use crate::{admin, at, channel, id, on_both, user};
@@ -12,6 +13,8 @@ on_both![
     the_log_is_read_from_the_newest_back,
     an_act_of_moderation_reaches_the_other_processes,
     what_was_trimmed_is_still_in_the_audit_log,
+    the_audit_log_keeps_the_newest,
+    logs_are_trimmed_in_steps_between_which_others_write,
     what_nobody_understands_stops_no_reader,
 ];
 
@@ -102,6 +105,46 @@ async fn what_was_trimmed_is_still_in_the_audit_log(db: Database) {
     assert_eq!(left.iter().map(|c| c.seq).collect::<Vec<_>>(), [3]);
     assert_eq!(store.audit(None, &Page::first(10)).await.expect("listed").len(), 3);
     assert_eq!(store.last_change().await, Ok(3));
+}
+
+async fn the_audit_log_keeps_the_newest(db: Database) {
+    let store = db.open().await;
+    for n in 1..=10 {
+        store.record(&admin(), &format!("test.{n}"), None, None, json!({}), at(n)).await.expect("noted");
+    }
+    let left = async || store.audit(None, &Page::first(100)).await.expect("listed").into_iter().map(|l| l.seq).collect::<Vec<_>>();
+    assert_eq!(store.trim_audit(at(4), 100).await, Ok(3));
+    assert_eq!(left().await, [10, 9, 8, 7, 6, 5, 4]);
+    assert_eq!(store.trim_audit(at(0), 2).await, Ok(5));
+    assert_eq!(left().await, [10, 9]);
+    assert_eq!(store.trim_audit(at(100), u64::MAX).await, Ok(2));
+    assert_eq!(store.trim_audit(at(100), 0).await, Ok(0));
+    store.record(&admin(), "test.later", None, None, json!({}), at(11)).await.expect("noted");
+    assert_eq!(left().await, [11], "numbers go on");
+}
+
+async fn logs_are_trimmed_in_steps_between_which_others_write(db: Database) {
+    let store = db.open().await;
+    let mut connection = db.connect().await;
+    // The changes have gaps: not every write is one.
+    for (table, columns, values) in [
+        ("audit", "seq, at, actor, action, details", "i, 1, 'server', 'test', '{}'"),
+        ("changes", "seq, at, origin, kind, details", "i * 3, 1, 'x', 'ban', '{}'"),
+    ] {
+        let many = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 21000) \
+             INSERT INTO {table} ({columns}) SELECT {values} FROM n"
+        );
+        connection.execute(sqlx::AssertSqlSafe(many)).await.expect("written");
+    }
+    connection.execute("UPDATE counters SET value = 63000 WHERE name = 'log'").await.expect("counted");
+    let writing = async {
+        store.record(&admin(), "test.meanwhile", None, None, json!({}), at(2)).await.expect("noted");
+    };
+    let (trimmed, ()) = tokio::join!(store.trim_changes(at(2)), writing);
+    assert_eq!(trimmed, Ok(21_000));
+    assert_eq!(store.trim_audit(at(2), u64::MAX).await, Ok(21_000));
+    assert_eq!(store.audit(None, &Page::first(2)).await.expect("listed").len(), 1);
 }
 
 async fn what_nobody_understands_stops_no_reader(db: Database) {
