@@ -36,6 +36,10 @@ impl Listener {
         Arc::new(Self { id: SessionId::from_random(n), answers: Mutex::default(), outcome: Mutex::default(), meanwhile: Mutex::default() })
     }
 
+    fn is_answered(&self) -> bool {
+        !self.answers.lock().expect("unpoisoned").is_empty()
+    }
+
     /// The only answer since the last look.
     fn answer(&self) -> Result<Reply, ErrorCode> {
         let answer = self.answers.lock().expect("unpoisoned").pop().expect("an answer");
@@ -290,6 +294,8 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     let stage = Stage::new("resumed").await;
     let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
     assert!(stage.join(&alice, "alice", &admission, soon()).await);
+    // Here the room is on another thread: it says that they are in, and then answers.
+    eventually("answered", async || alice.is_answered()).await;
     let Ok(Reply::Joined(joined)) = alice.answer() else { panic!("joined") };
     let room = stage.registry.running(&lobby()).expect("runs");
     room.disconnect(alice.id, Ending::Lost).await;
@@ -306,6 +312,7 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     let wish =
         ResumeWish { request: RequestId(2), identity: identity("alice"), channel: lobby(), token: joined.resume_token, deadline: soon() };
     assert!(stage.registry.resume(Arc::clone(&back) as Arc<dyn Peer>, wish).await.is_some());
+    eventually("answered", async || back.is_answered()).await;
     assert!(matches!(back.answer(), Ok(Reply::Resumed(_))));
     stage.end().await;
 }
