@@ -54,7 +54,8 @@ Examples:
 Open in the firewall:
   TCP 7400              HTTP and WebSocket
   UDP and TCP 7401...   media: one port for each worker, one worker for each core by default
-                        (4 cores: 7401 to 7404). UDP is what calls use, TCP is the way out when UDP is blocked.";
+                        (4 cores: 7401 to 7404). UDP is what calls use, TCP is the way out when
+                        UDP is blocked.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -118,6 +119,7 @@ struct Settings {
     #[arg(
         long,
         value_name = "IP:PORT",
+        value_parser = config::written::<SocketAddr>,
         help = "Where to serve HTTP and WebSocket; may be given again [default: [::]:7400, with --dev 127.0.0.1:7400]"
     )]
     http_listen: Vec<SocketAddr>,
@@ -128,10 +130,10 @@ struct Settings {
     #[arg(long, value_name = "N")]
     media_workers: Option<u16>,
     /// Address to bind media to; may be given again [default: those of the network interfaces]
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = config::written::<IpAddr>)]
     listen_ip: Vec<IpAddr>,
     /// Address clients are told for media; may be given again [default: the bound ones]
-    #[arg(long, value_name = "IP")]
+    #[arg(long, value_name = "IP", value_parser = config::written::<IpAddr>)]
     announced_ip: Vec<IpAddr>,
     /// error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]

@@ -23,6 +23,7 @@ pub use api::Api;
 pub use auth::{Auth, KeySource, NamedSecret};
 pub use channels::ChannelConfig;
 pub use limits::Limits;
+pub use list::written;
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
 pub use period::Period;
 pub use secret::Secret;

@@ -1,13 +1,38 @@
-//! Lists that may be written as a single value.
+//! Lists that may be written as a single value, and how what is in them is written.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
+
+/// What is read from a text, and how to write it: the standard library only says that it is wrong.
+pub trait Written: FromStr {
+    /// Completes "must be".
+    const HOW: &'static str;
+}
+
+impl Written for SocketAddr {
+    const HOW: &'static str = "an IP address and a port, as 127.0.0.1:7400 or [::]:7400";
+}
+
+impl Written for IpAddr {
+    const HOW: &'static str = "an IP address, as 203.0.113.9 or 2001:db8::9";
+}
+
+impl Written for String {
+    const HOW: &'static str = "a text";
+}
+
+/// Reads one of them.
+pub fn written<T: Written>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("must be {}", T::HOW))
+}
 
 /// Reads `["a", "b"]`, `"a"`, or `""` for none.
 pub fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
+    T: Written,
 {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a text or a list of texts")]
@@ -20,6 +45,6 @@ where
         Either::One(text) => vec![text],
         Either::Many(texts) => texts,
     };
-    let parse = |text: String| text.parse().map_err(|e| serde::de::Error::custom(format!("\"{text}\": {e}")));
+    let parse = |text: String| written(&text).map_err(|e| serde::de::Error::custom(format!("\"{text}\" {e}")));
     texts.into_iter().map(parse).collect()
 }

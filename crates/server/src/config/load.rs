@@ -232,7 +232,13 @@ fn env_value(schema: &Table, key: &str, text: &str, origin: &str) -> Result<Valu
     let mut parts = key.split('.').peekable();
     while let Some(part) = parts.next() {
         match table.get(part) {
-            None => return Err(unknown(table, origin, &prefix, part)),
+            None => {
+                let similar = with_one_underscore(schema, key);
+                return Err(similar.map_or_else(
+                    || unknown(table, origin, &prefix, part),
+                    |similar| ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned(), similar: Some(similar) },
+                ));
+            }
             Some(Value::Table(inner)) if parts.peek().is_some() => {
                 table = inner;
                 prefix = format!("{prefix}{part}.");
@@ -242,6 +248,15 @@ fn env_value(schema: &Table, key: &str, text: &str, origin: &str) -> Result<Valu
         }
     }
     Err(unknown(schema, origin, "", key))
+}
+
+/// The key that is meant by a variable with one underscore between section and key, where two have to be.
+fn with_one_underscore(schema: &Table, key: &str) -> Option<String> {
+    let mut sections = schema.iter().filter_map(|(section, value)| Some((section, value.as_table()?)));
+    sections.find_map(|(section, keys)| {
+        let name = key.strip_prefix(section.as_str())?.strip_prefix('_')?;
+        keys.contains_key(name).then(|| format!("{section}.{name}"))
+    })
 }
 
 fn typed(default: &Value, text: &str) -> Result<Value, String> {

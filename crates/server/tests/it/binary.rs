@@ -49,6 +49,7 @@ fn what_is_wrong_is_said_and_the_exit_code_is_not_zero() {
         (vec!["serve"], vec![], "openssl rand -hex 32"),
         (vec!["serve", "--dev"], vec![("PARLOR_HTTP__LISEN", "x")], "Did you mean \"PARLOR_HTTP__LISTEN\"?"),
         (vec!["config", "--config", "missing.toml"], vec![], "missing.toml"),
+        (vec!["serve", "--http-listen", "localhost:7400"], vec![], "must be an IP address and a port, as 127.0.0.1:7400"),
         (vec!["serve", "--dev-crash-route"], vec![], "--dev"),
     ] {
         let (output, _, err) = run(&arguments, &env);

@@ -32,6 +32,10 @@ fn an_unknown_key_is_an_error_that_names_it_and_what_was_meant() {
     assert_eq!(said, "parlor.toml: there is no key \"http.lisen\". Did you mean \"http.listen\"?");
     let said = error("", &[("PARLOR_MEDIA__PROT", "1")]);
     assert_eq!(said, "the environment variable PARLOR_MEDIA__PROT: there is no key \"media.prot\". Did you mean \"PARLOR_MEDIA__PORT\"?");
+    let said = error("", &[("PARLOR_AUTH_SECRET", "x")]);
+    assert!(said.ends_with("Did you mean \"PARLOR_AUTH__SECRET\"?"), "one underscore instead of two: {said}");
+    let said = error("", &[("PARLOR_HTTP_CORS_ORIGINS", "x")]);
+    assert!(said.ends_with("Did you mean \"PARLOR_HTTP__CORS_ORIGINS\"?"), "{said}");
     assert!(error("", &[("PARLOR_ZZZ", "1")]).contains("there is no key \"zzz\""));
     assert!(error("", &[("PARLOR_LOG__LEVEL__X", "1")]).contains("log.level.x"));
     let said = error("[[channels]]\nid = \"a\"\ncolour = \"red\"\n", &[]);
@@ -46,6 +50,9 @@ fn a_wrong_type_is_an_error_that_names_key_and_origin() {
     assert_eq!(said, "the environment variable PARLOR_MEDIA__PORT: media.port: must be a whole number");
     let said = error("", &[("PARLOR_MEDIA__ANNOUNCED_IP", "example.com")]);
     assert!(said.contains("PARLOR_MEDIA__ANNOUNCED_IP") && said.contains("media.announced_ip") && said.contains("example.com"), "{said}");
+    assert!(said.ends_with("must be an IP address, as 203.0.113.9 or 2001:db8::9"), "{said}");
+    let said = error("[http]\nlisten = [\"localhost:7400\"]\n", &[]);
+    assert_eq!(said, "parlor.toml: http.listen: \"localhost:7400\" must be an IP address and a port, as 127.0.0.1:7400 or [::]:7400");
     assert!(error("", &[("PARLOR_MEDIA__PORT", "70000")]).contains("media.port"));
     assert!(error("", &[("PARLOR_MEDIA", "x")]).contains("is a section"));
     assert!(error("media = 1\n", &[]).contains("media"));
@@ -136,7 +143,7 @@ fn the_example_file_has_every_key_at_its_default() {
         load(&sources(&uncommented, &[], &[])).expect("valid")
     };
     let channels = part("# [[channels]]").channels;
-    assert_eq!((channels[0].id.as_str(), channels[0].banned.len()), ("lobby", 1));
+    assert_eq!((channels[0].id.as_str(), channels[0].banned.len(), channels[0].owner.is_some()), ("lobby", 1, true));
     assert_eq!(part("# [[webhooks]]").webhooks[0].name(), "app");
 }
 
