@@ -33,13 +33,16 @@ pub struct BanArgs {
 enum BanCommand {
     /// List the bans of a channel that hold now
     List {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Ban somebody, or change their ban
     Add {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
+        /// Their id: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
         /// For how long, as 30s, 10m, 2h or 7d [default: for good]
@@ -54,8 +57,10 @@ enum BanCommand {
     },
     /// Lift a ban
     Remove {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
+        /// Their id: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },

@@ -48,11 +48,13 @@ enum ChannelCommand {
     List,
     /// Show a channel
     Show {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Make a channel; one that is there already, exactly so, is left as it is
     Create {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         #[command(flatten)]
@@ -60,6 +62,7 @@ enum ChannelCommand {
     },
     /// Change a channel
     Update {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         #[command(flatten)]
@@ -73,25 +76,31 @@ enum ChannelCommand {
     },
     /// Remove a channel with its members, invitations, seats and bans; who is in it is put out
     Delete {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// List who is invited to a channel, and who of them has come
     Invitations {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Invite somebody to a channel
     Invite {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
+        /// Their id: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },
     /// Take an invitation back
     Uninvite {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
+        /// Their id: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },

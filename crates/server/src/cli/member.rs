@@ -31,13 +31,16 @@ pub struct MemberArgs {
 enum MemberCommand {
     /// List the members of a channel
     List {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Make somebody a member, or a moderator
     Add {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
+        /// Their id: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
         /// May mute, kick and ban in this channel
@@ -46,8 +49,10 @@ enum MemberCommand {
     },
     /// End a membership
     Remove {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
+        /// Their id: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },

@@ -10,11 +10,11 @@ use crate::config::ConfigError;
 
 /// Shown below the options of every command that works on the store.
 pub const NOTES: &str = "\
-The store is the one of the configuration: store.url of parlor.toml or PARLOR_STORE__URL, otherwise the file parlor.db
-beside parlor.toml. A running server notices a change within a second. One in development mode keeps its records in
+The store is the one of the configuration: store.url of parlor.toml or PARLOR_STORE__URL, otherwise the file parlor.db \
+beside parlor.toml. A running server notices a change within a second. One in development mode keeps its records in \
 memory, out of reach from here, unless store.url is set.
 
-Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 there is no such thing; 4 it exists already, or does
+Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 there is no such thing; 4 it exists already, or does \
 not allow this.";
 
 /// The exit code of what failed without a reason of its own.

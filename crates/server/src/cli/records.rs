@@ -20,6 +20,7 @@ const PAGE: u32 = 500;
 
 /// Options of every command that works on the store.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command on the store")]
 pub struct Common {
     /// Configuration file [default: parlor.toml, if it is there]
     #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE", global = true)]

@@ -13,11 +13,13 @@ use super::records::{Records, all, channel_id, seat as name, time, user_id};
 pub enum SeatCommand {
     /// List the seats of a channel
     List {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Make a seat, or give one to somebody
     Put {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         /// Its name
@@ -29,6 +31,7 @@ pub enum SeatCommand {
     },
     /// Take a seat from whoever has it
     Free {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         /// Its name
@@ -37,6 +40,7 @@ pub enum SeatCommand {
     },
     /// Remove a seat
     Delete {
+        /// Its id
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         /// Its name

@@ -100,7 +100,11 @@ fn help_teaches_with_examples() {
     ] {
         let help = place.ok(&[command, "--help"]);
         assert!(help.contains(example) && help.contains("Exit codes") && help.contains("--json"), "{help}");
+        assert!(help.contains("the file parlor.db beside parlor.toml"), "lines are not broken twice: {help}");
     }
+    let help = place.ok(&["channel", "create", "--help"]);
+    let (own, common) = help.split_once("Options of every command on the store").expect("a part of their own");
+    assert!(own.contains("--owner") && common.contains("--store") && !own.contains("--json"), "{help}");
     assert!(std::fs::read_dir(&place.0).expect("readable").next().is_none(), "help makes no store");
 }
 
@@ -127,7 +131,11 @@ fn a_store_is_made_by_the_first_write_and_never_by_a_look() {
     place.ok(&["channel", "create", "cellar", "--store", "sqlite:third.db"]);
     assert!(place.path("third.db").exists());
     place.refused(&["channel", "list", "--store", "mysql://root:hunter2@db/x"], 2, "--store: the address of the store must be sqlite:FILE");
-    place.refused(&["channel", "create", "x", "--store", "sqlite:missing/parlor.db"], 1, "does its directory exist?");
+    place.refused(
+        &["channel", "create", "x", "--store", "sqlite:missing/parlor.db"],
+        1,
+        "does its directory exist?",
+    );
 }
 
 #[test]
