@@ -12,7 +12,7 @@ const LEAST_BYTES: u64 = 64 * 1024;
 pub fn trouble(file: &Path) -> Option<&'static str> {
     let directory = file.parent().unwrap_or(file);
     if !directory.is_dir() {
-        return Some("the file cannot be opened or made: does its directory exist?");
+        return Some("the directory of its file does not exist");
     }
     let place = statvfs(directory).ok()?;
     if place.flags().contains(FsFlags::ST_RDONLY) {

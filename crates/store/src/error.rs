@@ -163,7 +163,7 @@ fn by_code(code: &str) -> Option<StoreError> {
         SQLITE_READONLY => StoreError::Unavailable("the file cannot be written"),
         SQLITE_IOERR => StoreError::Unavailable("the disk failed"),
         SQLITE_FULL => StoreError::Unavailable("the disk is full"),
-        SQLITE_CANTOPEN => StoreError::Unavailable("the file cannot be opened or made: does its directory exist?"),
+        SQLITE_CANTOPEN => StoreError::Unavailable("the file cannot be opened or made; its directory may not exist"),
         SQLITE_CORRUPT | SQLITE_NOTADB => StoreError::Failed("the file is damaged, or no database"),
         _ => return None,
     })

@@ -134,7 +134,7 @@ fn a_store_is_made_by_the_first_write_and_never_by_a_look() {
     place.refused(
         &["channel", "create", "x", "--store", "sqlite:missing/parlor.db"],
         1,
-        "does its directory exist?",
+        "the directory of its file does not exist. Check store.url",
     );
 }
 
