@@ -45,7 +45,7 @@ impl TokenSource {
             Self::Secret(secret) => sign(secret, user, name, pro),
             Self::Development => {
                 let url = format!("{}/api/dev/token", server.trim_end_matches('/'));
-                let failed = |reason: reqwest::Error| BotError::Connect { url: url.clone(), reason: reason.to_string() };
+                let failed = |reason: reqwest::Error| BotError::Connect { url: url.clone(), reason: why(reason) };
                 let body = json!({ "user": user, "name": name, "pro": pro });
                 let answer = reqwest::Client::new().post(&url).json(&body).send().await.map_err(failed)?;
                 let answer = answer.error_for_status().map_err(failed)?;
@@ -53,6 +53,17 @@ impl TokenSource {
             }
         }
     }
+}
+
+/// What is in the way of a development token, in words that say what to do.
+fn why(error: reqwest::Error) -> String {
+    if error.status() == Some(reqwest::StatusCode::NOT_FOUND) {
+        return "the server is not in development mode; sign tokens with its secret (--secret-file)".to_owned();
+    }
+    if error.is_connect() {
+        return "nobody answers there; is the server running, and is the address right (--url)?".to_owned();
+    }
+    error.without_url().to_string()
 }
 
 fn sign(secret: &str, user: &str, name: &str, pro: bool) -> Result<String, BotError> {
@@ -71,5 +82,22 @@ mod tests {
         let token = TokenSource::Secret("0123456789abcdef0123456789abcdef".into()).token("", "ann", "Ann", true).await.expect("signs");
         let parts: Vec<&str> = token.split('.').collect();
         assert_eq!(parts.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_gives_no_tokens_away_is_told_from_none() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.expect("a client");
+            let _ = client.read(&mut [0; 4096]).await;
+            client.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.expect("sent");
+        });
+        let said = TokenSource::Development.token(&url, "ann", "Ann", true).await.expect_err("no token").to_string();
+        assert!(said.contains("--secret-file"), "{said}");
+        server.await.expect("answered");
+        let said = TokenSource::Development.token(&url, "ann", "Ann", true).await.expect_err("nobody listens any more").to_string();
+        assert!(said.contains("nobody answers there"), "{said}");
     }
 }

@@ -19,8 +19,8 @@ const EXAMPLES: &str = "\
 Examples:
   parlor-bots join --channel test --bots 8 --audio --video --seconds 60
       Eight people who talk and show themselves in the channel \"test\" of a server started with
-      `parlor serve --dev`, as many of them as there are video slots. Join it in a browser to meet them:
-      their picture is coloured stripes that swing, their sound is none.
+      `parlor serve --dev`, as many of them as there are video slots. Join it in a browser to
+      meet them: their picture is coloured stripes that swing, their sound is none.
   parlor-bots join --url http://203.0.113.9:7400 --secret-file secret.txt --bots 2
       Two listeners on a server in production, with tokens signed by its secret.
   parlor-bots bench
