@@ -21,6 +21,13 @@ function fakeHistory() {
   };
 }
 
+function encode(claims: unknown): string {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(claims))))
+    .replace(/\+/g, '-')
+    .replace(/\//g, '_')
+    .replace(/=/g, '');
+}
+
 function answering(status: number, body: unknown = {}, type = 'application/json'): void {
   const headers = new Headers({ 'content-type': type });
   vi.stubGlobal('fetch', () => Promise.resolve({ status, ok: status < 300, headers, json: () => Promise.resolve(body) }));
@@ -82,13 +89,17 @@ describe('a guest token', () => {
   });
 });
 
-describe('the name in a token', () => {
-  const encode = (claims: unknown) =>
-    btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(claims))))
-      .replace(/\+/g, '-')
-      .replace(/\//g, '_')
-      .replace(/=/g, '');
+describe('with a token', () => {
+  it.each([
+    [{ sub: 'user-42', name: 'Ann' }, 'Ann'],
+    [{ sub: 'user-42' }, 'user-42'],
+    [{ sub: 'user-42', name: null }, 'user-42'],
+  ])('of %j one is called as the others see one', async (claims, name) => {
+    expect(await findIdentity(`x.${encode(claims)}.y`)).toMatchObject({ kind: 'host', name });
+  });
+});
 
+describe('the name in a token', () => {
   it('is read, whatever its letters', () => {
     expect(nameIn(`x.${encode({ name: 'Żoë ☕' })}.y`)).toBe('Żoë ☕');
   });

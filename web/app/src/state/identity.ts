@@ -35,7 +35,7 @@ export function readAddress(location: Location, history: History): { token?: str
 
 /** Finds out how one can get in. */
 export async function findIdentity(token: string | undefined): Promise<Identity> {
-  if (token !== undefined) return { kind: 'host', token, name: nameIn(token) };
+  if (token !== undefined) return { kind: 'host', token, name: nameIn(token) || subjectOf(token) };
   try {
     // The token's own route takes POST only, and asking it would make a token for nobody.
     const { ok, headers } = await fetch(DEV_STATS, { method: 'HEAD' });
