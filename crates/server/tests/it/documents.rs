@@ -72,9 +72,11 @@ const LIMITS: &[(&str, &str, &[Constant])] = &[
         ],
     ),
     (
-        "connections that show no token",
-        "10 s; five tries",
+        "signaling connections that show no token",
+        "10 s; five tries, good tokens counted too; 8,000, and 256 from one address (IPv6: /64)",
         &[
+            ("server/src/signal/socketio.rs", "WAITING_SHARE", "2"),
+            ("server/src/signal/waiting.rs", "MAX_FROM_SOURCE", "256"),
             ("server/src/signal/socketio.rs", "CONNECT_TIMEOUT", "Duration::from_secs(10)"),
             ("server/src/signal/socketio.rs", "CONNECT_TRIES", "5"),
         ],
