@@ -13,6 +13,7 @@ pub mod datagrams;
 pub mod engineio;
 pub mod media;
 pub mod operations;
+pub mod packets;
 pub mod readers;
 pub mod rooms;
 pub mod socketio;

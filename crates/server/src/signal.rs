@@ -1,8 +1,7 @@
 //! How clients talk to the server: one file a transport.
 
 mod engine;
-pub mod packet;
-mod runner;
+pub mod runner;
 mod session;
 pub mod socketio;
 mod waiting;

@@ -5,6 +5,7 @@
 //! [`ERROR_EVENT`].
 
 mod moderate;
+pub mod packet;
 
 use std::borrow::Cow;
 use std::sync::Arc;

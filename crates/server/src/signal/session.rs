@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use parlor_proto::codec::socketio as dialect;
+use parlor_proto::codec::socketio::{self as dialect, packet};
 use parlor_proto::event::Reply;
 use parlor_proto::{Culprit, Error, ErrorCode, Request, SessionId};
 use parlor_rooms::RequestId;
@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{CloseCode, Frame, Socket};
-use super::packet;
 use super::runner::Runner;
 use super::socketio::Connection;
 use crate::auth::Pass;

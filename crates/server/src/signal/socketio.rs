@@ -1,6 +1,6 @@
 //! The main dialect's transport: socket.io over engine.io (WebSocket and long polling).
 //!
-//! The transport is `signal/engine.rs`, its packets are those of `signal/packet.rs`. This layer says who may have a session,
+//! The transport is `signal/engine.rs`, its packets are those of `proto/src/codec/socketio/packet.rs`. This layer says who may have a session,
 //! and what the end of a connection means.
 
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
+use parlor_proto::codec::socketio::packet::{self, Packet};
 use parlor_proto::{Error, ErrorCode, SessionId, limits};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::engine::{CloseCode, Config, End, Engine, Handler, Socket};
-use super::packet::{self, Packet};
 use super::session::Session;
 use super::waiting::{Full, Place, Waiting};
 use crate::auth::{Authenticator, Checked, Pass};
