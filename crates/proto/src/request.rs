@@ -145,3 +145,35 @@ pub enum Request {
         action: Moderation,
     },
 }
+
+impl Request {
+    /// Whether everybody else in the room is told of it if it succeeds: such requests have a limit of their own. Joins and goodbyes are
+    /// limited by what they cost.
+    #[must_use]
+    pub const fn is_announced(&self) -> bool {
+        match self {
+            Self::UpdateState { .. }
+            | Self::Produce { .. }
+            | Self::PauseProducer { .. }
+            | Self::ResumeProducer { .. }
+            | Self::CloseProducer { .. }
+            | Self::RequestSlot { .. }
+            | Self::ReleaseSlot { .. }
+            | Self::Moderate { .. } => true,
+            Self::Join { .. }
+            | Self::Resume { .. }
+            | Self::Leave { .. }
+            | Self::GetRouterRtpCapabilities
+            | Self::CreateTransport { .. }
+            | Self::ConnectTransport { .. }
+            | Self::RestartIce { .. }
+            | Self::CloseTransport { .. }
+            | Self::Consume { .. }
+            | Self::PauseConsumer { .. }
+            | Self::ResumeConsumer { .. }
+            | Self::CloseConsumer { .. }
+            | Self::SetPreferredLayers { .. }
+            | Self::RequestKeyFrame { .. } => false,
+        }
+    }
+}

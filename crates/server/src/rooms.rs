@@ -11,16 +11,16 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use parlor_proto::event::{Event, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{
     Actor, Channel, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, Request, ResumeToken, SessionId, Timestamp, UserId,
-    codec,
 };
 use parlor_rooms::{Join, JoinLimiter, Policy, RequestId, Resume};
 use parlor_store::{Found, Store};
@@ -31,7 +31,6 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::feed::FeedHandle;
 use crate::media::Pool;
-use crate::signal::Frame;
 
 #[allow(unused_imports, reason = "what the parts of the REST interface name")]
 pub use board::{CallParticipant, CallState, Stage};
@@ -59,19 +58,26 @@ pub trait Peer: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Broadcast {
     event: Event,
-    socketio: OnceLock<Frame>,
+    /// What dialects made of it, each of a type of its own.
+    encoded: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Broadcast {
     /// Wraps an event.
     #[must_use]
     pub const fn new(event: Event) -> Self {
-        Self { event, socketio: OnceLock::new() }
+        Self { event, encoded: Mutex::new(Vec::new()) }
     }
 
-    /// The event as a socket.io packet; `encode` makes it the first time.
-    pub fn socketio(&self, encode: impl FnOnce(&str, &Event) -> String) -> Frame {
-        self.socketio.get_or_init(|| encode(codec::socketio::event_name(&self.event), &self.event).into()).clone()
+    /// The event as a dialect sends it; `encode` makes it the first time. The type is the dialect's own.
+    pub fn encoded<T: Clone + Send + 'static>(&self, encode: impl FnOnce(&Event) -> T) -> T {
+        let mut all = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = all.iter().find_map(|made| made.downcast_ref::<T>()) {
+            return made.clone();
+        }
+        let made = encode(&self.event);
+        all.push(Box::new(made.clone()));
+        made
     }
 }
 

@@ -1,10 +1,12 @@
 //! How clients talk to the server: one file a transport.
 
 mod engine;
-pub mod runner;
+mod runner;
 mod session;
 pub mod socketio;
+#[cfg(test)]
+mod tests;
 mod waiting;
+mod wire;
 
-pub use engine::Frame;
 pub use socketio::{SocketIo, takes};

@@ -9,18 +9,19 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::session::Session;
+use super::wire::Wire;
 use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
 
 /// The task of a session: one request after the other.
-pub struct Runner {
-    session: Arc<Session>,
+pub struct Runner<W: Wire> {
+    session: Arc<Session<W>>,
     registry: Arc<Registry>,
     room: Option<RoomHandle>,
 }
 
-impl Runner {
+impl<W: Wire> Runner<W> {
     /// The task of a session that is in no room.
-    pub const fn new(session: Arc<Session>, registry: Arc<Registry>) -> Self {
+    pub const fn new(session: Arc<Session<W>>, registry: Arc<Registry>) -> Self {
         Self { session, registry, room: None }
     }
 

@@ -6,18 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use parlor_proto::codec::socketio::{self as dialect, packet};
 use parlor_proto::event::Reply;
 use parlor_proto::{Culprit, Error, ErrorCode, Request, SessionId};
 use parlor_rooms::RequestId;
-use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{CloseCode, Frame, Socket};
 use super::runner::Runner;
-use super::socketio::Connection;
+use super::wire::{Asked, Closing, Wire};
 use crate::auth::Pass;
 use crate::clock;
 use crate::rooms::{Broadcast, Ending, Peer, Registry};
@@ -37,21 +33,18 @@ const ANNOUNCED_AT_ONCE: NonZeroU32 = NonZeroU32::new(40).unwrap();
 /// Messages over that limit which are still answered; who goes on is not listening and is cut off.
 const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
-/// Characters of an unknown event's name in its refusal: every name there is has less.
-const MAX_ECHOED_CHARS: usize = 64;
-/// Of an event that is JSON and more than can be kept of it.
-const UNREADABLE: &str = "nested too deep, or with half a surrogate pair or a number that is too large";
 
 static TOO_MANY_MESSAGES: Tally = Tally::new("sessions were cut off: far too many messages");
 static FAILED: Tally = Tally::new("requests failed, and not by what was asked; at the level debug each is there");
 
 /// One authenticated connection.
-pub struct Session {
+pub struct Session<W: Wire> {
     id: SessionId,
     pass: Pass,
-    socket: Arc<Socket<Connection>>,
+    wire: W,
     requests: mpsc::Sender<(RequestId, Request)>,
-    pending: Mutex<HashMap<RequestId, Pending>>,
+    /// How the answer to each request that waits for one finds its way.
+    pending: Mutex<HashMap<RequestId, W::Tag>>,
     next_request: AtomicU64,
     messages: DefaultDirectRateLimiter,
     announced: DefaultDirectRateLimiter,
@@ -64,23 +57,17 @@ pub struct Session {
     ending: Mutex<Ending>,
 }
 
-/// What an answer needs to find its way.
-struct Pending {
-    event: &'static str,
-    ack: Option<u64>,
-}
-
-impl std::fmt::Debug for Session {
+impl<W: Wire> std::fmt::Debug for Session<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Session").field(&self.id).finish()
     }
 }
 
-impl Session {
+impl<W: Wire> Session<W> {
     /// Starts a session; its task ends when [`Session::end`] is called. Refused if its user has too many.
     pub fn start(
         pass: Pass,
-        socket: Arc<Socket<Connection>>,
+        wire: W,
         registry: Arc<Registry>,
         finished: impl FnOnce(SessionId) + Send + 'static,
     ) -> Result<Arc<Self>, Error> {
@@ -89,7 +76,7 @@ impl Session {
         let session = Arc::new(Self {
             id: SessionId::from_random(rand::random()),
             pass,
-            socket,
+            wire,
             requests,
             pending: Mutex::default(),
             next_request: AtomicU64::new(0),
@@ -143,51 +130,28 @@ impl Session {
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an event off the wire. Called in order of arrival; never waits. False if it is none.
-    #[must_use]
-    pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) -> bool {
-        if self.messages.check().is_err() {
-            if self.may_be_refused() {
-                let name = packet::decode_arguments(arguments).map(|(name, _)| known_name(&name)).unwrap_or_default();
-                self.refuse(name, ack, rate_limited(MESSAGES_PER_SECOND));
+    /// Takes a request. Called in order of arrival; never waits.
+    pub fn take(&self, tag: W::Tag, asked: Asked) {
+        match asked {
+            Ok(request) if request.is_announced() && self.announced.check().is_err() => {
+                self.refuse(tag, rate_limited(ANNOUNCED_PER_SECOND))
             }
-            return true;
-        }
-        let Some((name, arguments)) = packet::decode_arguments(arguments) else {
-            let is_event = packet::is_event(arguments);
-            if is_event {
-                self.refuse("", ack, Error::invalid("", UNREADABLE));
-            }
-            return is_event;
-        };
-        self.take(&name, &arguments, ack, binary);
-        true
-    }
-
-    fn take(&self, name: &str, arguments: &[Value], ack: Option<u64>, binary: bool) {
-        let event = known_name(name);
-        if event.is_empty() {
-            // As much of it as is needed to recognize it: what is echoed is memory when the client does not read.
-            let echoed: String = name.chars().take(MAX_ECHOED_CHARS).collect();
-            return self.refuse(&echoed, ack, ErrorCode::UnknownEvent.into());
-        }
-        let request = match arguments {
-            _ if binary => Err(Error::invalid("", "binary attachments are not taken")),
-            [payload @ Value::Object(_)] => dialect::decode_request(event, payload),
-            // Where nothing is needed, nothing need be sent; where something is, the error names the field.
-            [] => dialect::decode_request(event, &Value::Object(serde_json::Map::new())),
-            _ => Err(Error::invalid("", "the payload must be one JSON object")),
-        };
-        match request {
-            Ok(request) if is_announced(&request) && self.announced.check().is_err() => {
-                self.refuse(event, ack, rate_limited(ANNOUNCED_PER_SECOND));
-            }
-            Ok(request) => self.accept(event, ack, request),
-            Err(error) => self.refuse(event, ack, error),
+            Ok(request) => self.accept(tag, request),
+            Err(error) => self.refuse(tag, error),
         }
     }
 
-    /// Counts a packet that is no event; false if it is one too many. Nobody waits for an answer to those.
+    /// Counts a message that may be answered, before more is read of it than `tag` needs. One too many is refused, and this is
+    /// false.
+    pub fn counts(&self, tag: impl FnOnce() -> W::Tag) -> bool {
+        let counted = self.messages.check().is_ok();
+        if !counted && self.may_be_refused() {
+            self.refuse(tag(), rate_limited(MESSAGES_PER_SECOND));
+        }
+        counted
+    }
+
+    /// Counts a message that nobody waits for an answer to; false if it is one too many.
     pub fn takes_another(&self) -> bool {
         self.messages.check().is_ok() || {
             self.may_be_refused();
@@ -195,7 +159,7 @@ impl Session {
         }
     }
 
-    /// Counts a packet over the limit. Who goes on is cut off, and this is false.
+    /// Counts a message over the limit. Who goes on is cut off, and this is false.
     fn may_be_refused(&self) -> bool {
         let may = self.refusals.check().is_ok();
         if !may {
@@ -206,44 +170,29 @@ impl Session {
         may
     }
 
-    fn accept(&self, event: &'static str, ack: Option<u64>, request: Request) {
+    fn accept(&self, tag: W::Tag, request: Request) {
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
-        let fits = {
+        {
             let mut pending = self.pending();
-            let fits = pending.len() < MAX_OUTSTANDING;
-            if fits {
-                pending.insert(id, Pending { event, ack });
+            if pending.len() >= MAX_OUTSTANDING {
+                drop(pending);
+                return self.refuse(tag, rate_limited(MESSAGES_PER_SECOND));
             }
-            fits
-        };
-        if !fits {
-            self.refuse(event, ack, rate_limited(MESSAGES_PER_SECOND));
-        } else if self.requests.try_send((id, request)).is_err() {
+            pending.insert(id, tag);
+        }
+        if self.requests.try_send((id, request)).is_err() {
             self.reply(id, Err(rate_limited(MESSAGES_PER_SECOND)));
         }
     }
 
-    fn refuse(&self, event: &str, ack: Option<u64>, error: Error) {
-        log_refusal(self.id, event, &error);
-        self.send_error(event, ack, &error);
+    fn refuse(&self, tag: W::Tag, error: Error) {
+        log_refusal(self.id, W::name(&tag), &error);
+        self.sent(self.wire.refuse(tag, &error));
     }
 
-    fn send_error(&self, event: &str, ack: Option<u64>, error: &Error) {
-        #[derive(Serialize)]
-        struct Named<'a> {
-            #[serde(flatten)]
-            error: &'a Error,
-            event: &'a str,
-        }
-        match ack {
-            Some(number) => self.send(packet::ack(number, error)),
-            None => self.send(packet::event(dialect::ERROR_EVENT, &Named { error, event })),
-        }
-    }
-
-    /// Queues a packet. A client that lets the queue fill up does not read, and is cut off.
-    fn send(&self, frame: impl Into<Frame>) {
-        if !self.socket.emit(frame.into()) && !self.gone.is_cancelled() {
+    /// A client that lets its queue fill up does not read, and is cut off.
+    fn sent(&self, sent: bool) {
+        if !sent && !self.gone.is_cancelled() {
             tracing::debug!(session = ?self.id, "cut off: does not read");
             // Its network may be at fault: it may come back.
             self.cut_off(Ending::Lost);
@@ -252,17 +201,16 @@ impl Session {
 
     fn cut_off(&self, ending: Ending) {
         self.end(ending);
-        self.socket.close(CloseCode::Policy);
+        self.wire.close(Closing::CutOff);
     }
 
-    /// Closes the connection because the server goes away, and says nothing in socket.io: its clients take that for a
-    /// connection that broke, and come back by themselves.
+    /// Closes the connection because the server goes away.
     pub fn shut_down(&self) {
         self.end(Ending::Goodbye);
-        self.socket.close(CloseCode::Restart);
+        self.wire.close(Closing::Restart);
     }
 
-    fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, Pending>> {
+    fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, W::Tag>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -270,12 +218,12 @@ impl Session {
 /// A session as the room sees it that it wants to enter. Only the room entered last pushes anything: one is out of the other
 /// at the moment at which one is told to be in this one, however long it takes until that room knows.
 #[derive(Debug)]
-struct Seat {
-    session: Arc<Session>,
+struct Seat<W: Wire> {
+    session: Arc<Session<W>>,
     number: u64,
 }
 
-impl Peer for Seat {
+impl<W: Wire> Peer for Seat<W> {
     fn id(&self) -> SessionId {
         self.session.id
     }
@@ -300,52 +248,27 @@ impl Peer for Seat {
     }
 }
 
-impl Peer for Session {
+impl<W: Wire> Peer for Session<W> {
     fn id(&self) -> SessionId {
         self.id
     }
 
     fn reply(&self, request: RequestId, result: Result<Reply, Error>) {
-        let Some(Pending { event, ack }) = self.pending().remove(&request) else { return };
-        match (result, ack) {
-            (Ok(reply), Some(number)) => self.send(packet::ack(number, &reply)),
-            (Ok(reply), None) => self.send(packet::event(dialect::reply_name(&reply), &reply)),
-            (Err(error), ack) => {
-                log_refusal(self.id, event, &error);
-                self.send_error(event, ack, &error);
-            }
+        let Some(tag) = self.pending().remove(&request) else { return };
+        match result {
+            Ok(reply) => self.sent(self.wire.reply(tag, &reply)),
+            Err(error) => self.refuse(tag, error),
         }
     }
 
     fn push(&self, broadcast: &Broadcast) {
-        self.send(broadcast.socketio(packet::event));
+        self.sent(self.wire.push(broadcast));
     }
 
     fn close(&self) {
-        self.send(Frame::from_static(packet::DISCONNECT));
         self.end(Ending::Goodbye);
-        self.socket.close(CloseCode::Normal);
+        self.wire.close(Closing::Goodbye);
     }
-}
-
-/// The event's name if it is one of ours, else nothing.
-fn known_name(name: &str) -> &'static str {
-    dialect::REQUEST_EVENTS.iter().find(|known| **known == name).copied().unwrap_or_default()
-}
-
-/// Whether everybody else in the room is told of it.
-const fn is_announced(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::UpdateState { .. }
-            | Request::Produce { .. }
-            | Request::PauseProducer { .. }
-            | Request::ResumeProducer { .. }
-            | Request::CloseProducer { .. }
-            | Request::RequestSlot { .. }
-            | Request::ReleaseSlot { .. }
-            | Request::Moderate { .. }
-    )
 }
 
 fn rate_limited(per_second: NonZeroU32) -> Error {
@@ -358,6 +281,6 @@ fn log_refusal(session: SessionId, event: &str, error: &Error) {
             tracing::debug!(?session, event, code = ?error.code, "a request failed");
             FAILED.add();
         }
-        _ => tracing::debug!(?session, event = known_name(event), code = ?error.code, "a request was refused"),
+        _ => tracing::debug!(?session, event, code = ?error.code, "a request was refused"),
     }
 }

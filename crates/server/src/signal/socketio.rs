@@ -3,6 +3,8 @@
 //! The transport is `signal/engine.rs`, its packets are those of `proto/src/codec/socketio/packet.rs`. This layer says who may have a session,
 //! and what the end of a connection means.
 
+mod events;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,11 +19,15 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::engine::{CloseCode, Config, End, Engine, Handler, Socket};
-use super::session::Session;
+use super::session;
 use super::waiting::{Full, Place, Waiting};
 use crate::auth::{Authenticator, Checked, Pass};
 use crate::rooms::{Ending, HEARTBEAT, Peer, Registry};
 use crate::tally::Tally;
+use events::Events;
+
+/// A session of this dialect.
+type Session = session::Session<Events>;
 
 /// The path clients connect to.
 const PATH: &str = "/socket.io";
@@ -247,7 +253,7 @@ impl SocketIo {
         // Held over the start, so that a session that ends at once is not added after its removal.
         let mut sessions = self.sessions_lock();
         let finished = move |id| drop(shared.sessions_lock().remove(&id));
-        let session = Session::start(pass, Arc::clone(socket), registry, finished)?;
+        let session = Session::start(pass, Events(Arc::clone(socket)), registry, finished)?;
         sessions.insert(session.id(), Arc::clone(&session));
         Ok(session)
     }

@@ -1,0 +1,133 @@
+//! A session's events as socket.io packets: the main dialect's [`Wire`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use parlor_proto::codec::socketio::{self as dialect, packet};
+use parlor_proto::event::Reply;
+use parlor_proto::{Error, ErrorCode, Request};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Connection;
+use crate::rooms::Broadcast;
+use crate::signal::engine::{CloseCode, Frame, Socket};
+use crate::signal::session::Session;
+use crate::signal::wire::{Closing, Wire};
+
+/// Characters of an unknown event's name in its refusal: every name there is has less.
+const MAX_ECHOED_CHARS: usize = 64;
+/// Of an event that is JSON and more than can be kept of it.
+const UNREADABLE: &str = "nested too deep, or with half a surrogate pair or a number that is too large";
+
+/// The events of one connection.
+#[derive(Debug)]
+pub struct Events(pub Arc<Socket<Connection>>);
+
+/// Which event of a client an answer is for.
+#[derive(Debug)]
+pub struct Tag {
+    /// Its name, or as much as is needed to recognize one there is none of.
+    event: Cow<'static, str>,
+    /// The number its acknowledgement must carry, if one is wanted.
+    ack: Option<u64>,
+}
+
+/// An event as it is sent to everybody.
+#[derive(Clone)]
+struct Pushed(Frame);
+
+impl Events {
+    fn send(&self, packet: String) -> bool {
+        self.0.emit(packet.into())
+    }
+}
+
+impl Wire for Events {
+    type Tag = Tag;
+
+    fn name(tag: &Tag) -> &str {
+        // A name there is none of is a stranger's text.
+        known_name(&tag.event)
+    }
+
+    fn reply(&self, tag: Tag, reply: &Reply) -> bool {
+        self.send(match tag.ack {
+            Some(number) => packet::ack(number, reply),
+            None => packet::event(dialect::reply_name(reply), reply),
+        })
+    }
+
+    fn refuse(&self, tag: Tag, error: &Error) -> bool {
+        #[derive(Serialize)]
+        struct Named<'a> {
+            #[serde(flatten)]
+            error: &'a Error,
+            event: &'a str,
+        }
+        self.send(match tag.ack {
+            Some(number) => packet::ack(number, error),
+            None => packet::event(dialect::ERROR_EVENT, &Named { error, event: &tag.event }),
+        })
+    }
+
+    fn push(&self, broadcast: &Broadcast) -> bool {
+        let Pushed(frame) = broadcast.encoded(|event| Pushed(packet::event(dialect::event_name(event), event).into()));
+        self.0.emit(frame)
+    }
+
+    fn close(&self, closing: Closing) {
+        self.0.close(match closing {
+            Closing::Goodbye => {
+                let _ = self.0.emit(Frame::from_static(packet::DISCONNECT));
+                CloseCode::Normal
+            }
+            Closing::CutOff => CloseCode::Policy,
+            // Clients take that for a connection that broke, and come back by themselves.
+            Closing::Restart => CloseCode::Restart,
+        });
+    }
+}
+
+impl Session<Events> {
+    /// Takes an event off the wire. Called in order of arrival; never waits. False if it is none.
+    #[must_use]
+    pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) -> bool {
+        let tag = |event| Tag { event, ack };
+        let named = || packet::decode_arguments(arguments).map(|(name, _)| known_name(&name)).unwrap_or_default();
+        if !self.counts(|| tag(named().into())) {
+            return true;
+        }
+        let Some((name, arguments)) = packet::decode_arguments(arguments) else {
+            let is_event = packet::is_event(arguments);
+            if is_event {
+                self.take(tag("".into()), Err(Error::invalid("", UNREADABLE)));
+            }
+            return is_event;
+        };
+        let event = known_name(&name);
+        if event.is_empty() {
+            // As much of it as is needed to recognize it: what is echoed is memory when the client does not read.
+            let echoed: String = name.chars().take(MAX_ECHOED_CHARS).collect();
+            self.take(tag(echoed.into()), Err(ErrorCode::UnknownEvent.into()));
+        } else {
+            self.take(tag(event.into()), decode(event, &arguments, binary));
+        }
+        true
+    }
+}
+
+fn decode(event: &str, arguments: &[Value], binary: bool) -> Result<Request, Error> {
+    match arguments {
+        _ if binary => Err(Error::invalid("", "binary attachments are not taken")),
+        [payload @ Value::Object(_)] => dialect::decode_request(event, payload),
+        // Where nothing is needed, nothing need be sent; where something is, the error names the field.
+        [] => dialect::decode_request(event, &Value::Object(serde_json::Map::new())),
+        _ => Err(Error::invalid("", "the payload must be one JSON object")),
+    }
+}
+
+/// The event's name if it is one of ours, else nothing.
+fn known_name(name: &str) -> &'static str {
+    dialect::REQUEST_EVENTS.iter().find(|known| **known == name).copied().unwrap_or_default()
+}
