@@ -79,7 +79,9 @@ impl Room {
         if u32::try_from(current).is_ok_and(|n| n < max) {
             Ok(())
         } else {
-            Err(Error::new(ErrorCode::ChannelFull).with("current", current).with("max", max))
+            let full = Error::new(ErrorCode::ChannelFull).with("current", current).with("max", max);
+            let sentence = "All places of this channel's listeners are taken. Try again when one of them has left.";
+            Err(if role == Role::Spectator { full.with("role", "spectator").say(sentence) } else { full })
         }
     }
 

@@ -25,6 +25,7 @@ describe('numbers', () => {
   it('what is one is not many', () => {
     expect(sentenceFor(new VoiceError('CHANNEL_FULL', '', { current: 1, max: 1 }))).toBe(en['error.CHANNEL_FULL.one']);
     expect(sentenceFor(new VoiceError('CHANNEL_FULL', '', { current: 8, max: 8 }))).toContain('all 8 places');
+    expect(sentenceFor(new VoiceError('CHANNEL_FULL', '', { current: 1, max: 1, role: 'spectator' }))).toContain('listeners');
     expect(sentenceFor(new VoiceError('RATE_LIMITED', '', { retryAfterMs: 700 }))).toContain('Wait 1 second and');
     expect(waitSentence(0)).toBe(en['error.RATE_LIMITED.over']);
   });

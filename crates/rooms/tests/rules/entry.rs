@@ -251,10 +251,11 @@ fn spectators_take_nobodys_place_and_have_a_limit_of_their_own() {
     };
     let first = room.join_as(watching("ann"));
     room.join("alice", Tier::Free);
-    for who in [identity("bob", Tier::Free), watching("ben")] {
+    for (who, role) in [(identity("bob", Tier::Free), None), (watching("ben"), Some("spectator".into()))] {
         let session = room.connect();
         let error = room.try_enter(session, who).expect_err("no place of this kind");
         assert_eq!((error.code, &error.details["current"], &error.details["max"]), (ErrorCode::ChannelFull, &1.into(), &1.into()));
+        assert_eq!(error.details.get("role"), role.as_ref(), "whose places are taken");
     }
     // A lost connection's place is its user's.
     room.lose(first);

@@ -207,6 +207,7 @@ export const en = {
   'error.CHANNEL_FULL': 'This channel is full. Try again when somebody has left.',
   'error.CHANNEL_FULL.one': 'This channel is full: its only place is taken. Try again when that person has left.',
   'error.CHANNEL_FULL.max': 'This channel is full: all {max} places are taken. Try again when somebody has left.',
+  'error.CHANNEL_FULL.listeners': 'All places of listeners in this channel are taken. Try again when one of them has left.',
   'error.PERMISSION_DENIED': 'You may not join this channel. Ask a moderator if you think that is a mistake.',
   'error.PERMISSION_DENIED.banned': 'You are banned from this channel. Ask a moderator if you think that is a mistake.',
   'error.PERMISSION_DENIED.banned.until': 'You are banned from this channel until {until}. Join again after that.',

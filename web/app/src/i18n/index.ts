@@ -32,6 +32,7 @@ function withNumbers({ code, details, retryAfterMs }: VoiceError): string | unde
     case 'RATE_LIMITED':
       return retryAfterMs === undefined ? undefined : waitSentence(Math.max(1, Math.ceil(retryAfterMs / 1000)));
     case 'CHANNEL_FULL':
+      if (details.role === 'spectator') return t('error.CHANNEL_FULL.listeners');
       if (details.max === 1) return t('error.CHANNEL_FULL.one');
       return details.max === undefined ? undefined : t('error.CHANNEL_FULL.max', { max: details.max });
     case 'VIDEO_LIMIT_REACHED':
