@@ -17,6 +17,8 @@ pub enum Request {
         channel: ChannelId,
         /// What the client can decode, if it knows already; `Consume` may bring it later.
         capabilities: Option<Arc<RtpCapabilities>>,
+        /// Whether the user's other session in this channel, if there is one, is to be put out for it.
+        take_over: bool,
     },
     /// Take up again what the user's own connection left when it broke.
     Resume {

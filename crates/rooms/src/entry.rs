@@ -13,12 +13,12 @@ use crate::room::{Answer, Room};
 
 impl Room {
     pub(crate) fn join(&mut self, join: Join) {
-        let Join { session, request, identity, admitted, pro_until, rtc_config, capabilities } = join;
-        if let Err(error) = self.check_join(session, &identity.user, admitted.role) {
+        let Join { session, request, identity, admitted, pro_until, rtc_config, capabilities, take_over } = join;
+        if let Err(error) = self.check_join(session, &identity.user, admitted.role, take_over) {
             self.reply(session, request, Err(error));
             return;
         }
-        self.remove_lost(&identity.user);
+        self.remove_other(&identity.user);
         self.joins += 1;
         let permissions = permissions(&self.config.policy, admitted.role, admitted.entitlement);
         let (number, token) = (self.joins, self.ids.resume_token());
@@ -60,12 +60,12 @@ impl Room {
         }
     }
 
-    fn check_join(&self, session: SessionId, user: &UserId, role: Role) -> Result<(), Error> {
+    fn check_join(&self, session: SessionId, user: &UserId, role: Role, take_over: bool) -> Result<(), Error> {
         if self.closed {
             return Err(Error::new(ErrorCode::ShuttingDown));
         }
         let same = self.participants.values().find(|p| p.identity.user == *user);
-        if self.participants.contains_key(&session) || same.is_some_and(|p| p.lost.is_none()) {
+        if self.participants.contains_key(&session) || same.is_some_and(|p| p.lost.is_none() && !take_over) {
             return Err(Error::new(ErrorCode::AlreadyInChannel).with("reason", "already_in_channel"));
         }
         let (channel, policy) = (&self.config.channel, &self.config.policy);
@@ -73,8 +73,8 @@ impl Room {
             Role::Speaker => channel.max_participants.unwrap_or_else(|| policy.participants(channel.tier)),
             Role::Spectator => channel.max_spectators.unwrap_or(policy.spectators),
         };
-        // Spectators and the others take nobody's place among each other. The lost connection of the same user makes room for
-        // the new one.
+        // Spectators and the others take nobody's place among each other. The user's own connection that is
+        // lost, or taken over, makes room for the new one.
         let current = self.participants.values().filter(|p| p.role == role && p.identity.user != *user).count();
         if u32::try_from(current).is_ok_and(|n| n < max) {
             Ok(())

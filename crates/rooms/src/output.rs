@@ -31,6 +31,8 @@ pub struct Join {
     pub rtc_config: RtcConfig,
     /// What the client can decode, if it said so.
     pub capabilities: Option<Arc<RtpCapabilities>>,
+    /// Whether the user's other session is to be put out for it; otherwise that one is in the way.
+    pub take_over: bool,
 }
 
 /// A wish to go on where another connection of the same user broke off.

@@ -122,12 +122,11 @@ impl Room {
         self.participants.insert(to, participant);
     }
 
-    /// The connection of somebody, lost and not back: makes room for the same user's new one.
-    pub(crate) fn remove_lost(&mut self, user: &UserId) {
-        let lost = self.participants.iter().find(|(_, p)| p.identity.user == *user && p.lost.is_some());
-        if let Some(session) = lost.map(|(session, _)| *session) {
-            self.remove(session, Departure::Replaced);
-        }
+    /// Somebody's session makes room for another one of the same user: lost and not back, or put out by the user's own wish.
+    pub(crate) fn remove_other(&mut self, user: &UserId) {
+        let Some((session, other)) = self.participants.iter().find(|(_, p)| p.identity.user == *user) else { return };
+        let (session, lost) = (*session, other.lost.is_some());
+        self.remove(session, if lost { Departure::Replaced } else { Departure::PutOut(LeftReason::MovedDevice, None) });
     }
 
     /// Takes out those who did not come back in time.

@@ -171,15 +171,26 @@ impl TestRoom {
 
     /// Asks to enter, as a server does: whom the facts keep out never gets to the room.
     pub fn enter(&mut self, session: SessionId, identity: Identity, capabilities: Option<Arc<RtpCapabilities>>) -> RequestId {
+        self.enter_or_take_over(session, identity, capabilities, false)
+    }
+
+    fn enter_or_take_over(
+        &mut self,
+        session: SessionId,
+        identity: Identity,
+        capabilities: Option<Arc<RtpCapabilities>>,
+        take_over: bool,
+    ) -> RequestId {
         let request = RequestId(self.count());
-        let body = Request::Join { channel: self.channel.id.clone(), capabilities: capabilities.clone() };
+        let body = Request::Join { channel: self.channel.id.clone(), capabilities: capabilities.clone(), take_over };
         if let Some(client) = self.clients.get_mut(&session) {
             client.asked.insert(request, body);
             client.identity = Some(identity.clone());
         }
         match self.admitted(&identity) {
             Ok((admitted, pro_until)) => {
-                let join = Join { session, request, identity, admitted, pro_until, rtc_config: RtcConfig::default(), capabilities };
+                let join =
+                    Join { session, request, identity, admitted, pro_until, rtc_config: RtcConfig::default(), capabilities, take_over };
                 self.room.handle_join(join, self.clock.now());
                 self.pump();
             }
@@ -196,6 +207,16 @@ impl TestRoom {
     /// Asks to enter as somebody in particular, and gives the answer.
     pub fn try_enter(&mut self, session: SessionId, identity: Identity) -> Result<Joined, Error> {
         let request = self.enter(session, identity, Some(Arc::new(rtp::capabilities())));
+        self.joined(session, request)
+    }
+
+    /// Asks to go on here with the call that another session of the user is in, and gives the answer.
+    pub fn take_over(&mut self, session: SessionId, identity: Identity) -> Result<Joined, Error> {
+        let request = self.enter_or_take_over(session, identity, Some(Arc::new(rtp::capabilities())), true);
+        self.joined(session, request)
+    }
+
+    fn joined(&self, session: SessionId, request: RequestId) -> Result<Joined, Error> {
         match self.reply(session, request) {
             Some(Ok(Reply::Joined(joined))) => Ok(*joined),
             Some(Err(error)) => Err(error),

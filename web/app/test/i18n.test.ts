@@ -90,7 +90,7 @@ describe('a refusal says what to do', () => {
     },
   );
 
-  it.each(['kicked', 'banned', 'call-ended', 'session-revoked', 'channel-deleted', 'access-lost', 'replaced'])(
+  it.each(['kicked', 'banned', 'call-ended', 'session-revoked', 'channel-deleted', 'access-lost', 'moved-device', 'replaced'])(
     '%s: what happened',
     (reason) => {
       const sentence = sentenceFor(new VoiceError('NOT_IN_CHANNEL', '', { reason, rejoin: false }));

@@ -7,7 +7,7 @@ type Handlers = { [E in keyof VoiceEvents]?: (payload: VoiceEvents[E]) => void }
 
 const handlers = vi.hoisted(() => ({}) as Handlers);
 const moderated = vi.hoisted(() => [] as unknown[]);
-const own = vi.hoisted(() => ({ self: undefined as Self | undefined, join: () => Promise.resolve() }));
+const own = vi.hoisted(() => ({ self: undefined as Self | undefined, join: (..._wish: unknown[]) => Promise.resolve() }));
 
 vi.mock('@parlor/client', async (original) => ({
   ...(await original<typeof import('@parlor/client')>()),
@@ -16,7 +16,7 @@ vi.mock('@parlor/client', async (original) => ({
       return own.self;
     },
     on: (event: keyof VoiceEvents, handler: never) => void (handlers[event] = handler),
-    joinChannel: () => own.join(),
+    joinChannel: (...wish: unknown[]) => own.join(...wish),
     leaveChannel: () => Promise.resolve(),
     moderate: (command: unknown) => Promise.resolve(void moderated.push(command)),
     setPerUserVolume: () => {},
@@ -25,7 +25,6 @@ vi.mock('@parlor/client', async (original) => ({
 
 const { VoiceError } = await import('@parlor/client');
 const { Session } = await import('../src/state/session.svelte.js');
-const { Tabs } = await import('../src/state/tabs.js');
 
 const FREE = { audio: true, video: false, screenshare: false, maxBitrate: 32_000, expiresAt: null };
 const PRO = { ...FREE, video: true, screenshare: true, maxBitrate: 64_000 };
@@ -166,20 +165,17 @@ it('a moderator’s command goes to the server', async () => {
   expect(moderated).toEqual([{ action: 'deafen', userId: 'bob', deafened: true }]);
 });
 
-it('who cancels while another window is asked to leave stays out', async () => {
-  const session = new Session();
+it('who went on elsewhere is offered the way back, which takes the call over', async () => {
+  const session = await inCall();
+  const moved = { channelId: 'den', reason: 'moved-device', rejoin: false };
+  tell('left', { channelId: 'den', error: new VoiceError('NOT_IN_CHANNEL', '', moved), reason: 'moved-device', rejoining: false });
+  expect([session.inCall, session.isElsewhere, session.refusalIsHint, session.wasLost]).toEqual([false, true, true, false]);
+  const joins: unknown[] = [];
+  own.join = (...wish) => Promise.resolve(void joins.push(wish));
   session.identity = { kind: 'guest' };
-  const join = vi.spyOn(session, 'join').mockResolvedValue();
-  let answer = (_left: boolean) => {};
-  new Tabs(() => new Promise((resolve) => (answer = resolve)));
-  const asked = session.continueHere();
-  await vi.waitFor(() => expect(answer.length).toBe(1));
-  await session.leave();
-  expect(session.joining).toBe(false);
-  answer(true);
-  await asked;
-  expect(join).not.toHaveBeenCalled();
-  expect([session.joining, session.refusal]).toEqual([false, '']);
+  await session.continueHere();
+  expect(joins).toEqual([[session.channelId, { takeOver: true }]]);
+  expect([session.isElsewhere, session.refusal]).toEqual([false, '']);
 });
 
 it('a channel that is closed is waited for instead of refused', async () => {

@@ -1,4 +1,4 @@
-// Microphones that are denied, missing or unplugged, and a network that goes away: what one sees, and how one goes on.
+// Microphones that are denied, missing or unplugged, a second device, and a network that goes away: what one sees, and how one goes on.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -65,6 +65,33 @@ describe('devices and networks', () => {
     await hears(bob.page);
     assert.deepEqual(cleo.errors, []);
     await cleo.close();
+  });
+
+  it('a call is gone on with on another device, and back; never on both', TIMEOUT, async () => {
+    const url = `${server.url}/?user=eve`;
+    const phone = await joinApp(browser, { url, name: 'Eve', channel: 'devices' });
+    await until('Bob sees her', async () => (await bob.tile('Eve').count()) === 1);
+    const desk = await openApp(browser, url);
+    await desk.fillIn({ name: 'Eve', channel: 'devices' });
+    await desk.press('Join');
+    await desk.reads(/You are in this channel already/);
+    await phone.isIn();
+    for (const [to, from] of [
+      [desk, phone],
+      [phone, desk],
+    ] as const) {
+      await to.press('Continue here');
+      await to.isIn();
+      await from.reads(/You went on in another window or on another device/);
+      await hears(bob.page);
+      assert.equal(await bob.tile('Eve').count(), 1);
+      // Whoever was put out waits for the person.
+      await from.button('Continue here').waitFor();
+      await to.isIn();
+    }
+    await passesAxe(desk.page, 'devices-moved');
+    assert.deepEqual([...phone.errors, ...desk.errors], []);
+    for (const person of [phone, desk]) await person.close();
   });
 
   it('who has no network sees at once that nobody hears them, and goes on when it is back', TIMEOUT, async () => {

@@ -3,8 +3,8 @@
 
 import { hasCode, toVoiceError, VoiceError } from './errors.js';
 import type { LocalMedia } from './local-media.js';
-import { CONNECT_RETRIES, JOIN_RETRIES, TRANSPORT_RETRIES, withRetries } from './policy.js';
-import type { Direction, Joined, Layers, Pushes, PushName, RtcConfig, TransportCreated } from './protocol.js';
+import { CONNECT_RETRIES, TRANSPORT_RETRIES, withRetries } from './policy.js';
+import type { Direction, Joined, Layers, Pushes, PushName, Requests, RtcConfig, TransportCreated } from './protocol.js';
 import { Receiving, type ReceivingContext } from './receiving.js';
 import { slotOf, type MediaSlot } from './roster.js';
 import { IceGuard } from './rtc/ice-guard.js';
@@ -28,6 +28,14 @@ export interface CallContext extends ReceivingContext, SendingContext {
   readonly onPersonal: (push: PersonalPush) => void;
   /** The stay is over, not by one's own doing. */
   readonly onLost: (reason: VoiceError) => void;
+}
+
+/** How a stay begins. */
+export interface EnterOptions {
+  /** Waits before the retries of a join that timed out. */
+  readonly retries: readonly number[];
+  /** Whether another session of the same user is put out for it. */
+  readonly takeOver?: boolean | undefined;
 }
 
 export type PersonalPush = PushOf<'voice:slot:granted' | 'voice:slot:queue' | 'voice:entitlement' | 'voice:moderation'>;
@@ -78,10 +86,10 @@ export class Call {
    * Goes all the way in. Resolves when the microphone is sent, or when it is known that there is none. Rejects as
    * soon as the call is closed, also while somebody is still being asked for the microphone.
    */
-  async enter(channelId: string, retries: readonly number[] = JOIN_RETRIES): Promise<void> {
+  async enter(channelId: string, how: EnterOptions): Promise<void> {
     const { signal } = this.#abort;
     const closed = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
-    await Promise.race([this.#enter(channelId, retries), closed]);
+    await Promise.race([this.#enter(channelId, how), closed]);
     this.#entered = true;
   }
 
@@ -133,11 +141,11 @@ export class Call {
     this.#recv?.close();
   }
 
-  async #enter(channelId: string, retries: readonly number[]): Promise<void> {
+  async #enter(channelId: string, { retries, takeOver }: EnterOptions): Promise<void> {
     const loading = this.context.createRtc();
     loading.catch(() => {});
     const first = await withRetries(
-      (n) => this.#join(channelId, n),
+      (n) => this.#join({ channelId, ...(takeOver && { takeOver }) }, n),
       retries,
       (e) => hasCode(e, 'TIMEOUT'),
       this.#abort.signal,
@@ -160,12 +168,12 @@ export class Call {
   }
 
   /** Asks for everything at once: the server takes the requests of one session in their order. */
-  async #join(channelId: string, attempt: number): Promise<FirstRound> {
+  async #join(wish: Requests['voice:join']['payload'], attempt: number): Promise<FirstRound> {
     const { signal } = this.context;
     // The try that timed out may have got through: out first, so that the next one is not refused for it.
     if (attempt > 0) signal.request('voice:leave', {}).catch(() => {});
     this.#backlog = [];
-    const reply = signal.request('voice:join', { channelId });
+    const reply = signal.request('voice:join', wish);
     const send = signal.request('voice:rtc:createTransport', { direction: 'send' });
     const recv = signal.request('voice:rtc:createTransport', { direction: 'recv' });
     // When the join is refused so are these; the join's error is the one that counts.

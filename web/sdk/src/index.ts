@@ -12,7 +12,7 @@ export type { MicrophoneChange } from './microphone.js';
 export type { Network } from './network.js';
 export { isInCall, isJoined, next, STATES, TABLE } from './machine.js';
 export type { MachineEvent, State } from './machine.js';
-export type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
+export type { JoinOptions, VoiceServiceOptions, VoiceServiceParts } from './options.js';
 export type {
   CloseReason,
   Layers,

@@ -16,6 +16,16 @@ export interface VoiceServiceOptions {
   videoCodec?: VideoCodec;
 }
 
+/** How a channel is joined. */
+export interface JoinOptions {
+  /**
+   * Goes on here where one is in the channel with another device or window already, which is put out with the reason
+   * `moved-device`. Without it, the join is refused with ALREADY_IN_CHANNEL then. Only for who asked for it: what comes
+   * back by itself after a break never takes over.
+   */
+  takeOver?: boolean;
+}
+
 /** The parts that touch the outside world. Tests replace them; applications need not. */
 export interface VoiceServiceParts {
   signal?: SignalFactory;

@@ -176,7 +176,7 @@ export interface Consumed {
 
 /** Every request: what it takes and what it answers. */
 export interface Requests {
-  'voice:join': { payload: { channelId: string; rtpCapabilities?: RtpCapabilities }; reply: Joined };
+  'voice:join': { payload: { channelId: string; rtpCapabilities?: RtpCapabilities; takeOver?: boolean }; reply: Joined };
   'voice:resume': { payload: { channelId: string; resumeToken: string }; reply: Resumed };
   'voice:leave': { payload: { channelId?: string }; reply: { channelId: string } };
   'voice:rtc:getRouterRtpCapabilities': { payload: Record<string, never>; reply: { rtpCapabilities: RtpCapabilities } };

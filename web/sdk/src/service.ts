@@ -8,7 +8,7 @@ import { LocalMedia } from './local-media.js';
 import { isInCall, isJoined, type State } from './machine.js';
 import { Microphone } from './microphone.js';
 import { browserNetwork, type Network } from './network.js';
-import type { VoiceServiceOptions, VoiceServiceParts } from './options.js';
+import type { JoinOptions, VoiceServiceOptions, VoiceServiceParts } from './options.js';
 import type { Joined, Layers, ModerationCommand, Permissions, Restrictions, SaidState } from './protocol.js';
 import { Roster, type MediaSlot, type Participant } from './roster.js';
 import { browserCapture } from './rtc/capture.js';
@@ -168,8 +168,8 @@ export class VoiceService extends Emitter<VoiceEvents> {
    * out again then: CHANNEL_FULL, CHANNEL_CLOSED, PERMISSION_DENIED, CHANNEL_NOT_FOUND, RATE_LIMITED, UNAUTHENTICATED,
    * ALREADY_IN_CHANNEL, UNREACHABLE, TIMEOUT, CANCELLED…
    */
-  joinChannel(channelId: string): Promise<void> {
-    return this.#stays.join(channelId);
+  joinChannel(channelId: string, options?: JoinOptions): Promise<void> {
+    return this.#stays.join(channelId, options);
   }
 
   /** Leaves the channel, or stops trying to get into it. Does nothing when there is none. */

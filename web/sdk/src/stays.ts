@@ -1,11 +1,12 @@
 // The way in, the way out, and the way back: one stay after another, or one that outlives its connection.
 
-import type { Call } from './call.js';
+import type { Call, EnterOptions } from './call.js';
 import { hasCode, isTransient, toVoiceError, VoiceError } from './errors.js';
 import type { ConnectionStatus, VoiceEvents } from './events.js';
 import { isJoined, Machine, type State } from './machine.js';
 import { JOIN_RETRIES } from './policy.js';
 import type { Network } from './network.js';
+import type { JoinOptions } from './options.js';
 import type { Joined } from './protocol.js';
 import { comeBack, movedTo, reasonOf } from './reconnect.js';
 import type { Signal } from './signal/signal.js';
@@ -58,13 +59,13 @@ export class Stays {
   }
 
   /** Goes in; leaves another channel first. */
-  async join(channelId: string): Promise<void> {
+  async join(channelId: string, { takeOver }: JoinOptions = {}): Promise<void> {
     while (this.#stay || this.#leaving) await this.leave();
     const stay = (this.#stay = new AbortController());
     this.#setConnection('connecting');
     this.context.onJoining();
     try {
-      await this.#enter(channelId, [stay.signal], JOIN_RETRIES);
+      await this.#enter(channelId, [stay.signal], { retries: JOIN_RETRIES, takeOver });
     } catch (cause) {
       stay.signal.throwIfAborted();
       const error = toVoiceError(cause);
@@ -120,7 +121,11 @@ export class Stays {
     if (channelId !== undefined) this.context.onLeft({ channelId, rejoining: false });
   }
 
-  async #enter(channelId: string, signals: readonly AbortSignal[], retries: readonly number[], again = false): Promise<void> {
+  async #enter(
+    channelId: string,
+    signals: readonly AbortSignal[],
+    { again = false, ...how }: EnterOptions & { again?: boolean },
+  ): Promise<void> {
     if (!this.machine.dispatch('join')) throw new VoiceError('INVALID_STATE', `Cannot join while ${this.machine.state}.`);
     await this.context.signal.connect();
     for (const signal of signals) signal.throwIfAborted();
@@ -129,7 +134,7 @@ export class Stays {
       this.#setConnection('connected');
       this.context.onJoined(joined, again);
     }));
-    await call.enter(channelId, retries);
+    await call.enter(channelId, how);
   }
 
   /**
@@ -172,7 +177,7 @@ export class Stays {
   async #attempt(channelId: string, stay: AbortController, late: AbortSignal): Promise<void> {
     try {
       if (await this.#resume(channelId, stay)) return;
-      await this.#enter(channelId, [stay.signal, late], [], true);
+      await this.#enter(channelId, [stay.signal, late], { retries: [], again: true });
     } catch (error) {
       // One that was given up must not hurt the one after it.
       if (!late.aborted && this.#stay === stay && !this.#call?.resumableMs) this.#failed();
@@ -212,7 +217,7 @@ export class Stays {
     this.#setConnection('connecting');
     this.context.onMoved(from, to);
     try {
-      await this.#enter(to, [stay.signal], JOIN_RETRIES);
+      await this.#enter(to, [stay.signal], { retries: JOIN_RETRIES });
     } catch (cause) {
       if (stay.signal.aborted) return;
       const error = toVoiceError(cause);

@@ -152,7 +152,7 @@ export class FakeServer implements Signal {
     const given = payload as Record<string, never>;
     switch (event) {
       case 'voice:join':
-        if (this.#inside) throw new VoiceError('ALREADY_IN_CHANNEL', 'in already');
+        if (this.#inside && !given.takeOver) throw new VoiceError('ALREADY_IN_CHANNEL', 'in already');
         this.#inside = true;
         return this.join;
       case 'voice:resume':

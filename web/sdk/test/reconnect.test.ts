@@ -115,6 +115,29 @@ describe('when the connection breaks', () => {
     expect(events.at(-1)).toBe('left ALREADY_IN_CHANNEL');
   });
 
+  it('who took a call over asked once: coming back by itself never takes it over again', async () => {
+    const { server, service, events } = setup();
+    server.refuse('voice:join', 'ALREADY_IN_CHANNEL');
+    await expect(service.joinChannel('lobby')).rejects.toMatchObject({ code: 'ALREADY_IN_CHANNEL' });
+    await service.joinChannel('lobby', { takeOver: true });
+    server.refuse('voice:join', 'ALREADY_IN_CHANNEL', {}, 9);
+    server.drop();
+    await vi.advanceTimersByTimeAsync(120_000);
+    const wishes = server.requests.filter(({ event }) => event === 'voice:join').map(({ payload }) => payload);
+    expect(wishes.slice(0, 3)).toEqual([{ channelId: 'lobby' }, { channelId: 'lobby', takeOver: true }, { channelId: 'lobby' }]);
+    expect(wishes.slice(2).every((wish) => !('takeOver' in (wish as object)))).toBe(true);
+    expect(events.at(-1)).toBe('left ALREADY_IN_CHANNEL');
+  });
+
+  it('who is told that they moved to another device does not come back by themselves', async () => {
+    const { server, service, events } = setup();
+    await service.joinChannel('lobby');
+    server.push('voice:left', { channelId: 'lobby', reason: 'moved-device', rejoin: false });
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(server.count('voice:join')).toBe(1);
+    expect(events.at(-1)).toBe('left NOT_IN_CHANNEL');
+  });
+
   it('the time the server asks to wait is waited', async () => {
     const { server, service } = setup();
     await service.joinChannel('lobby');

@@ -56,6 +56,8 @@ pub const REQUEST_EVENTS: [&str; 22] = [
 struct Join {
     channel_id: ChannelId,
     rtp_capabilities: Option<Arc<RtpCapabilities>>,
+    #[serde(default)]
+    take_over: bool,
 }
 
 #[derive(Deserialize)]
@@ -153,8 +155,8 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
     let payload = &*without_nulls(payload);
     Ok(match event {
         "voice:join" => {
-            let Join { channel_id, rtp_capabilities } = read(payload)?;
-            Request::Join { channel: channel_id, capabilities: checked(rtp_capabilities)? }
+            let Join { channel_id, rtp_capabilities, take_over } = read(payload)?;
+            Request::Join { channel: channel_id, capabilities: checked(rtp_capabilities)?, take_over }
         }
         "voice:resume" => {
             let Resume { channel_id, resume_token } = read(payload)?;

@@ -103,7 +103,7 @@ fn a_session_joins_once() {
     let alice = room.join("alice", Tier::Free);
     assert_eq!(refused(room.try_join(alice, "alice", Tier::Free)), ErrorCode::AlreadyInChannel);
     assert_eq!(refused(room.try_join(alice, "somebody else", Tier::Free)), ErrorCode::AlreadyInChannel);
-    let body = Request::Join { channel: channel_id("den"), capabilities: None };
+    let body = Request::Join { channel: channel_id("den"), capabilities: None, take_over: false };
     assert_eq!(refused(room.ask(alice, body)), ErrorCode::InvalidState);
 }
 

@@ -28,6 +28,8 @@ pub struct JoinWish {
     pub identity: Identity,
     /// What it can decode.
     pub capabilities: Option<Arc<RtpCapabilities>>,
+    /// Whether the user's other session in the channel is to be put out for it.
+    pub take_over: bool,
     /// When it has taken too long.
     pub deadline: Instant,
 }
@@ -85,6 +87,7 @@ impl Registry {
                 pro_until: admission.pro_until,
                 rtc_config: admission.rtc_config.clone(),
                 capabilities: wish.capabilities.clone(),
+                take_over: wish.take_over,
             });
             let to_room = Arc::clone(&peer);
             let record = Box::new(admission.record.clone());

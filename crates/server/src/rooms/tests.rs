@@ -88,7 +88,7 @@ impl Stage {
     }
 
     async fn join(&self, peer: &Arc<Listener>, name: &str, admission: &Admission, deadline: Instant) -> bool {
-        let wish = JoinWish { request: RequestId(1), identity: identity(name), capabilities: None, deadline };
+        let wish = JoinWish { request: RequestId(1), identity: identity(name), capabilities: None, take_over: false, deadline };
         self.registry.join(Arc::clone(peer) as Arc<dyn Peer>, admission, wish).await.is_some()
     }
 
@@ -277,6 +277,7 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
         pro_until: None,
         rtc_config: admission.rtc_config.clone(),
         capabilities: None,
+        take_over: false,
     });
     let (outcome, answer) = oneshot::channel();
     *alice.outcome.lock().expect("unpoisoned") = Some(answer);

@@ -48,7 +48,7 @@ impl<W: Wire> Runner<W> {
 
     async fn handle(&mut self, id: RequestId, request: Request) {
         match request {
-            Request::Join { channel, capabilities } => self.join(id, channel, capabilities).await,
+            Request::Join { channel, capabilities, take_over } => self.join(id, channel, capabilities, take_over).await,
             Request::Resume { channel, token } => self.resume(id, channel, token).await,
             request => self.pass_on(id, request).await,
         }
@@ -65,7 +65,7 @@ impl<W: Wire> Runner<W> {
         }
     }
 
-    async fn join(&mut self, id: RequestId, channel: ChannelId, capabilities: Option<Arc<RtpCapabilities>>) {
+    async fn join(&mut self, id: RequestId, channel: ChannelId, capabilities: Option<Arc<RtpCapabilities>>, take_over: bool) {
         let deadline = Instant::now() + self.registry.policy().join_timeout;
         let identity = &self.session.pass().identity;
         let admitted = match self.session.pass().check() {
@@ -78,7 +78,7 @@ impl<W: Wire> Runner<W> {
             Ok(admission) => admission,
             Err(error) => return self.session.reply(id, Err(error)),
         };
-        let wish = JoinWish { request: id, identity: identity.clone(), capabilities, deadline };
+        let wish = JoinWish { request: id, identity: identity.clone(), capabilities, take_over, deadline };
         let Some(entered) = self.registry.join(self.session.seat(), &admission, wish).await else { return };
         // One channel at a time: the other one is left once this one is entered, so that a refusal changes nothing.
         if let Some(before) = self.room.replace(entered)

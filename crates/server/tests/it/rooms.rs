@@ -355,3 +355,27 @@ async fn a_join_is_given_up_after_the_configured_time() {
         shared.stop().await;
     }
 }
+
+#[tokio::test]
+async fn who_takes_a_call_over_is_in_it_with_the_new_device_alone() {
+    let server = server_without_join_limit().await;
+    let (mut bob, _) = Client::joined(&server, "bob", "first").await;
+    let (mut phone, _) = Client::joined(&server, "alice", "first").await;
+    let mut desk = Client::connect(&server, "alice", true).await;
+    for wish in [json!({"channelId": "first", "takeOver": false}), json!({"channelId": "first", "takeOver": null})] {
+        assert_refused(&desk.request("voice:join", wish).await, "ALREADY_IN_CHANNEL");
+    }
+    assert_refused(&desk.request("voice:join", json!({"channelId": "first", "takeOver": "yes"})).await, "INVALID_REQUEST");
+    let joined = desk.request("voice:join", json!({"channelId": "first", "takeOver": true})).await;
+    assert_eq!(joined["userId"], "alice", "{joined}");
+    let left = phone.event("voice:left").await;
+    assert_eq!((&left["reason"], &left["rejoin"], &left["channelId"]), (&"moved-device".into(), &false.into(), &"first".into()), "{left}");
+    assert_eq!(bob.event("voice:participant:left").await["userId"], "alice");
+    assert_refused(&phone.request("voice:state:update", json!({"muted": true})).await, "NOT_IN_CHANNEL");
+    // The end of the first device's connection ends nothing of the second's stay.
+    phone.cut().await;
+    assert_eq!(desk.request("voice:state:update", json!({"muted": true})).await["muted"], true);
+    assert_eq!(desk.request("voice:join", json!({"channelId": "second"})).await["channelId"], "second", "still one channel at a time");
+    assert_eq!(bob.event("voice:participant:left").await["userId"], "alice");
+    server.shut_down().await;
+}

@@ -231,7 +231,6 @@ export const en = {
   'error.CAPABILITY_REQUIRED': 'This needs a Pro account.',
   'error.VIDEO_LIMIT_REACHED': 'All video slots of this channel are taken. Try again when somebody has turned their video off.',
   'error.VIDEO_LIMIT_REACHED.max': 'Video slots full ({current}/{max}). Try again when somebody has turned their video off.',
-  'error.ALREADY_IN_CHANNEL.device': 'You are in this channel on another device, or in another browser. Leave there, then join here.',
   'error.ALREADY_IN_CHANNEL':
     'You are in this channel already, in another window or on another device. Continue here, or leave there first.',
   'error.NOT_IN_CHANNEL': 'You are no longer in the channel. Join it again.',
@@ -241,7 +240,7 @@ export const en = {
   'error.NOT_IN_CHANNEL.session-revoked': 'You were signed out. Sign in again and open the link anew.',
   'error.NOT_IN_CHANNEL.channel-deleted': 'This channel is no more.',
   'error.NOT_IN_CHANNEL.access-lost': 'You may no longer be in this channel. Ask a moderator if you think that is a mistake.',
-  'error.NOT_IN_CHANNEL.moved-device': 'You joined another call in another window or on another device. You are in one call at a time.',
+  'error.NOT_IN_CHANNEL.moved-device': 'You went on in another window or on another device. You are in one call at a time.',
   'error.NOT_IN_CHANNEL.replaced': 'You went on with this call in another window or on another device.',
   'error.note': '{sentence} Reason given: {note}',
   'time.today': 'today at {time}',

@@ -1,7 +1,5 @@
 // A reload of the page stays in the call: what it was, kept for as long as the tab is open.
 
-import { randomDigits } from '../lib/random.js';
-
 const KEPT = 'parlor.call';
 
 /** The call one is in, and how one is there. */
@@ -49,7 +47,7 @@ export function guestId(): string {
   } catch {
     // A new one each time then.
   }
-  const made = `guest-${randomDigits()}`;
+  const made = `guest-${crypto.getRandomValues(new Uint32Array(2)).join('')}`;
   try {
     sessionStorage.setItem('parlor.guest', made);
   } catch {

@@ -7,6 +7,7 @@ import {
   type Capability,
   type ChannelInfo,
   type ConnectionStatus,
+  type JoinOptions,
   type ModerationCommand,
   type Participant,
   type Restrictions,
@@ -18,12 +19,11 @@ import {
 } from '@parlor/client';
 
 import { sentenceFor, t } from '../i18n/index.js';
-import { findIdentity, guestToken, readAddress, subjectOf, type Identity } from './identity.js';
+import { findIdentity, guestToken, readAddress, type Identity } from './identity.js';
 import { moderationRefusal, restrictionNews, type Question } from './moderating.js';
 import { Opening } from './opening.svelte.js';
 import { guestId, keepCall, keptCall, type KeptCall } from './reload.js';
 import { recall, remember } from './settings.js';
-import { Tabs, type CallOf } from './tabs.js';
 
 /** A sentence that stays until it is dismissed or its time is over. */
 export interface Notice {
@@ -47,6 +47,8 @@ const NOBODY: Self = {
   restrictions: FREE,
   media: {},
 };
+/** Why a stay ends when its user goes on with another window or device. */
+const ELSEWHERE = new Set<string | undefined>(['moved-device', 'replaced']);
 /** Long enough to read the longest sentence twice. */
 const NOTICE_MS = 12_000;
 
@@ -71,7 +73,7 @@ export class Session {
   refusalIsHint = $state(false);
   /** The stay ended by itself: the red dot. */
   wasLost = $state(false);
-  /** One is in the channel already, in another window perhaps. */
+  /** One is in the channel already, or went on in another one: in another window, or on another device. */
   isElsewhere = $state(false);
   /** Before this time a join would be refused again. */
   retryAt = $state(0);
@@ -101,9 +103,6 @@ export class Session {
   readonly #volumes = new Map<string, number>();
   readonly #query = new URLSearchParams(location.search);
   readonly #guest = this.#query.get('user') ?? guestId();
-  readonly #tabs = new Tabs((call) => this.#giveUp(call));
-  /** Another window is asked to leave the call. */
-  #asking: object | undefined;
   /** The page was reloaded in this call. */
   #kept = keptCall();
 
@@ -143,7 +142,7 @@ export class Session {
   }
 
   /** `as`: how one was in the call before the page was reloaded. */
-  async join(as?: Pick<KeptCall, 'muted' | 'deafened'>): Promise<void> {
+  async join(as?: Pick<KeptCall, 'muted' | 'deafened'>, options?: JoinOptions): Promise<void> {
     const { identity } = this;
     const [name, channelId] = [this.name.trim(), this.channelId.trim()];
     if (this.joining || !identity || identity.kind === 'none') return;
@@ -159,7 +158,7 @@ export class Session {
     try {
       if (as?.muted) await service.toggleMute();
       if (as?.deafened) await service.toggleDeafen();
-      await service.joinChannel(channelId);
+      await service.joinChannel(channelId, options);
     } catch (error) {
       if (service === this.#service && !this.#awaits(error, channelId)) this.#refused(error);
     } finally {
@@ -167,24 +166,13 @@ export class Session {
     }
   }
 
-  /** Has the window of this browser that is in the channel leave it, and joins here. */
-  async continueHere(): Promise<void> {
-    const user = this.identity?.kind === 'host' ? subjectOf(this.identity.token) : this.#guest;
-    this.joining = true;
-    const asking = (this.#asking = {});
-    const left = await this.#tabs.takeOver({ user, channel: this.channelId.trim() });
-    // Cancelled meanwhile.
-    if (this.#asking !== asking) return;
-    this.#asking = undefined;
-    this.joining = false;
-    if (left) return this.join();
-    this.isElsewhere = false;
-    this.refusal = t('error.ALREADY_IN_CHANNEL.device');
+  /** Joins, and has the window or device that is in the channel leave it. */
+  continueHere(): Promise<void> {
+    return this.join(undefined, { takeOver: true });
   }
 
   /** Leaves, or cancels a join that is under way. What the server says to it is not waited for. */
   async leave(): Promise<void> {
-    if (this.#asking) [this.#asking, this.joining] = [undefined, false];
     this.channel = undefined;
     await this.#service?.leaveChannel();
   }
@@ -274,14 +262,6 @@ export class Session {
   }
 
   /** Another window goes on with the call of this one. */
-  async #giveUp({ user, channel }: CallOf): Promise<boolean> {
-    if (this.channel?.id !== channel || this.self.userId !== user) return false;
-    await this.leave();
-    this.refusal = t('error.NOT_IN_CHANNEL.replaced');
-    this.refusalIsHint = true;
-    return true;
-  }
-
   #keep(): void {
     const { channel, name, pro, self } = this;
     keepCall(channel && { channel: channel.id, name, pro, muted: self.muted, deafened: self.deafened });
@@ -487,8 +467,9 @@ export class Session {
     const error = cause instanceof VoiceError ? cause : new VoiceError('SERVER_ERROR', String(cause));
     if (error.code === 'CANCELLED') return;
     this.channel = undefined;
-    this.wasLost = wasIn;
-    this.refusalIsHint = this.isElsewhere = error.code === 'ALREADY_IN_CHANNEL';
+    this.isElsewhere = error.code === 'ALREADY_IN_CHANNEL' || ELSEWHERE.has(error.details.reason);
+    this.refusalIsHint = this.isElsewhere;
+    this.wasLost = wasIn && !this.isElsewhere;
     this.refusal = sentenceFor(error);
     this.retryAt = error.code === 'RATE_LIMITED' ? Date.now() + (error.retryAfterMs ?? 0) : 0;
   }
