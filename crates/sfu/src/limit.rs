@@ -268,6 +268,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mirror_has_a_bound_of_its_own_whatever_crosses() {
+        let now = start();
+        let at = |packet: u64| now + Duration::from_micros(100 * packet);
+        // Ten thousand packets a second for ten: to few receivers as often as elsewhere, to many 1,200 packets to each.
+        for (receivers, a_second) in [(1, 10_000), (30, SENDINGS), (100, 100 * MIRRORED_PACKETS)] {
+            let mut mirror = Limit::new(MediaKind::Video, false, None, now);
+            let cost = Cost { bytes: 0, receivers };
+            let passed = (0..100_000).filter(|packet| mirror.admit(cost, Credit::None, at(*packet))).count() as u64;
+            let (sendings, saved_up) = (passed * receivers as u64, a_second / SENDINGS_BURST_DIVISOR);
+            assert!(sendings <= 10 * a_second + saved_up + receivers as u64, "{sendings} to {receivers}");
+            assert!(sendings >= 10 * a_second - receivers as u64, "{sendings} to {receivers}");
+        }
+    }
+
+    #[test]
     fn a_sender_far_over_its_limit_is_held_near_it() {
         let mut limit = limit(MediaKind::Video, 1_000_000);
         let seconds = 20;

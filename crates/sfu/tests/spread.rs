@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, SystemTime};
 
-use common::{Browser, Camera, Client, Consumed, World, assert_contiguous, fixtures, origin, speak};
+use common::{Browser, Camera, Client, Consumed, Sending, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::ids::{ProducerId, RouterId};
 use parlor_proto::media::{MediaCommand, MediaKind};
 use parlor_proto::rtp::RtpParameters;
@@ -294,4 +294,40 @@ fn another_encoder_begins_on_both_threads_with_a_key_frame() {
     let mut packets = packets.into_iter().skip(before);
     let next = packets.find(|packet| origin(&packet.payload).0 >= 8_000).expect("goes on");
     assert!(origin(&next.payload).2, "with a key frame");
+}
+
+#[test]
+fn what_a_flood_costs_on_the_other_thread_is_bounded_where_it_arrives() {
+    const RECEIVERS: u64 = 20;
+    let mut call = call();
+    let rtp = fixtures::video("1", 2_222);
+    let picture = call.world.try_produce_within(call.alice, MediaKind::Video, &rtp, 2_500_000).expect("produced");
+    call.world.mirror(call.alice, picture, MediaKind::Video, &rtp);
+    for _ in 0..RECEIVERS {
+        let (near, far) = (call.near(), call.far());
+        call.world.consume(near, picture);
+        call.consume_far(far, picture);
+        (call.world.clients[near].killed, call.world.clients[far].killed) = (true, true);
+    }
+    // Twelve thousand packets a second for three seconds, each a key frame of one byte.
+    for millisecond in 0..3_000_u64 {
+        let now = call.world.now();
+        for packet in 0..12 {
+            let seq = millisecond * 12 + packet;
+            let timestamp = seq as u32 * 960;
+            let payload = &[0x10, 0, 0, 0];
+            let sending = Sending { ssrc: 2_222, payload_type: 96, seq, timestamp, marker: false, audio_level: None, payload };
+            call.world.clients[call.alice].send(&sending, now);
+        }
+        call.world.run(Duration::from_millis(1));
+    }
+    let (first, second) = call.stats();
+    // 1,033 a second for three seconds, and two that were saved up: what is refused where it arrives does not cross.
+    let most = 5 * 1_040;
+    assert!((most / 2..=most).contains(&second.rtp_piped), "{} crossed", second.rtp_piped);
+    // One packet to each, and no more, there as here.
+    for forwarded in [first.rtp_forwarded, second.rtp_forwarded] {
+        assert!((1..=most * RECEIVERS).contains(&forwarded), "{forwarded}");
+    }
+    assert!(second.rtp_forwarded <= second.rtp_piped * RECEIVERS, "{second:?}");
 }

@@ -143,9 +143,9 @@ const ROWS: &[Row] = &[
     ("RTP packets of a transport", "those of its producers, and {} a second", &[Is("sfu/src/transport.rs", "OTHER_PACKETS")]),
     (
         "times a producer's packets are passed on, to all receivers of a worker",
-        "{} a second: a seventh of a core. More only where the usual number of packets ({} a second for a camera) to each of very many \
-         receivers is more",
-        &[Is(LIMIT, "SENDINGS"), By(|config| packets_of_a_camera(&config.limits, "USUAL_PACKET"))],
+        "{} a second: a seventh of a core. More only where the usual number of packets ({} a second for a camera; {} for pictures on a \
+         worker they cross to) to each of very many receivers is more",
+        &[Is(LIMIT, "SENDINGS"), By(|config| packets_of_a_camera(&config.limits, "USUAL_PACKET")), Is(LIMIT, "MIRRORED_PACKETS")],
     ),
     (
         "people of a channel whom moderators in calls ban, or from whom something is taken",
