@@ -1,9 +1,9 @@
 // Chromium with a fake camera and microphone, driven by playwright-core.
 
-import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-import { ARTEFACTS, PAGE_SCRIPTS, temporaryDirectory } from './paths.js';
+import { type Host, wrapper } from './netns.js';
+import { ARTEFACTS, PAGE_SCRIPTS } from './paths.js';
 import { speech } from './speech.js';
 
 const EXECUTABLE = '/usr/bin/chromium';
@@ -27,7 +27,7 @@ const FLAGS = [
 /** What a Chromium is started with. */
 export interface ChromiumOptions {
   /** Where its network is; that of this machine unless given. */
-  namespace?: { command(...program: string[]): string[] };
+  namespace?: Host;
   /** A plain-HTTP origin that is to count as secure, so that the page gets a microphone. */
   secureOrigin?: string;
   /** What the fake microphone hears: a WAV file, again and again. */
@@ -43,7 +43,7 @@ export async function startChromium({ namespace, secureOrigin, sound = speech(),
   // Chromium's own sandbox does not run as root.
   if (process.getuid?.() === 0) args.push('--no-sandbox');
   if (secureOrigin !== undefined) args.push(`--unsafely-treat-insecure-origin-as-secure=${secureOrigin}`);
-  const executablePath = namespace === undefined ? EXECUTABLE : wrapper(namespace);
+  const executablePath = namespace === undefined ? EXECUTABLE : wrapper(EXECUTABLE, namespace);
   return await chromium.launch({ executablePath, args, headless: true });
 }
 
@@ -67,11 +67,4 @@ export interface Person {
 /** Leaves a picture of the page for people to look at. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(ARTEFACTS, `${name}.png`), fullPage: true });
-}
-
-function wrapper(namespace: { command(...program: string[]): string[] }): string {
-  const path = join(temporaryDirectory(), 'chromium');
-  writeFileSync(path, `#!/bin/sh\nexec ${namespace.command(EXECUTABLE).join(' ')} "$@"\n`);
-  chmodSync(path, 0o755);
-  return path;
 }

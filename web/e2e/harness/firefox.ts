@@ -4,8 +4,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+import { type NetworkNamespace, wrapper } from './netns.js';
 import { PAGE_SCRIPTS, temporaryDirectory } from './paths.js';
 import { until } from './until.js';
+
+const EXECUTABLE = '/usr/bin/firefox-esr';
 
 const PREFERENCES = {
   'media.navigator.streams.fake': true,
@@ -17,6 +20,12 @@ const PREFERENCES = {
   'media.autoplay.block-webaudio': false,
 };
 
+/** What a Firefox is started with. */
+export interface FirefoxOptions {
+  /** Where its network is; that of this machine unless given. */
+  namespace?: NetworkNamespace;
+}
+
 /** A Firefox with the sound server it needs. */
 export class Firefox {
   private constructor(
@@ -25,14 +34,17 @@ export class Firefox {
   ) {}
 
   /** Starts both. They end with `close()`, or with this process. */
-  static async start(): Promise<Firefox> {
+  static async start({ namespace }: FirefoxOptions = {}): Promise<Firefox> {
     const { sound, address } = await startSoundServer();
+    // Pages of this machine are to get a microphone in the namespace too, over plain HTTP.
+    const secure = namespace && { 'dom.securecontext.allowlist': namespace.hostAddress };
     try {
       const browser = await puppeteer.launch({
         browser: 'firefox',
-        executablePath: '/usr/bin/firefox-esr',
+        executablePath: namespace ? wrapper(EXECUTABLE, namespace) : EXECUTABLE,
         headless: true,
-        extraPrefsFirefox: PREFERENCES,
+        extraPrefsFirefox: { ...PREFERENCES, ...secure },
+        ...(namespace && { debuggingPort: await namespace.door() }),
         env: { ...process.env, PULSE_SERVER: address, HOME: temporaryDirectory() },
       });
       return new Firefox(browser, sound);

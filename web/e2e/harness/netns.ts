@@ -1,6 +1,11 @@
 // A second host on this machine: a network namespace on a cable of its own, which can be made bad.
 
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { temporaryDirectory } from './paths.js';
+import { until } from './until.js';
 
 /** A namespace, joined to this one by a veth pair. Everything of it goes when it is removed. */
 export class NetworkNamespace {
@@ -10,6 +15,9 @@ export class NetworkNamespace {
   readonly address: string;
   /** What `ip netns` knows it by. */
   readonly name: string;
+  /** This machine's end of the cable. */
+  private readonly outside: string;
+  private readonly doors: { listener: Server; inside: ChildProcess }[] = [];
   private readonly onExit = (): void => this.remove();
 
   private constructor(index: number) {
@@ -19,6 +27,7 @@ export class NetworkNamespace {
     this.hostAddress = `${net}.${index * 4 + 1}`;
     this.address = `${net}.${index * 4 + 2}`;
     const [outside, inside] = [`pe${process.pid}a${index}`, `pe${process.pid}b${index}`];
+    this.outside = outside;
     run('ip', 'netns', 'add', this.name);
     process.on('exit', this.onExit);
     run('ip', 'link', 'add', outside, 'type', 'veth', 'peer', 'name', inside, 'netns', this.name);
@@ -59,6 +68,36 @@ export class NetworkNamespace {
     this.addRule('output', 'oifname != "lo" counter drop');
   }
 
+  /** Pulls the cable out at this machine's end: programs inside see that there is no network. */
+  unplug(): void {
+    run('ip', 'link', 'set', this.outside, 'down');
+  }
+
+  /** Puts the cable back in. */
+  plugIn(): void {
+    run('ip', 'link', 'set', this.outside, 'up');
+  }
+
+  /**
+   * A port of this machine's loopback that leads to the same port of the loopback inside, whatever becomes of the cable:
+   * a Unix socket knows no namespaces.
+   */
+  async door(): Promise<number> {
+    const path = join(temporaryDirectory(), 'door');
+    const listener = createServer((here) => {
+      const there = connect(path);
+      for (const end of [here, there]) end.on('error', () => [here, there].forEach((one) => one.destroy()));
+      here.pipe(there).pipe(here);
+    });
+    await new Promise<void>((resolve, reject) => listener.once('error', reject).listen(0, '127.0.0.1', resolve));
+    const { port } = listener.address() as AddressInfo;
+    const [first = '', ...rest] = this.command(process.execPath, '-e', DOOR, path, String(port));
+    const inside = spawn(first, rest, { stdio: ['pipe', 'ignore', 'inherit'] });
+    this.doors.push({ listener, inside });
+    await until('the door is open', () => existsSync(path), 10_000);
+    return port;
+  }
+
   /** How many packets the rules have dropped, in and out. */
   dropped(): { input: number; output: number } {
     const text = this.run('nft', 'list', 'table', 'inet', 'bad');
@@ -75,6 +114,10 @@ export class NetworkNamespace {
   /** Removes it. */
   remove(): void {
     process.off('exit', this.onExit);
+    for (const { listener, inside } of this.doors.splice(0)) {
+      listener.close();
+      inside.stdin?.end();
+    }
     run('ip', 'netns', 'delete', this.name);
   }
 
@@ -89,6 +132,31 @@ export class NetworkNamespace {
     return run('ip', 'netns', 'exec', this.name, program, ...args);
   }
 }
+
+/** Where a program can be run. */
+export interface Host {
+  command(...program: string[]): string[];
+}
+
+/** A script that runs a program there, for who takes the path of an executable only. */
+export function wrapper(executable: string, host: Host): string {
+  const path = join(temporaryDirectory(), 'run');
+  writeFileSync(path, `#!/bin/sh\nexec ${host.command(executable).join(' ')} "$@"\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+/** The far side of a door. It ends with its input, so with the test at the latest, also where `sudo` stands between. */
+const DOOR = `
+  const net = require('node:net');
+  const [path, port] = process.argv.slice(1);
+  net.createServer((here) => {
+    const there = net.connect(Number(port), '127.0.0.1');
+    for (const end of [here, there]) end.on('error', () => [here, there].forEach((one) => one.destroy()));
+    here.pipe(there).pipe(here);
+  }).listen(path);
+  process.stdin.on('end', () => process.exit()).resume();
+`;
 
 /** Namespaces need root; where the tests run as somebody else, sudo is asked. */
 export const AS_ROOT = process.getuid?.() === 0 ? [] : ['sudo', '-n'];

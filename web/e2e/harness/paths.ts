@@ -20,9 +20,12 @@ mkdirSync(ARTEFACTS, { recursive: true });
 /** A scripts bundled for pages: `bare` or `probe`. */
 export const PAGE_SCRIPTS = fileURLToPath(new URL('../page', import.meta.url));
 
+const temporary: string[] = [];
+process.on('exit', () => temporary.forEach((path) => rmSync(path, { recursive: true, force: true })));
+
 /** A fresh directory that is removed when the process ends. */
 export function temporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), 'parlor-e2e-'));
-  process.on('exit', () => rmSync(path, { recursive: true, force: true }));
+  temporary.push(path);
   return path;
 }
