@@ -6,16 +6,21 @@ import type { Network } from './network.js';
 import { RECONNECT_ATTEMPT, RECONNECT_DELAYS, sleep } from './policy.js';
 import type { LeftReason } from './protocol.js';
 
+/** One way back. */
+export interface WayBack {
+  /** Tries it. The signal aborts when the attempt is given up. */
+  readonly attempt: (late: AbortSignal) => Promise<void>;
+  /** Whether an attempt has reached the server. */
+  readonly connected: () => boolean;
+  /** Cleans up behind an attempt that is given up. */
+  readonly giveUp: () => void;
+}
+
 /**
  * Tries until an attempt succeeds, at once when the network comes back. Rejects only with an error that waiting cannot
- * cure. An attempt that hangs is given up: its signal aborts, and `giveUp` cleans up behind it.
+ * cure. An attempt that hangs is given up.
  */
-export async function comeBack(
-  attempt: (late: AbortSignal) => Promise<void>,
-  giveUp: () => void,
-  network: Network,
-  signal: AbortSignal,
-): Promise<void> {
+export async function comeBack(way: WayBack, network: Network, signal: AbortSignal): Promise<void> {
   let atLeast = 0;
   let elsewhere = 0;
   for (let n = 0; ; n++) {
@@ -23,7 +28,7 @@ export async function comeBack(
     if (atLeast > 0) await sleep(atLeast, signal);
     else await sleepUntilOnline(RECONNECT_DELAYS[Math.min(n, RECONNECT_DELAYS.length - 1)] ?? 0, network, signal);
     try {
-      await bounded(attempt, giveUp);
+      while (!(await bounded(way, network))) signal.throwIfAborted();
       return;
     } catch (error) {
       signal.throwIfAborted();
@@ -52,21 +57,31 @@ async function sleepUntilOnline(ms: number, network: Network, signal: AbortSigna
   }
 }
 
-async function bounded(attempt: (late: AbortSignal) => Promise<void>, giveUp: () => void): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+/**
+ * One attempt. False when it is to be begun anew at once: the network came back before it had reached the server. What was
+ * sent into the cut is repeated by TCP after seconds only, and the server does not wait for long.
+ */
+async function bounded({ attempt, connected, giveUp }: WayBack, network: Network): Promise<boolean> {
   const controller = new AbortController();
+  const stop = (error: VoiceError) => {
+    controller.abort(error);
+    giveUp();
+  };
+  const anew = new VoiceError('UNREACHABLE', 'The network came back meanwhile.');
+  const end = network.watch((online) => online && !connected() && stop(anew));
+  const timer = setTimeout(() => stop(new VoiceError('TIMEOUT', 'Coming back took too long.')), RECONNECT_ATTEMPT);
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const error = new VoiceError('TIMEOUT', 'Coming back took too long.');
-      controller.abort(error);
-      reject(error);
-      giveUp();
-    }, RECONNECT_ATTEMPT);
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true });
   });
   try {
-    await Promise.race([attempt(controller.signal), late]);
+    await Promise.race([late, attempt(controller.signal)]);
+    return true;
+  } catch (error) {
+    if (error !== anew) throw error;
+    return false;
   } finally {
     clearTimeout(timer);
+    end();
   }
 }
 

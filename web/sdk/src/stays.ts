@@ -153,7 +153,9 @@ export class Stays {
         if (!this.#call?.resumableMs) this.#failed();
         this.context.signal.close();
       };
-      await comeBack((late) => this.#attempt(channelId, stay, late), giveUp, this.context.network, stay.signal);
+      const attempt = (late: AbortSignal) => this.#attempt(channelId, stay, late);
+      const way = { attempt, connected: () => this.context.signal.connected, giveUp };
+      await comeBack(way, this.context.network, stay.signal);
     } catch (cause) {
       // Left, or joined elsewhere, while trying: whoever did that has cleaned up.
       if (!stay.signal.aborted) this.#out(channelId, toVoiceError(cause));

@@ -75,6 +75,37 @@ describe('when the connection breaks', () => {
     expect(network.watchers.size).toBe(0);
   });
 
+  it('an attempt that hangs is begun anew at once when the network comes back', async () => {
+    const { server, service, network, events } = setup();
+    await service.joinChannel('lobby');
+    const { connect } = server;
+    server.connect = () => new Promise(() => {});
+    network.set(false);
+    server.drop();
+    await vi.advanceTimersByTimeAsync(5_000);
+    server.connect = connect;
+    network.set(true);
+    await settle();
+    expect(events.at(-1)).toBe('joined again');
+  });
+
+  it('one that has reached the server is not begun anew', async () => {
+    const { server, service, network, events } = setup();
+    await service.joinChannel('lobby');
+    let answer = () => {};
+    server.answer('voice:join', () => new Promise((resolve) => (answer = () => resolve(server.join))));
+    network.set(false);
+    server.drop();
+    await vi.advanceTimersByTimeAsync(1_000);
+    const { closes } = server;
+    network.set(true);
+    await settle();
+    expect([server.count('voice:join'), server.closes]).toEqual([2, closes]);
+    answer();
+    await settle();
+    expect(events.at(-1)).toBe('joined again');
+  });
+
   it('an attempt that hangs is followed by another', async () => {
     const { server, service, events } = setup();
     await service.joinChannel('lobby');
