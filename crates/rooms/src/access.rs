@@ -2,7 +2,7 @@
 
 use parlor_proto::{
     Access, Channel, ChannelId, E2eePolicy, Entitlement, Error, ErrorCode, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role,
-    Timestamp, Topology,
+    Timestamp, Topology, Window,
 };
 
 /// What the store knows of a user and a channel.
@@ -46,47 +46,63 @@ pub struct Admitted {
     pub restrictions: Restrictions,
 }
 
+/// Why somebody may not enter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// Their token is for other channels.
+    NotGranted,
+    /// They may not know of the channel: to them there is none.
+    Hidden,
+    /// They were signed out after their token was made.
+    Revoked,
+    /// They are banned.
+    Banned(Ban),
+    /// They are not among those whom the channel is for.
+    NotAmong(Access),
+    /// The channel is not open now.
+    Closed(Window),
+    /// The channel demands end-to-end encryption, and there is none yet.
+    EncryptionUnavailable,
+    /// The channel is for calls from client to client, and there are none yet.
+    MeshUnavailable,
+}
+
 /// Whether a token counts, when those made before a moment do not.
-pub fn not_revoked(identity: &Identity, revoked_before: Option<Timestamp>) -> Result<(), Error> {
-    if revoked_before.is_some_and(|before| identity.issued_at < before) {
-        return Err(Error::new(ErrorCode::Unauthenticated).with("reason", "the session was ended; sign in again"));
-    }
-    Ok(())
+pub fn not_revoked(identity: &Identity, revoked_before: Option<Timestamp>) -> Result<(), Refused> {
+    if revoked_before.is_some_and(|before| identity.issued_at < before) { Err(Refused::Revoked) } else { Ok(()) }
 }
 
 /// Whether somebody may enter now. What depends on who is inside (full, there already) is the room's to say.
-pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timestamp) -> Result<Admitted, Error> {
+pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timestamp) -> Result<Admitted, Refused> {
     granted(&channel.id, identity)?;
     // Every other refusal says that there is such a channel: a ban, and also that of a token that is void here.
     if !may_know_of(channel, identity, facts) {
-        return Err(ErrorCode::ChannelNotFound.into());
+        return Err(Refused::Hidden);
     }
     not_revoked(identity, facts.revoked_before)?;
     let moderator = moderates(channel, identity, facts);
     if let Some(ban) = facts.ban.as_ref().filter(|b| b.until.is_none_or(|until| wall < until)) {
-        return Err(banned(ban));
+        return Err(Refused::Banned(ban.clone()));
     }
     // Before everything else that says something of the channel: that is for those who belong there.
     let role = role(channel, identity, facts, moderator)?;
     if !channel.window.contains(wall) {
-        return Err(closed(channel));
+        return Err(Refused::Closed(channel.window));
     }
     if channel.e2ee == E2eePolicy::Required {
-        let sentence = "This channel demands end-to-end encryption, which this server does not have yet.";
-        return Err(denied("e2ee_unavailable").say(sentence));
+        return Err(Refused::EncryptionUnavailable);
     }
     if channel.topology != Topology::Sfu {
-        let sentence = "This channel is for calls from browser to browser, which this server does not have yet.";
-        return Err(denied("mesh_unavailable").say(sentence));
+        return Err(Refused::MeshUnavailable);
     }
     let entitlement = facts.entitlement.unwrap_or(identity.entitlement).at(wall);
     Ok(Admitted { role, moderator, entitlement, restrictions: facts.restrictions })
 }
 
 /// Whether a token may be used for a channel, which need not exist: who has one for some channels learns nothing of others.
-pub fn granted(channel: &ChannelId, identity: &Identity) -> Result<(), Error> {
+pub fn granted(channel: &ChannelId, identity: &Identity) -> Result<(), Refused> {
     if identity.grants.is_some() && identity.grant(channel).is_none() {
-        return Err(denied("not_granted").say("Your sign-in is not for this channel."));
+        return Err(Refused::NotGranted);
     }
     Ok(())
 }
@@ -110,7 +126,7 @@ fn owns(channel: &Channel, identity: &Identity) -> bool {
     channel.owner.as_ref() == Some(&identity.user)
 }
 
-fn role(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) -> Result<Role, Error> {
+fn role(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) -> Result<Role, Refused> {
     let grant = identity.grant(&channel.id);
     if grant == Some(GrantRole::Spectator) {
         return Ok(Role::Spectator);
@@ -124,7 +140,26 @@ fn role(channel: &Channel, identity: &Identity, facts: &Facts, moderator: bool) 
     if welcome || moderator || grant.is_some() {
         return Ok(Role::Speaker);
     }
-    if channel.spectators { Ok(Role::Spectator) } else { Err(not_among(channel.access)) }
+    if channel.spectators { Ok(Role::Spectator) } else { Err(Refused::NotAmong(channel.access)) }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotGranted => denied("not_granted").say("Your sign-in is not for this channel."),
+            Refused::Hidden => ErrorCode::ChannelNotFound.into(),
+            Refused::Revoked => Self::new(ErrorCode::Unauthenticated).with("reason", "the session was ended; sign in again"),
+            Refused::Banned(ban) => banned(&ban),
+            Refused::NotAmong(access) => not_among(access),
+            Refused::Closed(window) => closed(window),
+            Refused::EncryptionUnavailable => {
+                denied("e2ee_unavailable").say("This channel demands end-to-end encryption, which this server does not have yet.")
+            }
+            Refused::MeshUnavailable => {
+                denied("mesh_unavailable").say("This channel is for calls from browser to browser, which this server does not have yet.")
+            }
+        }
+    }
 }
 
 fn denied(reason: &str) -> Error {
@@ -152,8 +187,8 @@ fn banned(ban: &Ban) -> Error {
     })
 }
 
-fn closed(channel: &Channel) -> Error {
+fn closed(window: Window) -> Error {
     Error::new(ErrorCode::ChannelClosed)
-        .with("opensAt", channel.window.opens_at.map(Timestamp::to_rfc3339))
-        .with("closesAt", channel.window.closes_at.map(Timestamp::to_rfc3339))
+        .with("opensAt", window.opens_at.map(Timestamp::to_rfc3339))
+        .with("closesAt", window.closes_at.map(Timestamp::to_rfc3339))
 }

@@ -62,6 +62,12 @@ impl Room {
         }
     }
 
+    /// What moderators have taken from somebody who is here.
+    pub(crate) fn restrictions_of(&self, user: &UserId) -> Option<Restrictions> {
+        let participant = self.session_of(user).and_then(|session| self.participants.get(&session))?;
+        Some(participant.state.restrictions())
+    }
+
     fn restrict(&mut self, session: SessionId, action: &Moderation, by: &Actor) {
         let Some(before) = self.participants.get(&session).map(|p| p.state) else { return };
         let after = self.keep_silent(session, before, before.restricted(before.restrictions().after(action)));

@@ -18,7 +18,7 @@ use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
     Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, Request, ResumeToken, RouterId, SessionId, Tier, Timestamp, UserId,
 };
-use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig};
+use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig, Standing};
 
 use crate::client_model::ClientModel;
 use crate::clock::Clock;
@@ -302,6 +302,12 @@ impl TestRoom {
         for session in self.clients.keys().copied().collect::<Vec<_>>() {
             self.disconnect(session);
         }
+    }
+
+    /// What the store has of somebody has changed.
+    pub fn stand(&mut self, user: &str, standing: Standing) {
+        self.room.handle_standing(&user_id(user), standing, None, self.clock.now());
+        self.pump();
     }
 
     /// The server stops.

@@ -24,8 +24,13 @@ fn granted(grants: &[(&str, GrantRole)]) -> Identity {
     Identity { grants: Some(grants), ..alice() }
 }
 
+/// As a client is told.
+fn admitted(channel: &Channel, identity: &Identity, facts: &Facts) -> Result<Admitted, Error> {
+    Ok(admit(channel, identity, facts, NOW)?)
+}
+
 fn role(channel: &Channel, identity: &Identity, facts: &Facts) -> Result<Role, Error> {
-    admit(channel, identity, facts, NOW).map(|a| a.role)
+    admitted(channel, identity, facts).map(|a| a.role)
 }
 
 #[test]
@@ -130,10 +135,10 @@ fn a_ban_keeps_everybody_out_until_it_is_over_owners_and_moderators_too() {
     let owned = Channel { owner: Some(user_id("alice")), ..channel(Access::Public) };
     let moderator = Identity { moderator: true, ..alice() };
     let ban = |until| Facts { ban: Some(Ban { until, reason: Some("spam".into()) }), ..Facts::default() };
-    let error = admit(&owned, &moderator, &ban(Some(Timestamp(NOW.0 + 1))), NOW).expect_err("banned");
+    let error = admitted(&owned, &moderator, &ban(Some(Timestamp(NOW.0 + 1)))).expect_err("banned");
     assert_eq!((error.code, &error.details["until"]), (ErrorCode::PermissionDenied, &"1970-01-01T00:16:40.001Z".into()));
     assert_eq!(error.details["banReason"], "spam");
-    let error = admit(&owned, &moderator, &ban(None), NOW).expect_err("banned for good");
+    let error = admitted(&owned, &moderator, &ban(None)).expect_err("banned for good");
     assert!(error.details["until"].is_null());
     assert!(admit(&owned, &moderator, &ban(Some(NOW)), NOW).is_ok(), "a ban ends at its moment");
 }
@@ -142,7 +147,7 @@ fn a_ban_keeps_everybody_out_until_it_is_over_owners_and_moderators_too() {
 fn outside_its_window_a_channel_is_closed_and_says_when_it_opens() {
     let window = Window { opens_at: Some(NOW), closes_at: Some(Timestamp(NOW.0 + 10)) };
     let timed = Channel { window, ..channel(Access::Public) };
-    let at = |at: i64| admit(&timed, &alice(), &Facts::default(), Timestamp(at));
+    let at = |at: i64| admit(&timed, &alice(), &Facts::default(), Timestamp(at)).map_err(Error::from);
     assert!(at(NOW.0).is_ok() && at(NOW.0 + 9).is_ok());
     for outside in [NOW.0 - 1, NOW.0 + 10] {
         let error = at(outside).expect_err("closed");

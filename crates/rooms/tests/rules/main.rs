@@ -16,6 +16,7 @@ mod receiving;
 mod resume;
 mod sending;
 mod slot_queue;
+mod standing;
 mod tiers;
 mod transports;
 mod whereabouts;

@@ -58,7 +58,7 @@ impl Registry {
     /// Refuses a token that was revoked. While the store does not answer, none is: a join needs the store anyway.
     pub async fn check_revoked(&self, identity: &Identity) -> Result<(), Error> {
         let person = self.store.person(&identity.user).await.unwrap_or_default();
-        access::not_revoked(identity, person.revoked_before)
+        Ok(access::not_revoked(identity, person.revoked_before)?)
     }
 
     /// Notes that a connection broke while its user was in a channel.

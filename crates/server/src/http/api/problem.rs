@@ -116,6 +116,12 @@ impl Problem {
     }
 }
 
+impl From<parlor_rooms::Refused> for Problem {
+    fn from(refused: parlor_rooms::Refused) -> Self {
+        Error::from(refused).into()
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let Error { message, code, mut details } = error;

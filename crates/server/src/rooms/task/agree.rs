@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parlor_proto::event::LeftReason;
-use parlor_proto::{Actor, Channel, Error, ErrorCode, Moderation, Restrictions, Role, SessionId, UserId, Window};
-use parlor_rooms::{Admitted, RequestId, access};
+use parlor_proto::{Actor, Error, ErrorCode, Moderation, SessionId, UserId};
+use parlor_rooms::{RequestId, Standing};
 use parlor_store::Found;
 
 use super::RoomTask;
@@ -41,54 +40,21 @@ impl RoomTask {
         self.registry.board.left(self.handle.channel(), user, &identity.name, Instant::now());
     }
 
-    /// Makes the room agree with what the store has of a user: out if they may not be here, otherwise with what they
-    /// have paid for and what moderators took from them. A window that closes ends no call.
+    /// Makes the room agree with what the store has of a user.
     pub(super) fn agree(&mut self, user: &UserId, found: Option<Found>, now: Instant) {
-        let Some(Inside { identity, admitted: before, as_of }) = self.inside.get(user) else { return };
-        let Some(found) = found else { return self.room.handle_eviction(user, LeftReason::ChannelDeleted, now) };
-        // What they were let in with is newer.
-        if found.as_of < *as_of {
+        let Some(inside) = self.inside.get_mut(user) else { return };
+        // What they were let in with may be newer.
+        if found.as_ref().is_some_and(|found| found.as_of < inside.as_of) {
             return;
         }
-        let Found { channel, facts, .. } = found;
-        let (channel, wall) = (Channel { window: Window::default(), ..channel }, clock::wall());
-        match access::admit(&channel, identity, &facts, wall) {
-            // What they send would have to be taken from them piece by piece: they come back as who may listen.
-            Ok(admitted) if (before.role, admitted.role) == (Role::Speaker, Role::Spectator) => {
-                self.room.handle_eviction(user, LeftReason::AccessLost, now);
-            }
-            Ok(admitted) => {
-                // In the room they stay what they came as, whatever they could come as now.
-                self.inside.entry(user.clone()).and_modify(|inside| inside.admitted = Admitted { role: inside.admitted.role, ..admitted });
-                self.restrict(user, admitted.restrictions, now);
-                self.room.handle_entitlement(user, admitted.entitlement, pro_until(&admitted, wall), now);
-            }
-            Err(error) if error.code == ErrorCode::Unauthenticated => {
-                self.room.handle_eviction(user, LeftReason::SessionRevoked, now);
-            }
-            Err(error) => match facts.ban.filter(|_| error.details.get("reason").is_some_and(|reason| reason == "banned")) {
-                Some(ban) => {
-                    let action = Moderation::Ban { user: user.clone(), until: ban.until, reason: ban.reason };
-                    self.room.handle_moderation(&action, &Actor::Server, now);
-                }
-                None => self.room.handle_eviction(user, LeftReason::AccessLost, now),
-            },
+        let (wall, found) = (clock::wall(), found.as_ref().map(|found| (&found.channel, &found.facts)));
+        let standing = Standing::of(&inside.admitted, &inside.identity, found, wall);
+        let mut until = None;
+        if let Standing::Stays(admitted) = &standing {
+            inside.admitted = *admitted;
+            until = pro_until(admitted, wall);
         }
-    }
-
-    /// Applies restrictions that somebody wrote to the store elsewhere.
-    fn restrict(&mut self, user: &UserId, wanted: Restrictions, now: Instant) {
-        let shown = self.room.participants().into_iter().find(|shown| shown.user_id == *user);
-        let Some(present) = shown.map(|shown| shown.state.restrictions()) else { return };
-        let muted = Restrictions { deafened: wanted.deafened, ..present };
-        if muted != wanted {
-            let (audio, video, screen) = (Some(wanted.audio), Some(wanted.video), Some(wanted.screen));
-            self.room.handle_moderation(&Moderation::Mute { user: user.clone(), audio, video, screen }, &Actor::Server, now);
-        }
-        if present.deafened != wanted.deafened {
-            let deafened = wanted.deafened;
-            self.room.handle_moderation(&Moderation::Deafen { user: user.clone(), deafened }, &Actor::Server, now);
-        }
+        self.room.handle_standing(user, standing, until, now);
     }
 
     /// A moderator's wish: what is to be kept is kept first, elsewhere, so that the room does not wait for the store.

@@ -1,0 +1,66 @@
+//! What becomes of somebody in a call when what the store has of them, or of the channel, has changed.
+
+use std::time::Instant;
+
+use parlor_proto::event::LeftReason;
+use parlor_proto::{Actor, Channel, Identity, Moderation, Restrictions, Role, Timestamp, UserId, Window};
+
+use crate::access::{Admitted, Ban, Facts, Refused, admit};
+use crate::room::Room;
+
+/// What becomes of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// They stay, as what they came as, with what they may do from now on.
+    Stays(Admitted),
+    /// They have to go.
+    Out(LeftReason),
+    /// They were banned.
+    Banned(Ban),
+}
+
+impl Standing {
+    /// Judges somebody who was let in as `before`. Without a channel, it was deleted. A window that closes ends no call.
+    #[must_use]
+    pub fn of(before: &Admitted, identity: &Identity, found: Option<(&Channel, &Facts)>, wall: Timestamp) -> Self {
+        let Some((channel, facts)) = found else { return Self::Out(LeftReason::ChannelDeleted) };
+        let always = Channel { window: Window::default(), ..channel.clone() };
+        match admit(&always, identity, facts, wall) {
+            // What they send would have to be taken from them piece by piece: they come back as who may listen.
+            Ok(admitted) if (before.role, admitted.role) == (Role::Speaker, Role::Spectator) => Self::Out(LeftReason::AccessLost),
+            Ok(admitted) => Self::Stays(Admitted { role: before.role, ..admitted }),
+            Err(Refused::Revoked) => Self::Out(LeftReason::SessionRevoked),
+            Err(Refused::Banned(ban)) => Self::Banned(ban),
+            Err(_) => Self::Out(LeftReason::AccessLost),
+        }
+    }
+}
+
+impl Room {
+    /// What the store has of somebody has changed. `pro_until` is when what they have paid for ends, if it does.
+    pub fn handle_standing(&mut self, user: &UserId, standing: Standing, pro_until: Option<Instant>, now: Instant) {
+        match standing {
+            Standing::Stays(admitted) => {
+                self.follow_restrictions(user, admitted.restrictions, now);
+                self.handle_entitlement(user, admitted.entitlement, pro_until, now);
+            }
+            Standing::Out(reason) => self.handle_eviction(user, reason, now),
+            Standing::Banned(Ban { until, reason }) => {
+                self.handle_moderation(&Moderation::Ban { user: user.clone(), until, reason }, &Actor::Server, now);
+            }
+        }
+    }
+
+    /// Restrictions that were written elsewhere, as the acts that lead to them.
+    fn follow_restrictions(&mut self, user: &UserId, wanted: Restrictions, now: Instant) {
+        let Some(present) = self.restrictions_of(user) else { return };
+        if (Restrictions { deafened: wanted.deafened, ..present }) != wanted {
+            let (audio, video, screen) = (Some(wanted.audio), Some(wanted.video), Some(wanted.screen));
+            self.handle_moderation(&Moderation::Mute { user: user.clone(), audio, video, screen }, &Actor::Server, now);
+        }
+        if present.deafened != wanted.deafened {
+            let deafened = wanted.deafened;
+            self.handle_moderation(&Moderation::Deafen { user: user.clone(), deafened }, &Actor::Server, now);
+        }
+    }
+}
