@@ -72,11 +72,20 @@ export async function guestToken(user: string, name: string, pro: boolean): Prom
 
 /** The name in a token, to show it. Only the server verifies the token; nothing that matters depends on it here. */
 export function nameIn(token: string): string {
+  return claimIn(token, 'name');
+}
+
+/** The user id in a token. */
+export function subjectOf(token: string): string {
+  return claimIn(token, 'sub');
+}
+
+function claimIn(token: string, claim: 'name' | 'sub'): string {
   try {
     const payload = token.split('.')[1] ?? '';
     const bytes = Uint8Array.from(atob(payload.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
     const claims: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    const value = typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>).name : undefined;
+    const value = typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>)[claim] : undefined;
     if (typeof value === 'string') return value;
   } catch {
     // Shown without a name; the server will refuse a token that is none.
