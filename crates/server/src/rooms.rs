@@ -27,6 +27,7 @@ use parlor_store::{Found, Store};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::feed::FeedHandle;
@@ -271,7 +272,9 @@ impl Registry {
         let room = RoomHandle { channel: record.channel.id.clone(), generation, mailbox };
         rooms.insert(record.channel.id.clone(), room.clone());
         let task = task::RoomTask::new(Arc::clone(self), room.clone(), record.clone(), lease);
-        self.tasks.spawn(task.run(inbox));
+        // Every line of the log that is written for the room says which it is; at every level.
+        let span = tracing::error_span!("room", channel = %room.channel());
+        self.tasks.spawn(task.run(inbox).instrument(span));
         Ok(room)
     }
 

@@ -146,6 +146,8 @@ impl Worker {
 
     /// Runs until it is told to stop. A panic ends the calls of this worker, not the worker.
     pub fn run(mut self) {
+        // Every line of the log that this thread writes says which it is; at every level.
+        let _span = tracing::error_span!("media", worker = self.index).entered();
         if let Err(error) = nix::sys::prctl::set_timerslack(TIMER_SLACK) {
             tracing::debug!(%error, "waits are longer than asked for");
         }
@@ -156,9 +158,9 @@ impl Worker {
             match catch_unwind(AssertUnwindSafe(|| self.run_once())) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => {
-                    tracing::error!(worker = self.index, %error, "a media worker failed; its calls are lost, it starts again")
+                    tracing::error!(%error, "a media worker failed; its calls are lost, it starts again")
                 }
-                Err(_) => tracing::error!(worker = self.index, "a media worker panicked; its calls are lost, it starts again"),
+                Err(_) => tracing::error!("a media worker panicked; its calls are lost, it starts again"),
             }
             self.counters.restarts.fetch_add(1, Ordering::Relaxed);
             pause = if started.elapsed() > STABLE { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
@@ -368,7 +370,7 @@ impl Worker {
             self.counters.refused.fetch_add(sent.refused, Ordering::Relaxed);
             if let Some(code) = sent.first {
                 let error = io::Error::from_raw_os_error(code);
-                tracing::info!(worker = self.index, %error, "the kernel cannot cut up messages for every destination; single datagrams go there");
+                tracing::info!(%error, "the kernel cannot cut up messages for every destination; single datagrams go there");
             }
         }
         sfu.clear_batch();
@@ -413,11 +415,7 @@ impl Worker {
         let dropped = self.counters.unsent.load(Ordering::Relaxed) + self.counters.oversized.load(Ordering::Relaxed);
         let (last, before) = plane.mentioned;
         if dropped > before && now.saturating_duration_since(last) >= MENTION {
-            tracing::info!(
-                worker = self.index,
-                dropped = dropped - before,
-                "datagrams were dropped: the network did not take them, or they were too long"
-            );
+            tracing::info!(dropped = dropped - before, "datagrams were dropped: the network did not take them, or they were too long");
             plane.mentioned = (now, dropped);
         }
         let refused = std::mem::take(&mut plane.tcp.not_accepted);
@@ -425,7 +423,6 @@ impl Worker {
         if (plane.behind, plane.not_accepted) != (0, 0) && now.saturating_duration_since(plane.warned) >= MENTION {
             let (reports, connections) = (std::mem::take(&mut plane.behind), std::mem::take(&mut plane.not_accepted));
             tracing::warn!(
-                worker = self.index,
                 reports,
                 connections,
                 "reports of media were lost by rooms that do not keep up, or connections could not be accepted"

@@ -11,6 +11,7 @@ use parlor_proto::{Culprit, Error, ErrorCode, Request, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::runner::Runner;
 use super::wire::{Asked, Closing, Wire};
@@ -89,14 +90,16 @@ impl<W: Wire> Session<W> {
             ending: Mutex::default(),
         });
         registry.connected(&session.pass.identity, Arc::clone(&session) as Arc<dyn Peer>, clock::wall())?;
-        tracing::debug!(session = ?session.id, "a session begins");
         let task = Arc::clone(&session);
-        tokio::spawn(async move {
+        let span = tracing::error_span!("session", id = ?session.id);
+        let running = async move {
+            tracing::debug!("a session begins");
             Runner::new(Arc::clone(&task), Arc::clone(&registry)).run(inbox).await;
             registry.disconnected(&task.pass.identity.user, task.id);
-            tracing::debug!(session = ?task.id, "a session ends");
+            tracing::debug!("a session ends");
             finished(task.id);
-        });
+        };
+        tokio::spawn(running.instrument(span));
         Ok(session)
     }
 

@@ -14,6 +14,7 @@ mod documents;
 mod feed;
 mod hold;
 mod http;
+mod log;
 mod media;
 mod moderation;
 mod node;

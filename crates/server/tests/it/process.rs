@@ -39,7 +39,7 @@ impl Process {
         }
         command.env("PARLOR_STORE__URL", url).env("PARLOR_STORE__LEASE_MS", LEASE_MS.to_string());
         command.env("PARLOR_FEED__NODE", "here").current_dir(env!("CARGO_TARGET_TMPDIR"));
-        command.args(["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"]);
+        command.args(["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1", "--dev-crash-route"]);
         command.args(["--listen-ip", "127.0.0.1"]);
         let child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
         Self { child, address: String::new() }
