@@ -49,9 +49,11 @@ describe('a cable that is out', () => {
     watcher = io(server.url, { transports: ['websocket'], auth: { token: await server.guestToken('watcher') }, forceNew: true });
     await new Promise<void>((resolve, reject) => watcher.once('connect', resolve).once('connect_error', reject));
     await watcher.timeout(12_000).emitWithAck('voice:join', { channelId: CHANNEL });
-    await until('each hears and sees both others', async () =>
-      (await Promise.all(pages().map(arrived))).every((tracks) => tracks.size === 4),
-    );
+    await until('each hears and sees both others', async () => {
+      const counts = (await Promise.all(pages().map(arrived))).map((tracks) => [...tracks.values()]);
+      if (counts.some((tracks) => tracks.length !== 4)) throw new Error(`arrived: ${JSON.stringify(counts)}`);
+      return true;
+    });
     watcher.onAny((name: string) => told.push(name));
   }, TIMEOUT);
 
