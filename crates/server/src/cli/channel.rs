@@ -9,6 +9,7 @@ use super::channel_fields::{Field, Fields};
 use super::output::{conflict, explain, missing, quoted};
 use super::records::{Common, Records, all, channel_id, time, user_id};
 use super::seat::{self, SeatCommand};
+use crate::http::api::ChannelView;
 
 /// Shown below the options.
 pub const EXAMPLES: &str = "\
@@ -236,30 +237,7 @@ async fn uninvite(records: Records, id: ChannelId, user: UserId) -> anyhow::Resu
 
 /// A channel as the REST API shows it at a moment.
 fn view(stored: &Stored<Channel>, now: Timestamp) -> Value {
-    let room = stored.value.room_at(now);
-    let Channel {
-        id,
-        name,
-        kind,
-        topology,
-        tier,
-        max_participants,
-        privacy,
-        e2ee,
-        recording,
-        access,
-        spectators,
-        max_spectators,
-        window,
-        owner,
-    } = &stored.value;
-    json!({
-        "id": id, "name": name, "kind": kind, "topology": topology, "tier": tier, "maxParticipants": max_participants,
-        "privacy": privacy, "e2ee": e2ee, "recording": recording, "access": access, "spectators": spectators,
-        "maxSpectators": max_spectators,
-        "opensAt": time(window.opens_at), "closesAt": time(window.closes_at), "voiceActive": room.is_some(), "roomId": room,
-        "owner": owner, "version": stored.version, "createdAt": time(Some(stored.created_at)), "updatedAt": time(Some(stored.updated_at)),
-    })
+    json!(ChannelView::at(stored.clone(), now))
 }
 
 /// A channel whose name is its id, as far as a name may be that long.

@@ -50,6 +50,7 @@ use utoipa_axum::routes;
 use super::{App, Source};
 use crate::rooms::Registry;
 use crate::{clock, config};
+pub use channels::ChannelView;
 use key::Visitor;
 use limit::Limits;
 use problem::Problem;

@@ -195,7 +195,7 @@ pub struct ChannelView {
 
 impl ChannelView {
     /// As it is shown at a moment.
-    fn at(stored: Stored<Channel>, now: Timestamp) -> Self {
+    pub fn at(stored: Stored<Channel>, now: Timestamp) -> Self {
         let room_id = stored.value.room_at(now).cloned();
         let Stored { value, version, created_at, updated_at, .. } = stored;
         let Channel {
