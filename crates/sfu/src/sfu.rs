@@ -327,12 +327,12 @@ impl Sfu {
         self.events.pop_front()
     }
 
-    /// Reports something to the rules.
+    /// Reports something about a router to the rules.
     pub(crate) fn report(&mut self, router: RouterId, event: MediaEvent) {
         self.events.push_back((router, event));
     }
 
-    /// The same about a router in the table.
+    /// Reports something about the router with this index in the table.
     pub(crate) fn report_of(&mut self, router: usize, event: MediaEvent) {
         if let Some(router) = self.routers.get(router) {
             self.events.push_back((router.id, event));

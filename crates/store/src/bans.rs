@@ -107,7 +107,7 @@ impl Store {
     /// The bans of a channel that are in force at this moment, by user id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn bans(&self, channel: &ChannelId, page: &Page, now: Timestamp) -> Result<Vec<BanRecord>, StoreError> {
         let list = sqlx::query(concat!(
             "SELECT user_id, until_at, reason, actor, updated_at FROM bans WHERE channel_id = $1 AND ",

@@ -94,7 +94,7 @@ impl Store {
     /// The channel with this id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn channel(&self, channel: &ChannelId) -> Result<Option<Stored<Channel>>, StoreError> {
         let row = answer(sqlx::query(SELECT).bind(channel.as_str().to_owned()).fetch_optional(&self.pool)).await?;
         row.map(|row| stored(&Row(row))).transpose()
@@ -103,7 +103,7 @@ impl Store {
     /// Channels, by id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn channels(&self, page: &Page) -> Result<Vec<Stored<Channel>>, StoreError> {
         let rows = answer(sqlx::query(LIST).bind(page.from()?).bind(page.rows()).fetch_all(&self.pool)).await?;
         each(rows, stored)

@@ -75,7 +75,7 @@ impl Store {
     /// them it has seen, or sees, every one with a lower number.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn append_feed(&self, node: &str, events: &[NewFeedEvent]) -> Result<i64, StoreError> {
         if events.is_empty() {
             return Ok(self.feed_range().await?.last);
@@ -95,7 +95,7 @@ impl Store {
     /// own node when it starts, before it appends anything else.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn settle_owed(&self, node: &str, now: Timestamp) -> Result<usize, StoreError> {
         let _turn = self.turn().await?;
         let mut transaction = self.begin().await?;
@@ -117,7 +117,7 @@ impl Store {
     /// The events after this number, in order and without gaps.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn feed_after(&self, seq: i64, limit: u32) -> Result<Vec<FeedEvent>, StoreError> {
         let list = sqlx::query("SELECT seq, id, at, kind, channel_id, data FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2");
         each(answer(list.bind(seq).bind(Page::first(limit).rows()).fetch_all(&self.pool)).await?, event)
@@ -126,7 +126,7 @@ impl Store {
     /// Which events there are: whoever wants those after a number below `first - 1` has missed some.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn feed_range(&self) -> Result<FeedRange, StoreError> {
         let range = sqlx::query(
             "SELECT value AS last_seq, COALESCE((SELECT MIN(seq) FROM feed), value + 1) AS first_seq FROM counters WHERE name = 'feed'",
@@ -138,7 +138,7 @@ impl Store {
     /// The number of the last event an endpoint has been told; 0 if none.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn delivered(&self, endpoint: &str) -> Result<i64, StoreError> {
         let read = sqlx::query_scalar("SELECT seq FROM deliveries WHERE endpoint = $1").bind(endpoint.to_owned());
         Ok(answer(read.fetch_optional(&self.pool)).await?.unwrap_or(0))
@@ -147,7 +147,7 @@ impl Store {
     /// Notes that an endpoint has been told everything up to this number. It never goes back.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn set_delivered(&self, endpoint: &str, seq: i64) -> Result<(), StoreError> {
         crate::rows::check_text("endpoint", endpoint)?;
         let _turn = self.turn().await?;

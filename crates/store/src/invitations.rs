@@ -85,7 +85,7 @@ impl Store {
     /// The invitations to a channel, by user id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn invitations(&self, channel: &ChannelId, page: &Page) -> Result<Vec<Invitee>, StoreError> {
         let list = sqlx::query(
             "SELECT user_id, state, updated_at FROM invitations WHERE channel_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",

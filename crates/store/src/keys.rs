@@ -80,7 +80,7 @@ impl Store {
     /// The key with this id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
         check_text("id", id)?;
         let read = sqlx::query("SELECT id, name, hash, scopes, actor, created_at FROM api_keys WHERE id = $1");
@@ -90,7 +90,7 @@ impl Store {
     /// The keys, by id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn keys(&self, page: &Page) -> Result<Vec<ApiKey>, StoreError> {
         let list = sqlx::query("SELECT id, name, hash, scopes, actor, created_at FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2");
         each(answer(list.bind(page.from()?).bind(page.rows()).fetch_all(&self.pool)).await?, key)

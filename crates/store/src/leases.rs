@@ -34,7 +34,7 @@ impl Store {
     /// When a lease ends, if there is one.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn lease_end(&self, name: &str) -> Result<Option<LeaseEnd>, StoreError> {
         let read = sqlx::query("SELECT until_at, lasts FROM leases WHERE name = $1").bind(name.to_owned());
         let Some(row) = answer(read.fetch_optional(&self.pool)).await?.map(Row) else { return Ok(None) };

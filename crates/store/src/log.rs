@@ -94,7 +94,7 @@ impl Store {
     /// Writes a line into the audit log, and nothing else.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn record(
         &self,
         by: &Actor,
@@ -112,7 +112,7 @@ impl Store {
     /// `moderation.kick` and so on.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn command(&self, channel: &ChannelId, command: &Moderation, by: &Actor, now: Timestamp) -> Result<(), StoreError> {
         let details = serde_json::to_value(Command { by: by.clone(), command: command.clone() });
         let details = details.map_err(|_| StoreError::Failed("an act of moderation cannot be written as JSON"))?;
@@ -154,7 +154,7 @@ impl Store {
     /// that cannot be read is there as [`ChangeKind::Other`]: whoever follows the log must get past it.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn changes_after(&self, seq: i64, limit: u32) -> Result<Vec<Change>, StoreError> {
         let list =
             sqlx::query("SELECT seq, at, origin, kind, channel_id, user_id, details FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2");
@@ -188,7 +188,7 @@ impl Store {
     /// The number everything up to now has at the most: where a process that starts begins to look.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn last_change(&self) -> Result<i64, StoreError> {
         answer(sqlx::query_scalar("SELECT value FROM counters WHERE name = 'log'").fetch_one(&self.pool)).await
     }

@@ -66,7 +66,7 @@ impl Store {
     /// The members of a channel, by user id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn members(&self, channel: &ChannelId, page: &Page) -> Result<Vec<Member>, StoreError> {
         let list =
             sqlx::query("SELECT user_id, role, updated_at FROM members WHERE channel_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3");

@@ -24,7 +24,7 @@ impl Store {
     /// Sets what somebody has paid for, whatever their token says.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn put_entitlement(&self, user: &UserId, entitlement: &Entitlement, by: &Actor, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write(by, now).await?;
         let before = read(&mut write, user).await?.entitlement;
@@ -56,7 +56,7 @@ impl Store {
     /// What somebody has paid for by the store; `None`: their token decides.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn entitlement(&self, user: &UserId) -> Result<Option<Entitlement>, StoreError> {
         Ok(self.person(user).await?.entitlement)
     }
@@ -64,7 +64,7 @@ impl Store {
     /// What the store has on somebody, for the moment they connect.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn person(&self, user: &UserId) -> Result<Person, StoreError> {
         of_row(answer(sqlx::query(SELECT).bind(user.as_str().to_owned()).fetch_optional(&self.pool)).await?)
     }
@@ -72,7 +72,7 @@ impl Store {
     /// Makes every token of somebody void that was made before this moment. It never goes back to an earlier one.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn revoke(&self, user: &UserId, before: Timestamp, by: &Actor, now: Timestamp) -> Result<(), StoreError> {
         let mut write = self.write(by, now).await?;
         if read(&mut write, user).await?.revoked_before.is_some_and(|already| before <= already) {

@@ -59,7 +59,7 @@ impl Store {
     /// What somebody is kept from in a channel.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn restrictions(&self, channel: &ChannelId, user: &UserId) -> Result<Restrictions, StoreError> {
         let read = sqlx::query(SELECT).bind(channel.as_str().to_owned()).bind(user.as_str().to_owned());
         of_row(answer(read.fetch_optional(&self.pool)).await?)

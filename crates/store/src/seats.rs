@@ -77,7 +77,7 @@ impl Store {
     /// The seats of a channel, by name.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn seats(&self, channel: &ChannelId, page: &Page) -> Result<Vec<Seat>, StoreError> {
         let list = sqlx::query("SELECT seat, user_id, updated_at FROM seats WHERE channel_id = $1 AND seat > $2 ORDER BY seat LIMIT $3");
         let list = list.bind(channel.as_str().to_owned()).bind(page.from()?).bind(page.rows());

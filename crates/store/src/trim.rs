@@ -44,7 +44,7 @@ impl Store {
     /// many. The rest has no gaps even if clocks disagree.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn trim_feed(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
         self.trim(&FEED, before, keep).await
     }
@@ -52,7 +52,7 @@ impl Store {
     /// The same for the audit log.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn trim_audit(&self, before: Timestamp, keep: u64) -> Result<u64, StoreError> {
         self.trim(&AUDIT, before, keep).await
     }
@@ -60,7 +60,7 @@ impl Store {
     /// Forgets changes (not the audit log) from before this moment, which every process has long seen; tells how many.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`] while the database does not answer.
     pub async fn trim_changes(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.trim(&CHANGES, before, u64::MAX).await
     }

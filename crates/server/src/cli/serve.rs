@@ -15,7 +15,7 @@ const START_GRACE: Duration = Duration::from_secs(1);
 /// How long the runtime's own threads are waited for at the end; the system's look-up of a name may take any time.
 const RUNTIME_GRACE: Duration = Duration::from_millis(250);
 
-/// Serves.
+/// Runs the server until it is told to stop, or cannot go on.
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let progress = Progress::begin("the start");
     // Before anything is started: a signal from now on ends the server in order.

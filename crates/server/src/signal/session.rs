@@ -144,8 +144,8 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Counts a message that may be answered, before more is read of it than `tag` needs. One too many is refused, and this is
-    /// false.
+    /// Counts a message that may be answered, before more is read of it than `tag` needs. False if it is one too many, which is
+    /// refused here.
     pub fn counts(&self, tag: impl FnOnce() -> W::Tag) -> bool {
         let counted = self.messages.check().is_ok();
         if !counted && self.may_be_refused() {
