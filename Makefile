@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Everything here is thin: it calls cargo, npm and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench soak attack quality fuzz fmt check clean
+.PHONY: help run test bench replay soak attack quality fuzz fmt check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ check: ## The quick part of the tests: format, lints, types, unit tests; no brow
 
 bench: ## Measure the release server under load, beside Janus, and print a table (ARGS="--help" for more)
 	@scripts/bench.sh $(ARGS)
+
+replay: ## Count the media plane's instructions for fixed series of packets; two counts can be compared (ARGS= names series)
+	@scripts/replay.sh $(ARGS)
 
 soak: ## Let people come and go for SOAK_SECONDS (default 600), and see that the server's memory stays flat
 	@scripts/soak.sh $(ARGS)

@@ -84,7 +84,30 @@ pub struct World {
     /// Bytes that were sent to where no client is.
     pub astray: HashMap<SocketAddr, usize>,
     pub last_astray: Vec<u8>,
+    /// RTP packets that were kept from the `Sfu`, while there is a recording.
+    recording: Option<Vec<Recorded>>,
     next_id: u128,
+}
+
+/// An RTP packet that came to the `Sfu`.
+pub struct Recorded {
+    pub at: Instant,
+    pub datagram: OwnedDatagram,
+}
+
+/// A datagram that can be kept.
+pub struct OwnedDatagram {
+    protocol: Protocol,
+    local: SocketAddr,
+    remote: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl OwnedDatagram {
+    pub fn borrow(&self) -> Datagram<'_> {
+        let Self { protocol, local, remote, ref bytes } = *self;
+        Datagram { protocol, local, remote, bytes }
+    }
 }
 
 impl World {
@@ -108,6 +131,7 @@ impl World {
             watch: |_, _| {},
             astray: HashMap::new(),
             last_astray: Vec::new(),
+            recording: None,
             next_id: 1,
         }
     }
@@ -310,10 +334,22 @@ impl World {
 
     fn hand_over(&mut self, datagram: Datagram<'_>) {
         let is_rtp = matches!(datagram.bytes, [128..=191, second, ..] if !(192..=223).contains(second));
+        if let Some(recording) = self.recording.as_mut().filter(|_| is_rtp) {
+            let Datagram { protocol, local, remote, bytes } = datagram;
+            let datagram = OwnedDatagram { protocol, local, remote, bytes: bytes.to_vec() };
+            return recording.push(Recorded { at: self.clock.now(), datagram });
+        }
         let call = if is_rtp { Call::Rtp } else { Call::Datagram };
         (self.watch)(call, true);
         self.sfu.handle_datagram(datagram, self.clock.now());
         (self.watch)(call, false);
+    }
+
+    /// The RTP packets that would have come to the `Sfu` meanwhile.
+    pub fn record(&mut self, happens: impl FnOnce(&mut Self)) -> Vec<Recorded> {
+        self.recording = Some(Vec::new());
+        happens(self);
+        self.recording.take().unwrap_or_default()
     }
 
     /// Lets the time run.
