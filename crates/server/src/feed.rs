@@ -27,6 +27,7 @@ use crate::clock::wall;
 use crate::config;
 
 pub use event::{Event, KINDS, Pattern};
+pub use sign::Signer;
 use webhook::{Courier, Endpoint, Timing};
 use writer::{PAUSES, Writer};
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
+use super::Secret;
+
 /// What is read from a text, and how to write it: the standard library only says that it is wrong.
 pub trait Written: FromStr {
     /// Completes "must be".
@@ -17,6 +19,10 @@ impl Written for SocketAddr {
 
 impl Written for IpAddr {
     const HOW: &'static str = "an IP address, as 203.0.113.9 or 2001:db8::9";
+}
+
+impl Written for Secret {
+    const HOW: &'static str = "a text";
 }
 
 impl Written for String {

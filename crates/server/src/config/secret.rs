@@ -36,6 +36,14 @@ impl Secret {
     }
 }
 
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.masked())
@@ -55,11 +63,13 @@ mod tests {
     #[test]
     fn what_is_printed_has_no_key_of_an_address() {
         let file = "[auth]\njwks = \"https://id.example.com/keys?token=hidden\"\n[[webhooks]]\nurl = \"https://app.example.com/hook?key=hidden#hidden\"\n\
-             secret = \"0123456789abcdef0123456789abcdef\"\n[[webhooks]]\nurl = \"https://b.example/#hidden\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+             secret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n[[webhooks]]\nurl = \"https://b.example/#hidden\"\n\
+             secret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n\
+             old_secrets = \"whsec_b2xkIDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmM=\"\n";
         let config: Config = load(&Sources { file: Some(("x".into(), file.into())), ..Sources::default() }).expect("valid");
         assert_eq!(config.auth.jwks, "https://id.example.com/keys?token=hidden", "it is used as it is");
         let printed = config.to_toml().expect("prints");
-        assert!(!printed.contains("hidden"), "{printed}");
+        assert!(!printed.contains("hidden") && !printed.contains("whsec_"), "{printed}");
         for shown in
             ["\"https://id.example.com/keys?********\"", "\"https://app.example.com/hook?********\"", "\"https://b.example/#********\""]
         {

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::without_query;
 use super::{Secret, is_loopback, list};
-use crate::feed::{KINDS, Pattern};
+use crate::feed::{KINDS, Pattern, Signer};
 
 /// Webhooks at the most: each has a task and a request of its own, and one host application needs one or two.
 pub const MAX_WEBHOOKS: usize = 16;
-/// The least length of a webhook's secret: a key of HMAC-SHA256 should have the length of its hash (RFC 2104, 3).
-pub const MIN_WEBHOOK_SECRET_BYTES: usize = 32;
+/// Old secrets of a webhook at the most: each costs a signature, and one is enough to change a secret.
+pub const MAX_OLD_SECRETS: usize = 4;
 /// The longest address or name of a webhook: what servers take as an address.
 const MAX_TEXT: usize = 2048;
 
@@ -46,8 +46,11 @@ pub struct Webhook {
     /// Where events are posted to, as `https://app.example.com/parlor/events`.
     #[serde(serialize_with = "without_query")]
     pub url: String,
-    /// The key of the signature (HMAC-SHA256), at least 32 bytes.
+    /// What the signature is made with, as Standard Webhooks writes it: `whsec_` and a key of 24 to 64 bytes in base64.
     pub secret: Secret,
+    /// Secrets that deliveries are signed with as well, until the receiver has the new one.
+    #[serde(default, deserialize_with = "list::one_or_many")]
+    pub old_secrets: Vec<Secret>,
     /// Types of events, as `participant.joined`, `participant.*` or `*`. Not set: all.
     #[serde(default, deserialize_with = "list::one_or_many")]
     pub events: Vec<String>,
@@ -76,6 +79,11 @@ impl Webhook {
     #[must_use]
     pub fn patterns(&self) -> Vec<Pattern> {
         self.events.iter().filter_map(|text| Pattern::parse(text)).collect()
+    }
+
+    /// What signs its deliveries, or what is wrong with the secrets.
+    pub fn signer(&self) -> Result<Signer, &'static str> {
+        Signer::new(std::iter::once(&self.secret).chain(&self.old_secrets))
     }
 
     /// The address, or what is wrong with it.
@@ -111,8 +119,14 @@ pub fn check(feed: &Feed, webhooks: &[Webhook]) -> Result<(), (String, String)> 
         if let Err(reason) = webhook.address() {
             return fail("url", reason.to_owned());
         }
-        if webhook.secret.reveal().len() < MIN_WEBHOOK_SECRET_BYTES {
-            return fail("secret", format!("must have at least {MIN_WEBHOOK_SECRET_BYTES} bytes: `openssl rand -hex 32` makes one"));
+        if let Err(reason) = Signer::new([&webhook.secret]) {
+            return fail("secret", reason.to_owned());
+        }
+        if webhook.old_secrets.len() > MAX_OLD_SECRETS {
+            return fail("old_secrets", format!("must not be more than {MAX_OLD_SECRETS}"));
+        }
+        if let Err(reason) = Signer::new(&webhook.old_secrets) {
+            return fail("old_secrets", reason.to_owned());
         }
         if webhook.name.len() > MAX_TEXT || !names.insert(webhook.name()) {
             return fail("name", "is too long, or there twice: each webhook needs one of its own".to_owned());
@@ -132,7 +146,8 @@ mod tests {
         Webhook {
             name: String::new(),
             url: url.to_owned(),
-            secret: Secret::new("0123456789abcdef0123456789abcdef".to_owned()),
+            secret: Secret::new("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".to_owned()),
+            old_secrets: Vec::new(),
             events: Vec::new(),
             allow_http: false,
         }
@@ -157,6 +172,14 @@ mod tests {
         assert_eq!(of(&[webhook("https://a.example/")]), Ok(()));
         assert_eq!(of(&[webhook("https://a.example/"), webhook("https://a.example/")]), Err("webhooks[1].name".to_owned()));
         assert_eq!(of(&[Webhook { secret: Secret::default(), ..webhook("https://a.example/") }]), Err("webhooks[0].secret".to_owned()));
+        let bare = || Secret::new("0123456789abcdef0123456789abcdef".to_owned());
+        assert_eq!(of(&[Webhook { secret: bare(), ..webhook("https://a.example/") }]), Err("webhooks[0].secret".to_owned()));
+        assert_eq!(
+            of(&[Webhook { old_secrets: vec![bare()], ..webhook("https://a.example/") }]),
+            Err("webhooks[0].old_secrets".to_owned())
+        );
+        let many = vec![webhook("").secret; MAX_OLD_SECRETS + 1];
+        assert_eq!(of(&[Webhook { old_secrets: many, ..webhook("https://a.example/") }]), Err("webhooks[0].old_secrets".to_owned()));
         let events = vec!["participant.*".to_owned(), "participants.*".to_owned()];
         assert_eq!(of(&[Webhook { events, ..webhook("https://a.example/") }]), Err("webhooks[0].events".to_owned()));
         assert_eq!(of(&[webhook("http://a.example/")]), Err("webhooks[0].url".to_owned()));

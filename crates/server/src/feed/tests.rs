@@ -12,7 +12,9 @@ use parlor_store::Store;
 use super::{Event, Feed, Start, Timing};
 use crate::config::{self, Secret, Webhook};
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// The key of the tests' webhook, and how it is configured.
+const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const NODE: &str = "node-1";
 
 async fn store() -> Store {
@@ -42,7 +44,8 @@ async fn start(store: &Store, webhooks: &[Webhook]) -> Feed {
 
 fn webhook(url: &str, events: &[&str]) -> Webhook {
     let events = events.iter().map(|&event| event.to_owned()).collect();
-    Webhook { name: String::new(), url: url.to_owned(), secret: Secret::new(SECRET.to_owned()), events, allow_http: false }
+    let secret = Secret::new(SECRET.to_owned());
+    Webhook { name: String::new(), url: url.to_owned(), secret, old_secrets: Vec::new(), events, allow_http: false }
 }
 
 fn channel() -> ChannelId {

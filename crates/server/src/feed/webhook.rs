@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use parlor_store::{FeedEvent, Store, StoreError};
 use reqwest::{Client, Response, StatusCode, Url, header, redirect};
@@ -14,18 +15,18 @@ use tokio_util::sync::CancellationToken;
 use super::Running;
 use super::event::{Event, Events, Pattern};
 use super::pause::Backoff;
-use super::sign::{SIGNATURE_HEADER, Signer};
+use super::sign::{ID_HEADER, SIGNATURE_HEADER, Signer, TIMESTAMP_HEADER};
 use super::turn::{Taken, Turn};
 use crate::clock::wall;
 use crate::config::Webhook;
 
 /// Events of one delivery: at 600 bytes each as much as fits into a body of 64 KiB.
 pub const PAGE: u32 = 100;
-/// The header with the delivery's id, the same when it is tried again.
-pub const DELIVERY_HEADER: &str = "parlor-delivery";
 /// Events nobody at this endpoint wants are passed over; after so many the store is told, that a restart need not
 /// look at them again.
 const PASSED_OVER: i64 = 1000;
+/// Bytes of a hash that make a delivery's id: as many as a random one would have.
+const ID_BYTES: usize = 16;
 /// What is read of an answer, so that its connection can be used again.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -69,8 +70,9 @@ impl Endpoint {
     /// From the configuration.
     pub fn new(config: &Webhook) -> anyhow::Result<Self> {
         let url = config.address().map_err(|reason| anyhow::anyhow!("the webhook {}: its address {reason}", config.label()))?;
+        let signer = config.signer().map_err(|reason| anyhow::anyhow!("the webhook {}: its secret {reason}", config.label()))?;
         let (name, label) = (config.name().to_owned(), config.label());
-        Ok(Self { name, label, url, signer: Signer::new(&config.secret), patterns: config.patterns() })
+        Ok(Self { name, label, url, signer, patterns: config.patterns() })
     }
 
     /// Notes where an endpoint begins that the store does not know: with what happens from now on. Nobody wants to hear of
@@ -196,7 +198,7 @@ impl Courier {
     /// Tries until the endpoint takes it.
     async fn deliver(&mut self, events: &Events) -> Result<Look, StoreError> {
         let Ok(body) = serde_json::to_vec(events).map(Bytes::from) else { return Ok(Look::Over) };
-        let id = format!("{:032x}", rand::random::<u128>());
+        let id = id_of(&body);
         let mut backoff = self.backoff();
         loop {
             match self.post(&id, body.clone()).await {
@@ -234,13 +236,15 @@ impl Courier {
 
     async fn post(&self, id: &str, body: Bytes) -> Answer {
         // Signed anew at each try: the receiver refuses what is old.
-        let signature = self.endpoint.signer.header(wall().0 / 1000, &body);
+        let now = wall().0 / 1000;
+        let signature = self.endpoint.signer.header(id, now, &body);
         let request = self
             .client
             .post(self.endpoint.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
+            .header(ID_HEADER, id)
+            .header(TIMESTAMP_HEADER, now)
             .header(SIGNATURE_HEADER, signature)
-            .header(DELIVERY_HEADER, id)
             .body(body);
         match request.send().await {
             Ok(response) => {
@@ -273,6 +277,13 @@ impl Courier {
     const fn backoff(&self) -> Backoff {
         Backoff::new(self.timing.first_pause, self.timing.longest_pause)
     }
+}
+
+/// The id of a delivery: it follows from the events in it, so that it is the same after a restart too. Each event has an
+/// id of its own by chance, and so no other delivery has this one.
+fn id_of(body: &[u8]) -> String {
+    let hash = digest(&SHA256, body);
+    hash.as_ref().iter().take(ID_BYTES).fold("msg_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
 }
 
 fn judge(response: &Response) -> Answer {

@@ -157,7 +157,7 @@ async fn a_killed_server_loses_no_event_and_leaves_no_ghosts() {
     let config = directory.join("parlor.toml");
     let text = format!(
         "[store]\nurl = \"sqlite:{}\"\n[limits]\njoins_per_minute = 1000\nreconnect_interval_ms = 0\n\
-         [[webhooks]]\nname = \"app\"\nurl = \"{}\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n",
+         [[webhooks]]\nname = \"app\"\nurl = \"{}\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n",
         directory.join("parlor.db").display(),
         told.listen().await
     );

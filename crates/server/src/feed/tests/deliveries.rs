@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::receiver::{Receiver, Script};
 use super::{Event, camera, joined, kinds, left, publish, start, store, stored, webhook};
+use parlor_proto::{Actor, Moderation};
 use parlor_rooms::Happening;
 
 fn sequences(events: &[Value]) -> Vec<i64> {
@@ -58,6 +59,23 @@ async fn after_a_restart_it_goes_on_where_it_was() {
     publish(&feed, &visit(2)).await;
     assert_eq!(sequences(&receiver.wait_for(8).await), (1..=8).collect::<Vec<_>>());
     feed.shut_down(super::soon()).await;
+}
+
+#[tokio::test]
+async fn the_same_events_have_the_same_id_after_a_restart() {
+    let (store, receiver) = (store().await, Receiver::start(&[Script::Status(500); 1000]).await);
+    let webhooks = [webhook(&receiver.url, &[])];
+    let feed = start(&store, &webhooks).await;
+    // A happening that owes nothing: a restart adds no event to it.
+    let end = Moderation::EndCall { reason: None };
+    publish(&feed, &[Happening::Moderation { by: Actor::Server, action: end }]).await;
+    receiver.wait(|receiver| !receiver.deliveries().is_empty()).await;
+    feed.shut_down(super::soon()).await;
+    let before = receiver.deliveries().len();
+    let _feed = start(&store, &webhooks).await;
+    receiver.wait(|receiver| receiver.deliveries().len() > before).await;
+    let deliveries = receiver.deliveries();
+    assert!(deliveries.iter().all(|delivery| delivery.id == deliveries[0].id && delivery.id.starts_with("msg_")), "{deliveries:#?}");
 }
 
 #[tokio::test]

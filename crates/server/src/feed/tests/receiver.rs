@@ -11,6 +11,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -96,7 +98,7 @@ impl Receiver {
 
 async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    check_signature(&header("parlor-signature"), &body);
+    check_signature([&header("webhook-id"), &header("webhook-timestamp"), &header("webhook-signature")], &body);
     assert_eq!(header("content-type"), "application/json");
     assert!(header("user-agent").starts_with("Parlor/"));
     let script = shared.scripts.lock().expect("not poisoned").pop_front().unwrap_or(Script::Status(200));
@@ -104,7 +106,7 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     let events = body["events"].as_array().expect("a list").clone();
     assert!((1..=100).contains(&events.len()));
     let taken = matches!(script, Script::Status(200..300));
-    shared.deliveries.lock().expect("not poisoned").push(Delivery { id: header("parlor-delivery"), taken, events });
+    shared.deliveries.lock().expect("not poisoned").push(Delivery { id: header("webhook-id"), taken, events });
     shared.changed.notify_waiters();
     match script {
         Script::Status(status) => (StatusCode::from_u16(status).expect("a status"), "x".repeat(100_000)).into_response(),
@@ -114,15 +116,13 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
 }
 
 /// Independent of the library's HMAC: from its definition (RFC 2104).
-fn check_signature(header: &str, body: &[u8]) {
-    let (time, signature) = header.strip_prefix("t=").and_then(|rest| rest.split_once(",v1=")).expect("t=…,v1=…");
+fn check_signature([id, time, signature]: [&str; 3], body: &[u8]) {
     let seconds: i64 = time.parse().expect("seconds");
-    assert!((wall().0 / 1000 - seconds).abs() < 60, "{header}");
+    assert!((wall().0 / 1000 - seconds).abs() < 60, "{time}");
     let mut key = [0_u8; 64];
-    key[..super::SECRET.len()].copy_from_slice(super::SECRET.as_bytes());
+    key[..super::KEY.len()].copy_from_slice(super::KEY);
     let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
-    let inner = digest(&SHA256, &[pad(0x36).as_slice(), time.as_bytes(), b".", body].concat());
+    let inner = digest(&SHA256, &[pad(0x36).as_slice(), id.as_bytes(), b".", time.as_bytes(), b".", body].concat());
     let outer = digest(&SHA256, &[pad(0x5c).as_slice(), inner.as_ref()].concat());
-    let expected: String = outer.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(signature, expected);
+    assert_eq!(signature, format!("v1,{}", STANDARD.encode(outer)));
 }
