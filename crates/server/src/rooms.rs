@@ -1,6 +1,7 @@
 //! The rooms there are: one task for each, found by channel, made on the first join and gone with the last leave.
 
 mod admission;
+mod backlog;
 mod board;
 mod changes;
 pub mod control;
@@ -10,6 +11,7 @@ mod recent;
 mod task;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -24,7 +26,7 @@ use parlor_proto::{
 };
 use parlor_rooms::{Join, JoinLimiter, Policy, RequestId, Resume};
 use parlor_store::{Found, Store};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -165,16 +167,16 @@ pub struct Registry {
     feed: FeedHandle,
     people: people::People,
     board: board::Board,
-    /// Moderators act one after the other, and so does whoever brings to rooms what the store has. No room takes it.
-    moderating: tokio::sync::Mutex<()>,
+    /// In each channel, moderators and whoever brings to its room what the store has act one after the other. No room waits.
+    turns: turns::Turns,
     /// The last change of the store that was read here. Rooms may not have felt it yet: who is on the way into one must
     /// learn that there is something to look at before nobody looks for them any more.
     noticed: AtomicI64,
     changed: Notify,
     /// What changed lately.
     recent: recent::Recent,
-    /// The last write that rooms have felt.
-    applied: watch::Sender<i64>,
+    /// Changes that rooms have not felt yet.
+    backlog: backlog::Backlog,
     generation: AtomicU64,
     limiter: Mutex<JoinLimiter>,
     pool: Arc<Pool>,
@@ -199,11 +201,11 @@ impl Registry {
             feed,
             people: people::People::default(),
             board: board::Board::default(),
-            moderating: tokio::sync::Mutex::default(),
+            turns: turns::Turns::default(),
             noticed: AtomicI64::new(0),
             changed: Notify::new(),
             recent: recent::Recent::default(),
-            applied: watch::Sender::new(0),
+            backlog: backlog::Backlog::default(),
             generation: AtomicU64::new(0),
             limiter: Mutex::new(JoinLimiter::new(&policy)),
             pool,

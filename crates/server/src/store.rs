@@ -7,7 +7,7 @@ use crate::clock;
 use crate::config::{ChannelConfig, Config};
 
 /// When to try again what a store did not carry out that does not answer: a moment, most often another writer's.
-const RETRY_AFTER_MS: u32 = 1_000;
+pub const RETRY_AFTER_MS: u32 = 1_000;
 /// Bans looked through at once.
 const BANS_AT_ONCE: u32 = 500;
 

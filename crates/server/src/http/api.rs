@@ -40,7 +40,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Identity, Timestamp, Window};
+use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Identity, Timestamp, UserId, Window};
 use parlor_rooms::access;
 use parlor_store::{Found, Store, Stored};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -193,13 +193,14 @@ impl Api {
         self.0.app.stopping.cancelled().await;
     }
 
-    /// Something was written: waits until running calls have felt it, so that what was answered holds.
-    async fn settled(&self) -> Answer<()> {
-        if self.registry().settled().await {
-            return Ok(());
-        }
-        let sentence = "It is written, and running calls have not followed yet. Ask again to see that they have.";
-        Err(Problem::new(ErrorCode::ServerError).with_status(StatusCode::SERVICE_UNAVAILABLE).say(sentence))
+    /// Something was written of a channel: waits until its call has felt it, so that what was answered holds.
+    async fn settled(&self, channel: &ChannelId) -> Answer<()> {
+        followed(self.registry().settled(std::slice::from_ref(channel)).await)
+    }
+
+    /// Waits until the calls that a user is in have followed what was written of them.
+    async fn settled_for(&self, user: &UserId) -> Answer<()> {
+        followed(self.registry().settled_for(user).await)
     }
 
     /// A channel that must be there.
@@ -241,4 +242,12 @@ impl Api {
         let found = self.store().admission(id, &user.user).await?;
         found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))
     }
+}
+
+fn followed(settled: bool) -> Answer<()> {
+    if settled {
+        return Ok(());
+    }
+    let sentence = "It is written, and running calls have not followed yet. Ask again to see that they have.";
+    Err(Problem::new(ErrorCode::ServerError).with_status(StatusCode::SERVICE_UNAVAILABLE).say(sentence))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parlor_proto::{ChannelId, Moderation, Timestamp, UserId};
 use parlor_store::{Change, ChangeKind, StoreError};
 
+use super::backlog::Errand;
 use super::{Message, Record, Registry};
 use crate::clock;
 
@@ -29,13 +30,13 @@ impl Registry {
         self.changed.notify_one();
     }
 
-    /// Waits until running calls have felt everything that is in the store now. False if that takes too long.
-    pub async fn settled(&self) -> bool {
+    /// Waits until the calls of these channels have felt everything that is in the store now. False if that takes too long.
+    pub async fn settled(&self, channels: &[ChannelId]) -> bool {
         let settle = async {
-            let mut applied = self.applied.subscribe();
             let last = self.store.last_change().await.ok()?;
             self.changed();
-            applied.wait_for(|applied| *applied >= last).await.ok().map(drop)
+            self.backlog.felt(last, channels).await;
+            Some(())
         };
         match tokio::time::timeout(SETTLE_TIMEOUT, self.stopping.run_until_cancelled(settle)).await {
             Ok(Some(settled)) => settled.is_some(),
@@ -45,12 +46,17 @@ impl Registry {
         }
     }
 
+    /// Waits for the calls that a user is in.
+    pub async fn settled_for(&self, user: &UserId) -> bool {
+        self.settled(&self.people.channels_of(user)).await
+    }
+
     /// Follows the change log from its present end until the server stops. What was written before concerns no room:
     /// there are none yet.
     pub async fn follow(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut cursor = self.store.last_change().await?;
         self.noticed.store(cursor, Ordering::Release);
-        self.applied.send_replace(cursor);
+        self.backlog.read_to(cursor);
         let registry = Arc::clone(self);
         self.tasks.spawn(async move {
             let stopping = registry.stopping.clone();
@@ -93,57 +99,94 @@ impl Registry {
         let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
     }
 
-    /// Applies all changes there are after the last applied one. One that could not be applied because the store does not
-    /// answer is tried again with the next look; one that cannot be applied at all must not keep those after it from
-    /// running calls.
-    async fn look(&self, cursor: &mut i64) -> Result<(), StoreError> {
+    /// Puts all changes there are after the last one into the queues of the rooms they concern.
+    async fn look(self: &Arc<Self>, cursor: &mut i64) -> Result<(), StoreError> {
         loop {
-            // Not every write is a change: up to here nothing is missing once all changes there are have been applied.
+            // Not every write is a change: up to here nothing is missing once all changes there are have been read.
             let last = self.store.last_change().await?;
             let changes = self.store.changes_after(*cursor, BATCH).await?;
-            for change in &changes {
+            let all = changes.len() < BATCH as usize;
+            for change in changes {
                 // First: whoever enters a room after this change was applied there has to see that it came.
                 self.recent.note(change.seq, change.channel.as_ref(), change.user.as_ref());
                 self.noticed.store(change.seq, Ordering::Release);
-                match self.apply(change).await {
-                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                    Err(error) => tracing::error!(seq = change.seq, %error, "a change cannot be applied, and is stepped over"),
-                    Ok(()) => {}
-                }
                 *cursor = change.seq;
+                self.hand_out(change);
             }
-            if changes.len() < BATCH as usize {
-                self.applied.send_replace(last.max(*cursor));
+            if all {
+                self.backlog.read_to(last.max(*cursor));
                 return Ok(());
             }
         }
     }
 
-    async fn apply(&self, change: &Change) -> Result<(), StoreError> {
-        let _turn = self.moderating.lock().await;
-        match (change.kind, &change.channel, &change.user) {
+    fn hand_out(self: &Arc<Self>, change: Change) {
+        let channels = match (&change.channel, &change.user) {
+            (Some(channel), _) => vec![channel.clone()],
+            (None, Some(user)) => self.people.channels_of(user),
+            (None, None) => Vec::new(),
+        };
+        if change.kind == ChangeKind::Revoked
+            && let Some(user) = change.user.clone()
+        {
+            let (registry, channels, seq) = (Arc::clone(self), channels.clone(), change.seq);
+            self.tasks.spawn(async move { registry.end_revoked(&user, seq, &channels).await });
+        }
+        for channel in channels.into_iter().filter(|channel| self.running(channel).is_some()) {
+            if self.backlog.add(&channel, change.clone()) {
+                let registry = Arc::clone(self);
+                self.tasks.spawn(async move {
+                    registry.stopping.run_until_cancelled(registry.bring(&channel)).await;
+                });
+            }
+        }
+    }
+
+    /// Brings to a room what waits for it. What could not be brought because the store does not answer is tried until it does; one
+    /// change that cannot be applied at all must not keep those after it from the room.
+    async fn bring(&self, channel: &ChannelId) {
+        while let Some(errand) = self.backlog.next(channel) {
+            while let Err(error) = self.run(channel, &errand).await {
+                if !matches!(error, StoreError::Unavailable(_)) {
+                    tracing::error!(%channel, ?errand, %error, "a change cannot be applied, and is stepped over");
+                    break;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            self.backlog.done(channel, &errand);
+        }
+    }
+
+    async fn run(&self, channel: &ChannelId, errand: &Errand) -> Result<(), StoreError> {
+        let place = self.turns.place(channel);
+        let _turn = place.turn().await;
+        match errand {
+            Errand::Change(change) => self.apply(channel, change).await,
+            Errand::Everything(_) => self.refresh_channel(channel).await,
+        }
+    }
+
+    /// Makes the room of a channel feel a change. The turn of that channel is the caller's.
+    async fn apply(&self, channel: &ChannelId, change: &Change) -> Result<(), StoreError> {
+        match (change.kind, &change.user) {
             // Ours has put out whoever was there when it was written.
-            (ChangeKind::Ban, Some(channel), Some(user)) if !change.own && change.details.get("before").is_none() => {
+            (ChangeKind::Ban, Some(user)) if !change.own && change.details.get("before").is_none() => {
                 self.put_out(channel, user, change).await;
                 self.refresh(channel, user).await
             }
-            (ChangeKind::Channel, Some(channel), _) if change.details.get("after").is_none() => {
+            (ChangeKind::Channel, _) if change.details.get("after").is_none() => {
                 if let Some(room) = self.running(channel) {
                     room.ask(|done| Message::Removed { seq: change.seq, done }).await;
                 }
                 Ok(())
             }
-            (ChangeKind::Ban | ChangeKind::Restriction | ChangeKind::Access, Some(channel), Some(user)) => {
-                self.refresh(channel, user).await
-            }
-            (ChangeKind::Access | ChangeKind::Channel, Some(channel), _) => self.refresh_channel(channel).await,
-            (ChangeKind::Entitlement, _, Some(user)) => self.refresh_user(user).await,
-            (ChangeKind::Revoked, _, Some(user)) => {
-                self.refresh_user(user).await?;
-                self.end_revoked(user).await.map(drop)
-            }
+            (
+                ChangeKind::Ban | ChangeKind::Restriction | ChangeKind::Access | ChangeKind::Entitlement | ChangeKind::Revoked,
+                Some(user),
+            ) => self.refresh(channel, user).await,
+            (ChangeKind::Access | ChangeKind::Channel, _) => self.refresh_channel(channel).await,
             // Our own acts are done; those of others are for whoever has the room.
-            (ChangeKind::Moderation, Some(channel), _) if !change.own && self.running(channel).is_some() => {
+            (ChangeKind::Moderation, _) if !change.own && self.running(channel).is_some() => {
                 if let Some((by, action)) = change.command() {
                     self.act(channel, &by, action, true, None).await;
                 }
@@ -171,15 +214,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The same in every room the user is in.
-    pub(super) async fn refresh_user(&self, user: &UserId) -> Result<(), StoreError> {
-        for channel in self.people.channels_of(user) {
-            self.refresh(&channel, user).await?;
-        }
-        Ok(())
-    }
-
-    /// The same for everybody in a room, whose channel has changed itself or is gone.
+    /// Makes a room agree with what the store has of its channel and of everybody there.
     async fn refresh_channel(&self, channel: &ChannelId) -> Result<(), StoreError> {
         for user in self.refresh_record(channel).await? {
             self.refresh(channel, &user).await?;

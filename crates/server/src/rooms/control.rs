@@ -2,15 +2,18 @@
 //! audit log, then the room. What the store refuses does not happen.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, SessionId, UserId};
+use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, SessionId, Timestamp, UserId};
 use parlor_rooms::{Happening, RequestId, access};
 use parlor_store::{BanPut, StoreError};
 
 use super::{CallState, Message, Registry, SessionInfo};
 use crate::clock;
-use crate::store::refusal;
+use crate::store::{RETRY_AFTER_MS, refusal};
+
+/// How long a caller waits for a call that does not answer: one that does takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Registry {
     /// Who is in a call, in the order in which they came.
@@ -29,7 +32,11 @@ impl Registry {
     /// `NOT_FOUND` otherwise.
     pub async fn moderate(self: &Arc<Self>, channel: &ChannelId, by: &Actor, action: Moderation) -> Result<(), Error> {
         let (registry, channel, by) = (Arc::clone(self), channel.clone(), by.clone());
-        self.whole(async move { registry.moderate_for(&channel, &by, action, None).await }).await
+        let done = self.whole(async move { registry.moderate_for(&channel, &by, action, None).await });
+        tokio::time::timeout(PATIENCE, done).await.unwrap_or_else(|_| {
+            let sentence = "The call does not answer now. What you asked for is done as soon as it does.";
+            Err(Error::new(ErrorCode::ServerError).with("retryAfterMs", RETRY_AFTER_MS).say(sentence))
+        })
     }
 
     /// Does something to its end even if whoever asked hangs up: nothing is to be written and then not done.
@@ -48,9 +55,14 @@ impl Registry {
         action: Moderation,
         answer: Option<(SessionId, RequestId)>,
     ) -> Result<(), Error> {
+        if self.turns.are_crowded(channel) {
+            let sentence = "The call does not answer, and others wait for it already. Try again in a moment.";
+            return Err(Error::new(ErrorCode::RateLimited).with("retryAfterMs", RETRY_AFTER_MS).say(sentence));
+        }
         // One at a time: restrictions are read, changed and written, and the change log must not bring to the room what is
         // on its way there.
-        let _turn = self.moderating.lock().await;
+        let place = self.turns.place(channel);
+        let _turn = place.turn().await;
         let news = self.keep(channel, by, &action).await?;
         // Before the room is told: who is on the way in is looked up again, or is there to be told.
         match self.store.last_change().await {
@@ -82,21 +94,30 @@ impl Registry {
         self.whole(async move { registry.sign_out(&user, &by).await.map_err(refusal) }).await
     }
 
-    async fn sign_out(&self, user: &UserId, by: &Actor) -> Result<usize, StoreError> {
+    async fn sign_out(self: &Arc<Self>, user: &UserId, by: &Actor) -> Result<usize, StoreError> {
         let now = clock::wall();
         self.store.revoke(user, now, by, now).await?;
-        // What the change log brings meanwhile must not be overwritten with what was read before.
-        let _turn = self.moderating.lock().await;
-        self.refresh_user(user).await?;
-        self.end_revoked(user).await
+        let ended = self.people.issued_before(user, now).len();
+        let (seq, channels) = (self.store.last_change().await?, self.people.channels_of(user));
+        self.changed();
+        self.end_revoked(user, seq, &channels).await;
+        Ok(ended)
     }
 
-    /// Closes the connections whose token is void.
-    pub(super) async fn end_revoked(&self, user: &UserId) -> Result<usize, StoreError> {
-        let Some(before) = self.store.person(user).await?.revoked_before else { return Ok(0) };
-        let sessions = self.people.issued_before(user, before);
-        sessions.iter().for_each(|session| session.close());
-        Ok(sessions.len())
+    /// Closes the connections of a user whose token is void, once their rooms have told them why; `seq` is the write that said
+    /// so. A room that does not answer keeps nobody connected.
+    pub(super) async fn end_revoked(&self, user: &UserId, seq: i64, channels: &[ChannelId]) {
+        let told = self.stopping.run_until_cancelled(self.backlog.felt(seq, channels));
+        if tokio::time::timeout(PATIENCE, told).await.is_err() {
+            tracing::warn!(%user, "a call does not answer; whoever was signed out is disconnected without being told why");
+        }
+        match self.store.person(user).await {
+            Ok(person) => {
+                let before = person.revoked_before.unwrap_or(Timestamp(i64::MIN));
+                self.people.issued_before(user, before).iter().for_each(|session| session.close());
+            }
+            Err(error) => tracing::error!(%error, %user, "the connections of somebody who was signed out are not closed"),
+        }
     }
 
     /// Checks what can be checked, and writes down what is to be kept of an act. False if all was so already.

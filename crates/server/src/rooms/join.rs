@@ -218,7 +218,8 @@ impl Registry {
 
     async fn look_again(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
         // What the change log or a moderator brings meanwhile must not be overwritten with what was read before.
-        let _turn = self.moderating.lock().await;
+        let place = self.turns.place(channel);
+        let _turn = place.turn().await;
         self.refresh_record(channel).await?;
         self.refresh(channel, user).await
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use parlor_proto::event::Reply;
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, SessionId, UserId};
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, Moderation, SessionId, UserId};
 use parlor_rooms::{Join, RequestId};
 use parlor_store::Store;
 use sqlx::{Connection as _, Executor as _};
@@ -29,11 +29,14 @@ struct Listener {
     outcome: Mutex<Option<oneshot::Receiver<bool>>>,
     /// Happens once, when somebody asks who it is.
     meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Who holds it stops the room that has something to tell.
+    listens: tokio::sync::Mutex<()>,
 }
 
 impl Listener {
     fn new(n: u128) -> Arc<Self> {
-        Arc::new(Self { id: SessionId::from_random(n), answers: Mutex::default(), outcome: Mutex::default(), meanwhile: Mutex::default() })
+        let (id, listens) = (SessionId::from_random(n), tokio::sync::Mutex::default());
+        Arc::new(Self { id, answers: Mutex::default(), outcome: Mutex::default(), meanwhile: Mutex::default(), listens })
     }
 
     fn is_answered(&self) -> bool {
@@ -59,7 +62,11 @@ impl Peer for Listener {
     fn reply(&self, _request: RequestId, result: Result<Reply, Error>) {
         self.answers.lock().expect("unpoisoned").push(result);
     }
-    fn push(&self, _broadcast: &Broadcast) {}
+    fn push(&self, _broadcast: &Broadcast) {
+        if self.listens.try_lock().is_err() {
+            tokio::task::block_in_place(|| drop(self.listens.blocking_lock()));
+        }
+    }
     fn close(&self) {}
 }
 
@@ -84,7 +91,11 @@ impl Stage {
     }
 
     async fn admit(&self, name: &str) -> Admission {
-        self.registry.admit(&lobby(), &identity(name)).await.expect("may come")
+        self.admit_to(&lobby(), name).await
+    }
+
+    async fn admit_to(&self, channel: &ChannelId, name: &str) -> Admission {
+        self.registry.admit(channel, &identity(name)).await.expect("may come")
     }
 
     async fn join(&self, peer: &Arc<Listener>, name: &str, admission: &Admission, deadline: Instant) -> bool {
@@ -155,12 +166,15 @@ async fn a_change_is_known_of_before_rooms_have_felt_it() {
     let stage = Stage::new("noticed").await;
     stage.admit("alice").await;
     stage.registry.follow().await.expect("follows");
-    let turn = stage.registry.moderating.lock().await;
+    let lobby = lobby();
+    let place = stage.registry.turns.place(&lobby);
+    let turn = place.turn().await;
     stage.ban("mallory").await;
     stage.registry.changed();
     let last = stage.registry.store.last_change().await.expect("is read");
     eventually("it is noticed", async || stage.registry.noticed.load(Ordering::Acquire) == last).await;
     drop(turn);
+    drop(place);
     stage.end().await;
 }
 
@@ -171,10 +185,13 @@ async fn who_was_banned_on_the_way_in_is_out_once_the_store_answers_and_does_not
     stage.ban("mallory").await;
     stage.notice();
     stage.break_store("ALTER TABLE bans RENAME TO bans_elsewhere").await;
-    let turn = stage.registry.moderating.lock().await;
+    let lobby = lobby();
+    let place = stage.registry.turns.place(&lobby);
+    let turn = place.turn().await;
     assert!(stage.join(&mallory, "mallory", &admission, soon()).await, "in, whoever moderates");
     assert!(matches!(mallory.answer(), Ok(Reply::Joined(_))));
     drop(turn);
+    drop(place);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(stage.is_in("mallory"), "nobody knows");
     stage.break_store("ALTER TABLE bans_elsewhere RENAME TO bans").await;
@@ -259,7 +276,7 @@ async fn what_is_written_while_the_server_stops_waits_for_no_call() {
     let now = clock::wall();
     stage.registry.store.revoke(&user("mallory"), now, &Actor::CommandLine, now).await.expect("written");
     let began = Instant::now();
-    assert!(stage.registry.settled().await);
+    assert!(stage.registry.settled(&[lobby()]).await);
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     stage.end().await;
 }
@@ -315,5 +332,39 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     assert!(stage.registry.resume(Arc::clone(&back) as Arc<dyn Peer>, wish).await.is_some());
     eventually("answered", async || back.is_answered()).await;
     assert!(matches!(back.answer(), Ok(Reply::Resumed(_))));
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_room_that_does_not_answer_stops_nobody_elses_moderation_or_change_log() {
+    let stage = Stage::new("stuck").await;
+    let (den, registry) = (ChannelId::new("den").expect("an id"), &stage.registry);
+    let elsewhere = Store::open(&format!("sqlite:{}", stage.file.display())).await.expect("opens");
+    registry.follow().await.expect("follows");
+    let (alice, carol, admission) = (Listener::new(1), Listener::new(2), stage.admit("alice").await);
+    assert!(stage.join(&alice, "alice", &admission, soon()).await);
+    assert!(stage.join(&Listener::new(3), "bob", &stage.admit_to(&den, "bob").await, soon()).await);
+
+    let stuck = alice.listens.lock().await;
+    assert!(stage.join(&carol, "carol", &stage.admit("carol").await, soon()).await, "alice is told of it, and the room waits for her");
+    let mute = |name: &str| Moderation::Mute { user: user(name), audio: Some(true), video: None, screen: None };
+    let (waiting, silence) = (Arc::clone(registry), mute("carol"));
+    let waiting = tokio::spawn(async move { waiting.moderate(&lobby(), &Actor::CommandLine, silence).await });
+    elsewhere.put_ban(&lobby(), &user("carol"), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
+    registry.changed();
+    let felt_in_lobby = tokio::time::timeout(Duration::from_millis(200), registry.settled(&[lobby()])).await;
+    assert!(felt_in_lobby.is_err() && !waiting.is_finished() && stage.is_in("carol"), "nothing happens in the room that is stuck");
+
+    registry.moderate(&den, &Actor::CommandLine, mute("bob")).await.expect("is done");
+    assert!(registry.participants(&den).await.iter().any(|bob| bob.state.server_muted.audio), "and in the other it does");
+    elsewhere.put_ban(&den, &user("bob"), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
+    assert!(registry.settled(&[den]).await);
+    assert!(registry.people.channels_of(&user("bob")).is_empty(), "the change log goes on");
+    assert!(stage.is_in("carol"), "the lobby is stuck to the end");
+
+    drop(stuck);
+    waiting.await.expect("ends").expect("is done late");
+    eventually("late, and all the same", async || !stage.is_in("carol")).await;
+    elsewhere.close().await;
     stage.end().await;
 }

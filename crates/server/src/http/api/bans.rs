@@ -91,7 +91,7 @@ async fn put_ban(
     responses((status = 204, description = "They are not banned any more")))]
 async fn delete_ban(State(api): State<Api>, caller: Caller, At((id, user)): At<(ChannelId, UserId)>) -> Answer<StatusCode> {
     api.store().delete_ban(&id, &user, &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -288,7 +288,7 @@ async fn create_channel(State(api): State<Api>, caller: Caller, Body(body): Body
     let channel = body.channel(id)?;
     match api.store().create_channel(&channel, &caller.actor(), api.now()).await {
         Ok(stored) => {
-            api.settled().await?;
+            api.settled(&channel.id).await?;
             let place = format!("/api/channels/{}", utf8_percent_encode(channel.id.as_str(), NOT_OF_A_SEGMENT));
             let mut response = tagged(StatusCode::CREATED, stored, api.now());
             if let Ok(place) = HeaderValue::from_str(&place) {
@@ -331,7 +331,7 @@ async fn put_channel(
         StoreError::NotFound(_) => failed("If-Match", "There is no such channel."),
         error => unexpected(error),
     })?;
-    api.settled().await?;
+    api.settled(&channel.id).await?;
     Ok(tagged(if created { StatusCode::CREATED } else { StatusCode::OK }, stored, api.now()))
 }
 
@@ -346,7 +346,7 @@ async fn put_channel(
 async fn delete_channel(State(api): State<Api>, caller: Caller, At(id): At<ChannelId>, conditions: Conditions) -> Answer<StatusCode> {
     // Where there is no channel, that is the answer, whatever was expected of it (RFC 9110, 13.2.1).
     api.store().delete_channel_if(&id, &expected(&conditions)?, &caller.actor(), api.now()).await.map_err(unexpected)?;
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

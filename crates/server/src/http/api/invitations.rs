@@ -82,7 +82,7 @@ async fn put_invitation(
         api.store().set_invitation(&id, &user, state, &by, now).await?;
         false
     };
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(created(new))
 }
 
@@ -92,6 +92,6 @@ async fn put_invitation(
     responses((status = 204, description = "They are not invited any more")))]
 async fn delete_invitation(State(api): State<Api>, caller: Caller, At((id, user)): At<(ChannelId, UserId)>) -> Answer<StatusCode> {
     api.store().delete_invitation(&id, &user, &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -72,7 +72,7 @@ async fn put_member(
     Body(NewMember { role }): Body<NewMember>,
 ) -> Answer<StatusCode> {
     let new = api.store().put_member(&id, &user, role, &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(created(new))
 }
 
@@ -84,6 +84,6 @@ async fn put_member(
     responses((status = 204, description = "They are no member any more")))]
 async fn delete_member(State(api): State<Api>, caller: Caller, At((id, user)): At<(ChannelId, UserId)>) -> Answer<StatusCode> {
     api.store().delete_member(&id, &user, &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

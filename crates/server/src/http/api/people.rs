@@ -61,7 +61,7 @@ async fn put_entitlement(
 ) -> Answer<Json<EntitlementBody>> {
     let entitlement = Entitlement { pro, expires_at: expires_at.map(|at| at.0) };
     api.store().put_entitlement(&user, &entitlement, &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled_for(&user).await?;
     Ok(Json(entitlement.into()))
 }
 
@@ -72,6 +72,6 @@ async fn put_entitlement(
     responses((status = 204, description = "It is forgotten")))]
 async fn delete_entitlement(State(api): State<Api>, caller: Caller, At(user): At<UserId>) -> Answer<StatusCode> {
     api.store().delete_entitlement(&user, &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled_for(&user).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -100,7 +100,7 @@ async fn put_seat(
 ) -> Answer<StatusCode> {
     match api.store().put_seat(&id, seat.as_str(), user_id.as_ref(), &caller.actor(), api.now()).await {
         Ok(new) => {
-            api.settled().await?;
+            api.settled(&id).await?;
             Ok(created(new))
         }
         Err(StoreError::Exists(_)) => {
@@ -119,6 +119,6 @@ async fn put_seat(
     responses((status = 204, description = "The seat is no more")))]
 async fn delete_seat(State(api): State<Api>, caller: Caller, At((id, seat)): At<(ChannelId, Seat)>) -> Answer<StatusCode> {
     api.store().delete_seat(&id, seat.as_str(), &caller.actor(), api.now()).await?;
-    api.settled().await?;
+    api.settled(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
