@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use strum::VariantArray;
 
 /// Whose doing an error is: it decides how it is logged, counted and retried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +18,8 @@ pub enum Culprit {
 }
 
 /// The closed list of error codes. Clients may switch on them; sentences may change, codes do not.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, VariantArray)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     /// The payload is malformed, or a field is missing, of the wrong type or out of range.
@@ -69,32 +71,8 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Every code, for documentation and tests.
-    pub const ALL: [Self; 23] = [
-        Self::InvalidRequest,
-        Self::UnknownEvent,
-        Self::Unauthenticated,
-        Self::ChannelNotFound,
-        Self::ChannelFull,
-        Self::ChannelClosed,
-        Self::PermissionDenied,
-        Self::CapabilityRequired,
-        Self::VideoLimitReached,
-        Self::AlreadyInChannel,
-        Self::NotInChannel,
-        Self::SessionExpired,
-        Self::NotFound,
-        Self::InvalidState,
-        Self::Incompatible,
-        Self::RateLimited,
-        Self::LimitExceeded,
-        Self::Conflict,
-        Self::PreconditionFailed,
-        Self::TransportFailed,
-        Self::Timeout,
-        Self::ShuttingDown,
-        Self::ServerError,
-    ];
+    /// All codes, in the order in which they are documented.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Whose doing it is.
     #[must_use]
@@ -156,6 +134,7 @@ impl ErrorCode {
 
 /// A refusal: a code of the closed list, a sentence for a person, and details a program can use.
 #[derive(Clone, PartialEq, Debug, thiserror::Error, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Refusal"))]
 #[error("{code:?}: {message}")]
 pub struct Error {
     /// The sentence shown to a person.
@@ -211,7 +190,7 @@ mod tests {
     fn every_code_is_listed_once_and_speaks_to_a_person() {
         let unique: HashSet<_> = ErrorCode::ALL.iter().collect();
         assert_eq!(unique.len(), ErrorCode::ALL.len());
-        for code in ErrorCode::ALL {
+        for code in ErrorCode::ALL.iter().copied() {
             assert!(code.sentence().ends_with('.'), "{code:?}");
         }
     }

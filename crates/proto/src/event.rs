@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use strum::{EnumDiscriminants, VariantArray};
 
 use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
+#[cfg(test)]
+use crate::media::VideoSource;
 use crate::media::{Layers, MediaKind, Source, StreamType};
-use crate::moderation::Restrictions;
+use crate::moderation::{ModerationAction, Restrictions};
 use crate::people::{Permissions, Role};
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
 
 /// A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
 #[derive(Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IceServer {
     /// `stun:`, `turn:` or `turns:` addresses.
     pub urls: Vec<String>,
@@ -33,6 +37,7 @@ impl std::fmt::Debug for IceServer {
 
 /// Whether the client may try every candidate or relays only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum IceTransportPolicy {
     /// Every candidate.
@@ -44,6 +49,7 @@ pub enum IceTransportPolicy {
 
 /// What a client's `RTCPeerConnection` is made with.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtcConfig {
     /// STUN and TURN servers; empty is fine, the SFU is reached directly.
@@ -54,6 +60,7 @@ pub struct RtcConfig {
 
 /// A track somebody sends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProducerInfo {
     /// Its id, to consume it.
@@ -70,6 +77,7 @@ pub struct ProducerInfo {
 
 /// The part of a producer's `appData` that the server understands and passes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct AppData {
     /// What the track shows.
     pub source: Source,
@@ -77,6 +85,7 @@ pub struct AppData {
 
 /// How a participant is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantState {
     /// Nothing of the microphone is heard.
@@ -93,6 +102,7 @@ pub struct ParticipantState {
 
 /// What of somebody moderators have silenced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerMuted {
     /// Every sound.
     pub audio: bool,
@@ -121,6 +131,7 @@ impl ParticipantState {
 
 /// Somebody in a room.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
     /// Who.
@@ -141,6 +152,7 @@ pub struct Participant {
 /// Whether media is encrypted end to end, or recorded. Both are off until the features exist; the fields
 /// are there so that a client can always say truly which it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
     /// No.
@@ -150,6 +162,7 @@ pub enum Policy {
 
 /// Everything a client needs to go on after it joined, in one message.
 #[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Joined {
     /// Where one is now.
@@ -188,13 +201,22 @@ pub struct Joined {
     pub resume_grace_ms: u64,
     /// This is a session taken up again, not a new one.
     pub resumed: bool,
-    /// What of one's own is still there, after `resume` only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub own: Option<Own>,
+}
+
+/// Everything a client needs to go on after it came back.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Resumed {
+    /// How things are now.
+    #[serde(flatten)]
+    pub joined: Joined,
+    /// What of one's own is still there.
+    pub own: Own,
 }
 
 /// How many show video, and how many can.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VideoSlots {
     /// Slots held.
     pub current: u32,
@@ -204,6 +226,7 @@ pub struct VideoSlots {
 
 /// What a session has that outlived its connection.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Own {
     /// Transports.
     pub transports: Vec<TransportId>,
@@ -212,11 +235,13 @@ pub struct Own {
     /// Consumers.
     pub consumers: Vec<ConsumerId>,
     /// The sources one holds a video slot for.
+    #[cfg_attr(test, schemars(with = "Vec<VideoSource>"))]
     pub slots: Vec<Source>,
 }
 
 /// How a wish for a video slot stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SlotStatus {
     /// One has it.
@@ -228,14 +253,16 @@ pub enum SlotStatus {
 }
 
 /// The answer to a request that succeeded.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, EnumDiscriminants)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[strum_discriminants(name(ReplyKind), doc = "Which reply it is.", derive(Hash, VariantArray), allow(missing_docs))]
 #[serde(untagged, rename_all_fields = "camelCase")]
 #[allow(missing_docs, reason = "each field is what its name says; docs/protocol/socketio.md has them all")]
 pub enum Reply {
     /// In the channel.
     Joined(Box<Joined>),
     /// Back in it, as if one had not been away.
-    Resumed(Box<Joined>),
+    Resumed(Box<Resumed>),
     /// Out of it.
     Left { channel_id: ChannelId },
     /// What the SFU can forward.
@@ -300,6 +327,7 @@ pub enum Reply {
     },
     /// How one's wish for a slot stands; `position` counts from 1, for those who wait.
     Slot {
+        #[cfg_attr(test, schemars(with = "VideoSource"))]
         source: Source,
         status: SlotStatus,
         position: Option<u32>,
@@ -307,11 +335,13 @@ pub enum Reply {
         slots: VideoSlots,
     },
     /// It is done.
-    Moderated { action: &'static str, user_id: Option<UserId> },
+    Moderated { action: ModerationAction, user_id: Option<UserId> },
 }
 
 /// Something a client is told without having asked.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, EnumDiscriminants)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[strum_discriminants(name(EventKind), doc = "Which event it is.", derive(Hash, VariantArray), allow(missing_docs))]
 #[serde(untagged, rename_all_fields = "camelCase")]
 #[allow(missing_docs, reason = "each field is what its name says; docs/protocol/socketio.md has them all")]
 pub enum Event {
@@ -360,12 +390,14 @@ pub enum Event {
     },
     /// A slot one waited for is one's own now: produce.
     SlotGranted {
+        #[cfg_attr(test, schemars(with = "VideoSource"))]
         source: Source,
         #[serde(flatten)]
         slots: VideoSlots,
     },
     /// One's place among those who wait for a slot has changed; it counts from 1.
     SlotQueue {
+        #[cfg_attr(test, schemars(with = "VideoSource"))]
         source: Source,
         position: u32,
         #[serde(flatten)]
@@ -374,11 +406,12 @@ pub enum Event {
     /// One may do more or less than before.
     Entitlement { permissions: Permissions, reason: EntitlementReason },
     /// One was moderated.
-    Moderation { action: &'static str, by_user_id: Option<UserId>, restrictions: Restrictions, reason: Option<String> },
+    Moderation { action: ModerationAction, by_user_id: Option<UserId>, restrictions: Restrictions, reason: Option<String> },
 }
 
 /// Why the server closed a producer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, VariantArray)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CloseReason {
     /// Its owner's tier, or the channel's, does not include it any more.
@@ -403,6 +436,7 @@ impl CloseReason {
 
 /// Why permissions changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EntitlementReason {
     /// What was paid for is over.
@@ -412,7 +446,8 @@ pub enum EntitlementReason {
 }
 
 /// Why a session was put out of its room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, VariantArray)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftReason {
     /// The media thread of the room died.
@@ -467,6 +502,7 @@ impl LeftReason {
 
 /// One who is heard.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Speaker {
     /// Who.

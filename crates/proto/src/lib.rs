@@ -21,10 +21,10 @@ pub mod transport;
 
 pub use channel::{Access, Channel, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Topology, Window};
 pub use error::{Culprit, Error, ErrorCode};
-pub use event::{Event, Joined, Participant, ParticipantState, ProducerInfo, Reply};
+pub use event::{Event, EventKind, Joined, Participant, ParticipantState, ProducerInfo, Reply, ReplyKind, Resumed};
 pub use ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, RouterId, SessionId, TransportId, UserId};
 pub use media::{MediaCommand, MediaEvent, MediaKind, Source};
-pub use moderation::{Actor, Moderation, Restrictions};
+pub use moderation::{Actor, Moderation, ModerationAction, Restrictions};
 pub use people::{Entitlement, Grant, GrantRole, Identity, Invitation, MemberRole, Permissions, Role};
-pub use request::Request;
+pub use request::{Request, RequestKind};
 pub use time::Timestamp;

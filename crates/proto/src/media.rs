@@ -11,6 +11,7 @@ use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, T
 
 /// Sound or picture.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MediaKind {
     /// Sound.
@@ -21,6 +22,7 @@ pub enum MediaKind {
 
 /// What a producer shows or lets hear; decides permissions and limits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A microphone.
@@ -31,8 +33,29 @@ pub enum Source {
     Screen,
 }
 
+/// A source of pictures: what needs one of the channel's video slots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum VideoSource {
+    /// A camera.
+    Camera,
+    /// A shared screen.
+    Screen,
+}
+
+impl From<VideoSource> for Source {
+    fn from(source: VideoSource) -> Self {
+        match source {
+            VideoSource::Camera => Self::Camera,
+            VideoSource::Screen => Self::Screen,
+        }
+    }
+}
+
 /// A layer of a simulcast or SVC stream; 0 is the smallest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Layers {
     /// Size.
@@ -44,6 +67,7 @@ pub struct Layers {
 
 /// How a producer offers its quality levels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StreamType {
     /// One stream, one quality.

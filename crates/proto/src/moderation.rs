@@ -3,12 +3,21 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumDiscriminants, VariantArray};
 
 use crate::ids::{ChannelId, UserId};
 use crate::time::Timestamp;
 
 /// An act of moderation in one channel.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ModerationAction),
+    doc = "What kind of act it is.",
+    derive(Hash, Serialize, Deserialize, VariantArray),
+    cfg_attr(test, derive(schemars::JsonSchema)),
+    serde(rename_all = "kebab-case"),
+    allow(missing_docs)
+)]
 #[serde(tag = "action", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Moderation {
     /// Silences somebody, or lets them be heard again. What is `None` stays as it is.
@@ -66,18 +75,32 @@ pub enum Moderation {
     },
 }
 
-impl Moderation {
+impl ModerationAction {
     /// Its name in the dialects, the audit log and the feed.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Mute { .. } => "mute",
-            Self::Deafen { .. } => "deafen",
-            Self::Kick { .. } => "kick",
-            Self::Ban { .. } => "ban",
-            Self::Move { .. } => "move",
-            Self::EndCall { .. } => "end-call",
+            Self::Mute => "mute",
+            Self::Deafen => "deafen",
+            Self::Kick => "kick",
+            Self::Ban => "ban",
+            Self::Move => "move",
+            Self::EndCall => "end-call",
         }
+    }
+}
+
+impl Moderation {
+    /// What kind of act it is.
+    #[must_use]
+    pub fn action(&self) -> ModerationAction {
+        self.into()
+    }
+
+    /// The name of its kind, in the dialects, the audit log and the feed.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.action().name()
     }
 
     /// Whom it concerns; `None` if everybody.
@@ -154,6 +177,7 @@ impl fmt::Display for Actor {
 
 /// What moderators have taken from somebody in one channel. It outlives leaving: a rejoin does not undo it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Restrictions {
     /// Nothing they send is heard.
@@ -197,6 +221,13 @@ mod tests {
         let mute = Moderation::Mute { user: user(), audio: Some(true), video: None, screen: Some(false) };
         assert_eq!(before.after(&mute), Restrictions { audio: true, ..before });
         assert_eq!(before.after(&Moderation::Kick { user: user(), reason: None }), before);
+    }
+
+    #[test]
+    fn an_act_is_written_by_its_name() {
+        for action in ModerationAction::VARIANTS {
+            assert_eq!(serde_json::to_value(action).expect("is written"), action.name());
+        }
     }
 
     #[test]

@@ -117,6 +117,7 @@ pub enum Invitation {
 
 /// What somebody in a room is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May speak.
@@ -128,6 +129,7 @@ pub enum Role {
 
 /// What a participant may do in a room, derived on the server (features 3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Permissions {
     /// May speak.
     pub audio: bool,
@@ -140,6 +142,7 @@ pub struct Permissions {
     pub max_bitrate: u32,
     /// When `video` and `screenshare` end; `None` if they do not.
     #[serde(rename = "expiresAt", serialize_with = "rfc3339_or_null")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub expires_at: Option<Timestamp>,
 }
 

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use strum::{EnumDiscriminants, VariantArray};
+
+use crate::event::ReplyKind;
 use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{Layers, MediaKind, Source};
 use crate::moderation::Moderation;
@@ -9,7 +12,8 @@ use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters};
 
 /// A request, well-formed but not yet allowed: every id in it is a claim.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, EnumDiscriminants)]
+#[strum_discriminants(name(RequestKind), doc = "Which request it is.", derive(Hash, VariantArray), allow(missing_docs))]
 pub enum Request {
     /// Enter a channel.
     Join {
@@ -19,13 +23,6 @@ pub enum Request {
         capabilities: Option<Arc<RtpCapabilities>>,
         /// Whether the user's other session in this channel, if there is one, is to be put out for it.
         take_over: bool,
-    },
-    /// Take up again what the user's own connection left when it broke.
-    Resume {
-        /// The channel it is about.
-        channel: ChannelId,
-        /// What `Joined` gave.
-        token: ResumeToken,
     },
     /// Leave the channel.
     Leave {
@@ -131,6 +128,13 @@ pub enum Request {
         /// The client hears its user speak.
         speaking: Option<bool>,
     },
+    /// Take up again what the user's own connection left when it broke.
+    Resume {
+        /// The channel it is about.
+        channel: ChannelId,
+        /// What `Joined` gave.
+        token: ResumeToken,
+    },
     /// Ask for a video slot: it is granted at once, or as soon as it is one's turn.
     RequestSlot {
         /// For the camera or the screen.
@@ -176,6 +180,36 @@ impl Request {
             | Self::CloseConsumer { .. }
             | Self::SetPreferredLayers { .. }
             | Self::RequestKeyFrame { .. } => false,
+        }
+    }
+}
+
+impl RequestKind {
+    /// What it is answered with when it succeeds.
+    #[must_use]
+    pub const fn reply(self) -> ReplyKind {
+        match self {
+            Self::Join => ReplyKind::Joined,
+            Self::Leave => ReplyKind::Left,
+            Self::GetRouterRtpCapabilities => ReplyKind::RouterRtpCapabilities,
+            Self::CreateTransport => ReplyKind::TransportCreated,
+            Self::ConnectTransport => ReplyKind::TransportConnected,
+            Self::RestartIce => ReplyKind::IceRestarted,
+            Self::CloseTransport => ReplyKind::TransportClosed,
+            Self::Produce => ReplyKind::Produced,
+            Self::PauseProducer => ReplyKind::ProducerPaused,
+            Self::ResumeProducer => ReplyKind::ProducerResumed,
+            Self::CloseProducer => ReplyKind::ProducerClosed,
+            Self::Consume => ReplyKind::Consumed,
+            Self::PauseConsumer => ReplyKind::ConsumerPaused,
+            Self::ResumeConsumer => ReplyKind::ConsumerResumed,
+            Self::CloseConsumer => ReplyKind::ConsumerClosed,
+            Self::SetPreferredLayers => ReplyKind::PreferredLayersSet,
+            Self::RequestKeyFrame => ReplyKind::KeyFrameRequested,
+            Self::UpdateState => ReplyKind::StateUpdated,
+            Self::Resume => ReplyKind::Resumed,
+            Self::RequestSlot | Self::ReleaseSlot => ReplyKind::Slot,
+            Self::Moderate => ReplyKind::Moderated,
         }
     }
 }

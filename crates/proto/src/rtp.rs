@@ -10,6 +10,7 @@ use crate::media::MediaKind;
 
 /// A value of a codec's format parameters.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum ParameterValue {
     /// A whole number, as in `useinbandfec: 1`.
@@ -23,6 +24,7 @@ pub type CodecParameters = BTreeMap<String, ParameterValue>;
 
 /// One kind of RTCP feedback a codec uses.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RtcpFeedback {
     /// `nack`, `ccm`, `goog-remb`, `transport-cc`.
     #[serde(rename = "type")]
@@ -34,6 +36,7 @@ pub struct RtcpFeedback {
 
 /// A codec one side could use.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCodecCapability {
     /// Sound or picture.
@@ -58,6 +61,7 @@ pub struct RtpCodecCapability {
 
 /// Which way a header extension is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ExtensionDirection {
     /// Both ways.
@@ -73,6 +77,7 @@ pub enum ExtensionDirection {
 
 /// A header extension one side could use.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpHeaderExtension {
     /// With which kind of media.
@@ -91,6 +96,7 @@ pub struct RtpHeaderExtension {
 
 /// What one side can send or receive.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCapabilities {
     /// The codecs, RTX among them.
@@ -103,6 +109,7 @@ pub struct RtpCapabilities {
 
 /// A codec in use.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCodecParameters {
     /// `audio/opus`, `video/VP8`, `video/rtx`…
@@ -141,6 +148,7 @@ impl RtpCodecParameters {
 
 /// The repair stream of an encoding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RtxEncoding {
     /// Its SSRC.
     pub ssrc: u32,
@@ -148,6 +156,7 @@ pub struct RtxEncoding {
 
 /// One stream of a producer or consumer.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpEncoding {
     /// Its SSRC, if it is known beforehand.
@@ -172,6 +181,7 @@ pub struct RtpEncoding {
 
 /// A header extension in use.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RtpHeaderExtensionParameters {
     /// What it is.
     pub uri: String,
@@ -184,6 +194,7 @@ pub struct RtpHeaderExtensionParameters {
 
 /// RTCP settings of a stream.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtcpParameters {
     /// The canonical name that ties streams of one sender together.
@@ -196,6 +207,7 @@ pub struct RtcpParameters {
 
 /// How a track is sent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpParameters {
     /// The media section it belongs to, unique on its transport.

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use crate::error::Error;
 use crate::limits;
 
 /// Which way media flows on a transport, seen from the client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// The client sends: it carries producers.
@@ -19,6 +21,7 @@ pub enum Direction {
 
 /// The server's ICE credentials for one transport.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct IceParameters {
     /// The ufrag a client's STUN requests begin with.
@@ -38,6 +41,7 @@ impl std::fmt::Debug for IceParameters {
 
 /// Below ICE: what carries the packets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Datagrams.
@@ -48,6 +52,7 @@ pub enum Protocol {
 
 /// One address at which the SFU can be reached.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct IceCandidate {
     /// Equal for candidates of the same kind and base (RFC 8445, section 5.1.1.3).
@@ -72,6 +77,7 @@ pub struct IceCandidate {
 
 /// The kinds of candidate an ICE-lite server has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CandidateKind {
     /// An address of the server itself.
@@ -80,6 +86,7 @@ pub enum CandidateKind {
 
 /// Who opens a TCP connection (RFC 6544).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TcpType {
     /// The other side does.
@@ -88,6 +95,7 @@ pub enum TcpType {
 
 /// Which side begins the DTLS handshake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DtlsRole {
     /// Leaves it to the other side.
@@ -100,6 +108,7 @@ pub enum DtlsRole {
 
 /// A hash of the certificate that will be shown in the handshake.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DtlsFingerprint {
     /// The hash function: `sha-256`, `sha-384`, `sha-512`…
     pub algorithm: String,
@@ -109,6 +118,7 @@ pub struct DtlsFingerprint {
 
 /// What one side says of its DTLS end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DtlsParameters {
     /// The role of the side that says it.
     #[serde(default = "auto")]
@@ -155,6 +165,7 @@ fn parse_hex(text: &str) -> Option<Vec<u8>> {
 
 /// How far a transport has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TransportState {
     /// Made, no valid check has arrived.
@@ -170,7 +181,8 @@ pub enum TransportState {
 }
 
 /// Why a transport failed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, VariantArray)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TransportFailure {
     /// Nothing authentic came for too long: the client has gone, or its network has changed.
@@ -198,20 +210,8 @@ pub enum TransportFailure {
 }
 
 impl TransportFailure {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Silent,
-        Self::AddressInUse,
-        Self::Closed,
-        Self::CertificateMismatch,
-        Self::CertificateUnsupported,
-        Self::SignatureInvalid,
-        Self::NothingInCommon,
-        Self::RefusedByClient,
-        Self::HandshakeTimeout,
-        Self::ProtocolViolation,
-        Self::Server,
-    ];
+    /// All reasons.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// As it is written to clients and in the log.
     pub fn name(self) -> &'static str {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_written_by_its_name() {
-        for failure in TransportFailure::ALL {
+        for failure in TransportFailure::ALL.iter().copied() {
             assert_eq!(serde_json::to_value(failure).expect("is written"), failure.name());
         }
     }

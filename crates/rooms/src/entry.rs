@@ -56,7 +56,6 @@ impl Room {
             resume_token: participant.token,
             resume_grace_ms: u64::try_from(self.config.policy.resume_grace.as_millis()).unwrap_or(u64::MAX),
             resumed: false,
-            own: None,
         }
     }
 

@@ -104,7 +104,7 @@ impl Room {
 
     fn tell_moderated(&mut self, session: SessionId, restrictions: Restrictions, action: &Moderation, by: &Actor) {
         let (by_user_id, reason) = (by.user().cloned(), action.reason().map(str::to_owned));
-        self.tell(session, Event::Moderation { action: action.name(), by_user_id, restrictions, reason });
+        self.tell(session, Event::Moderation { action: action.action(), by_user_id, restrictions, reason });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::event::{EntitlementReason, Event, LeftReason, Own, Reply};
+use parlor_proto::event::{EntitlementReason, Event, Joined, LeftReason, Own, Reply, Resumed};
 use parlor_proto::{Error, ErrorCode, ResumeToken, SessionId, UserId};
 
 use crate::ending::{Departure, Ending};
@@ -73,19 +73,18 @@ impl Room {
         // While it still counts as lost, the client is not told: the reply says how things are.
         self.set_entitlement(old, resume.admitted.entitlement, resume.pro_until, EntitlementReason::Changed);
         self.rename(old, session);
-        let joined = self.participants.get(&session).map(|p| {
+        let resumed = self.participants.get(&session).map(|p| {
             let own = Own {
                 transports: p.send.iter().chain(&p.recv).map(|t| t.id).collect(),
                 producers: p.producers.iter().map(|p| p.id).collect(),
                 consumers: p.consumers.ids(),
                 slots: self.slots.held_by(session),
             };
-            let mut joined = self.show_to(p, resume.rtc_config);
-            (joined.resumed, joined.own) = (true, Some(own));
-            joined
+            let joined = Joined { resumed: true, ..self.show_to(p, resume.rtc_config) };
+            Resumed { joined, own }
         });
-        if let Some(joined) = joined {
-            self.reply(session, request, Ok(Reply::Resumed(Box::new(joined))));
+        if let Some(resumed) = resumed {
+            self.reply(session, request, Ok(Reply::Resumed(Box::new(resumed))));
         }
         self.want_slots_again(session);
     }

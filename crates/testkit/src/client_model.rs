@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parlor_proto::event::{Event, Joined, Own, Participant, ParticipantState, ProducerInfo, Reply, SlotStatus};
+use parlor_proto::event::{Event, Joined, Own, Participant, ParticipantState, ProducerInfo, Reply, ReplyKind, Resumed, SlotStatus};
 use parlor_proto::transport::{Direction, TransportState};
-use parlor_proto::{ConsumerId, Error, ErrorCode, MediaKind, Permissions, ProducerId, Request, Role, Source, TransportId, UserId};
+use parlor_proto::{
+    ConsumerId, Error, ErrorCode, MediaKind, Permissions, ProducerId, Request, RequestKind, Role, Source, TransportId, UserId,
+};
 
 /// The client's picture of the room.
 #[derive(Clone, Debug, Default)]
@@ -72,9 +74,11 @@ impl ClientModel {
     /// Takes in a reply to a request that succeeded.
     pub fn succeeded(&mut self, request: &Request, reply: &Reply) -> Result<(), String> {
         self.check_own(request)?;
+        let expected = RequestKind::from(request).reply();
+        refuse(ReplyKind::from(reply) != expected, "a request was answered with the reply to another")?;
         match reply {
             Reply::Joined(joined) => self.joined(joined)?,
-            Reply::Resumed(joined) => self.resumed(joined)?,
+            Reply::Resumed(resumed) => self.resumed(resumed)?,
             Reply::Left { .. } => *self = Self::default(),
             Reply::TransportCreated { transport_id, direction: Direction::Send, .. } => self.send = Some(*transport_id),
             Reply::TransportCreated { transport_id, direction: Direction::Recv, .. } => self.recv = Some(*transport_id),
@@ -124,14 +128,13 @@ impl ClientModel {
     fn joined(&mut self, joined: &Joined) -> Result<(), String> {
         *self = Self::default();
         self.take_snapshot(joined);
-        refuse(joined.resumed || joined.own.is_some(), "a join was told as a resumption")
+        refuse(joined.resumed, "a join was told as a resumption")
     }
 
     /// The model holds what the client knew when its connection was lost.
-    fn resumed(&mut self, joined: &Joined) -> Result<(), String> {
+    fn resumed(&mut self, resumed: &Resumed) -> Result<(), String> {
+        let Resumed { joined, own: Own { transports, producers, consumers, slots } } = resumed;
         self.take_snapshot(joined);
-        let Some(own) = &joined.own else { return Err("a resumption that does not say what is one's own".into()) };
-        let Own { transports, producers, consumers, slots } = own;
         refuse(!joined.resumed || !producers.iter().all(|id| self.producers.contains(id)), "a producer that was never told of")?;
         refuse(!consumers.iter().all(|id| self.consumers.contains_key(id)), "a consumer that was never told of")?;
         self.send = self.send.filter(|id| transports.contains(id));

@@ -390,7 +390,7 @@ impl TestRoom {
             Output::Moderate { session, request, by, action } => {
                 self.keep(action);
                 self.room.handle_moderation(action, by, self.clock.now());
-                let reply = Reply::Moderated { action: action.name(), user_id: action.user().cloned() };
+                let reply = Reply::Moderated { action: action.action(), user_id: action.user().cloned() };
                 // Answered once it is done.
                 return self.owed.push(Output::Reply { session: *session, request: *request, result: Ok(reply) });
             }
@@ -411,7 +411,12 @@ impl TestRoom {
     fn answered(&mut self, session: SessionId, request: RequestId, result: &Result<Reply, Error>) {
         let Some(client) = self.clients.get_mut(&session) else { return self.problems.push("a reply to nobody".into()) };
         let Some(asked) = client.asked.remove(&request) else { return self.problems.push("a reply without a request".into()) };
-        if let Ok(Reply::Joined(joined) | Reply::Resumed(joined)) = result {
+        let joined = match result {
+            Ok(Reply::Joined(joined)) => Some(&**joined),
+            Ok(Reply::Resumed(resumed)) => Some(&resumed.joined),
+            _ => None,
+        };
+        if let Some(joined) = joined {
             (client.inside, client.token) = (true, Some(joined.resume_token));
         }
         let problem = match result {

@@ -103,7 +103,12 @@ pub fn all() -> Vec<Example> {
         ),
         example("voice:moderate", with(whom("move"), json!({"to": "attic"})), &["action", "userId", "to"], &[]),
         example("voice:moderate", json!({"action": "end-call", "reason": "Good night."}), &["action"], &["reason"]),
-        example("voice:join", json!({"channelId": "den", "rtpCapabilities": capabilities()}), &["channelId"], &["rtpCapabilities"]),
+        example(
+            "voice:join",
+            json!({"channelId": "den", "rtpCapabilities": capabilities(), "takeOver": true}),
+            &["channelId"],
+            &["rtpCapabilities", "takeOver"],
+        ),
         example("voice:leave", json!({"channelId": "den"}), &[], &["channelId"]),
         example("voice:rtc:getRouterRtpCapabilities", json!({}), &[], &[]),
         example("voice:rtc:createTransport", json!({"direction": "send"}), &["direction"], &[]),

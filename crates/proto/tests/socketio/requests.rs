@@ -11,14 +11,9 @@ use serde_json::{Value, json};
 use crate::examples::{self, ID};
 use crate::{invalid, refusal};
 
-const CODEC: &str = include_str!("../../src/codec/socketio.rs");
-
 #[test]
-fn request_events_is_exactly_what_is_decoded() {
-    let body = CODEC.split("pub fn decode_request").nth(1).and_then(|rest| rest.split("\n}").next()).expect("the function is there");
-    let arms: BTreeSet<&str> = body.split('"').filter(|part| part.starts_with("voice:")).collect();
-    assert_eq!(arms, REQUEST_EVENTS.into_iter().collect());
-    assert_eq!(examples::all().iter().map(|e| e.event).collect::<BTreeSet<_>>(), arms, "each has an example here");
+fn every_request_has_an_example_here() {
+    assert_eq!(examples::all().iter().map(|e| e.event).collect::<BTreeSet<_>>(), REQUEST_EVENTS.into_iter().collect());
 }
 
 #[test]

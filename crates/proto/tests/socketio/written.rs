@@ -2,14 +2,14 @@
 //!
 //! `PARLOR_BLESS=1 cargo test -p parlor-proto --test socketio` writes the files anew; clients depend on every word.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parlor_proto::codec::socketio::{event_name, reply_name};
 use parlor_proto::event::{
     AppData, CloseReason, EntitlementReason, Event, IceServer, IceTransportPolicy, Joined, LeftReason, Own, Participant, ParticipantState,
-    Policy, ProducerInfo, Reply, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
+    Policy, ProducerInfo, Reply, Resumed, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
 };
 use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
 use parlor_proto::media::{Layers, MediaKind, Source, StreamType};
@@ -18,12 +18,12 @@ use parlor_proto::transport::{
     CandidateKind, Direction, DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, Protocol, TcpType, TransportFailure,
     TransportState,
 };
-use parlor_proto::{Error, ErrorCode, Permissions, Restrictions, Role, Timestamp};
+use parlor_proto::{Error, ErrorCode, EventKind, ModerationAction, Permissions, ReplyKind, Restrictions, Role, Timestamp};
 use serde_json::{Value, json};
+use strum::VariantArray;
 
 use crate::examples;
 
-const CODEC: &str = include_str!("../../src/codec/socketio.rs");
 const TRANSPORT: TransportId = TransportId::from_random(1);
 const PRODUCER: ProducerId = ProducerId::from_random(2);
 const CONSUMER: ConsumerId = ConsumerId::from_random(3);
@@ -82,13 +82,13 @@ fn joined() -> Joined {
         resume_token: ResumeToken::from_random(4),
         resume_grace_ms: 10_000,
         resumed: false,
-        own: None,
     }
 }
 
-fn resumed() -> Joined {
+fn resumed() -> Resumed {
     let own = Own { transports: vec![TRANSPORT], producers: vec![PRODUCER], consumers: vec![CONSUMER], slots: vec![Source::Camera] };
-    Joined { resumed: true, own: Some(own), permissions: permissions(Some(Timestamp(1_772_388_000_000))), ..joined() }
+    let joined = Joined { resumed: true, permissions: permissions(Some(Timestamp(1_772_388_000_000))), ..joined() };
+    Resumed { joined, own }
 }
 
 const SLOTS: VideoSlots = VideoSlots { current: 4, max: 4 };
@@ -157,8 +157,8 @@ fn replies() -> Vec<Reply> {
         Reply::Slot { source: Source::Camera, status: SlotStatus::Queued, position: Some(2), slots: SLOTS },
         Reply::Slot { source: Source::Screen, status: SlotStatus::Granted, position: None, slots: SLOTS },
         Reply::Slot { source: Source::Camera, status: SlotStatus::Released, position: None, slots: SLOTS },
-        Reply::Moderated { action: "mute", user_id: Some(user()) },
-        Reply::Moderated { action: "end-call", user_id: None },
+        Reply::Moderated { action: ModerationAction::Mute, user_id: Some(user()) },
+        Reply::Moderated { action: ModerationAction::EndCall, user_id: None },
     ]
 }
 
@@ -190,12 +190,12 @@ fn events() -> Vec<Event> {
         Event::Entitlement { permissions: permissions(None), reason: EntitlementReason::Expired },
         Event::Entitlement { permissions: permissions(Some(Timestamp(1_772_388_000_000))), reason: EntitlementReason::Changed },
         Event::Moderation {
-            action: "kick",
+            action: ModerationAction::Kick,
             by_user_id: Some(user()),
             restrictions: Restrictions { audio: true, ..Restrictions::default() },
             reason: Some("Noise.".into()),
         },
-        Event::Moderation { action: "deafen", by_user_id: None, restrictions: Restrictions::default(), reason: None },
+        Event::Moderation { action: ModerationAction::Deafen, by_user_id: None, restrictions: Restrictions::default(), reason: None },
     ]
 }
 
@@ -214,50 +214,48 @@ fn golden(name: &str, values: &[Value]) {
     assert_eq!(values.len(), expected.len(), "{} has another number of entries", path.display());
 }
 
-/// The names a function of the codec knows, from its source: nothing can be added there and forgotten here.
-fn names_in(function: &str) -> BTreeSet<&'static str> {
-    let body = CODEC.split(&format!("fn {function}")).nth(1).and_then(|rest| rest.split("\n}").next()).expect("the function is there");
-    body.split('"').filter(|part| part.starts_with("voice:")).collect()
-}
-
 #[test]
 fn every_reply_has_its_documented_name_and_shape() {
     let values: Vec<Value> = replies().iter().map(|r| json!({"event": reply_name(r), "payload": r})).collect();
-    assert_eq!(replies().iter().map(reply_name).collect::<BTreeSet<_>>(), names_in("reply_name"));
+    let all: HashSet<_> = ReplyKind::VARIANTS.iter().copied().collect();
+    assert_eq!(replies().iter().map(ReplyKind::from).collect::<HashSet<_>>(), all);
     golden("replies.json", &values);
 }
 
 #[test]
 fn every_event_has_its_documented_name_and_shape() {
     let values: Vec<Value> = events().iter().map(|e| json!({"event": event_name(e), "payload": e})).collect();
-    assert_eq!(events().iter().map(event_name).collect::<BTreeSet<_>>(), names_in("event_name"));
+    let all: HashSet<_> = EventKind::VARIANTS.iter().copied().collect();
+    assert_eq!(events().iter().map(EventKind::from).collect::<HashSet<_>>(), all);
     golden("events.json", &values);
+}
+
+/// Clients are checked against these: see `web/sdk/test/protocol.test.ts`.
+#[test]
+fn every_request_is_taken_in_its_documented_shape() {
+    let without_ignored = |example: examples::Example| {
+        let mut payload = example.payload;
+        if let Some(Value::Object(app_data)) = payload.get_mut("appData") {
+            app_data.remove("note");
+        }
+        json!({"event": example.event, "payload": payload})
+    };
+    let values: Vec<Value> = examples::all().into_iter().map(without_ignored).collect();
+    golden("requests.json", &values);
 }
 
 #[test]
 fn every_error_has_its_documented_shape() {
-    let values: Vec<Value> = ErrorCode::ALL.into_iter().map(|code| json!(Error::new(code))).collect();
+    let values: Vec<Value> = ErrorCode::ALL.iter().map(|code| json!(Error::new(*code))).collect();
     golden("errors.json", &values);
 }
 
 #[test]
 fn the_reasons_for_being_out_are_written_as_they_are_named() {
-    let all = [
-        LeftReason::MediaLost,
-        LeftReason::ShuttingDown,
-        LeftReason::Kicked,
-        LeftReason::Banned,
-        LeftReason::Moved,
-        LeftReason::CallEnded,
-        LeftReason::SessionRevoked,
-        LeftReason::ChannelDeleted,
-        LeftReason::AccessLost,
-        LeftReason::Replaced,
-    ];
-    for reason in all {
+    for reason in LeftReason::VARIANTS {
         assert_eq!(json!(reason), reason.as_str());
     }
-    for reason in [CloseReason::Entitlement, CloseReason::Moderation, CloseReason::Media] {
+    for reason in CloseReason::VARIANTS {
         assert_eq!(json!(reason), reason.as_str());
     }
 }

@@ -2,7 +2,7 @@
 
 use parlor_proto::event::{CloseReason, Event, LeftReason, Reply};
 use parlor_proto::media::Source;
-use parlor_proto::{Actor, ErrorCode, MediaKind, Moderation, Request, Restrictions, SessionId, Tier, Timestamp};
+use parlor_proto::{Actor, ErrorCode, MediaKind, Moderation, ModerationAction, Request, Restrictions, SessionId, Tier, Timestamp};
 use parlor_testkit::test_room::{TestRoom, channel_id, config, identity, user_id};
 
 use crate::refused;
@@ -27,9 +27,9 @@ fn mute(audio: Option<bool>, video: Option<bool>, screen: Option<bool>) -> Moder
 }
 
 fn do_it(room: &mut TestRoom, who: SessionId, action: Moderation) {
-    let (name, user) = (action.name(), action.user().cloned());
+    let (act, user) = (action.action(), action.user().cloned());
     let reply = room.ask(who, Request::Moderate { action });
-    assert_eq!(reply, Ok(Reply::Moderated { action: name, user_id: user }));
+    assert_eq!(reply, Ok(Reply::Moderated { action: act, user_id: user }));
 }
 
 fn is_silent(room: &TestRoom, kind: MediaKind, source: Source) -> bool {
@@ -122,7 +122,7 @@ fn who_is_muted_is_told_by_whom() {
     let (mut room, moderator, mallory, _) = call();
     do_it(&mut room, moderator, mute(None, Some(true), None));
     let restrictions = Restrictions { video: true, ..Restrictions::default() };
-    let expected = Event::Moderation { action: "mute", by_user_id: Some(user_id("mod")), restrictions, reason: None };
+    let expected = Event::Moderation { action: ModerationAction::Mute, by_user_id: Some(user_id("mod")), restrictions, reason: None };
     assert_eq!(room.events(mallory), [expected]);
     // The same once more changes nothing, and is not told.
     room.moderate(&mute(None, Some(true), None), &Actor::Key("k".into()));
@@ -160,7 +160,10 @@ fn who_is_kicked_is_out_is_told_why_and_may_come_back() {
     let (mut room, moderator, mallory, bob) = call();
     do_it(&mut room, moderator, Moderation::Kick { user: user_id("mallory"), reason: Some("noise".into()) });
     let told = room.events(mallory);
-    assert!(matches!(&told[0], Event::Moderation { action: "kick", reason: Some(reason), .. } if reason == "noise"), "{told:?}");
+    assert!(
+        matches!(&told[0], Event::Moderation { action: ModerationAction::Kick, reason: Some(reason), .. } if reason == "noise"),
+        "{told:?}"
+    );
     assert_eq!(told[1], Event::Left { channel_id: channel_id("den"), reason: LeftReason::Kicked, rejoin: false, to: None });
     assert!(!room.is_inside(mallory) && room.media.producers.is_empty());
     let told = room.events(bob);

@@ -181,7 +181,7 @@ fn a_lost_connection_gives_its_slot_on_at_once_where_somebody_waits() {
     assert!(room.events(b).iter().any(|event| matches!(event, Event::ProducerClosed { reason: None, .. })), "the picture has ended");
     // Back within the grace: everything else goes on, and the place is at the end of the queue.
     let back = room.connect();
-    let own = room.resume(a, back).expect("in time").own.expect("says what is one's own");
+    let own = room.resume(a, back).expect("in time").own;
     assert_eq!((own.slots, own.producers), (vec![], vec![]));
     assert_eq!(room.events(back), [moved(2)]);
     room.disconnect(b);
@@ -202,7 +202,7 @@ fn a_lost_connection_keeps_its_slot_until_somebody_waits() {
     room.advance(Duration::from_secs(1));
     assert_eq!(room.room.slots().held_by(a), [Source::Camera]);
     let back = room.connect();
-    assert_eq!(room.resume(a, back).expect("in time").own.expect("own").slots, [Source::Camera]);
+    assert_eq!(room.resume(a, back).expect("in time").own.slots, [Source::Camera]);
     room.lose(back);
     // The answer comes before the grant: both are told.
     assert_eq!(ask(&mut room, b, Source::Camera), (SlotStatus::Queued, Some(1)));

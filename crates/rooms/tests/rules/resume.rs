@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlor_proto::event::{Event, LeftReason, ParticipantState};
+use parlor_proto::event::{Event, LeftReason, ParticipantState, Resumed};
 use parlor_proto::media::Source;
 use parlor_proto::transport::Direction;
 use parlor_proto::{Actor, Entitlement, ErrorCode, MediaKind, Moderation, Request, SessionId, Tier};
@@ -32,9 +32,8 @@ fn who_comes_back_in_time_goes_on_with_everything_and_the_others_notice_nothing(
     room.lose(alice);
     room.advance(GRACE - Duration::from_millis(1));
     let back = room.connect();
-    let joined = room.resume(alice, back).expect("in time");
+    let Resumed { joined, own } = room.resume(alice, back).expect("in time");
     assert!(joined.resumed);
-    let own = joined.own.expect("says what is one's own");
     assert_eq!((own.transports.len(), own.producers.len(), own.consumers.len()), (2, 1, 1));
     assert_eq!(joined.participants.len(), 1, "the others");
     assert!(room.events(bob).is_empty());
@@ -63,7 +62,7 @@ fn whose_page_went_away_has_less_time_to_come_back() {
     room.go_away(alice);
     room.advance(AWAY - Duration::from_millis(1));
     let back = room.connect();
-    assert!(room.resume(alice, back).expect("in time").resumed);
+    assert!(room.resume(alice, back).expect("in time").joined.resumed);
     assert!(room.events(bob).is_empty());
     room.go_away(back);
     room.advance(AWAY);
@@ -116,7 +115,7 @@ fn the_lost_are_told_nothing_and_ask_for_nothing() {
     assert!(room.events(alice).is_empty());
     assert_eq!(refused(room.ask(alice, Request::GetRouterRtpCapabilities)), ErrorCode::NotInChannel);
     let back = room.connect();
-    let joined = room.resume(alice, back).expect("in time");
+    let joined = room.resume(alice, back).expect("in time").joined;
     let bob = joined.participants.iter().find(|p| p.user_id == user_id("bob")).expect("is here");
     assert_eq!((bob.state.muted, joined.participants.len()), (true, 2), "the reply has what was missed");
 }
@@ -183,7 +182,7 @@ fn what_was_being_made_when_the_connection_went_is_given_up() {
     assert_eq!(room.room.size().pending, 0);
     room.advance(Duration::from_secs(2));
     let back = room.connect();
-    let own = room.resume(alice, back).expect("in time").own.expect("told");
+    let own = room.resume(alice, back).expect("in time").own;
     assert_eq!((own.producers.len(), room.media.producers.len()), (1, 2), "the microphones");
     assert_eq!(room.room.slots().slots().current, 0);
     assert!(room.events(bob).is_empty());
@@ -199,7 +198,7 @@ fn a_transport_half_connected_is_not_one_s_own_any_more() {
     room.send(alice, Request::ConnectTransport { transport, dtls: client_dtls() });
     room.lose(alice);
     let back = room.connect();
-    assert!(room.resume(alice, back).expect("in time").own.expect("told").transports.is_empty());
+    assert!(room.resume(alice, back).expect("in time").own.transports.is_empty());
     assert!(room.media.transports.is_empty());
     room.media.answer(Operation::ConnectTransport, Answer::Now);
     room.produce(back, MediaKind::Audio, Source::Mic).expect("makes another");
@@ -219,9 +218,9 @@ fn what_happens_to_the_lost_holds_when_they_come_back() {
         [Event::ProducerClosed { .. }, Event::ParticipantState { .. }, Event::ProducerPaused { .. }]
     ));
     let back = room.connect();
-    let joined = room.resume(alice, back).expect("in time");
+    let Resumed { joined, own } = room.resume(alice, back).expect("in time");
     assert!(!joined.permissions.video && joined.state.server_muted.audio);
-    assert_eq!(joined.own.expect("told").producers.len(), 1);
+    assert_eq!(own.producers.len(), 1);
 }
 
 #[test]
@@ -249,6 +248,6 @@ fn one_s_state_is_as_one_left_it() {
     room.ask(alice, Request::UpdateState { muted: Some(true), deafened: Some(true), speaking: None }).expect("may");
     room.lose(alice);
     let back = room.connect();
-    let joined = room.resume(alice, back).expect("in time");
+    let joined = room.resume(alice, back).expect("in time").joined;
     assert_eq!(joined.state, ParticipantState { muted: true, deafened: true, ..ParticipantState::default() });
 }

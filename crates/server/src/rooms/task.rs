@@ -149,7 +149,7 @@ impl RoomTask {
                     self.room.handle_moderation(&action, &by, now);
                 }
                 if let Some((entry, request)) = answer.and_then(|(session, request)| Some((self.peers.get_mut(&session)?, request))) {
-                    entry.answer(request, Ok(Reply::Moderated { action: action.name(), user_id: action.user().cloned() }));
+                    entry.answer(request, Ok(Reply::Moderated { action: action.action(), user_id: action.user().cloned() }));
                 }
                 self.waiting.push(done);
             }

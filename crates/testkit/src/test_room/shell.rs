@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::event::{Joined, LeftReason, Reply, RtcConfig};
+use parlor_proto::event::{LeftReason, Reply, Resumed, RtcConfig};
 use parlor_proto::{Actor, Channel, Entitlement, Error, Identity, Moderation, Request, ResumeToken, SessionId};
 use parlor_rooms::{Admitted, Ban, Output, RequestId, Resume, admit};
 
@@ -61,22 +61,22 @@ impl TestRoom {
         request
     }
 
-    /// The same, and gives the answer.
-    pub fn resume(&mut self, old: SessionId, new: SessionId) -> Result<Joined, Error> {
+    /// A session comes back on a new connection with its own token; gives the answer.
+    pub fn resume(&mut self, old: SessionId, new: SessionId) -> Result<Resumed, Error> {
         let request = self.send_resume(old, new).unwrap_or_else(|| panic!("{old:?} was never in"));
         self.resumed(new, request)
     }
 
     /// Somebody shows the token of another.
-    pub fn resume_as(&mut self, identity: Identity, token: ResumeToken) -> Result<Joined, Error> {
+    pub fn resume_as(&mut self, identity: Identity, token: ResumeToken) -> Result<Resumed, Error> {
         let session = self.connect();
         let request = self.send_resume_as(session, identity, token);
         self.resumed(session, request)
     }
 
-    fn resumed(&self, session: SessionId, request: RequestId) -> Result<Joined, Error> {
+    fn resumed(&self, session: SessionId, request: RequestId) -> Result<Resumed, Error> {
         match self.reply(session, request) {
-            Some(Ok(Reply::Resumed(joined))) => Ok(*joined),
+            Some(Ok(Reply::Resumed(resumed))) => Ok(*resumed),
             Some(Err(error)) => Err(error),
             other => panic!("a resumption was answered with {other:?}"),
         }

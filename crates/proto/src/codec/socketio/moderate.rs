@@ -1,63 +1,44 @@
 //! Reads `voice:moderate`.
 
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::payload::{Ban, Deafen, EndCall, Kick, Moderate, Move, Mute};
 use super::read;
 use crate::error::Error;
-use crate::ids::{ChannelId, UserId};
 use crate::limits;
-use crate::moderation::Moderation;
+use crate::moderation::{Moderation, ModerationAction};
 use crate::time::Timestamp;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Action {
-    Mute,
-    Deafen,
-    Kick,
-    Ban,
-    Move,
-    EndCall,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Moderate {
-    action: Action,
-    user_id: Option<UserId>,
-    audio: Option<bool>,
-    video: Option<bool>,
-    screen: Option<bool>,
-    deafened: Option<bool>,
-    until: Option<String>,
-    reason: Option<String>,
-    to: Option<ChannelId>,
-}
 
 /// The act a payload asks for. What an action has no use for is ignored, like every unknown field.
 pub(super) fn decode(payload: &Value) -> Result<Moderation, Error> {
-    let wanted: Moderate = read(payload)?;
-    let reason = wanted.reason.map(checked_reason).transpose()?;
-    if matches!(wanted.action, Action::EndCall) {
-        return Ok(Moderation::EndCall { reason });
-    }
-    let user = wanted.user_id.ok_or_else(|| missing("userId"))?;
-    Ok(match wanted.action {
-        Action::Mute if wanted.audio.or(wanted.video).or(wanted.screen).is_none() => {
-            return Err(Error::invalid("audio", "one of audio, video and screen is needed"));
+    Ok(match read::<Moderate>(payload)?.action {
+        ModerationAction::Mute => match read(payload)? {
+            Mute { audio: None, video: None, screen: None, .. } => {
+                return Err(Error::invalid("audio", "one of audio, video and screen is needed"));
+            }
+            Mute { user_id: user, audio, video, screen } => Moderation::Mute { user, audio, video, screen },
+        },
+        ModerationAction::Deafen => {
+            let Deafen { user_id: user, deafened } = read(payload)?;
+            Moderation::Deafen { user, deafened }
         }
-        Action::Mute => Moderation::Mute { user, audio: wanted.audio, video: wanted.video, screen: wanted.screen },
-        Action::Deafen => Moderation::Deafen { user, deafened: wanted.deafened.ok_or_else(|| missing("deafened"))? },
-        Action::Kick => Moderation::Kick { user, reason },
-        Action::Ban => Moderation::Ban { user, until: wanted.until.as_deref().map(moment).transpose()?, reason },
-        Action::Move => Moderation::Move { user, to: wanted.to.ok_or_else(|| missing("to"))? },
-        Action::EndCall => Moderation::EndCall { reason },
+        ModerationAction::Kick => {
+            let Kick { user_id: user, reason } = read(payload)?;
+            Moderation::Kick { user, reason: checked(reason)? }
+        }
+        ModerationAction::Ban => {
+            let Ban { user_id: user, until, reason } = read(payload)?;
+            Moderation::Ban { user, until: until.as_deref().map(moment).transpose()?, reason: checked(reason)? }
+        }
+        ModerationAction::Move => {
+            let Move { user_id: user, to } = read(payload)?;
+            Moderation::Move { user, to }
+        }
+        ModerationAction::EndCall => {
+            let EndCall { reason } = read(payload)?;
+            Moderation::EndCall { reason: checked(reason)? }
+        }
     })
-}
-
-fn missing(field: &str) -> Error {
-    Error::invalid(field, "is missing, and this action needs it")
 }
 
 fn moment(text: &str) -> Result<Timestamp, Error> {
@@ -65,9 +46,9 @@ fn moment(text: &str) -> Result<Timestamp, Error> {
 }
 
 /// A reason is shown to a person: one line of printable text.
-fn checked_reason(text: String) -> Result<String, Error> {
-    match crate::ids::check_name(&text, limits::MAX_REASON_CHARS) {
-        Ok(()) => Ok(text),
-        Err(wrong) => Err(Error::invalid("reason", wrong)),
+fn checked(reason: Option<String>) -> Result<Option<String>, Error> {
+    if let Some(text) = &reason {
+        crate::ids::check_name(text, limits::MAX_REASON_CHARS).map_err(|wrong| Error::invalid("reason", wrong))?;
     }
+    Ok(reason)
 }

@@ -127,7 +127,7 @@ documented! {
     /// What an API key may do; `*` is everything.
     Permission = one_of(Scope::EACH);
     /// What went wrong, for a program. The list is closed; sentences may change, codes do not.
-    Code = one_of(&ErrorCode::ALL);
+    Code = one_of(ErrorCode::ALL);
 }
 
 /// Every schema above.

@@ -1,0 +1,200 @@
+//! The payloads of the requests, as they are written on the wire.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::ids::{ChannelId, UserId};
+use crate::media::{Layers, MediaKind, Source, VideoSource};
+use crate::moderation::ModerationAction;
+use crate::rtp::{RtpCapabilities, RtpParameters};
+use crate::transport::{Direction, DtlsParameters};
+
+/// `voice:join`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Join {
+    pub(super) channel_id: ChannelId,
+    pub(super) rtp_capabilities: Option<Arc<RtpCapabilities>>,
+    #[serde(default)]
+    pub(super) take_over: bool,
+}
+
+/// `voice:resume`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Resume {
+    pub(super) channel_id: ChannelId,
+    pub(super) resume_token: String,
+}
+
+/// `voice:leave`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Leave {
+    pub(super) channel_id: Option<ChannelId>,
+}
+
+/// `voice:rtc:createTransport`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct CreateTransport {
+    pub(super) direction: Direction,
+}
+
+/// `voice:rtc:connectTransport`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConnectTransport {
+    pub(super) transport_id: String,
+    pub(super) dtls_parameters: DtlsParameters,
+}
+
+/// A request about a transport.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfTransport {
+    pub(super) transport_id: String,
+}
+
+/// The part of `appData` that the server understands.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct WantedAppData {
+    pub(super) source: Source,
+}
+
+/// `voice:rtc:produce`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Produce {
+    pub(super) transport_id: String,
+    pub(super) kind: MediaKind,
+    pub(super) rtp_parameters: Arc<RtpParameters>,
+    pub(super) app_data: WantedAppData,
+    #[serde(default)]
+    pub(super) paused: bool,
+}
+
+/// A request about a producer.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfProducer {
+    pub(super) producer_id: String,
+}
+
+/// `voice:rtc:consume`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Consume {
+    pub(super) producer_id: String,
+    pub(super) transport_id: Option<String>,
+    pub(super) rtp_capabilities: Option<Arc<RtpCapabilities>>,
+    #[serde(default)]
+    pub(super) paused: bool,
+}
+
+/// A request about a consumer.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfConsumer {
+    pub(super) consumer_id: String,
+}
+
+/// `voice:rtc:setPreferredLayers`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SetPreferredLayers {
+    pub(super) consumer_id: String,
+    #[serde(flatten)]
+    pub(super) layers: Layers,
+}
+
+/// `voice:state:update`; what is left out stays as it is.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct UpdateState {
+    pub(super) muted: Option<bool>,
+    pub(super) deafened: Option<bool>,
+    pub(super) speaking: Option<bool>,
+}
+
+/// A request about a video slot.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct OfSlot {
+    pub(super) source: VideoSource,
+}
+
+/// The part of `voice:moderate` that every action has.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Moderate {
+    pub(super) action: ModerationAction,
+}
+
+/// `voice:moderate` with the action `mute`: one of the three is needed, and what is left out stays as it is.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Mute {
+    pub(super) user_id: UserId,
+    pub(super) audio: Option<bool>,
+    pub(super) video: Option<bool>,
+    pub(super) screen: Option<bool>,
+}
+
+/// `voice:moderate` with the action `deafen`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Deafen {
+    pub(super) user_id: UserId,
+    pub(super) deafened: bool,
+}
+
+/// `voice:moderate` with the action `kick`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Kick {
+    pub(super) user_id: UserId,
+    pub(super) reason: Option<String>,
+}
+
+/// `voice:moderate` with the action `ban`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ban {
+    pub(super) user_id: UserId,
+    /// When the ban ends (RFC 3339); without it, never.
+    pub(super) until: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+/// `voice:moderate` with the action `move`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Move {
+    pub(super) user_id: UserId,
+    pub(super) to: ChannelId,
+}
+
+/// `voice:moderate` with the action `end-call`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct EndCall {
+    pub(super) reason: Option<String>,
+}
