@@ -1,33 +1,9 @@
 // What can go wrong, as one typed error: the server's closed list of codes and the client's own.
 
+import { SERVER_ERROR_CODES } from './protocol.generated.js';
 import type { Restrictions } from './protocol.js';
 
-/** Codes the server refuses with. The list mirrors the server's; codes never change their meaning. */
-export const SERVER_ERROR_CODES = [
-  'INVALID_REQUEST',
-  'UNKNOWN_EVENT',
-  'UNAUTHENTICATED',
-  'CHANNEL_NOT_FOUND',
-  'CHANNEL_FULL',
-  'CHANNEL_CLOSED',
-  'PERMISSION_DENIED',
-  'CAPABILITY_REQUIRED',
-  'VIDEO_LIMIT_REACHED',
-  'ALREADY_IN_CHANNEL',
-  'NOT_IN_CHANNEL',
-  'SESSION_EXPIRED',
-  'NOT_FOUND',
-  'INVALID_STATE',
-  'INCOMPATIBLE',
-  'RATE_LIMITED',
-  'LIMIT_EXCEEDED',
-  'CONFLICT',
-  'PRECONDITION_FAILED',
-  'TRANSPORT_FAILED',
-  'TIMEOUT',
-  'SHUTTING_DOWN',
-  'SERVER_ERROR',
-] as const;
+export { SERVER_ERROR_CODES };
 
 /** Codes that only the client itself uses. */
 export const CLIENT_ERROR_CODES = [

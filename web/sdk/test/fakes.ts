@@ -92,7 +92,7 @@ export class FakeServer implements Signal {
   /** What the resumed stay differs in. Everything of one's own lives on unless said otherwise. */
   resumed: Partial<Resumed> = {};
   /** The ids it has given out. */
-  readonly made = { transports: [] as string[], producers: [] as string[], consumers: [] as string[] };
+  readonly made: Resumed['own'] = { transports: [], producers: [], consumers: [], slots: [] };
   /** Like the real one, it lets nobody in who is in already. */
   #inside = false;
   #next = 0;
@@ -196,6 +196,7 @@ function consumed(id: string, producerId: string, userId: string): Consumed {
   const kind = producerId.includes('video') ? 'video' : 'audio';
   return {
     id,
+    consumerId: id,
     producerId,
     userId,
     kind,
