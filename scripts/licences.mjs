@@ -82,5 +82,8 @@ export function readNpmLock() {
 // Some packages' lock entries have no licence, though the package itself does.
 function installedLicence(path) {
   const file = `${root}/web/${path}/package.json`;
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).license : undefined;
+  if (!existsSync(file)) return undefined;
+  // npm packages from before SPDX expressions list objects, of which one may be chosen.
+  const { license, licenses } = JSON.parse(readFileSync(file, 'utf8'));
+  return license ?? licenses?.map(({ type }) => type).join(' OR ');
 }
