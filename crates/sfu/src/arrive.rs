@@ -2,15 +2,20 @@
 
 use std::time::Instant;
 
-use crate::extension;
-use crate::forward::Packet;
+use slab::Slab;
+
+use crate::extension::{self, Values};
+use crate::forward::{Forwarder, Packet};
 use crate::incoming::Arrival;
 use crate::limit::CARRIER;
+use crate::producer::Producer;
 use crate::rtcp::{self, Rtcp};
 use crate::rtp::{self, Header};
 use crate::sfu::{Datagram, Sfu};
 use crate::srtp::{Opener, Replay};
-use crate::transport::{Found, Part};
+use crate::stats::SfuStats;
+use crate::timers::Timers;
+use crate::transport::{Found, LayerOf, Part, Stream, Transport};
 
 /// Longer packets come from nobody: what fits an Ethernet frame, with some room for tunnels that carry more.
 const MAX_PACKET: usize = 2_048;
@@ -37,140 +42,79 @@ impl Scratch {
     }
 }
 
-impl Sfu {
-    /// Takes an SRTP packet of a transport.
-    pub(crate) fn handle_rtp(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        match (Header::parse(datagram.bytes), scratch.copy(datagram.bytes)) {
-            (Some(header), Some(packet)) => self.open_rtp(index, &header, packet, datagram, now),
-            _ => self.stats.drops.malformed += 1,
-        }
-        self.scratch = scratch;
-    }
+/// All that an SRTP packet needs from its transport on, borrowed once.
+pub(crate) struct Receiver<'a> {
+    pub(crate) producers: &'a mut Slab<Producer>,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) forwarder: Forwarder<'a>,
+}
 
-    /// Nothing is changed before the packet is authenticated; so no number of forged packets ends a call.
-    fn open_rtp(&mut self, index: usize, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>, now: Instant) {
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        let Some(secure) = &transport.secure else {
-            self.stats.drops.transport += 1;
-            return;
-        };
+impl Receiver<'_> {
+    fn take_rtp(&mut self, index: usize, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>) {
+        let now = self.forwarder.way.now;
+        let Forwarder { transports, stats, .. } = &mut self.forwarder;
+        let Some(transport) = transports.get_mut(index) else { return };
         if header.ssrc == 0 {
-            return self.open_probe(index, header, packet, datagram, now);
+            let number = open_probe(transport, stats, header, packet, datagram, now);
+            return self.note_arrival(index, number);
         }
-        let found = transport.receive.find(header.ssrc, || extension::read(packet, header, &transport.meanings));
-        let fresh = Replay::default();
-        let replay = match found {
-            Found::Known(slot, part) => {
-                let Some(stream) = transport.receive.stream(slot) else { return };
-                &*stream.replay(part)
-            }
-            Found::New(..) => transport.receive.replay_of(header.ssrc).unwrap_or(&fresh),
-            Found::Nothing => {
-                self.stats.drops.unknown_stream += 1;
-                return;
-            }
-        };
-        let Some((number, len)) = open(&secure.opener, replay, header, packet, datagram.bytes) else {
-            match replay.is_new(replay.guess(header.seq)) {
-                true => self.stats.drops.transport += 1,
-                false => self.stats.drops.replayed += 1,
-            }
-            return;
-        };
-        transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
-        if !transport.packets.take(1, now) {
-            self.stats.drops.over_rate += 1;
-            // The numbers go on: a sender that comes to its senses is heard again.
-            if let Found::Known(slot, part) = found {
-                transport.receive.stream(slot).into_iter().for_each(|stream| stream.replay(part).accept(number));
-            }
-            return;
-        }
-        let (slot, part) = match found {
-            Found::Known(slot, part) => (slot, part),
-            Found::New(of, part) => {
-                let Some((slot, replaced)) = transport.receive.adopt(of, part, header.ssrc) else { return };
-                if replaced {
-                    self.source_replaced(of);
-                }
-                (slot, part)
-            }
-            Found::Nothing => return,
-        };
-        let wire = packet.len();
-        let bytes = packet.get(..len).unwrap_or_default();
-        self.take_opened(index, Opened { slot, part, number, header, bytes, wire }, now);
-    }
-
-    fn take_opened(&mut self, index: usize, opened: Opened<'_>, now: Instant) {
-        let Opened { slot, part, number, header, bytes, .. } = opened;
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        let values = extension::read(bytes, header, &transport.meanings);
+        let Some(opened) = open_rtp(transport, stats, header, packet, datagram, now) else { return };
+        let Opened { slot, part, number, replaced, bytes, .. } = opened;
         let Some(stream) = transport.receive.stream(slot) else { return };
+        let of = stream.of;
         stream.replay(part).accept(number);
-        let payload = rtp::payload_end(bytes, header).and_then(|end| bytes.get(header.header_len..end)).unwrap_or_default();
-        // A repair stream carries padding, too.
-        let unwrapped = match part {
-            Part::Media => Some((number, payload)),
-            Part::Repair => stream.incoming.unwrap(payload),
-        };
-        let Some((seq, payload)) = unwrapped else { return self.note_arrival(index, values.transport_cc, now) };
-        let arrival = stream.incoming.on_packet(seq, header.timestamp, now, part == Part::Repair);
-        let (of, nack_due) = (stream.of, stream.incoming.next_nack());
-        nack_due.into_iter().for_each(|at| self.schedule(index, at));
-        if arrival == Arrival::Again {
-            self.stats.drops.replayed += 1;
-            return self.note_arrival(index, values.transport_cc, now);
+        let values = extension::read(bytes, header, &transport.meanings);
+        let counted = count(stream, header, &opened, &values, now);
+        if let Some(at) = stream.incoming.next_nack() {
+            self.timers.schedule(transports, index, at);
         }
-        let packet = Packet {
-            payload_type: header.payload_type,
-            repaired: part == Part::Repair,
-            late: arrival == Arrival::Late,
-            seq,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            level: values.audio_level,
-            orientation: values.orientation,
-            descriptor: values.descriptor,
-            payload,
-            wire: opened.wire + CARRIER,
+        let passed = match &counted {
+            Counted::Packet(packet) => self.forward(of, replaced, packet),
+            Counted::Again => {
+                stats.drops.replayed += 1;
+                true
+            }
+            Counted::Nothing => true,
         };
-        if self.forward(of, &packet, now) {
-            return self.note_arrival(index, values.transport_cc, now);
+        if passed {
+            return self.note_arrival(index, values.transport_cc);
         }
         // What was cut is reported lost, by numbers and by report: so its sender hears of it in every way there is.
-        let Some(transport) = self.transports.get_mut(index) else { return };
+        let Some(transport) = self.forwarder.transports.get_mut(index) else { return };
         transport.was_cut = true;
         transport.receive.stream(slot).into_iter().for_each(|stream| stream.incoming.on_cut());
     }
 
-    /// Notes a packet for transport-wide feedback.
-    fn note_arrival(&mut self, index: usize, number: Option<u16>, now: Instant) {
-        let Some((transport, number)) = self.transports.get_mut(index).zip(number) else { return };
-        transport.recorder.record(number, now);
-        transport.recorder.due().into_iter().for_each(|at| self.schedule(index, at));
+    /// Takes a packet to its producer. False if it was more than its sender may send.
+    fn forward(&mut self, of: LayerOf, replaced: bool, packet: &Packet<'_>) -> bool {
+        let Some(producer) = self.producers.get_mut(of.producer) else {
+            self.forwarder.stats.drops.unknown_stream += 1;
+            return true;
+        };
+        if replaced {
+            self.forwarder.source_replaced(producer, of.layer);
+        }
+        self.forwarder.forward(producer, of.layer, packet)
     }
 
-    /// SSRC 0 carries probes of the sender's bandwidth: there is feedback for them, and nothing else.
-    fn open_probe(&mut self, index: usize, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>, now: Instant) {
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        let Some(secure) = &transport.secure else { return };
-        let fresh = Replay::default();
-        let replay = transport.probe_replay.as_deref().unwrap_or(&fresh);
-        let Some((number, len)) = open(&secure.opener, replay, header, packet, datagram.bytes) else {
-            self.stats.drops.transport += 1;
-            return;
-        };
-        transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
-        transport.probe_replay.get_or_insert_default().accept(number);
-        if !transport.packets.take(1, now) {
-            self.stats.drops.over_rate += 1;
-            return;
+    /// Notes a packet for transport-wide feedback.
+    fn note_arrival(&mut self, index: usize, number: Option<u16>) {
+        let Some((transport, number)) = self.forwarder.transports.get_mut(index).zip(number) else { return };
+        transport.recorder.record(number, self.forwarder.way.now);
+        if let Some(at) = transport.recorder.due().filter(|at| transport.has_turn_after(*at)) {
+            self.timers.schedule(self.forwarder.transports, index, at);
         }
-        let bytes = packet.get(..len).unwrap_or_default();
-        let number = extension::read(bytes, header, &transport.meanings).transport_cc;
-        self.note_arrival(index, number, now);
+    }
+}
+
+impl Sfu {
+    /// Takes an SRTP packet of a transport.
+    pub(crate) fn handle_rtp(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
+        let (scratch, mut receiver) = self.receiver(now);
+        match (Header::parse(datagram.bytes), scratch.copy(datagram.bytes)) {
+            (Some(header), Some(packet)) => receiver.take_rtp(index, &header, packet, datagram),
+            _ => receiver.forwarder.stats.drops.malformed += 1,
+        }
     }
 
     /// Takes an SRTCP packet of a transport.
@@ -208,6 +152,139 @@ impl Sfu {
     }
 }
 
+/// A packet that is what it claims to be.
+struct Opened<'a> {
+    /// Its stream in the table.
+    slot: usize,
+    part: Part,
+    number: u64,
+    /// Its stream takes the place of another.
+    replaced: bool,
+    bytes: &'a [u8],
+    /// What it took on the wire, with all around it.
+    wire: usize,
+}
+
+/// What a packet is among those of its stream.
+enum Counted<'a> {
+    Packet(Packet<'a>),
+    /// It was there before.
+    Again,
+    /// A repair of nothing.
+    Nothing,
+}
+
+/// Opens a packet and finds its stream. Nothing is changed before the packet is authenticated; so no number of forged packets
+/// ends a call.
+fn open_rtp<'a>(
+    transport: &mut Transport,
+    stats: &mut SfuStats,
+    header: &Header,
+    packet: &'a mut [u8],
+    datagram: &Datagram<'_>,
+    now: Instant,
+) -> Option<Opened<'a>> {
+    let Some(secure) = &transport.secure else {
+        stats.drops.transport += 1;
+        return None;
+    };
+    let found = transport.receive.find(header.ssrc, || extension::read(packet, header, &transport.meanings));
+    let fresh = Replay::default();
+    let replay = match found {
+        Found::Known(slot, part) => &*transport.receive.stream(slot)?.replay(part),
+        Found::New(..) => transport.receive.replay_of(header.ssrc).unwrap_or(&fresh),
+        Found::Nothing => {
+            stats.drops.unknown_stream += 1;
+            return None;
+        }
+    };
+    let Some((number, len)) = open(&secure.opener, replay, header, packet, datagram.bytes) else {
+        match replay.is_new(replay.guess(header.seq)) {
+            true => stats.drops.transport += 1,
+            false => stats.drops.replayed += 1,
+        }
+        return None;
+    };
+    transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
+    if !transport.packets.take(1, now) {
+        stats.drops.over_rate += 1;
+        // The numbers go on: a sender that comes to its senses is heard again.
+        if let Found::Known(slot, part) = found {
+            transport.receive.stream(slot)?.replay(part).accept(number);
+        }
+        return None;
+    }
+    let (slot, part, replaced) = match found {
+        Found::Known(slot, part) => (slot, part, false),
+        Found::New(of, part) => {
+            let (slot, replaced) = transport.receive.adopt(of, part, header.ssrc)?;
+            (slot, part, replaced)
+        }
+        Found::Nothing => return None,
+    };
+    let wire = datagram.bytes.len() + CARRIER;
+    Some(Opened { slot, part, number, replaced, bytes: packet.get(..len)?, wire })
+}
+
+/// Counts a packet among those of its stream; a repair (RFC 4588) as what it repeats.
+#[inline]
+fn count<'a>(stream: &mut Stream, header: &Header, opened: &Opened<'a>, values: &Values<'a>, now: Instant) -> Counted<'a> {
+    let bytes = opened.bytes;
+    let payload = rtp::payload_end(bytes, header).and_then(|end| bytes.get(header.header_len..end)).unwrap_or_default();
+    // A repair stream carries padding, too.
+    let unwrapped = match opened.part {
+        Part::Media => Some((opened.number, payload)),
+        Part::Repair => stream.incoming.unwrap(payload),
+    };
+    let Some((seq, payload)) = unwrapped else { return Counted::Nothing };
+    let repaired = opened.part == Part::Repair;
+    let arrival = stream.incoming.on_packet(seq, header.timestamp, now, repaired);
+    if arrival == Arrival::Again {
+        return Counted::Again;
+    }
+    Counted::Packet(Packet {
+        payload_type: header.payload_type,
+        repaired,
+        late: arrival == Arrival::Late,
+        seq,
+        timestamp: header.timestamp,
+        marker: header.marker,
+        level: values.audio_level,
+        orientation: values.orientation,
+        descriptor: values.descriptor,
+        payload,
+        wire: opened.wire,
+    })
+}
+
+/// SSRC 0 carries probes of the sender's bandwidth: there is feedback for them, and nothing else. Returns the number for it.
+fn open_probe(
+    transport: &mut Transport,
+    stats: &mut SfuStats,
+    header: &Header,
+    packet: &mut [u8],
+    datagram: &Datagram<'_>,
+    now: Instant,
+) -> Option<u16> {
+    let Some(secure) = &transport.secure else {
+        stats.drops.transport += 1;
+        return None;
+    };
+    let fresh = Replay::default();
+    let replay = transport.probe_replay.as_deref().unwrap_or(&fresh);
+    let Some((number, len)) = open(&secure.opener, replay, header, packet, datagram.bytes) else {
+        stats.drops.transport += 1;
+        return None;
+    };
+    transport.ice.heard(&datagram.path(), datagram.bytes.len(), now);
+    transport.probe_replay.get_or_insert_default().accept(number);
+    if !transport.packets.take(1, now) {
+        stats.drops.over_rate += 1;
+        return None;
+    }
+    extension::read(packet.get(..len)?, header, &transport.meanings).transport_cc
+}
+
 /// Opens a packet in place, if its number is new; returns its number and its length. `sealed` is what it was before.
 fn open(opener: &Opener, replay: &Replay, header: &Header, packet: &mut [u8], sealed: &[u8]) -> Option<(u64, usize)> {
     let number = replay.guess(header.seq);
@@ -220,15 +297,4 @@ fn open(opener: &Opener, replay: &Replay, header: &Header, packet: &mut [u8], se
     let number = replay.second_guess(header.seq)?;
     packet.copy_from_slice(sealed);
     opener.open_rtp(packet, header.header_len, number).map(|len| (number, len))
-}
-
-/// A packet that is what it claims to be.
-struct Opened<'a> {
-    slot: usize,
-    part: Part,
-    number: u64,
-    header: &'a Header,
-    bytes: &'a [u8],
-    /// Its length as it came.
-    wire: usize,
 }

@@ -49,6 +49,7 @@ impl Budget {
     }
 
     /// Whether so much may be done now, if this may be owed afterwards.
+    #[inline]
     pub(crate) fn fits(&mut self, cost: u64, owed: u64, now: Instant) -> bool {
         self.earn(now);
         self.left.saturating_sub(fine(cost)) >= -fine(owed)
@@ -60,6 +61,7 @@ impl Budget {
     }
 
     /// Notes that so much is done, if it may be.
+    #[inline]
     pub(crate) fn take(&mut self, cost: u64, now: Instant) -> bool {
         let fits = self.fits(cost, 0, now);
         if fits {

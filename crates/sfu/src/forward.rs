@@ -10,13 +10,13 @@ use crate::emit::{Emission, Way};
 use crate::outgoing::Sent;
 use crate::payload::av1::Structure;
 use crate::payload::{self, Unit};
-use crate::pipe::Told;
+use crate::pipe::{PipeBatch, Told};
 use crate::producer::{Admission, Producer};
 use crate::protect::MAX_REPEATS;
 use crate::repair::Stored;
 use crate::rewrite::Incoming;
 use crate::select::{self, Verdict as Choice};
-use crate::sfu::Sfu;
+use crate::sfu::{Router, Sfu};
 use crate::sound::Packed;
 use crate::stats::SfuStats;
 use crate::transport::{LayerOf, Transport};
@@ -51,48 +51,50 @@ pub(crate) struct Passing<'a> {
     pub(crate) start: Start,
     /// What it is among the frames of its stream; sound has none.
     pub(crate) unit: Option<Unit>,
+    /// How the frames of its stream hang together, where that is told once for many packets (AV1).
+    pub(crate) structure: Option<&'a Structure>,
     /// Sound that came with redundancy, or is packed with it for somebody.
     pub(crate) packed: Option<Packed<'a>>,
 }
 
-/// Those a packet goes to, and how.
-struct Receivers<'a> {
-    consumers: &'a mut Slab<Consumer>,
-    transports: &'a mut Slab<Transport>,
-    stats: &'a mut SfuStats,
-    structure: Option<&'a Structure>,
-    way: Way<'a>,
+/// All that a packet of a producer needs beside the producer, borrowed once for a packet.
+pub(crate) struct Forwarder<'a> {
+    pub(crate) routers: &'a mut Slab<Router>,
+    pub(crate) transports: &'a mut Slab<Transport>,
+    pub(crate) consumers: &'a mut Slab<Consumer>,
+    pub(crate) pipes: &'a mut [PipeBatch],
+    pub(crate) stats: &'a mut SfuStats,
+    pub(crate) way: Way<'a>,
 }
 
-impl Sfu {
+impl Forwarder<'_> {
     /// Takes an opened packet of a layer, and sends it to whom it is for. False if it was more than its sender may send.
-    pub(crate) fn forward(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) -> bool {
-        let Some(producer) = self.producers.get_mut(of.producer).filter(|producer| producer.carries(packet)) else {
+    pub(crate) fn forward(&mut self, producer: &mut Producer, layer: u8, packet: &Packet<'_>) -> bool {
+        if !producer.carries(packet) {
             self.stats.drops.unknown_stream += 1;
             return true;
-        };
+        }
         match producer.transport {
             Some(_) => self.stats.rtp_in += 1,
             None => self.stats.rtp_piped += 1,
         }
-        let admission = producer.admit(of.layer, packet, now);
+        let admission = producer.admit(layer, packet, self.way.now);
         match (admission, producer.kind()) {
             (Admission::Refused, _) => {}
-            (Admission::FrameRefused, _) => self.interrupt_layer(of),
+            (Admission::FrameRefused, _) => self.interrupt_layer(producer, layer),
             _ if producer.paused => {}
-            (Admission::PassedBare, _) => self.forward_bare_sound(of.producer, packet, now),
-            (Admission::Passed, MediaKind::Audio) => self.forward_sound(of.producer, packet, now),
-            (Admission::Passed, MediaKind::Video) => self.forward_picture(of, packet, now),
+            (Admission::PassedBare, _) => self.forward_bare_sound(producer, packet),
+            (Admission::Passed, MediaKind::Audio) => self.forward_sound(producer, packet),
+            (Admission::Passed, MediaKind::Video) => self.forward_picture(producer, layer, packet),
         }
         let passed = matches!(admission, Admission::Passed | Admission::PassedBare);
         self.stats.drops.over_bitrate += u64::from(!passed);
         passed
     }
 
-    fn forward_picture(&mut self, of: LayerOf, packet: &Packet<'_>, now: Instant) {
-        let Some(producer) = self.producers.get_mut(of.producer) else { return };
-        let codec = producer.format.codec;
-        let Some(layer) = producer.layers.get_mut(usize::from(of.layer)) else { return };
+    fn forward_picture(&mut self, producer: &mut Producer, number: u8, packet: &Packet<'_>) {
+        let (codec, now) = (producer.format.codec, self.way.now);
+        let Some(layer) = producer.layers.get_mut(usize::from(number)) else { return };
         let unit = payload::describe(codec, packet.payload, packet.marker, packet.descriptor, &mut layer.frames);
         let start = match (unit.begins_key_frame, packet.late) {
             (false, _) => Start::None,
@@ -106,52 +108,110 @@ impl Sfu {
         layer.meter.add(packet.payload.len() + packet.descriptor.map_or(0, <[u8]>::len), unit.spatial, unit.temporal, now);
         let Packet { timestamp, marker, orientation, descriptor, payload, .. } = *packet;
         layer.store.put(packet.seq, now, &Stored { timestamp, marker, orientation, descriptor, payload });
-        self.fan_out(of.producer, &Passing { packet, layer: of.layer, start, unit: Some(unit), packed: None }, now);
-    }
-
-    pub(crate) fn fan_out(&mut self, index: usize, passing: &Passing<'_>, now: Instant) {
-        self.tell_mirrors(LayerOf { producer: index, layer: passing.layer }, Told::Packet(passing.packet));
-        self.fan_out_here(index, passing, now);
+        self.tell_mirrors(producer, number, Told::Packet(packet));
+        let structure = producer.layers.get(usize::from(number)).and_then(|layer| layer.frames.structure());
+        self.fan_out(&producer.consumers, &Passing { packet, layer: number, start, unit: Some(unit), structure, packed: None });
     }
 
     /// To the consumers on this thread.
-    pub(crate) fn fan_out_here(&mut self, index: usize, passing: &Passing<'_>, now: Instant) {
-        let Self { producers, consumers, transports, arena, clock, stats, .. } = self;
-        let Some(producer) = producers.get(index) else { return };
-        let structure = producer.layers.get(usize::from(passing.layer)).and_then(|layer| layer.frames.structure());
-        let mut receivers = Receivers { consumers, transports, stats, structure, way: Way { arena, clock: *clock, now } };
-        for consumer in &producer.consumers {
-            receivers.send(*consumer, passing);
+    pub(crate) fn fan_out(&mut self, consumers: &[usize], passing: &Passing<'_>) {
+        for consumer in consumers {
+            self.send(*consumer, passing);
         }
     }
 
     /// The consumers of a layer go on with its next key frame.
-    pub(crate) fn interrupt_layer(&mut self, of: LayerOf) {
-        self.tell_mirrors(of, Told::Interrupted);
-        let Some(producer) = self.producers.get_mut(of.producer) else { return };
+    pub(crate) fn interrupt_layer(&mut self, producer: &mut Producer, layer: u8) {
+        self.tell_mirrors(producer, layer, Told::Interrupted);
         producer.interrupt_sound();
         for consumer in &producer.consumers {
-            if let Some(consumer) = self.consumers.get_mut(*consumer).filter(|consumer| consumer.current() == Some(of.layer)) {
+            if let Some(consumer) = self.consumers.get_mut(*consumer).filter(|consumer| consumer.current() == Some(layer)) {
                 consumer.interrupt();
             }
         }
     }
 
     /// The consumers of a layer whose encoder was replaced begin again with a key frame.
-    pub(crate) fn source_replaced(&mut self, of: LayerOf) {
-        self.tell_mirrors(of, Told::Replaced);
-        let Some(producer) = self.producers.get_mut(of.producer) else { return };
+    pub(crate) fn source_replaced(&mut self, producer: &mut Producer, layer: u8) {
+        self.tell_mirrors(producer, layer, Told::Replaced);
         producer.interrupt_sound();
-        if let Some(stream) = producer.layers.get_mut(usize::from(of.layer)) {
+        if let Some(stream) = producer.layers.get_mut(usize::from(layer)) {
             stream.source_replaced();
         }
         for index in &producer.consumers {
             if let Some(consumer) = self.consumers.get_mut(*index) {
-                consumer.source_replaced(of.layer);
+                consumer.source_replaced(layer);
             }
         }
     }
 
+    fn send(&mut self, index: usize, passing: &Passing<'_>) {
+        let Some(consumer) = self.consumers.get_mut(index) else { return };
+        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
+        if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
+            return;
+        }
+        let packet = passing.packet;
+        let mut marker = packet.marker;
+        if let Some((unit, selection)) = passing.unit.as_ref().zip(consumer.selection.as_mut()) {
+            // A decoder that is not shown the hole would go on from pictures it never got.
+            if passing.start != Start::KeyFrame && consumer.rewriter.jumps(packet.seq) {
+                return consumer.interrupt();
+            }
+            let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
+            match selection.decide(header, unit, passing.structure) {
+                Choice::Send { marker: last } => marker = last,
+                // Nothing: it is from before the key frame that sending began with.
+                Choice::LeaveOut | Choice::Nothing => return self.leave_out(index, passing),
+            }
+        }
+        let Some((payload_type, payload)) = passing.form(consumer) else { return };
+        if payload.is_empty() {
+            return self.leave_out(index, passing);
+        }
+        let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
+        let incoming = Incoming { seq: packet.seq, timestamp: packet.timestamp, arrival: self.way.now };
+        let Some(numbers) = consumer.rewriter.rewrite(incoming, &counters) else { return };
+        let emission = Emission {
+            marker,
+            level: packet.level,
+            orientation: packet.orientation,
+            descriptor: packet.descriptor,
+            counters: numbers.counters.map(|new| (counters, new)),
+            ..Emission::new(consumer.ssrc, payload_type, numbers.seq, numbers.timestamp, payload)
+        };
+        if self.way.emit(transport, &consumer.understood, &emission).is_none() {
+            self.stats.drops.send += 1;
+            return;
+        }
+        self.stats.rtp_forwarded += 1;
+        consumer.outgoing.sent(numbers.timestamp, payload.len(), self.way.now);
+        if passing.unit.is_some() && consumer.rtx.is_some() {
+            let sent = Sent {
+                out_seq: numbers.seq,
+                in_seq: packet.seq,
+                timestamp: numbers.timestamp,
+                layer: passing.layer,
+                marker,
+                counters: numbers.counters,
+                len: u16::try_from(packet.payload.len()).unwrap_or(u16::MAX),
+            };
+            consumer.outgoing.remember(sent, self.way.now);
+        }
+    }
+
+    /// What is left out on purpose leaves no gap; where one is there already, it is filled with nothing.
+    fn leave_out(&mut self, index: usize, passing: &Passing<'_>) {
+        let Some(consumer) = self.consumers.get_mut(index) else { return };
+        let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
+        let Some(fill) = consumer.rewriter.leave_out(passing.packet.seq, &counters) else { return };
+        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
+        let emission = Emission { padding: 1, ..Emission::new(consumer.ssrc, consumer.payload_type, fill.seq, fill.timestamp, &[]) };
+        self.way.emit(transport, &consumer.understood, &emission);
+    }
+}
+
+impl Sfu {
     /// A receiver asks for a key frame by RTCP.
     pub(crate) fn handle_key_frame_wanted(&mut self, transport: usize, ssrc: u32, now: Instant) {
         let consumer = self.transports.get(transport).and_then(|transport| transport.sent.get(ssrc));
@@ -210,72 +270,5 @@ impl<'a> Passing<'a> {
             None => Some((consumer.payload_type, self.packet.payload)),
             Some(packed) => packed.form(consumer.with_red && self.may_repeat(consumer)),
         }
-    }
-}
-
-impl Receivers<'_> {
-    fn send(&mut self, index: usize, passing: &Passing<'_>) {
-        let Some(consumer) = self.consumers.get_mut(index) else { return };
-        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
-        if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
-            return;
-        }
-        let packet = passing.packet;
-        let mut marker = packet.marker;
-        if let Some((unit, selection)) = passing.unit.as_ref().zip(consumer.selection.as_mut()) {
-            // A decoder that is not shown the hole would go on from pictures it never got.
-            if passing.start != Start::KeyFrame && consumer.rewriter.jumps(packet.seq) {
-                return consumer.interrupt();
-            }
-            let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
-            match selection.decide(header, unit, self.structure) {
-                Choice::Send { marker: last } => marker = last,
-                // Nothing: it is from before the key frame that sending began with.
-                Choice::LeaveOut | Choice::Nothing => return self.leave_out(index, passing),
-            }
-        }
-        let Some((payload_type, payload)) = passing.form(consumer) else { return };
-        if payload.is_empty() {
-            return self.leave_out(index, passing);
-        }
-        let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
-        let incoming = Incoming { seq: packet.seq, timestamp: packet.timestamp, arrival: self.way.now };
-        let Some(numbers) = consumer.rewriter.rewrite(incoming, &counters) else { return };
-        let emission = Emission {
-            marker,
-            level: packet.level,
-            orientation: packet.orientation,
-            descriptor: packet.descriptor,
-            counters: numbers.counters.map(|new| (counters, new)),
-            ..Emission::new(consumer.ssrc, payload_type, numbers.seq, numbers.timestamp, payload)
-        };
-        if self.way.emit(transport, &consumer.understood, &emission).is_none() {
-            self.stats.drops.send += 1;
-            return;
-        }
-        self.stats.rtp_forwarded += 1;
-        consumer.outgoing.sent(numbers.timestamp, payload.len(), self.way.now);
-        if passing.unit.is_some() && consumer.rtx.is_some() {
-            let sent = Sent {
-                out_seq: numbers.seq,
-                in_seq: packet.seq,
-                timestamp: numbers.timestamp,
-                layer: passing.layer,
-                marker,
-                counters: numbers.counters,
-                len: u16::try_from(packet.payload.len()).unwrap_or(u16::MAX),
-            };
-            consumer.outgoing.remember(sent, self.way.now);
-        }
-    }
-
-    /// What is left out on purpose leaves no gap; where one is there already, it is filled with nothing.
-    fn leave_out(&mut self, index: usize, passing: &Passing<'_>) {
-        let Some(consumer) = self.consumers.get_mut(index) else { return };
-        let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
-        let Some(fill) = consumer.rewriter.leave_out(passing.packet.seq, &counters) else { return };
-        let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
-        let emission = Emission { padding: 1, ..Emission::new(consumer.ssrc, consumer.payload_type, fill.seq, fill.timestamp, &[]) };
-        self.way.emit(transport, &consumer.understood, &emission);
     }
 }

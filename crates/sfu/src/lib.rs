@@ -51,6 +51,7 @@ mod srtp;
 mod stats;
 mod talkers;
 mod tick;
+mod timers;
 mod transport;
 mod wall_clock;
 

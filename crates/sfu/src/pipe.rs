@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use parlor_proto::ids::{ProducerId, RouterId};
 
-use crate::forward::Packet;
+use crate::forward::{Forwarder, Packet};
 use crate::outgoing::Reference;
+use crate::producer::Producer;
 use crate::sfu::Sfu;
-use crate::transport::LayerOf;
 
 /// Between two flushes, to one thread: some hundred key frames. What is beyond is dropped, and asked for again.
 const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -193,18 +193,35 @@ impl Sfu {
                 _ => (&[][..], &[][..]),
             };
             let Some(index) = self.producer_ids.get(&(*router, *producer)).copied() else { continue };
-            let of = LayerOf { producer: index, layer: *layer };
+            let (producers, mut forwarder) = self.forwarder(now);
+            let Some(producer) = producers.get_mut(index) else { continue };
             match item {
-                Item::Packet { packet, .. } => self.handle_mirrored(of, packet, taken, now),
-                Item::Interrupted => self.interrupt_layer(of),
-                Item::Replaced => self.source_replaced(of),
-                Item::Reference(reference) => self.set_reference(of, *reference),
+                Item::Packet { packet, .. } => forwarder.forward_mirrored(producer, *layer, packet, taken),
+                Item::Interrupted => forwarder.interrupt_layer(producer, *layer),
+                Item::Replaced => forwarder.source_replaced(producer, *layer),
+                Item::Reference(reference) => forwarder.set_reference(producer, *layer, *reference),
             }
         }
     }
 
-    fn handle_mirrored(&mut self, of: LayerOf, numbers: &Numbers, (descriptor, payload): (&[u8], &[u8]), now: Instant) {
-        let Some(producer) = self.producers.get(of.producer).filter(|producer| producer.transport.is_none()) else { return };
+    /// A key frame that receivers of a mirror need: to be told to the thread of its sender.
+    pub fn poll_wanted(&mut self) -> Option<WantedKeyFrame> {
+        self.wanted.pop_front()
+    }
+
+    /// A mirror on another thread needs a key frame.
+    pub fn want_key_frame(&mut self, wanted: &WantedKeyFrame, now: Instant) {
+        if let Some(index) = self.producer_ids.get(&(wanted.router, wanted.producer)).copied() {
+            self.ask_for_key_frame(index, wanted.layer, now);
+        }
+    }
+}
+
+impl Forwarder<'_> {
+    fn forward_mirrored(&mut self, producer: &mut Producer, layer: u8, numbers: &Numbers, (descriptor, payload): (&[u8], &[u8])) {
+        if producer.transport.is_some() {
+            return;
+        }
         let Numbers { late, seq, timestamp, marker, payload_type, level, orientation } = *numbers;
         // One that was repaired came under another.
         let unpacked = producer.format.red == Some(payload_type);
@@ -221,14 +238,16 @@ impl Sfu {
             payload,
             wire: 0,
         };
-        self.forward(of, &packet, now);
+        self.forward(producer, layer, &packet);
     }
 
     /// Passes something on to the mirrors of a producer. Most have none.
-    pub(crate) fn tell_mirrors(&mut self, of: LayerOf, told: Told<'_>) {
-        let Some(producer) = self.producers.get(of.producer).filter(|producer| !producer.pipes.is_empty()) else { return };
+    pub(crate) fn tell_mirrors(&mut self, producer: &Producer, layer: u8, told: Told<'_>) {
+        if producer.pipes.is_empty() {
+            return;
+        }
         let Some(router) = self.routers.get(producer.router) else { return };
-        let stream = Stream { router: router.id, producer: producer.id, layer: of.layer };
+        let stream = Stream { router: router.id, producer: producer.id, layer };
         for thread in &producer.pipes {
             let Some(batch) = self.pipes.get_mut(usize::from(*thread)) else { continue };
             let item = match told {
@@ -246,24 +265,10 @@ impl Sfu {
         }
     }
 
-    /// A key frame that receivers of a mirror need: to be told to the thread of its sender.
-    pub fn poll_wanted(&mut self) -> Option<WantedKeyFrame> {
-        self.wanted.pop_front()
-    }
-
-    /// A mirror on another thread needs a key frame.
-    pub fn want_key_frame(&mut self, wanted: &WantedKeyFrame, now: Instant) {
-        if let Some(index) = self.producer_ids.get(&(wanted.router, wanted.producer)).copied() {
-            self.ask_for_key_frame(index, wanted.layer, now);
-        }
-    }
-
-    pub(crate) fn set_reference(&mut self, of: LayerOf, reference: Reference) {
-        let layer = self.producers.get_mut(of.producer).and_then(|producer| producer.layers.get_mut(usize::from(of.layer)));
-        if let Some(layer) = layer {
-            layer.reference = Some(reference);
-            self.tell_mirrors(of, Told::Reference(reference));
-        }
+    pub(crate) fn set_reference(&mut self, producer: &mut Producer, layer: u8, reference: Reference) {
+        let Some(stream) = producer.layers.get_mut(usize::from(layer)) else { return };
+        stream.reference = Some(reference);
+        self.tell_mirrors(producer, layer, Told::Reference(reference));
     }
 }
 

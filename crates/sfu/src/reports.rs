@@ -103,7 +103,8 @@ impl Sfu {
             stream.incoming.on_sender_report(ntp, now);
             transport.clock.on_sender_report(ntp, wall, now);
             if let Some((of, reference)) = Some(stream.of).zip(transport.clock.reference(ntp, rtp)) {
-                self.set_reference(of, reference);
+                let (producers, mut forwarder) = self.forwarder(now);
+                producers.get_mut(of.producer).into_iter().for_each(|producer| forwarder.set_reference(producer, of.layer, reference));
             }
         }
     }

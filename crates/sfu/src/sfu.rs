@@ -1,7 +1,6 @@
 //! The media plane of one thread: what comes in, what goes out, and when.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,20 +10,23 @@ use parlor_proto::transport::{IceCandidate, Protocol};
 use slab::Slab;
 
 use crate::arena::{Arena, Batch, MAX_DATAGRAM};
-use crate::arrive::Scratch;
+use crate::arrive::{Receiver, Scratch};
 use crate::audio_level::Speakers;
 use crate::candidate;
 use crate::checks::Refusals;
 use crate::config::{SfuConfig, SfuError, TalkersConfig};
 use crate::consumer::Consumer;
 use crate::demux::Demux;
+use crate::emit::Way;
 use crate::failures::Failures;
+use crate::forward::Forwarder;
 use crate::pipe::{PipeBatch, WantedKeyFrame};
 use crate::producer::Producer;
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::{is_dtls, is_rtcp, is_rtp_or_rtcp};
 use crate::stats::SfuStats;
 use crate::talkers::Talkers;
+use crate::timers::Timers;
 use crate::transport::{HandshakeOutput, Identity, Path, Transport, is_stun};
 use crate::wall_clock::WallClock;
 
@@ -34,10 +36,6 @@ const TICK: Duration = Duration::from_millis(100);
 const MAX_DRAINED: u32 = 64;
 /// A connection has its next turn this much later at the earliest, whatever it asks for.
 const MIN_WAIT: Duration = Duration::from_millis(1);
-/// Times that were brought forward stay in the list until then. When it is longer than this, for all and for each
-/// transport, it is made anew.
-const MAX_STALE_TIMERS: usize = 256;
-const STALE_TIMERS: usize = 8;
 /// Numbers of selected paths; replies to others are numbered above.
 const LAST_DESTINATION: u32 = (1 << 31) - 1;
 
@@ -121,7 +119,7 @@ pub struct Sfu {
     pub(crate) lost: Vec<u16>,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
-    timers: BinaryHeap<Reverse<(Instant, usize)>>,
+    timers: Timers,
     next_destination: u32,
     next_tick: Instant,
 }
@@ -164,7 +162,7 @@ impl Sfu {
             failures: Failures::default(),
             lost: Vec::new(),
             refusals: Refusals::new(now),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
             next_destination: 0,
             next_tick: now,
         })
@@ -259,13 +257,7 @@ impl Sfu {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(Reverse((at, index))) = self.timers.peek().copied() {
-            if at > now {
-                break;
-            }
-            self.timers.pop();
-            let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.scheduled == Some(at)) else { continue };
-            transport.scheduled = None;
+        while let Some(index) = self.timers.due(&mut self.transports, now) {
             self.turn(index, now);
         }
         if now >= self.next_tick && !self.transports.is_empty() {
@@ -291,8 +283,7 @@ impl Sfu {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let tick = (!self.transports.is_empty()).then_some(self.next_tick);
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        tick.into_iter().chain(timer).min()
+        tick.into_iter().chain(self.timers.next()).min()
     }
 
     /// All that is to be sent. It stays until [`Sfu::clear_batch`].
@@ -353,17 +344,22 @@ impl Sfu {
         }
     }
 
-    /// Keeps the earliest of a transport's times; when it comes, the transport says what comes after.
+    /// Gives a transport a turn at this time, or before.
     pub(crate) fn schedule(&mut self, index: usize, at: Instant) {
-        let Some(transport) = self.transports.get_mut(index) else { return };
-        if transport.scheduled.is_none_or(|scheduled| at < scheduled) {
-            transport.scheduled = Some(at);
-            self.timers.push(Reverse((at, index)));
-            if self.timers.len() > MAX_STALE_TIMERS + STALE_TIMERS * self.transports.len() {
-                let transports = self.transports.iter();
-                self.timers = transports.filter_map(|(index, transport)| Some(Reverse((transport.scheduled?, index)))).collect();
-            }
-        }
+        self.timers.schedule(&mut self.transports, index, at);
+    }
+
+    /// The producers, and what their packets need beside them.
+    pub(crate) fn forwarder(&mut self, now: Instant) -> (&mut Slab<Producer>, Forwarder<'_>) {
+        let (_, Receiver { producers, forwarder, .. }) = self.receiver(now);
+        (producers, forwarder)
+    }
+
+    /// Where a packet is opened, and what it needs from there on to its consumers.
+    pub(crate) fn receiver(&mut self, now: Instant) -> (&mut Scratch, Receiver<'_>) {
+        let Self { routers, transports, producers, consumers, pipes, stats, arena, scratch, timers, clock, .. } = self;
+        let way = Way { arena, clock: *clock, now };
+        (scratch, Receiver { producers, timers, forwarder: Forwarder { routers, transports, consumers, pipes, stats, way } })
     }
 
     /// What is sent to a transport goes where its ICE side decided.

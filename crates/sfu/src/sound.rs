@@ -1,15 +1,12 @@
 //! The way of sound: who is heard, and redundancy (RFC 2198): taken apart for who lacks it, packed for who loses packets.
 
-use std::time::Instant;
-
 use crate::consumer::Start;
-use crate::forward::{Packet, Passing};
+use crate::forward::{Forwarder, Packet, Passing};
 use crate::ortc::{OPUS_PAYLOAD_TYPE, RED_PAYLOAD_TYPE};
 use crate::pipe::Told;
+use crate::producer::Producer;
 use crate::red::{Block, MAX_REDUNDANT, Red, relabel};
-use crate::sfu::Sfu;
 use crate::talkers::{Held, Verdict};
-use crate::transport::LayerOf;
 
 /// Of so many packets back it is known which were filled in: as many as a word has bits, and more than a packet can fill.
 const REMEMBERED: u64 = 64;
@@ -60,20 +57,19 @@ struct Run {
 /// Lost packets that the one after them repeats, from the newest on.
 type Fills<'a> = [Option<Block<'a>>; MAX_REDUNDANT];
 
-impl Sfu {
+impl Forwarder<'_> {
     /// What a packet of sound repeats is not passed on.
-    pub(crate) fn forward_bare_sound(&mut self, index: usize, packet: &Packet<'_>, now: Instant) {
-        let unpacker = self.producers.get(index).and_then(|producer| producer.unpacker.as_ref());
-        let Some(bare) = unpacker.map(|unpacker| unpacker.bare(packet)) else { return };
-        self.forward_sound(index, &bare, now);
+    pub(crate) fn forward_bare_sound(&mut self, producer: &mut Producer, packet: &Packet<'_>) {
+        let Some(bare) = producer.unpacker.as_ref().map(|unpacker| unpacker.bare(packet)) else { return };
+        self.forward_sound(producer, &bare);
     }
 
-    pub(crate) fn forward_sound(&mut self, index: usize, packet: &Packet<'_>, now: Instant) {
-        let Some(producer) = self.producers.get_mut(index) else { return };
+    pub(crate) fn forward_sound(&mut self, producer: &mut Producer, packet: &Packet<'_>) {
         if producer.unpacker.as_ref().is_some_and(|unpacker| !unpacker.accepts(packet)) {
             self.stats.drops.malformed += 1;
             return;
         }
+        let now = self.way.now;
         if let Some((dbov, _)) = packet.level {
             producer.level.add(dbov);
         }
@@ -81,7 +77,7 @@ impl Sfu {
             layer.meter.add(packet.payload.len(), 0, 0, now);
         }
         // Who is heard was decided where a mirror's packets come from.
-        let Some(talker) = producer.talker else { return self.fan_out_sound(index, packet, now) };
+        let Some(talker) = producer.talker else { return self.fan_out_sound(producer, packet) };
         let Some(router) = self.routers.get_mut(producer.router) else { return };
         match router.talkers.on_packet(talker, packet.level, now) {
             Verdict::Pass => {}
@@ -92,21 +88,33 @@ impl Sfu {
             }
             Verdict::SwitchedIn => {
                 let preroll = router.talkers.take_preroll(talker, now);
-                self.interrupt_layer(LayerOf { producer: index, layer: 0 });
+                self.interrupt_layer(producer, 0);
                 for (held, payload) in preroll.iter().flat_map(|preroll| preroll.packets()) {
                     let Held { seq, timestamp, marker, payload_type, level, .. } = held;
-                    self.fan_out_sound(index, &Packet { seq, timestamp, marker, payload_type, level, payload, ..*packet }, now);
+                    self.fan_out_sound(producer, &Packet { seq, timestamp, marker, payload_type, level, payload, ..*packet });
                 }
             }
         }
-        self.fan_out_sound(index, packet, now);
+        self.fan_out_sound(producer, packet);
     }
 
-    fn fan_out_sound(&mut self, index: usize, packet: &Packet<'_>, now: Instant) {
-        let unpacker = self.producers.get_mut(index).and_then(|producer| producer.unpacker.take());
-        let Some(mut unpacker) = unpacker else { return self.fan_out_opus(index, packet, now) };
-        // Mirrors take it apart themselves.
-        self.tell_mirrors(LayerOf { producer: index, layer: 0 }, Told::Packet(packet));
+    fn fan_out_sound(&mut self, producer: &mut Producer, packet: &Packet<'_>) {
+        // Mirrors take it apart, or pack it, themselves.
+        self.tell_mirrors(producer, 0, Told::Packet(packet));
+        let Producer { unpacker, packer, consumers, .. } = producer;
+        match (unpacker, packer) {
+            (Some(unpacker), _) => self.fan_out_red(unpacker, consumers, packet),
+            // Sound that comes without redundancy leaves without, but to those who lose packets.
+            (None, Some(packer)) => {
+                let packed = Packed { red: packer.pack(packet), opus: packet.payload, to: To::Everybody };
+                self.fan_out(consumers, &passing(packet, Some(packed)));
+            }
+            (None, None) => self.fan_out(consumers, &passing(packet, None)),
+        }
+    }
+
+    /// Sound that comes with redundancy leaves with it, and without for those who lack it: they get what it repeats of lost packets.
+    fn fan_out_red(&mut self, unpacker: &mut Unpacker, consumers: &[usize], packet: &Packet<'_>) {
         let red = unpacker.red(packet);
         let (fills, is_again) = unpacker.take(packet, red.as_ref());
         for (back, block) in (1..=MAX_REDUNDANT as u64).rev().zip(fills.iter().rev()) {
@@ -120,32 +128,18 @@ impl Sfu {
                 ..*packet
             };
             let packed = Packed { red: None, opus: block.payload, to: To::WithoutRed };
-            self.fan_out_here(index, &passing(&fill, Some(packed)), now);
+            self.fan_out(consumers, &passing(&fill, Some(packed)));
         }
         let opus = red.as_ref().map_or(packet.payload, |red| red.primary.payload);
         let to = if is_again { To::WithRed } else { To::Everybody };
         let packed = Packed { red: unpacker.relabelled(packet, red.as_ref()), opus, to };
-        self.fan_out_here(index, &passing(packet, Some(packed)), now);
-        if let Some(producer) = self.producers.get_mut(index) {
-            producer.unpacker = Some(unpacker);
-        }
-    }
-
-    /// Sound that comes without redundancy leaves without, but to those who lose packets.
-    fn fan_out_opus(&mut self, index: usize, packet: &Packet<'_>, now: Instant) {
-        let packer = self.producers.get_mut(index).and_then(|producer| producer.packer.take());
-        let Some(mut packer) = packer else { return self.fan_out(index, &passing(packet, None), now) };
-        let packed = Packed { red: packer.pack(packet), opus: packet.payload, to: To::Everybody };
-        self.fan_out(index, &passing(packet, Some(packed)), now);
-        if let Some(producer) = self.producers.get_mut(index) {
-            producer.packer = Some(packer);
-        }
+        self.fan_out(consumers, &passing(packet, Some(packed)));
     }
 }
 
 /// A decoder of sound can start with any packet.
 fn passing<'a>(packet: &'a Packet<'a>, packed: Option<Packed<'a>>) -> Passing<'a> {
-    Passing { packet, layer: 0, start: Start::KeyFrame, unit: None, packed }
+    Passing { packet, layer: 0, start: Start::KeyFrame, unit: None, structure: None, packed }
 }
 
 impl<'a> Packed<'a> {

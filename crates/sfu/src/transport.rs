@@ -16,7 +16,7 @@ use parlor_proto::transport::{Direction, DtlsParameters, TransportFailure, Trans
 
 pub(crate) use handshake::{Handshake, HandshakeOutput, Identity, SrtpKeys};
 pub(crate) use ice::{Check, Credentials, Ice, Liveness, Path};
-pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable};
+pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable, Stream};
 pub(crate) use ssrc::SsrcMap;
 pub(crate) use stun::{Answer, Refusal, Request, Stun, is_stun, probe};
 
@@ -162,6 +162,11 @@ impl Transport {
     /// (RFC 7675, section 5.1).
     pub(crate) fn is_connected(&self) -> bool {
         self.secure.is_some() && self.state != TransportState::Failed
+    }
+
+    /// Whether it would wait longer for its next turn than until then.
+    pub(crate) fn has_turn_after(&self, at: Instant) -> bool {
+        self.scheduled.is_none_or(|scheduled| at < scheduled)
     }
 
     pub(crate) fn handshake(&mut self) -> &mut Handshake {
