@@ -36,4 +36,4 @@ fmt: ## Format Rust and web sources in place
 	@scripts/fmt.sh
 
 clean: ## Remove what was built, and the npm packages
-	rm -rf target web/node_modules web/*/dist fuzz/target
+	rm -rf target web/node_modules web/*/dist examples/node_modules examples/*/node_modules examples/*/dist fuzz/target

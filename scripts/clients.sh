@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Calls between clients that are no browsers and not ours: GStreamer's webrtcbin, with its RSA certificate, and aiortc under
 # pymediasoup, both as published. Each sends a note and a picture; each must hear the other's note and decode its picture.
-# Ten seconds, once all is installed. PARLOR_BIN names another server.
+# The bot of examples/python-bot is there too, and says who came and left. Ten seconds, once all is installed. PARLOR_BIN
+# names another server.
 . "$(dirname "$0")/lib.sh"
 
 # GStreamer's bindings are for Debian's own Python, whatever other one comes first in the path.
@@ -27,6 +28,10 @@ if ! up_to_date "$stamp" "$(fingerprint "$requirements")"; then
     fingerprint "$requirements" >"$stamp"
 fi
 
+# The example's packages are among these, in the same versions.
+grep -qvxFf "$requirements" examples/python-bot/requirements.txt &&
+    fail "examples/python-bot/requirements.txt has versions that $requirements does not have"
+
 if [ -z "${PARLOR_BIN:-}" ]; then
     need_rust
     web_build
@@ -38,9 +43,9 @@ parlor="$PARLOR_BIN"
 unset "${!PARLOR_@}"
 
 directory="$(mktemp -d)"
-server= gstreamer= aiortc=
+server= gstreamer= aiortc= bot=
 finish() {
-    for process in $gstreamer $aiortc $server; do { kill "$process" && wait "$process"; } 2>/dev/null || true; done
+    for process in $gstreamer $aiortc $bot $server; do { kill "$process" && wait "$process"; } 2>/dev/null || true; done
     rm -rf "$directory"
 }
 trap finish EXIT
@@ -66,6 +71,15 @@ url="http://127.0.0.1:$port"
 curl --silent --fail --retry 50 --retry-delay 1 --retry-connrefused --output /dev/null "$url/readyz" ||
     { cat "$directory/log" >&2; fail "the server does not start"; }
 
+said() { # said TEXT: waits until the bot has said it
+    for _ in $(seq 120); do grep -qxF "$1" "$directory/bot.log" && return; sleep 0.25; done
+    cat "$directory/bot.log" "$directory/log" >&2
+    fail "the bot of examples/python-bot did not say: $1"
+}
+"$venv/bin/python" examples/python-bot/bot.py "$url" clients >"$directory/bot.log" 2>&1 &
+bot=$!
+said "in clients with nobody"
+
 # A client ends when its input does: not before both have heard.
 mkfifo "$directory/gstreamer.in" "$directory/aiortc.in"
 for client in gstreamer aiortc; do
@@ -80,4 +94,8 @@ for _ in $(seq 120); do
 done
 exec 3>&- 4>&-
 both_heard || { tail -n 40 "$directory"/*.log "$directory/log" >&2; fail "a client did not hear or see the other: see above"; }
-cat "$directory/gstreamer.log" "$directory/aiortc.log"
+# GStreamer's packets do not say how loud they are.
+for happening in "gstreamer came" "aiortc came" "aiortc speaks" "gstreamer left" "aiortc left"; do said "$happening"; done
+kill "$bot" && wait "$bot" || fail "the bot of examples/python-bot does not end in order when it is asked to"
+bot=
+cat "$directory/gstreamer.log" "$directory/aiortc.log" "$directory/bot.log"

@@ -81,6 +81,18 @@ web_packages() {
     echo "$hash" >"$stamp"
 }
 
+# The examples' packages as locked, and the SDK as it was built last: it is packed into them.
+examples_packages() {
+    web_build
+    local stamp=examples/node_modules/.parlor-stamp hash inputs
+    mapfile -d '' inputs < <(find web/sdk/dist -type f -print0 | sort -z)
+    hash="$(fingerprint examples/package-lock.json examples/package.json examples/*/package.json web/sdk/package.json "${inputs[@]}")"
+    up_to_date "$stamp" "$hash" && return
+    say "installing the examples' npm packages"
+    npm --prefix examples ci --no-audit --no-fund --loglevel=error || fail "npm ci failed in examples: is this machine online?"
+    echo "$hash" >"$stamp"
+}
+
 # The SDK and the web app, which the server carries in its binary.
 web_build() {
     web_packages

@@ -13,6 +13,11 @@ const { parse: parseToml } = await import(require.resolve('smol-toml'));
 
 const CRATES_IO = 'registry+https://github.com/rust-lang/crates.io-index';
 const NPM = 'https://registry.npmjs.org/';
+/** What the examples take from this repository itself. */
+const SDK = 'file:../web/sdk';
+
+/** The directories with an npm lock file. */
+export const NPM_ROOTS = ['web', 'examples'];
 
 // Used on developers' machines, in nothing we ship: data tables of the licence check itself, and what reads YAML for the
 // generator of types, whose licence is that of the Python code it was translated from.
@@ -50,14 +55,14 @@ export function rustPackages() {
   }));
 }
 
-/** Every npm package of the lock file, as {name, version, licence}. */
-export function npmPackages(lock = readNpmLock()) {
-  return Object.entries(lock.packages)
+/** Every npm package of a lock file, as {name, version, licence}. */
+export function npmPackages(directory) {
+  return Object.entries(readNpmLock(directory).packages)
     .filter(([, entry]) => !entry.link)
     .map(([path, entry]) => ({
       name: entry.name ?? path.replace(/^.*node_modules\//, ''),
       version: entry.version ?? '',
-      licence: entry.license ?? installedLicence(path),
+      licence: entry.license ?? installedLicence(directory, path),
     }))
     .filter(({ name, licence }) => !CHECKED_BY_HAND.has(`${name}: ${licence}`));
 }
@@ -70,18 +75,18 @@ export function foreignCargoSources(text) {
 /** What in a package-lock.json comes from elsewhere than the npm registry or this workspace. */
 export function foreignNpmSources(lock) {
   return Object.values(lock.packages)
-    .filter((entry) => !entry.link && entry.resolved !== undefined && !entry.resolved.startsWith(NPM))
+    .filter((entry) => !entry.link && entry.resolved !== undefined && entry.resolved !== SDK && !entry.resolved.startsWith(NPM))
     .map((entry) => entry.resolved);
 }
 
-/** The npm lock file. */
-export function readNpmLock() {
-  return JSON.parse(readFileSync(`${root}/web/package-lock.json`, 'utf8'));
+/** The npm lock file of a directory. */
+export function readNpmLock(directory) {
+  return JSON.parse(readFileSync(`${root}/${directory}/package-lock.json`, 'utf8'));
 }
 
 // Some packages' lock entries have no licence, though the package itself does.
-function installedLicence(path) {
-  const file = `${root}/web/${path}/package.json`;
+function installedLicence(directory, path) {
+  const file = `${root}/${directory}/${path}/package.json`;
   if (!existsSync(file)) return undefined;
   // npm packages from before SPDX expressions list objects, of which one may be chosen.
   const { license, licenses } = JSON.parse(readFileSync(file, 'utf8'));

@@ -9,6 +9,7 @@ import {
   foreignCargoSources,
   foreignNpmSources,
   isAllowed,
+  NPM_ROOTS,
   npmPackages,
   readNpmLock,
   root,
@@ -28,9 +29,11 @@ test('every Rust package has an allowed licence', () => {
 });
 
 test('every npm package has an allowed licence', () => {
-  const packages = npmPackages();
-  assert.ok(packages.length > 50, `only ${packages.length} packages were listed`);
-  assert.deepEqual(refused(packages), []);
+  for (const directory of NPM_ROOTS) {
+    const packages = npmPackages(directory);
+    assert.ok(packages.length > 50, `only ${packages.length} packages of ${directory} were listed`);
+    assert.deepEqual(refused(packages), [], directory);
+  }
 });
 
 test('a choice is allowed when one side is, a sum only when both are', () => {
@@ -49,8 +52,8 @@ test('every Cargo.lock names crates.io and nothing else', () => {
   assert.deepEqual(foreignCargoSources('source = "git+https://example.org/x"\n'), ['git+https://example.org/x']);
 });
 
-test('package-lock.json names the npm registry and nothing else', () => {
-  assert.deepEqual(foreignNpmSources(readNpmLock()), []);
+test('every package-lock.json names the npm registry and nothing else', () => {
+  for (const directory of NPM_ROOTS) assert.deepEqual(foreignNpmSources(readNpmLock(directory)), [], directory);
   const mirror = 'https://mirror.example.org/x.tgz';
   assert.deepEqual(foreignNpmSources({ packages: { 'node_modules/x': { resolved: mirror } } }), [mirror]);
 });

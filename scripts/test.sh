@@ -23,6 +23,9 @@ part_web() {
     web_build
     npm --prefix web run --silent check
     npm --prefix web run --silent test
+    examples_packages
+    npm --prefix examples run --silent check
+    npm --prefix examples run --silent build
 }
 
 part_lint() {
@@ -72,6 +75,7 @@ part_e2e() {
     need_packages chromium:chromium firefox-esr:firefox-esr espeak-ng:espeak-ng sox:sox \
         ip:iproute2 nft:nftables pulseaudio:pulseaudio python3:python3 sysctl:procps
     build_server
+    examples_packages
     npm --prefix web run --silent test -w @parlor/e2e
 }
 

@@ -198,7 +198,8 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')));
 }
 
-async function freeHttpPort(): Promise<number> {
+/** A port of TCP that nobody listens on. */
+export async function freeHttpPort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
@@ -208,7 +209,7 @@ async function freeHttpPort(): Promise<number> {
 }
 
 /** As many ports in a row as workers could be, below the range that outgoing connections use. */
-async function freeMediaPort(): Promise<number> {
+export async function freeMediaPort(): Promise<number> {
   const workers = 8;
   for (let attempt = 0; attempt < 50; attempt++) {
     const first = 20_000 + Math.floor(Math.random() * 1_000) * workers;
