@@ -1,5 +1,7 @@
 //! Who may enter a channel, and as what: decided from facts that were looked up before, so that it needs no store.
 
+use std::time::{Duration, Instant};
+
 use parlor_proto::{
     Access, Channel, ChannelId, E2eePolicy, Entitlement, Error, ErrorCode, GrantRole, Identity, Invitation, MemberRole, Restrictions, Role,
     Timestamp, Topology, Window,
@@ -97,6 +99,14 @@ pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timest
     }
     let entitlement = facts.entitlement.unwrap_or(identity.entitlement).at(wall);
     Ok(Admitted { role, moderator, entitlement, restrictions: facts.restrictions })
+}
+
+/// When what somebody has paid for ends, on the room's clock; `None` if it does not, or if there is nothing to end. One that
+/// is over ends now, and one that is too far away to be measured never does.
+#[must_use]
+pub fn pro_until(entitlement: Entitlement, wall: Timestamp, now: Instant) -> Option<Instant> {
+    let end = entitlement.expires_at.filter(|_| entitlement.pro)?;
+    now.checked_add(Duration::from_millis(wall.millis_until(end)))
 }
 
 /// Whether a token may be used for a channel, which need not exist: who has one for some channels learns nothing of others.

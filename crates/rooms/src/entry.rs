@@ -1,9 +1,12 @@
 //! Coming and going: join, leave, disconnect, and the end of the room.
 
+use std::time::Instant;
+
 use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply, RtcConfig};
 use parlor_proto::transport::Direction;
-use parlor_proto::{ChannelId, Error, ErrorCode, MediaCommand, Role, SessionId, UserId};
+use parlor_proto::{ChannelId, Error, ErrorCode, Identity, MediaCommand, Role, SessionId, Timestamp, UserId};
 
+use crate::access::pro_until;
 use crate::ending::Departure;
 use crate::feed::Happening;
 use crate::output::{Join, Output, RequestId};
@@ -12,8 +15,9 @@ use crate::permission::{self, permissions};
 use crate::room::{Answer, Room};
 
 impl Room {
-    pub(crate) fn join(&mut self, join: Join) {
-        let Join { session, request, identity, admitted, pro_until, rtc_config, capabilities, take_over } = join;
+    pub(crate) fn join(&mut self, join: Join, wall: Timestamp, now: Instant) {
+        let Join { session, request, identity, admitted, as_of, rtc_config, capabilities, take_over } = join;
+        let pro_until = pro_until(admitted.entitlement, wall, now);
         if let Err(error) = self.check_join(session, &identity.user, admitted.role, take_over) {
             self.reply(session, request, Err(error));
             return;
@@ -22,7 +26,8 @@ impl Room {
         self.joins += 1;
         let permissions = permissions(&self.config.policy, admitted.role, admitted.entitlement);
         let (number, token) = (self.joins, self.ids.resume_token());
-        let participant = Participant::new(Entrant { session, number, identity, admitted, permissions, pro_until, capabilities, token });
+        let participant =
+            Participant::new(Entrant { session, number, identity, admitted, as_of, permissions, pro_until, capabilities, token });
         let joined = self.show_to(&participant, rtc_config);
         let shown = participant.show();
         self.participants.insert(session, participant);
@@ -95,7 +100,8 @@ impl Room {
     /// Takes somebody out with all that is theirs.
     pub(crate) fn remove(&mut self, session: SessionId, departure: Departure) {
         let Some(participant) = self.participants.get(&session) else { return };
-        let (user, stay, lost) = (participant.identity.user.clone(), participant.stay, participant.lost.is_some());
+        let Identity { user, name, .. } = participant.identity.clone();
+        let (stay, lost) = (participant.stay, participant.lost.is_some());
         let (ending, reason) = (departure.ending(), departure.reason());
         self.close_transport(session, Direction::Send, &ending);
         self.close_transport(session, Direction::Recv, &ending);
@@ -109,7 +115,7 @@ impl Room {
             Departure::Goodbye | Departure::Disconnected | Departure::Replaced => {}
         }
         self.participants.remove(&session);
-        self.feed(Happening::ParticipantLeft { user: user.clone(), session: stay, reason });
+        self.feed(Happening::ParticipantLeft { user: user.clone(), name, session: stay, reason });
         self.tell_others(session, Event::ParticipantLeft { user_id: user });
         if !lost {
             self.output(Output::Left { session });
@@ -156,11 +162,11 @@ impl Room {
             self.output(Output::Event { to: to.clone(), event: Event::Left { channel_id, reason, rejoin: reason.rejoin(), to: None } });
         }
         for participant in all.into_values() {
-            let user = participant.identity.user;
+            let Identity { user, name, .. } = participant.identity;
             for producer in participant.producers.iter().filter(|p| p.live) {
                 self.feed(producer.stopped(&user, reason.as_str()));
             }
-            self.feed(Happening::ParticipantLeft { user, session: participant.stay, reason: reason.as_str() });
+            self.feed(Happening::ParticipantLeft { user, name, session: participant.stay, reason: reason.as_str() });
         }
         for session in to {
             self.output(Output::Left { session });

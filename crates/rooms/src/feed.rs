@@ -15,7 +15,7 @@ pub enum Happening {
     /// Somebody came. `session` names this stay, also after it was resumed on another connection.
     ParticipantJoined { user: UserId, name: String, session: SessionId },
     /// Somebody went, after all their producers stopped.
-    ParticipantLeft { user: UserId, session: SessionId, reason: &'static str },
+    ParticipantLeft { user: UserId, name: String, session: SessionId, reason: &'static str },
     /// Somebody sends a new track.
     ProducerStarted { user: UserId, producer: ProducerId, kind: MediaKind, source: Source },
     /// It is over.
@@ -37,7 +37,7 @@ pub const CLOSED: &str = "closed";
 pub struct Ledger {
     started: bool,
     ended: bool,
-    present: BTreeMap<SessionId, UserId>,
+    present: BTreeMap<SessionId, (UserId, String)>,
     producers: BTreeMap<ProducerId, (UserId, MediaKind, Source)>,
 }
 
@@ -54,16 +54,16 @@ impl Ledger {
                 check(self.started, "a room ended that had not started")?;
                 check(self.present.is_empty() && self.producers.is_empty(), "a room ended with somebody in it")
             }
-            Happening::ParticipantJoined { user, session, .. } => {
+            Happening::ParticipantJoined { user, name, session } => {
                 check(self.started, "somebody joined before the room started")?;
-                check(self.present.insert(*session, user.clone()).is_none(), "a session joined twice")
+                check(self.present.insert(*session, (user.clone(), name.clone())).is_none(), "a session joined twice")
             }
             Happening::ParticipantLeft { user, session, .. } => {
-                check(self.present.remove(session).as_ref() == Some(user), "somebody left who was not there")?;
+                check(self.present.remove(session).is_some_and(|(present, _)| present == *user), "somebody left who was not there")?;
                 check(self.producers.values().all(|(owner, ..)| owner != user), "somebody left whose producers go on")
             }
             Happening::ProducerStarted { user, producer, kind, source } => {
-                check(self.present.values().any(|present| present == user), "a producer started of somebody who is not there")?;
+                check(self.present.values().any(|(present, _)| present == user), "a producer started of somebody who is not there")?;
                 check(self.producers.insert(*producer, (user.clone(), *kind, *source)).is_none(), "a producer started twice")
             }
             Happening::ProducerStopped { user, producer, kind, source, .. } => {
@@ -86,7 +86,12 @@ impl Ledger {
             source: *source,
             reason,
         };
-        let left = |(session, user): (&SessionId, &UserId)| Happening::ParticipantLeft { user: user.clone(), session: *session, reason };
+        let left = |(session, (user, name)): (&SessionId, &(UserId, String))| Happening::ParticipantLeft {
+            user: user.clone(),
+            name: name.clone(),
+            session: *session,
+            reason,
+        };
         let ends = self.producers.iter().map(stopped).chain(self.present.iter().map(left));
         ends.chain([Happening::RoomEnded]).collect()
     }

@@ -18,9 +18,12 @@ impl Room {
         if !participant.moderator {
             return Err(Error::new(ErrorCode::PermissionDenied).say("Only moderators may do that."));
         }
-        let by = participant.identity.user.clone();
-        self.check_moderation(&by, &action)?;
-        self.output(Output::Moderate { session, request, by: Actor::Session(by), action });
+        if !participant.moderates {
+            return Err(Error::new(ErrorCode::PermissionDenied).say("You are not a moderator of this channel any more."));
+        }
+        let by = participant.identity.clone();
+        self.check_moderation(&by.user, &action)?;
+        self.output(Output::Moderate { session, request, by, action });
         Ok(None)
     }
 

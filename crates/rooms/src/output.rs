@@ -1,11 +1,10 @@
 //! What goes into a room besides requests, and everything that comes out of it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use parlor_proto::event::{Event, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Actor, Error, Identity, MediaCommand, Moderation, ResumeToken, RouterId, SessionId};
+use parlor_proto::{Error, Identity, MediaCommand, Moderation, ResumeToken, RouterId, SessionId};
 
 use crate::access::Admitted;
 use crate::feed::Happening;
@@ -25,8 +24,8 @@ pub struct Join {
     pub identity: Identity,
     /// As what they were admitted.
     pub admitted: Admitted,
-    /// When their entitlement ends, if it is pro and ends: `admitted.entitlement.expires_at` by the room's clock.
-    pub pro_until: Option<Instant>,
+    /// The last write to the store that is in that.
+    pub as_of: i64,
     /// The STUN and TURN servers for this user.
     pub rtc_config: RtcConfig,
     /// What the client can decode, if it said so.
@@ -46,8 +45,8 @@ pub struct Resume {
     pub identity: Identity,
     /// As what they were admitted, now.
     pub admitted: Admitted,
-    /// When their entitlement ends, if it is pro and ends.
-    pub pro_until: Option<Instant>,
+    /// The last write to the store that is in that.
+    pub as_of: i64,
     /// What shows that it is the same client.
     pub token: ResumeToken,
     /// The STUN and TURN servers for this user.
@@ -85,7 +84,7 @@ pub enum Output {
         /// What is to be answered.
         request: RequestId,
         /// Who that is.
-        by: Actor,
+        by: Identity,
         /// What is to be done.
         action: Moderation,
     },

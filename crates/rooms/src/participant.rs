@@ -27,7 +27,12 @@ pub(crate) struct Participant {
     /// Shows that somebody is the client of this stay.
     pub(crate) token: ResumeToken,
     pub(crate) role: Role,
+    /// Came as a moderator: so the others see them.
     pub(crate) moderator: bool,
+    /// Is one still.
+    pub(crate) moderates: bool,
+    /// The last write to the store that is in what is known of them here.
+    pub(crate) as_of: i64,
     /// When the entitlement ends.
     pub(crate) pro_until: Option<Instant>,
     /// The connection is lost; at this time they are taken out.
@@ -163,6 +168,7 @@ pub(crate) struct Entrant {
     pub(crate) number: u64,
     pub(crate) identity: Identity,
     pub(crate) admitted: Admitted,
+    pub(crate) as_of: i64,
     pub(crate) permissions: Permissions,
     pub(crate) pro_until: Option<Instant>,
     pub(crate) capabilities: Option<Arc<RtpCapabilities>>,
@@ -171,13 +177,15 @@ pub(crate) struct Entrant {
 
 impl Participant {
     pub(crate) fn new(entrant: Entrant) -> Self {
-        let Entrant { session, number, identity, admitted, permissions, pro_until, capabilities, token } = entrant;
+        let Entrant { session, number, identity, admitted, as_of, permissions, pro_until, capabilities, token } = entrant;
         Self {
             identity,
             stay: session,
             token,
             role: admitted.role,
             moderator: admitted.moderator,
+            moderates: admitted.moderator,
+            as_of,
             pro_until: pro_until.filter(|_| admitted.entitlement.pro),
             lost: None,
             given_on: Vec::new(),

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use parlor_proto::event::{EntitlementReason, Event, Joined, LeftReason, Own, Reply, Resumed};
-use parlor_proto::{Error, ErrorCode, ResumeToken, SessionId, UserId};
+use parlor_proto::{Error, ErrorCode, Identity, ResumeToken, SessionId, Timestamp, UserId};
 
+use crate::access::pro_until;
 use crate::ending::{Departure, Ending};
 use crate::output::{Output, Resume};
 use crate::pending::Operation;
@@ -54,7 +55,7 @@ impl Room {
         }
     }
 
-    pub(crate) fn resume(&mut self, resume: Resume, now: Instant) {
+    pub(crate) fn resume(&mut self, resume: Resume, wall: Timestamp, now: Instant) {
         let (session, request) = (resume.session, resume.request);
         let Some(old) = self.resumable(&resume) else {
             let code = if self.participants.contains_key(&session) { ErrorCode::InvalidState } else { ErrorCode::SessionExpired };
@@ -70,8 +71,15 @@ impl Room {
             self.slots.leave_queue(old);
             self.output(Output::Left { session: old });
         }
+        if let Some(participant) = self.participants.get_mut(&old) {
+            // By their new token they may stay longer; the others know them by the name they came with.
+            let name = std::mem::take(&mut participant.identity.name);
+            participant.identity = Identity { name, ..resume.identity };
+            (participant.moderates, participant.as_of) = (resume.admitted.moderator, resume.as_of);
+        }
+        let entitlement = resume.admitted.entitlement;
         // While it still counts as lost, the client is not told: the reply says how things are.
-        self.set_entitlement(old, resume.admitted.entitlement, resume.pro_until, EntitlementReason::Changed);
+        self.set_entitlement(old, entitlement, pro_until(entitlement, wall, now), EntitlementReason::Changed);
         self.rename(old, session);
         let resumed = self.participants.get(&session).map(|p| {
             let own = Own {

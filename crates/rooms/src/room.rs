@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parlor_proto::event::{Event, LeftReason, Reply};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{
-    Actor, Channel, ConsumerId, Entitlement, Error, ErrorCode, MediaCommand, MediaEvent, Moderation, ProducerId, Request, RouterId,
-    SessionId, TransportId, UserId,
+    Actor, Channel, ConsumerId, Entitlement, Error, ErrorCode, Identity, MediaCommand, MediaEvent, Moderation, ProducerId, Request,
+    RouterId, SessionId, Timestamp, TransportId, UserId,
 };
 
 use crate::ending::Departure;
@@ -104,16 +104,16 @@ impl Room {
         }
     }
 
-    /// Somebody wants to enter. A refused join leaves an empty room closed.
-    pub fn handle_join(&mut self, join: Join, _now: Instant) {
-        self.join(join);
+    /// Somebody wants to enter. A refused join leaves an empty room closed. `wall` is the time of day, by which entitlements end.
+    pub fn handle_join(&mut self, join: Join, wall: Timestamp, now: Instant) {
+        self.join(join, wall, now);
         self.settle_down();
         self.close_if_empty();
     }
 
     /// A client wants to go on with the session its last connection had. In an empty room there is none, and it closes.
-    pub fn handle_resume(&mut self, resume: Resume, now: Instant) {
-        self.resume(resume, now);
+    pub fn handle_resume(&mut self, resume: Resume, wall: Timestamp, now: Instant) {
+        self.resume(resume, wall, now);
         self.settle_down();
         self.close_if_empty();
     }
@@ -267,6 +267,17 @@ impl Room {
         let mut all: Vec<&Participant> = self.participants.values().collect();
         all.sort_by_key(|p| p.number);
         all.into_iter().map(Participant::show).collect()
+    }
+
+    /// The users who are in it, also those whose connection is lost.
+    pub fn users(&self) -> impl Iterator<Item = &UserId> {
+        self.participants.values().map(|p| &p.identity.user)
+    }
+
+    /// Who a session is; nothing if it is not in the room.
+    #[must_use]
+    pub fn identity_of(&self, session: SessionId) -> Option<&Identity> {
+        self.participants.get(&session).map(|p| &p.identity)
     }
 
     /// Its video slots, and who waits for one.

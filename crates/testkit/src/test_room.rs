@@ -16,9 +16,10 @@ use parlor_proto::event::{Event, Joined, LeftReason, Reply, RtcConfig};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
-    Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, Request, ResumeToken, RouterId, SessionId, Tier, Timestamp, UserId,
+    Actor, Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, Moderation, Request, ResumeToken, RouterId, SessionId, Tier,
+    Timestamp, UserId,
 };
-use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig, Standing};
+use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig};
 
 use crate::client_model::ClientModel;
 use crate::clock::Clock;
@@ -188,10 +189,10 @@ impl TestRoom {
             client.identity = Some(identity.clone());
         }
         match self.admitted(&identity) {
-            Ok((admitted, pro_until)) => {
-                let join =
-                    Join { session, request, identity, admitted, pro_until, rtc_config: RtcConfig::default(), capabilities, take_over };
-                self.room.handle_join(join, self.clock.now());
+            Ok(admitted) => {
+                let rtc_config = RtcConfig::default();
+                let join = Join { session, request, identity, admitted, as_of: 0, rtc_config, capabilities, take_over };
+                self.room.handle_join(join, self.wall(), self.clock.now());
                 self.pump();
             }
             Err(error) => self.carry_out(Output::Reply { session, request, result: Err(error) }),
@@ -304,9 +305,16 @@ impl TestRoom {
         }
     }
 
-    /// What the store has of somebody has changed.
-    pub fn stand(&mut self, user: &str, standing: Standing) {
-        self.room.handle_standing(&user_id(user), standing, None, self.clock.now());
+    /// What the store has of somebody, or of the channel, has changed with the write of this number.
+    pub fn look_again(&mut self, user: &str, as_of: i64) {
+        let facts = self.facts(user).clone();
+        self.room.handle_facts(&user_id(user), Some((&self.channel, &facts, as_of)), self.wall(), self.clock.now());
+        self.pump();
+    }
+
+    /// A ban was written with this number by another process.
+    pub fn ban_written(&mut self, seq: i64, ban: &Moderation) {
+        self.room.handle_ban_written(seq, ban, self.clock.now());
         self.pump();
     }
 
@@ -389,7 +397,7 @@ impl TestRoom {
             }
             Output::Moderate { session, request, by, action } => {
                 self.keep(action);
-                self.room.handle_moderation(action, by, self.clock.now());
+                self.room.handle_moderation(action, &Actor::Session(by.user.clone()), self.clock.now());
                 let reply = Reply::Moderated { action: action.action(), user_id: action.user().cloned() };
                 // Answered once it is done.
                 return self.owed.push(Output::Reply { session: *session, request: *request, result: Ok(reply) });

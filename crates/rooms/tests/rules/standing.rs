@@ -1,14 +1,16 @@
 //! What becomes of somebody in a call when what the store has of them changes.
 
 use parlor_proto::event::{Event, LeftReason};
-use parlor_proto::{Access, Channel, Entitlement, Identity, MediaKind, Restrictions, Role, Source, Tier, Timestamp, Window};
+use parlor_proto::{
+    Access, Channel, ErrorCode, Identity, MediaKind, MemberRole, Moderation, Request, Restrictions, Role, Source, Tier, Timestamp, Window,
+};
 use parlor_rooms::{Admitted, Ban, Facts, Standing};
 use parlor_testkit::test_room::{TestRoom, channel_id, identity, user_id};
 
 const NOW: Timestamp = Timestamp(1_000);
 
 fn speaker() -> Admitted {
-    Admitted::default()
+    Admitted { role: Role::Speaker, ..Admitted::default() }
 }
 
 fn channel(access: Access) -> Channel {
@@ -17,7 +19,7 @@ fn channel(access: Access) -> Channel {
 
 fn of(channel: Option<&Channel>, facts: &Facts) -> Standing {
     let alice = Identity { issued_at: Timestamp(500), ..identity("alice", Tier::Free) };
-    Standing::of(&speaker(), &alice, channel.map(|channel| (channel, facts)), NOW)
+    Standing::of(Role::Speaker, &alice, channel.map(|channel| (channel, facts)), NOW)
 }
 
 #[test]
@@ -25,7 +27,7 @@ fn who_may_still_be_here_stays_as_what_they_came_as() {
     assert_eq!(of(Some(&channel(Access::Public)), &Facts::default()), Standing::Stays(speaker()));
     let listens = Admitted { role: Role::Spectator, ..speaker() };
     let alice = identity("alice", Tier::Free);
-    let standing = Standing::of(&listens, &alice, Some((&channel(Access::Public), &Facts::default())), NOW);
+    let standing = Standing::of(listens.role, &alice, Some((&channel(Access::Public), &Facts::default())), NOW);
     assert_eq!(standing, Standing::Stays(listens), "who came to listen does not begin to speak");
 }
 
@@ -57,10 +59,10 @@ fn restrictions_written_elsewhere_hold_in_the_call_and_are_told_once() {
     let bob = room.join("bob", Tier::Pro);
     room.produce(alice, MediaKind::Audio, Source::Mic).expect("may speak");
     let restrictions = Restrictions { audio: true, deafened: true, ..Restrictions::default() };
-    let stays = Standing::Stays(Admitted { restrictions, entitlement: Entitlement::PRO, ..speaker() });
+    room.facts("alice").restrictions = restrictions;
     for told in [2, 0] {
         room.events(alice);
-        room.stand("alice", stays.clone());
+        room.look_again("alice", 1);
         let acts = room.events(alice).into_iter().filter(|event| matches!(event, Event::Moderation { .. })).count();
         assert_eq!(acts, told);
     }
@@ -72,10 +74,47 @@ fn restrictions_written_elsewhere_hold_in_the_call_and_are_told_once() {
 
 #[test]
 fn who_is_out_or_banned_leaves_and_the_others_stay() {
-    for standing in [Standing::Out(LeftReason::AccessLost), Standing::Banned(Ban::default())] {
+    let changes: [fn(&mut TestRoom); 2] =
+        [|room| room.channel.access = Access::Members, |room| room.facts("alice").ban = Some(Ban::default())];
+    for change in changes {
         let mut room = TestRoom::free();
         let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
-        room.stand("alice", standing);
+        change(&mut room);
+        room.look_again("alice", 1);
         assert!(!room.is_inside(alice) && room.is_inside(bob));
     }
+}
+
+#[test]
+fn what_is_older_than_what_somebody_came_with_says_nothing_of_them() {
+    let mut room = TestRoom::free();
+    let alice = room.join("alice", Tier::Free);
+    room.facts("alice").ban = Some(Ban::default());
+    room.look_again("alice", -1);
+    assert!(room.is_inside(alice), "they were let in by something newer");
+    room.look_again("alice", 0);
+    assert!(!room.is_inside(alice));
+}
+
+#[test]
+fn a_ban_that_was_written_puts_out_who_came_before_it_even_if_it_is_lifted() {
+    let mut room = TestRoom::free();
+    let alice = room.join("alice", Tier::Free);
+    let ban = Moderation::Ban { user: user_id("alice"), until: None, reason: None };
+    room.ban_written(0, &ban);
+    assert!(room.is_inside(alice), "they were let in with it, or after it");
+    room.ban_written(1, &ban);
+    assert!(!room.is_inside(alice));
+}
+
+#[test]
+fn who_is_no_moderator_any_more_is_refused_at_once() {
+    let mut room = TestRoom::free();
+    room.facts("bob").member = Some(MemberRole::Moderator);
+    let (bob, carol) = (room.join("bob", Tier::Free), room.join("carol", Tier::Free));
+    room.facts("bob").member = None;
+    room.look_again("bob", 1);
+    let kick = Request::Moderate { action: Moderation::Kick { user: user_id("carol"), reason: None } };
+    assert_eq!(room.ask(bob, kick).expect_err("is none any more").code, ErrorCode::PermissionDenied);
+    assert!(room.is_inside(carol));
 }

@@ -1,10 +1,10 @@
 //! What a server does around a room: it looks facts up, keeps what outlives a call, and takes sessions up again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlor_proto::event::{LeftReason, Reply, Resumed, RtcConfig};
 use parlor_proto::{Actor, Channel, Entitlement, Error, Identity, Moderation, Request, ResumeToken, SessionId};
-use parlor_rooms::{Admitted, Ban, Output, RequestId, Resume, admit};
+use parlor_rooms::{Admitted, Ban, Output, RequestId, Resume, access, admit};
 
 use super::{TestRoom, user_id};
 
@@ -51,9 +51,9 @@ impl TestRoom {
             }
         }
         match self.admitted(&identity) {
-            Ok((admitted, pro_until)) => {
-                let resume = Resume { session, request, identity, admitted, pro_until, token, rtc_config: RtcConfig::default() };
-                self.room.handle_resume(resume, self.clock.now());
+            Ok(admitted) => {
+                let resume = Resume { session, request, identity, admitted, as_of: 0, token, rtc_config: RtcConfig::default() };
+                self.room.handle_resume(resume, self.wall(), self.clock.now());
                 self.pump();
             }
             Err(error) => self.carry_out(Output::Reply { session, request, result: Err(error) }),
@@ -85,7 +85,8 @@ impl TestRoom {
     /// The host application says what a user has paid for.
     pub fn entitle(&mut self, user: &str, entitlement: Entitlement) {
         self.facts(user).entitlement = Some(entitlement);
-        let (entitlement, until) = (entitlement.at(self.wall()), self.until(entitlement));
+        let entitlement = entitlement.at(self.wall());
+        let until = access::pro_until(entitlement, self.wall(), self.clock.now());
         self.room.handle_entitlement(&user_id(user), entitlement, until, self.clock.now());
         self.pump();
     }
@@ -120,14 +121,8 @@ impl TestRoom {
         }
     }
 
-    pub(super) fn admitted(&self, identity: &Identity) -> Result<(Admitted, Option<Instant>), Error> {
+    pub(super) fn admitted(&self, identity: &Identity) -> Result<Admitted, Error> {
         let facts = self.facts.get(&identity.user).cloned().unwrap_or_default();
-        let admitted = admit(&self.channel, identity, &facts, self.wall())?;
-        Ok((admitted, self.until(admitted.entitlement)))
-    }
-
-    fn until(&self, entitlement: Entitlement) -> Option<Instant> {
-        let millis = self.wall().millis_until(entitlement.expires_at?);
-        self.clock.now().checked_add(Duration::from_millis(millis))
+        Ok(admit(&self.channel, identity, &facts, self.wall())?)
     }
 }
