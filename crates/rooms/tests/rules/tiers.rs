@@ -5,6 +5,7 @@ use std::time::Duration;
 use parlor_proto::event::{CloseReason, EntitlementReason, Event};
 use parlor_proto::media::Source;
 use parlor_proto::{Entitlement, ErrorCode, Identity, MediaCommand, MediaKind, SessionId, Tier, Timestamp};
+use parlor_rooms::access;
 use parlor_testkit::fake_media::{Answer, Operation};
 use parlor_testkit::test_room::{TestRoom, identity, user_id};
 
@@ -144,4 +145,13 @@ fn a_channel_that_is_downgraded_ends_the_newest_videos() {
     room.change_channel(channel);
     let left: Vec<bool> = senders.iter().map(|s| !room.model(*s).producers.is_empty()).collect();
     assert_eq!(left, [true, true, true, true, false, false]);
+}
+
+#[test]
+fn what_is_paid_for_ends_when_the_wall_clock_says_so() {
+    let (now, wall) = (parlor_testkit::clock::Clock::new().now(), Timestamp(1_000));
+    let until = |at, pro| access::pro_until(Entitlement { pro, expires_at: Some(Timestamp(at)) }, wall, now);
+    assert_eq!(until(1_500, true), Some(now + Duration::from_millis(500)));
+    assert_eq!(until(500, true), Some(now), "what is over ends now");
+    assert_eq!((until(1_500, false), access::pro_until(Entitlement::PRO, wall, now)), (None, None));
 }

@@ -96,7 +96,7 @@ pub fn stored(channel: &ChannelId, at: Timestamp, happening: &Happening) -> NewF
             let data = json!({ "userId": user, "name": name, "sessionId": session });
             ("participant.joined", data, Some(opens(session_debt(*session), "participant.left", end)))
         }
-        Happening::ParticipantLeft { user, session, reason } => {
+        Happening::ParticipantLeft { user, session, reason, .. } => {
             let data = json!({ "userId": user, "sessionId": session, "reason": reason });
             ("participant.left", data, Some(Owes::Closes { debt: session_debt(*session) }))
         }

@@ -65,7 +65,12 @@ fn joined(number: u128) -> Happening {
 }
 
 fn left(number: u128) -> Happening {
-    Happening::ParticipantLeft { user: user(&format!("user-{number}")), session: SessionId::from_random(number), reason: "left" }
+    Happening::ParticipantLeft {
+        user: user(&format!("user-{number}")),
+        name: String::new(),
+        session: SessionId::from_random(number),
+        reason: "left",
+    }
 }
 
 fn camera(number: u128) -> Happening {

@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parlor_proto::event::{IceTransportPolicy, RtcConfig};
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Privacy, Tier, Timestamp, UserId, Window};
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Privacy, Tier, UserId, Window};
 use parlor_rooms::{Admitted, access};
 use parlor_store::{Found, StoreError};
 
-use super::{Record, Registry};
+use super::Registry;
+use super::mail::Record;
 use crate::clock;
 use crate::store::refusal;
 
@@ -20,7 +21,6 @@ const MAX_DEV_CHANNELS: usize = 10_000;
 pub struct Admission {
     pub(super) record: Record,
     pub(super) admitted: Admitted,
-    pub(super) pro_until: Option<Instant>,
     pub(super) rtc_config: RtcConfig,
     /// The last change of the store that was known before it was asked.
     pub(super) seen: i64,
@@ -67,14 +67,13 @@ impl Registry {
     }
 
     fn admission(&self, window: Window, found: Found, identity: &Identity, seen: i64) -> Result<Admission, Error> {
-        let wall = clock::wall();
         let Found { channel, made, facts, as_of } = found;
-        let admitted = access::admit(&Channel { window, ..channel.clone() }, identity, &facts, wall)?;
+        let admitted = access::admit(&Channel { window, ..channel.clone() }, identity, &facts, clock::wall())?;
         let mut rtc_config = self.rtc_config.clone();
         if channel.privacy == Privacy::Relay {
             rtc_config.ice_transport_policy = IceTransportPolicy::Relay;
         }
-        Ok(Admission { pro_until: pro_until(&admitted, wall), record: Record { channel, made, as_of }, admitted, rtc_config, seen })
+        Ok(Admission { record: Record { channel, made, as_of }, admitted, rtc_config, seen })
     }
 
     async fn find(&self, id: &ChannelId, user: &UserId) -> Result<Option<Found>, StoreError> {
@@ -89,10 +88,4 @@ impl Registry {
             Err(error) => Err(error),
         }
     }
-}
-
-/// When what somebody has paid for ends, on the clock of the rooms.
-pub(super) fn pro_until(admitted: &Admitted, wall: Timestamp) -> Option<Instant> {
-    let end = admitted.entitlement.expires_at.filter(|_| admitted.entitlement.pro)?;
-    clock::instant_of(end, wall, Instant::now())
 }

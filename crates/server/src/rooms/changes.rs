@@ -8,8 +8,9 @@ use std::time::Duration;
 use parlor_proto::{ChannelId, Moderation, Timestamp, UserId};
 use parlor_store::{Change, ChangeKind, StoreError};
 
+use super::Registry;
 use super::backlog::Errand;
-use super::{Message, Record, Registry};
+use super::mail::{Answer, Mail, Record};
 use crate::clock;
 
 /// How often the log is looked at without having been told: so long may pass before a write of another process is
@@ -176,7 +177,7 @@ impl Registry {
             }
             (ChangeKind::Channel, _) if change.details.get("after").is_none() => {
                 if let Some(room) = self.running(channel) {
-                    room.ask(|done| Message::Removed { seq: change.seq, done }).await;
+                    room.ask(Mail::Removed { seq: change.seq }).await;
                 }
                 Ok(())
             }
@@ -202,7 +203,7 @@ impl Registry {
         let reason = change.details.get("reason").and_then(|reason| reason.as_str()).map(str::to_owned);
         if let Some(room) = self.running(channel) {
             let ban = Moderation::Ban { user: user.clone(), until, reason };
-            room.ask(|done| Message::Banned { seq: change.seq, ban, done }).await;
+            room.ask(Mail::Banned { seq: change.seq, ban }).await;
         }
     }
 
@@ -210,7 +211,7 @@ impl Registry {
     pub(super) async fn refresh(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
         let Some(room) = self.running(channel) else { return Ok(()) };
         let found = self.store.admission(channel, user).await?.map(Box::new);
-        room.ask(|done| Message::Facts { user: user.clone(), found, done }).await;
+        room.ask(Mail::Facts { user: user.clone(), found }).await;
         Ok(())
     }
 
@@ -232,6 +233,6 @@ impl Registry {
             return Ok(Vec::new());
         };
         let record = Box::new(Record { channel: stored.value, made: stored.made, as_of });
-        Ok(room.ask(|present| Message::Channel { record, present }).await.unwrap_or_default())
+        Ok(if let Some(Answer::Users(present)) = room.ask(Mail::Channel { record }).await { present } else { Vec::new() })
     }
 }

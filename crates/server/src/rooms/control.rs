@@ -8,7 +8,8 @@ use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Par
 use parlor_rooms::{Happening, RequestId, access};
 use parlor_store::{BanPut, StoreError};
 
-use super::{CallState, Message, Registry, SessionInfo};
+use super::mail::{Answer, Mail};
+use super::{CallState, Registry, SessionInfo};
 use crate::clock;
 use crate::store::{RETRY_AFTER_MS, refusal};
 
@@ -19,7 +20,7 @@ impl Registry {
     /// Who is in a call, in the order in which they came.
     pub async fn participants(&self, channel: &ChannelId) -> Vec<Participant> {
         let Some(room) = self.running(channel) else { return Vec::new() };
-        room.ask(|shown| Message::Show { shown }).await.unwrap_or_default()
+        if let Some(Answer::Participants(shown)) = room.ask(Mail::Show).await { shown } else { Vec::new() }
     }
 
     /// How far a call is, and everybody who has to do with it.
@@ -172,7 +173,7 @@ impl Registry {
         let told = match self.running(channel) {
             Some(room) => {
                 let (action, by) = (action.clone(), by.clone());
-                room.ask(|done| Message::Moderate { action, by, news, answer, done }).await
+                room.ask(Mail::Moderate { action, by, news, answer }).await
             }
             None => None,
         };

@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, UserId};
+use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, SessionId, UserId};
 use parlor_rooms::{Join, RequestId, Resume, Stay};
 use parlor_store::StoreError;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::Registry;
 use super::admission::Admission;
-use super::{Message, Peer, Registry, RoomHandle};
+use super::handle::{RoomHandle, Unanswered};
+use super::mail::{Answer, Mail};
 
 /// How often a join may meet a room that is just closing, or find that something changed meanwhile, before it is given up.
 const JOIN_TRIES: usize = 5;
@@ -22,6 +23,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// What a session brings along to a join.
 #[derive(Clone, Debug)]
 pub struct JoinWish {
+    /// The session that asks.
+    pub session: SessionId,
     /// Its request.
     pub request: RequestId,
     /// Who it is.
@@ -37,6 +40,8 @@ pub struct JoinWish {
 /// What a session brings along to go on where another broke off.
 #[derive(Clone, Debug)]
 pub struct ResumeWish {
+    /// The session that asks.
+    pub session: SessionId,
     /// Its request.
     pub request: RequestId,
     /// Who it is.
@@ -49,124 +54,97 @@ pub struct ResumeWish {
     pub deadline: Instant,
 }
 
-/// Why a room did not say whether a session is in it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Unanswered {
-    /// It closed first, or could not judge by what was looked up before.
-    Closed,
-    /// The time was up. The session is not in, and will not be.
-    TooLate,
+impl JoinWish {
+    fn mail(&self, admission: &Admission) -> Mail {
+        let join = Join {
+            session: self.session,
+            request: self.request,
+            identity: self.identity.clone(),
+            admitted: admission.admitted,
+            as_of: admission.record.as_of,
+            rtc_config: admission.rtc_config.clone(),
+            capabilities: self.capabilities.clone(),
+            take_over: self.take_over,
+        };
+        Mail::Join { join: Box::new(join), record: Box::new(admission.record.clone()) }
+    }
+}
+
+impl ResumeWish {
+    fn mail(&self, admission: &Admission) -> Mail {
+        let resume = Resume {
+            session: self.session,
+            request: self.request,
+            identity: self.identity.clone(),
+            admitted: admission.admitted,
+            as_of: admission.record.as_of,
+            token: self.token,
+            rtc_config: admission.rtc_config.clone(),
+        };
+        Mail::Resume { resume: Box::new(resume), record: Box::new(admission.record.clone()) }
+    }
 }
 
 impl Admission {
-    /// Which channel.
+    /// The channel that may be entered.
     pub const fn channel(&self) -> &ChannelId {
         &self.record.channel.id
     }
 }
 
 impl Registry {
-    /// Joins the room of an admitted channel, making it if need be. The reply to the request goes to the peer;
-    /// the answer here is the room if the session is in it now.
-    pub async fn join(self: &Arc<Self>, peer: Arc<dyn Peer>, admission: &Admission, wish: JoinWish) -> Option<RoomHandle> {
+    /// Joins the room of an admitted channel, making it if need be. Gives the room if the session is in it now; nothing if the
+    /// room has refused it and answered the request; an error if the request has no answer yet.
+    pub async fn join(self: &Arc<Self>, admission: &Admission, wish: JoinWish) -> Result<Option<RoomHandle>, Error> {
         let mut admission = admission.clone();
         let _entering = self.board.entering(admission.channel(), &wish.identity.user, &wish.identity.name);
         for _ in 0..JOIN_TRIES {
-            let room = match self.room(&admission.record) {
-                Ok(room) => room,
-                Err(error) => {
-                    peer.reply(wish.request, Err(error));
-                    return None;
-                }
-            };
-            let join = Box::new(Join {
-                session: peer.id(),
-                request: wish.request,
-                identity: wish.identity.clone(),
-                admitted: admission.admitted,
-                pro_until: admission.pro_until,
-                rtc_config: admission.rtc_config.clone(),
-                capabilities: wish.capabilities.clone(),
-                take_over: wish.take_over,
-            });
-            let to_room = Arc::clone(&peer);
-            let record = Box::new(admission.record.clone());
-            match room.enter(wish.deadline, |outcome| Message::Join { peer: to_room, join, record, outcome }).await {
+            let room = self.room(&admission.record)?;
+            match room.enter(wish.mail(&admission), wish.deadline).await {
                 Ok(inside) => {
                     self.catch_up(&admission, &wish.identity.user);
-                    return inside.then_some(room);
+                    return Ok(inside.then_some(room));
                 }
                 // The room closed under us, or what was looked up does not hold any more: both are looked at again.
                 Err(Unanswered::Closed) => {
                     tokio::task::yield_now().await;
                     let again = self.admit_uncounted(admission.channel(), &wish.identity);
-                    match timeout_at(wish.deadline, again).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
-                        Ok(again) => admission = again,
-                        Err(error) => {
-                            peer.reply(wish.request, Err(error));
-                            return None;
-                        }
-                    }
+                    admission = timeout_at(wish.deadline, again).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))?;
                 }
-                Err(Unanswered::TooLate) => {
-                    peer.reply(wish.request, Err(ErrorCode::Timeout.into()));
-                    return None;
-                }
+                Err(Unanswered::TooLate) => return Err(ErrorCode::Timeout.into()),
             }
         }
         let code = if self.stopping.is_cancelled() { ErrorCode::ShuttingDown } else { ErrorCode::ServerError };
-        peer.reply(wish.request, Err(Error::new(code)));
-        None
+        Err(code.into())
     }
 
     /// Lets rooms know that the user of a session in them is in another channel now, with another session.
     pub(super) fn leave_elsewhere(self: &Arc<Self>, stays: Vec<Stay>) {
         for Stay { channel, session } in stays {
             if let Some(room) = self.running(&channel) {
-                self.tasks.spawn(async move { room.send(Message::MovedDevice { session }).await });
+                self.tasks.spawn(async move { room.send(Mail::MovedDevice { session }).await });
             }
         }
     }
 
-    /// Goes on in a room where another connection of the same client broke off.
-    pub async fn resume(self: &Arc<Self>, peer: Arc<dyn Peer>, wish: ResumeWish) -> Option<RoomHandle> {
+    /// Goes on in a room where another connection of the same client broke off. Gives what [`Registry::join`] gives.
+    pub async fn resume(self: &Arc<Self>, wish: ResumeWish) -> Result<Option<RoomHandle>, Error> {
         for _ in 0..JOIN_TRIES {
             let stay = timeout_at(wish.deadline, self.stay(&wish)).await;
-            let (room, admission) = match stay.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
-                Ok(stay) => stay,
-                Err(error) => {
-                    peer.reply(wish.request, Err(error));
-                    return None;
-                }
-            };
-            let record = Box::new(admission.record.clone());
-            let resume = Box::new(Resume {
-                session: peer.id(),
-                request: wish.request,
-                identity: wish.identity.clone(),
-                admitted: admission.admitted,
-                pro_until: admission.pro_until,
-                token: wish.token,
-                rtc_config: admission.rtc_config.clone(),
-            });
-            let to_room = Arc::clone(&peer);
-            match room.enter(wish.deadline, |outcome| Message::Resume { peer: to_room, resume, record, outcome }).await {
+            let (room, admission) = stay.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))?;
+            match room.enter(wish.mail(&admission), wish.deadline).await {
                 Ok(true) => {
                     self.limiter().resumed(&wish.identity.user);
                     self.catch_up(&admission, &wish.identity.user);
-                    return Some(room);
+                    return Ok(Some(room));
                 }
-                Ok(false) => return None,
+                Ok(false) => return Ok(None),
                 // What was looked up does not hold any more: it is looked at again. Of a room that closed nothing is found then.
                 Err(Unanswered::Closed) => tokio::task::yield_now().await,
-                Err(Unanswered::TooLate) => {
-                    peer.reply(wish.request, Err(ErrorCode::Timeout.into()));
-                    return None;
-                }
+                Err(Unanswered::TooLate) => return Err(ErrorCode::Timeout.into()),
             }
         }
-        peer.reply(wish.request, Err(ErrorCode::SessionExpired.into()));
-        None
+        Err(ErrorCode::SessionExpired.into())
     }
 
     /// The room in which there is something to resume, and the leave to be there. Without it the store is not asked, and who
@@ -175,8 +153,8 @@ impl Registry {
         let expired = || Error::new(ErrorCode::SessionExpired);
         let room = self.running(&wish.channel).ok_or_else(expired)?;
         let (user, token) = (wish.identity.user.clone(), wish.token);
-        match room.ask(|answer| Message::HasStay { user, token, answer }).await {
-            Some(true) => Ok((room, self.admit_again(&wish.channel, &wish.identity).await?)),
+        match room.ask(Mail::HasStay { user, token }).await {
+            Some(Answer::Yes(true)) => Ok((room, self.admit_again(&wish.channel, &wish.identity).await?)),
             _ => Err(expired()),
         }
     }
@@ -222,25 +200,5 @@ impl Registry {
         let _turn = place.turn().await;
         self.refresh_record(channel).await?;
         self.refresh(channel, user).await
-    }
-}
-
-impl RoomHandle {
-    /// Asks to be let in, and waits for the room's word until the deadline. From then on the room cannot give it any
-    /// more, and keeps the session out; so both always agree on whether it is in.
-    async fn enter(&self, deadline: Instant, message: impl FnOnce(oneshot::Sender<bool>) -> Message) -> Result<bool, Unanswered> {
-        let (outcome, mut answer) = oneshot::channel();
-        match timeout_at(deadline, self.mailbox.send(message(outcome))).await {
-            Ok(sent) => sent.map_err(|_| Unanswered::Closed)?,
-            Err(_) => return Err(Unanswered::TooLate),
-        }
-        match timeout_at(deadline, &mut answer).await {
-            Ok(answer) => answer.map_err(|_| Unanswered::Closed),
-            Err(_) => {
-                answer.close();
-                // It may have come at the last moment.
-                answer.try_recv().map_err(|_| Unanswered::TooLate)
-            }
-        }
     }
 }

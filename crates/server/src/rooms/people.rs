@@ -14,17 +14,26 @@ const MAX_SESSIONS_PER_USER: usize = 10;
 
 /// Everybody who is connected or in a room.
 #[derive(Debug, Default)]
-pub struct People(Mutex<HashMap<UserId, Person>>);
+pub struct People(Mutex<Known>);
 
 #[derive(Default)]
+struct Known {
+    users: HashMap<UserId, Person>,
+    /// The way to each session that is connected.
+    peers: HashMap<SessionId, Arc<dyn Peer>>,
+}
+
+#[derive(Debug, Default)]
 struct Person {
     sessions: Vec<Connected>,
     rooms: Whereabouts,
 }
 
+#[derive(Debug)]
 struct Connected {
-    peer: Arc<dyn Peer>,
+    session: SessionId,
     since: Timestamp,
+    /// When its token was made.
     issued: Timestamp,
 }
 
@@ -39,28 +48,36 @@ pub struct SessionInfo {
     pub channel: Option<ChannelId>,
 }
 
-impl std::fmt::Debug for Person {
+impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Person").field("sessions", &self.sessions.len()).field("rooms", &self.rooms).finish()
+        f.debug_struct("Known").field("users", &self.users).finish_non_exhaustive()
     }
 }
 
 impl People {
     /// A connection begins; `issued` is when its token was made.
     pub fn connected(&self, user: &UserId, issued: Timestamp, peer: Arc<dyn Peer>, now: Timestamp) -> Result<(), Error> {
-        let mut people = self.lock();
-        let person = people.entry(user.clone()).or_default();
+        let mut known = self.lock();
+        let person = known.users.entry(user.clone()).or_default();
         if person.sessions.len() >= MAX_SESSIONS_PER_USER {
             let sentence = "You are connected too many times. Close this page in other windows or on other devices, and try again.";
             return Err(Error::new(ErrorCode::LimitExceeded).with("max", MAX_SESSIONS_PER_USER).say(sentence));
         }
-        person.sessions.push(Connected { peer, since: now, issued });
+        let session = peer.id();
+        person.sessions.push(Connected { session, since: now, issued });
+        known.peers.insert(session, peer);
         Ok(())
     }
 
     /// It ends.
     pub fn disconnected(&self, user: &UserId, session: SessionId) {
-        self.change(user, |person| person.sessions.retain(|connected| connected.peer.id() != session));
+        self.lock().peers.remove(&session);
+        self.change(user, |person| person.sessions.retain(|connected| connected.session != session));
+    }
+
+    /// The way to a session, if it is connected.
+    pub fn peer(&self, session: SessionId) -> Option<Arc<dyn Peer>> {
+        self.lock().peers.get(&session).cloned()
     }
 
     /// A session is in a room now; it is the only one of its user there. Says what the user is to leave for it.
@@ -75,11 +92,11 @@ impl People {
 
     /// The connections of a user.
     pub fn sessions(&self, user: &UserId) -> Vec<SessionInfo> {
-        let people = self.lock();
-        let Some(person) = people.get(user) else { return Vec::new() };
+        let known = self.lock();
+        let Some(person) = known.users.get(user) else { return Vec::new() };
         let channel = |session| person.rooms.channel_of(session).cloned();
         let info = |connected: &Connected| {
-            let session = connected.peer.id();
+            let session = connected.session;
             SessionInfo { session, connected_at: connected.since, channel: channel(session) }
         };
         person.sessions.iter().map(info).collect()
@@ -87,34 +104,36 @@ impl People {
 
     /// The connections of a user whose token is older than this.
     pub fn issued_before(&self, user: &UserId, before: Timestamp) -> Vec<Arc<dyn Peer>> {
-        let people = self.lock();
-        let sessions = people.get(user).into_iter().flat_map(|person| &person.sessions);
-        sessions.filter(|connected| connected.issued < before).map(|connected| Arc::clone(&connected.peer)).collect()
+        let known = self.lock();
+        let sessions = known.users.get(user).into_iter().flat_map(|person| &person.sessions);
+        let old = sessions.filter(|connected| connected.issued < before);
+        old.filter_map(|connected| known.peers.get(&connected.session).cloned()).collect()
     }
 
     /// The rooms a user is in, also one whose connection was lost a moment ago.
     pub fn channels_of(&self, user: &UserId) -> Vec<ChannelId> {
-        self.lock().get(user).into_iter().flat_map(|person| person.rooms.channels()).cloned().collect()
+        self.lock().users.get(user).into_iter().flat_map(|person| person.rooms.channels()).cloned().collect()
     }
 
     /// Applies a change, and forgets who has nothing here any more.
     fn change<T>(&self, user: &UserId, change: impl FnOnce(&mut Person) -> T) -> T {
-        let mut people = self.lock();
-        let person = people.entry(user.clone()).or_default();
+        let mut known = self.lock();
+        let person = known.users.entry(user.clone()).or_default();
         let changed = change(person);
         if person.sessions.is_empty() && person.rooms.is_empty() {
-            people.remove(user);
+            known.users.remove(user);
         }
         changed
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Person>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use parlor_proto::RouterId;
     use parlor_proto::event::Reply;
     use parlor_rooms::RequestId;
 
@@ -127,8 +146,9 @@ mod tests {
         fn id(&self) -> SessionId {
             self.0
         }
-        fn reply(&self, _request: RequestId, _result: Result<Reply, Error>) {}
-        fn push(&self, _broadcast: &Broadcast) {}
+        fn reply(&self, _room: RouterId, _request: RequestId, _reply: Reply) {}
+        fn refuse(&self, _request: RequestId, _error: Error) {}
+        fn push(&self, _room: RouterId, _broadcast: &Broadcast) {}
         fn close(&self) {}
     }
 
@@ -162,6 +182,6 @@ mod tests {
         people.disconnected(&user(), session);
         assert_eq!(people.channels_of(&user()), std::slice::from_ref(&channel), "a lost connection is in its room for a while");
         people.left(&user(), &channel);
-        assert!(people.lock().is_empty());
+        assert!(people.lock().users.is_empty() && people.peer(session).is_none());
     }
 }

@@ -3,19 +3,22 @@
 mod agree;
 mod entry;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parlor_proto::event::{Event, LeftReason, Reply};
-use parlor_proto::{Actor, Error, ErrorCode, MediaCommand, MediaEvent, RouterId, SessionId, UserId};
-use parlor_rooms::{Happening, Ledger, Output, Room, RoomConfig};
-use tokio::sync::{mpsc, oneshot};
+use parlor_proto::{Error, ErrorCode, MediaCommand, MediaEvent, SessionId, UserId};
+use parlor_rooms::{Happening, Ledger, Output, RequestId, Room, RoomConfig};
+use tokio::sync::mpsc;
 
-use self::entry::{Entry, Inside, Joining};
-use super::{Broadcast, Ending, HEARTBEAT, Message, Peer, Record, Registry, RoomHandle};
+use self::entry::{Entry, Joining};
+use super::handle::RoomHandle;
+use super::mail::{Answer, Ending, HEARTBEAT, Letter, Mail, Record, ReplyTo};
+use super::{Broadcast, Registry};
+use crate::clock;
 use crate::media::Lease;
 
 /// The longest sleep when the room has no deadline.
@@ -30,47 +33,47 @@ pub struct RoomTask {
     room: Room,
     /// Its channel, as the room has it.
     record: Record,
-    router: RouterId,
     lease: Lease,
+    /// The way to each session that is in the room, or has an answer to get.
     peers: HashMap<SessionId, Entry>,
-    /// Who is in the room, also with a lost connection: by which token, and as what.
-    inside: HashMap<UserId, Inside>,
+    /// What the host application was told and that has not ended: it is owed the end even if the room breaks.
     ledger: Ledger,
-    /// Who waits until what they brought is carried out.
-    waiting: Vec<oneshot::Sender<()>>,
+    /// Those who wait until what they brought is carried out.
+    waiting: Vec<ReplyTo>,
     closed: bool,
 }
 
 impl RoomTask {
     /// A room with nobody in it.
     pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, lease: Lease) -> Self {
-        let router = RouterId::from_random(rand::random());
         let config = RoomConfig {
             channel: record.channel.clone(),
-            router,
+            router: handle.router(),
             capabilities: Arc::clone(registry.capabilities()),
             policy: registry.policy().clone(),
             sfu_endpoint: registry.sfu_endpoint.clone(),
             seed: rand::random(),
         };
         let room = Room::new(config, Instant::now());
-        let (peers, inside, ledger, waiting) = (HashMap::new(), HashMap::new(), Ledger::default(), Vec::new());
-        Self { registry, handle, room, record, router, lease, peers, inside, ledger, waiting, closed: false }
+        let (peers, ledger, waiting) = (HashMap::new(), Ledger::default(), Vec::new());
+        Self { registry, handle, room, record, lease, peers, ledger, waiting, closed: false }
     }
 
     /// Runs until the room is empty or the server stops. A panic of the rules ends this room alone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
         if AssertUnwindSafe(self.serve(&mut inbox)).catch_unwind().await.is_err() {
             tracing::error!("a room panicked; its participants are told to join again");
             self.give_up().await;
         }
         self.registry.forget(&self.handle);
         inbox.close();
-        self.lease.command(self.router, MediaCommand::CloseRouter).await;
+        self.lease.command(self.handle.router(), MediaCommand::CloseRouter).await;
         // Nothing comes in any more. What is still there gets an answer; joins are retried by their senders.
-        while let Some(message) = inbox.recv().await {
-            if let Message::Request { peer, request, .. } = message {
-                peer.reply(request, Err(Error::new(ErrorCode::NotInChannel)));
+        while let Some(letter) = inbox.recv().await {
+            if let Mail::Request { session, request, .. } = letter.mail
+                && let Some(peer) = self.registry.people.peer(session)
+            {
+                peer.refuse(request, Error::new(ErrorCode::NotInChannel));
             }
         }
         for entry in self.peers.values_mut() {
@@ -78,7 +81,7 @@ impl RoomTask {
         }
     }
 
-    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Message>) {
+    async fn serve(&mut self, inbox: &mut mpsc::Receiver<Letter>) {
         let stopping = self.registry.stopping.clone();
         let (mut media_lost, mut shut_down) = (false, false);
         self.carry_out().await;
@@ -88,11 +91,11 @@ impl RoomTask {
                 event = self.lease.event(), if !media_lost => {
                     // A worker that panics lost what it had of this room; without it the rest is of no use.
                     media_lost = event.is_none();
-                    let (router, event) = event.unwrap_or((self.router, MediaEvent::RouterLost));
+                    let (router, event) = event.unwrap_or((self.handle.router(), MediaEvent::RouterLost));
                     self.room.handle_media(router, event, Instant::now());
                 }
-                message = inbox.recv() => match message {
-                    Some(message) => self.take(message),
+                letter = inbox.recv() => match letter {
+                    Some(letter) => self.take(letter),
                     None => break,
                 },
                 () = tokio::time::sleep_until(wake.into()) => self.room.handle_timeout(Instant::now()),
@@ -108,32 +111,29 @@ impl RoomTask {
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn take(&mut self, Letter { mail, reply_to }: Letter) {
         let now = Instant::now();
-        match message {
+        match mail {
             // Its time was up before its turn came, and it was answered: now it may be on another way.
-            Message::Join { outcome, .. } | Message::Resume { outcome, .. } if outcome.is_closed() => {}
-            Message::Join { join, record, .. } if !self.is_current(&record, &join.identity.user, now) => {}
-            Message::Resume { resume, record, .. } if !self.is_current(&record, &resume.identity.user, now) => {}
-            Message::Join { peer, join, record, outcome } => {
-                let (request, identity, as_of) = (join.request, join.identity.clone(), record.as_of);
-                let joining = Joining { request, identity, admitted: join.admitted, as_of, outcome };
-                self.entry(peer).begin(joining);
-                self.room.handle_join(*join, now);
+            Mail::Join { .. } | Mail::Resume { .. } if reply_to.is_given_up() => {}
+            Mail::Join { join, record } => {
+                if self.begins(join.session, join.request, &join.identity.user, *record, reply_to, now) {
+                    self.room.handle_join(*join, clock::wall(), now);
+                }
             }
-            Message::HasStay { user, token, answer } => drop(answer.send(self.room.has_stay(&user, token))),
-            Message::Resume { peer, resume, record, outcome } => {
-                let (request, identity, as_of) = (resume.request, resume.identity.clone(), record.as_of);
-                let joining = Joining { request, identity, admitted: resume.admitted, as_of, outcome };
-                self.entry(peer).begin(joining);
-                self.room.handle_resume(*resume, now);
+            Mail::HasStay { user, token } => drop(reply_to.answer(Answer::Yes(self.room.has_stay(&user, token)))),
+            Mail::Resume { resume, record } => {
+                if self.begins(resume.session, resume.request, &resume.identity.user, *record, reply_to, now) {
+                    self.room.handle_resume(*resume, clock::wall(), now);
+                }
             }
-            Message::Request { peer, request, body } => {
-                let session = peer.id();
-                self.entry(peer).open.push(request);
-                self.room.handle_request(session, request, body, now);
+            Mail::Request { session, request, body } => {
+                if let Some(entry) = self.entry(session) {
+                    entry.open.push(request);
+                    self.room.handle_request(session, request, body, now);
+                }
             }
-            Message::Disconnect { session, ending, done } => {
+            Mail::Disconnect { session, ending } => {
                 let was_inside = self.peers.get(&session).is_some_and(|entry| entry.inside);
                 match ending {
                     Ending::Lost => self.room.handle_lost(session, Duration::ZERO, now),
@@ -142,45 +142,56 @@ impl RoomTask {
                     Ending::CutOff => self.room.handle_disconnect(session, now),
                     Ending::Goodbye => self.room.handle_goodbye(session, now),
                 }
-                let _ = done.send(was_inside);
+                reply_to.answer(Answer::Yes(was_inside));
             }
-            Message::Moderate { action, by, news, answer, done } => {
+            Mail::Moderate { action, by, news, answer } => {
                 if news {
                     self.room.handle_moderation(&action, &by, now);
                 }
-                if let Some((entry, request)) = answer.and_then(|(session, request)| Some((self.peers.get_mut(&session)?, request))) {
-                    entry.answer(request, Ok(Reply::Moderated { action: action.action(), user_id: action.user().cloned() }));
+                if let Some((session, request)) = answer {
+                    self.answer(session, request, Ok(Reply::Moderated { action: action.action(), user_id: action.user().cloned() }));
                 }
-                self.waiting.push(done);
+                self.waiting.push(reply_to);
             }
-            Message::Refuse { session, request, error } => {
-                if let Some(entry) = self.peers.get_mut(&session) {
-                    entry.answer(request, Err(error));
-                }
+            Mail::Refuse { session, request, error } => self.answer(session, request, Err(error)),
+            Mail::Facts { user, found } => {
+                let found = found.as_deref().map(|found| (&found.channel, &found.facts, found.as_of));
+                self.room.handle_facts(&user, found, clock::wall(), now);
+                self.waiting.push(reply_to);
             }
-            Message::Facts { user, found, done } => {
-                self.agree(&user, found.map(|found| *found), now);
-                self.waiting.push(done);
-            }
-            Message::Channel { record, present } => {
+            Mail::Channel { record } => {
                 self.take_over(*record, now);
-                let _ = present.send(self.inside.keys().cloned().collect());
+                reply_to.answer(Answer::Users(self.room.users().cloned().collect()));
             }
-            Message::MovedDevice { session } => self.room.handle_moved_device(session, now),
-            Message::Banned { seq, ban, done } => {
-                let before = |user: &UserId| self.inside.get(user).is_some_and(|inside| inside.as_of < seq);
-                if ban.user().is_some_and(before) {
-                    self.room.handle_moderation(&ban, &Actor::Server, now);
-                }
-                self.waiting.push(done);
+            Mail::MovedDevice { session } => self.room.handle_moved_device(session, now),
+            Mail::Banned { seq, ban } => {
+                self.room.handle_ban_written(seq, &ban, now);
+                self.waiting.push(reply_to);
             }
-            Message::Removed { seq, done } => {
+            Mail::Removed { seq } => {
                 if self.record.made < seq {
                     self.room.shut_down(LeftReason::ChannelDeleted, now);
                 }
-                self.waiting.push(done);
+                self.waiting.push(reply_to);
             }
-            Message::Show { shown } => drop(shown.send(self.room.participants())),
+            Mail::Show => drop(reply_to.answer(Answer::Participants(self.room.participants()))),
+        }
+    }
+
+    /// Whether a join, or a resumption, can be judged now. If not, whoever asked gets no answer, and looks everything up again.
+    fn begins(&mut self, session: SessionId, request: RequestId, user: &UserId, record: Record, reply_to: ReplyTo, now: Instant) -> bool {
+        if !self.is_current(&record, user, now) {
+            return false;
+        }
+        let Some(entry) = self.entry(session) else { return false };
+        entry.begin(Joining { request, reply_to });
+        true
+    }
+
+    fn answer(&mut self, session: SessionId, request: RequestId, result: Result<Reply, Error>) {
+        let router = self.handle.router();
+        if let Some(joined) = self.peers.get_mut(&session).and_then(|entry| entry.answer(router, request, result)) {
+            self.entered(session, joined);
         }
     }
 
@@ -209,25 +220,23 @@ impl RoomTask {
         }
     }
 
-    fn entry(&mut self, peer: Arc<dyn Peer>) -> &mut Entry {
-        self.peers.entry(peer.id()).or_insert_with(|| Entry::new(peer))
+    /// The entry of a session; nothing if its connection has ended.
+    fn entry(&mut self, session: SessionId) -> Option<&mut Entry> {
+        match self.peers.entry(session) {
+            hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
+            hash_map::Entry::Vacant(free) => Some(free.insert(Entry::new(self.registry.people.peer(session)?))),
+        }
     }
 
     /// Carries out everything the room wants done.
     async fn carry_out(&mut self) {
         while let Some(output) = self.room.poll_output() {
             match output {
-                Output::Reply { session, request, result } => {
-                    if let Some(entry) = self.peers.get_mut(&session)
-                        && let Some(joined) = entry.answer(request, result)
-                    {
-                        self.entered(session, joined);
-                    }
-                }
+                Output::Reply { session, request, result } => self.answer(session, request, result),
                 Output::Event { to, event } => {
                     let broadcast = Broadcast::new(event);
                     for peer in to.iter().filter_map(|session| self.peers.get(session)) {
-                        peer.peer.push(&broadcast);
+                        peer.peer.push(self.handle.router(), &broadcast);
                     }
                 }
                 Output::Media(router, command) => self.lease.command(router, command).await,
@@ -249,8 +258,8 @@ impl RoomTask {
             }
             stays
         });
-        for done in self.waiting.drain(..) {
-            let _ = done.send(());
+        for waits in self.waiting.drain(..) {
+            waits.answer(Answer::Done);
         }
     }
 
@@ -259,8 +268,8 @@ impl RoomTask {
         if let Err(error) = self.ledger.note(&happening) {
             tracing::error!(error, "what happened in a room does not fit together");
         }
-        if let Happening::ParticipantLeft { user, .. } = &happening {
-            self.left(user);
+        if let Happening::ParticipantLeft { user, name, .. } = &happening {
+            self.left(user, name);
         }
         self.registry.feed.publish(self.handle.channel(), &happening).await;
     }
@@ -270,7 +279,7 @@ impl RoomTask {
         let (channel_id, reason) = (self.handle.channel().clone(), LeftReason::MediaLost);
         let broadcast = Broadcast::new(Event::Left { channel_id, reason, rejoin: reason.rejoin(), to: None });
         for entry in self.peers.values().filter(|entry| entry.inside) {
-            entry.peer.push(&broadcast);
+            entry.peer.push(self.handle.router(), &broadcast);
         }
         for happening in self.ledger.owed(BROKEN) {
             self.publish(happening).await;

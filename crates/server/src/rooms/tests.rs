@@ -6,16 +6,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parlor_proto::event::Reply;
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, Moderation, SessionId, UserId};
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, Moderation, Request, RouterId, SessionId, UserId};
 use parlor_rooms::{Join, RequestId};
 use parlor_store::Store;
 use sqlx::{Connection as _, Executor as _};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::admission::Admission;
-use super::{Broadcast, Ending, JoinWish, Message, Peer, Registry, ResumeWish};
+use super::mail::Mail;
+use super::{Broadcast, Ending, JoinWish, Peer, Registry, ResumeWish};
 use crate::clock;
 use crate::config::{Config, Media};
 use crate::feed::FeedHandle;
@@ -25,18 +26,13 @@ use crate::media::Pool;
 struct Listener {
     id: SessionId,
     answers: Mutex<Vec<Result<Reply, Error>>>,
-    /// Given up as soon as a room has begun to let it in.
-    outcome: Mutex<Option<oneshot::Receiver<bool>>>,
-    /// Happens once, when somebody asks who it is.
-    meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Who holds it stops the room that has something to tell.
     listens: tokio::sync::Mutex<()>,
 }
 
 impl Listener {
     fn new(n: u128) -> Arc<Self> {
-        let (id, listens) = (SessionId::from_random(n), tokio::sync::Mutex::default());
-        Arc::new(Self { id, answers: Mutex::default(), outcome: Mutex::default(), meanwhile: Mutex::default(), listens })
+        Arc::new(Self { id: SessionId::from_random(n), answers: Mutex::default(), listens: tokio::sync::Mutex::default() })
     }
 
     fn is_answered(&self) -> bool {
@@ -53,16 +49,15 @@ impl Listener {
 
 impl Peer for Listener {
     fn id(&self) -> SessionId {
-        drop(self.outcome.lock().expect("unpoisoned").take());
-        if let Some(happens) = self.meanwhile.lock().expect("unpoisoned").take() {
-            happens();
-        }
         self.id
     }
-    fn reply(&self, _request: RequestId, result: Result<Reply, Error>) {
-        self.answers.lock().expect("unpoisoned").push(result);
+    fn reply(&self, _room: RouterId, _request: RequestId, reply: Reply) {
+        self.answers.lock().expect("unpoisoned").push(Ok(reply));
     }
-    fn push(&self, _broadcast: &Broadcast) {
+    fn refuse(&self, _request: RequestId, error: Error) {
+        self.answers.lock().expect("unpoisoned").push(Err(error));
+    }
+    fn push(&self, _room: RouterId, _broadcast: &Broadcast) {
         if self.listens.try_lock().is_err() {
             tokio::task::block_in_place(|| drop(self.listens.blocking_lock()));
         }
@@ -98,9 +93,25 @@ impl Stage {
         self.registry.admit(channel, &identity(name)).await.expect("may come")
     }
 
+    /// Connects a session, unless it is connected already.
+    fn connect(&self, peer: &Arc<Listener>, name: &str) {
+        if self.registry.people.peer(peer.id).is_none() {
+            let connected = self.registry.connected(&identity(name), Arc::clone(peer) as Arc<dyn Peer>, clock::wall());
+            connected.expect("has a place");
+        }
+    }
+
     async fn join(&self, peer: &Arc<Listener>, name: &str, admission: &Admission, deadline: Instant) -> bool {
-        let wish = JoinWish { request: RequestId(1), identity: identity(name), capabilities: None, take_over: false, deadline };
-        self.registry.join(Arc::clone(peer) as Arc<dyn Peer>, admission, wish).await.is_some()
+        self.connect(peer, name);
+        let (session, request, identity) = (peer.id, RequestId(1), identity(name));
+        let wish = JoinWish { session, request, identity, capabilities: None, take_over: false, deadline };
+        match self.registry.join(admission, wish).await {
+            Ok(room) => room.is_some(),
+            Err(error) => {
+                peer.refuse(request, error);
+                false
+            }
+        }
     }
 
     fn is_in(&self, name: &str) -> bool {
@@ -286,20 +297,20 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
     let stage = Stage::new("given-up").await;
     let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
     assert!(stage.join(&Listener::new(9), "host", &stage.admit("host").await, soon()).await);
-    let join = Box::new(Join {
+    stage.connect(&alice, "alice");
+    let join = Join {
         session: alice.id,
         request: RequestId(1),
         identity: identity("alice"),
         admitted: admission.admitted,
-        pro_until: None,
+        as_of: admission.record.as_of,
         rtc_config: admission.rtc_config.clone(),
         capabilities: None,
         take_over: false,
-    });
-    let (outcome, answer) = oneshot::channel();
-    *alice.outcome.lock().expect("unpoisoned") = Some(answer);
+    };
     let room = stage.registry.running(&lobby()).expect("runs");
-    room.send(Message::Join { peer: Arc::clone(&alice) as Arc<dyn Peer>, join, record: Box::new(admission.record.clone()), outcome }).await;
+    // Without a place for the answer: by the time of it, whoever asked has gone.
+    room.send(Mail::Join { join: Box::new(join), record: Box::new(admission.record.clone()) }).await;
     let inside = stage.registry.participants(&lobby()).await;
     assert_eq!(inside.len(), 1, "only the host: {inside:?}");
     assert!(!stage.is_in("alice"));
@@ -307,29 +318,45 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
     stage.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     let stage = Stage::new("resumed").await;
-    let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
-    assert!(stage.join(&alice, "alice", &admission, soon()).await);
-    // Here the room is on another thread: it says that they are in, and then answers.
+    let (alice, bob, registry) = (Listener::new(1), Listener::new(3), Arc::clone(&stage.registry));
+    for (peer, name) in [(&alice, "alice"), (&bob, "bob"), (&Listener::new(4), "carol")] {
+        assert!(stage.join(peer, name, &stage.admit(name).await, soon()).await);
+    }
+    // The room is on another thread: it says that they are in, and then answers.
     eventually("answered", async || alice.is_answered()).await;
     let Ok(Reply::Joined(joined)) = alice.answer() else { panic!("joined") };
-    let room = stage.registry.running(&lobby()).expect("runs");
+    let room = registry.running(&lobby()).expect("runs");
     room.disconnect(alice.id, Ending::Lost).await;
-    let (back, registry) = (Listener::new(2), Arc::clone(&stage.registry));
-    // Between the question to the store and the word of the room.
-    let write = async move {
-        let written = registry.store.put_member(&lobby(), &user("alice"), MemberRole::Member, &Actor::CommandLine, clock::wall()).await;
-        assert!(written.expect("written"));
-        let seq = registry.store.last_change().await.expect("is read");
-        registry.recent.note(seq, Some(&lobby()), Some(&user("alice")));
-    };
-    let runtime = tokio::runtime::Handle::current();
-    *back.meanwhile.lock().expect("unpoisoned") = Some(Box::new(move || tokio::task::block_in_place(|| runtime.block_on(write))));
-    let wish =
-        ResumeWish { request: RequestId(2), identity: identity("alice"), channel: lobby(), token: joined.resume_token, deadline: soon() };
-    assert!(stage.registry.resume(Arc::clone(&back) as Arc<dyn Peer>, wish).await.is_some());
+
+    // Bob stops the room once for the question whether there is something to resume, and once for the resumption itself: then
+    // the store was asked before what is written now.
+    let mute = |muted| Request::UpdateState { muted: Some(muted), deafened: None, speaking: None };
+    let first = bob.listens.lock().await;
+    room.request(SessionId::from_random(4), RequestId(5), mute(true)).await;
+    eventually("stuck", async || room.waiting() == 0).await;
+    let back = Listener::new(2);
+    stage.connect(&back, "alice");
+    let (session, request, identity) = (back.id, RequestId(2), identity("alice"));
+    let wish = ResumeWish { session, request, identity, channel: lobby(), token: joined.resume_token, deadline: soon() };
+    let resuming = Arc::clone(&registry);
+    let resuming = tokio::spawn(async move { resuming.resume(wish).await });
+    eventually("asked", async || room.waiting() == 1).await;
+    room.request(SessionId::from_random(4), RequestId(6), mute(false)).await;
+    let mut second = Box::pin(bob.listens.lock());
+    assert!((&mut second).now_or_never().is_none(), "next, after the room");
+    drop(first);
+    let second = second.await;
+    eventually("about to be let in", async || room.waiting() == 1).await;
+    let written = registry.store.put_member(&lobby(), &user("alice"), MemberRole::Member, &Actor::CommandLine, clock::wall()).await;
+    assert!(written.expect("written"));
+    let seq = registry.store.last_change().await.expect("is read");
+    registry.recent.note(seq, Some(&lobby()), Some(&user("alice")));
+    drop(second);
+
+    assert!(resuming.await.expect("ends").expect("nothing is wrong").is_some());
     eventually("answered", async || back.is_answered()).await;
     assert!(matches!(back.answer(), Ok(Reply::Resumed(_))));
     stage.end().await;

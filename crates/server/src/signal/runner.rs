@@ -56,12 +56,12 @@ impl<W: Wire> Runner<W> {
 
     async fn pass_on(&mut self, id: RequestId, request: Request) {
         let passed = match &self.room {
-            Some(room) => room.request(self.peer(), id, request).await,
+            Some(room) => room.request(self.session.id(), id, request).await,
             None => false,
         };
         if !passed {
             self.room = None;
-            self.session.reply(id, Err(ErrorCode::NotInChannel.into()));
+            self.session.refuse(id, ErrorCode::NotInChannel.into());
         }
     }
 
@@ -76,10 +76,14 @@ impl<W: Wire> Runner<W> {
         };
         let admission = match admitted {
             Ok(admission) => admission,
-            Err(error) => return self.session.reply(id, Err(error)),
+            Err(error) => return self.session.refuse(id, error),
         };
-        let wish = JoinWish { request: id, identity: identity.clone(), capabilities, take_over, deadline };
-        let Some(entered) = self.registry.join(self.session.seat(), &admission, wish).await else { return };
+        let wish = JoinWish { session: self.session.id(), request: id, identity: identity.clone(), capabilities, take_over, deadline };
+        let entered = match self.registry.join(&admission, wish).await {
+            Ok(Some(entered)) => entered,
+            Ok(None) => return,
+            Err(error) => return self.session.refuse(id, error),
+        };
         // One channel at a time: the other one is left once this one is entered, so that a refusal changes nothing.
         if let Some(before) = self.room.replace(entered)
             && before.channel() != admission.channel()
@@ -93,18 +97,17 @@ impl<W: Wire> Runner<W> {
 
     async fn resume(&mut self, id: RequestId, channel: ChannelId, token: ResumeToken) {
         if let Err(error) = self.session.pass().check() {
-            return self.session.reply(id, Err(error));
+            return self.session.refuse(id, error);
         }
         if self.room.is_some() {
             // The room says why not, if it still is one.
             return self.pass_on(id, Request::Resume { channel, token }).await;
         }
         let (identity, deadline) = (self.session.pass().identity.clone(), Instant::now() + self.registry.policy().join_timeout);
-        let wish = ResumeWish { request: id, identity, channel, token, deadline };
-        self.room = self.registry.resume(self.session.seat(), wish).await;
-    }
-
-    fn peer(&self) -> Arc<dyn Peer> {
-        Arc::clone(&self.session) as Arc<dyn Peer>
+        let wish = ResumeWish { session: self.session.id(), request: id, identity, channel, token, deadline };
+        match self.registry.resume(wish).await {
+            Ok(room) => self.room = room,
+            Err(error) => self.session.refuse(id, error),
+        }
     }
 }

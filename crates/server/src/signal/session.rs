@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parlor_proto::event::Reply;
-use parlor_proto::{Culprit, Error, ErrorCode, Request, SessionId};
+use parlor_proto::{Culprit, Error, ErrorCode, Request, RouterId, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -51,9 +51,8 @@ pub struct Session<W: Wire> {
     announced: DefaultDirectRateLimiter,
     refusals: DefaultDirectRateLimiter,
     gone: CancellationToken,
-    /// The last of its seats, and the one that pushes are taken from; 0 for none.
-    seats: AtomicU64,
-    seated: Mutex<u64>,
+    /// The room that let it in last.
+    room: Mutex<Option<RouterId>>,
     /// How it ended, if it has; of several ways the most definite.
     ending: Mutex<Ending>,
 }
@@ -85,8 +84,7 @@ impl<W: Wire> Session<W> {
             announced: limiter(ANNOUNCED_PER_SECOND, ANNOUNCED_AT_ONCE),
             refusals: limiter(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE),
             gone: CancellationToken::new(),
-            seats: AtomicU64::new(0),
-            seated: Mutex::new(0),
+            room: Mutex::default(),
             ending: Mutex::default(),
         });
         registry.connected(&session.pass.identity, Arc::clone(&session) as Arc<dyn Peer>, clock::wall())?;
@@ -117,16 +115,6 @@ impl<W: Wire> Session<W> {
         &self.pass
     }
 
-    /// A seat in the room it is about to enter.
-    pub fn seat(self: &Arc<Self>) -> Arc<dyn Peer> {
-        let number = self.seats.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Seat { session: Arc::clone(self), number })
-    }
-
-    fn seated(&self) -> MutexGuard<'_, u64> {
-        self.seated.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits until it has ended; says how.
     pub async fn ended(&self) -> Ending {
         self.gone.cancelled().await;
@@ -137,10 +125,10 @@ impl<W: Wire> Session<W> {
     pub fn take(&self, tag: W::Tag, asked: Asked) {
         match asked {
             Ok(request) if request.is_announced() && self.announced.check().is_err() => {
-                self.refuse(tag, rate_limited(ANNOUNCED_PER_SECOND))
+                self.refuse_at_once(tag, &rate_limited(ANNOUNCED_PER_SECOND))
             }
             Ok(request) => self.accept(tag, request),
-            Err(error) => self.refuse(tag, error),
+            Err(error) => self.refuse_at_once(tag, &error),
         }
     }
 
@@ -149,7 +137,7 @@ impl<W: Wire> Session<W> {
     pub fn counts(&self, tag: impl FnOnce() -> W::Tag) -> bool {
         let counted = self.messages.check().is_ok();
         if !counted && self.may_be_refused() {
-            self.refuse(tag(), rate_limited(MESSAGES_PER_SECOND));
+            self.refuse_at_once(tag(), &rate_limited(MESSAGES_PER_SECOND));
         }
         counted
     }
@@ -179,18 +167,18 @@ impl<W: Wire> Session<W> {
             let mut pending = self.pending();
             if pending.len() >= MAX_OUTSTANDING {
                 drop(pending);
-                return self.refuse(tag, rate_limited(MESSAGES_PER_SECOND));
+                return self.refuse_at_once(tag, &rate_limited(MESSAGES_PER_SECOND));
             }
             pending.insert(id, tag);
         }
         if self.requests.try_send((id, request)).is_err() {
-            self.reply(id, Err(rate_limited(MESSAGES_PER_SECOND)));
+            Peer::refuse(self, id, rate_limited(MESSAGES_PER_SECOND));
         }
     }
 
-    fn refuse(&self, tag: W::Tag, error: Error) {
-        log_refusal(self.id, W::name(&tag), &error);
-        self.sent(self.wire.refuse(tag, &error));
+    fn refuse_at_once(&self, tag: W::Tag, error: &Error) {
+        log_refusal(self.id, W::name(&tag), error);
+        self.sent(self.wire.refuse(tag, error));
     }
 
     /// A client that lets its queue fill up does not read, and is cut off.
@@ -213,41 +201,12 @@ impl<W: Wire> Session<W> {
         self.wire.close(Closing::Restart);
     }
 
+    fn room(&self) -> MutexGuard<'_, Option<RouterId>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pending(&self) -> MutexGuard<'_, HashMap<RequestId, W::Tag>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A session as the room sees it that it wants to enter. Only the room entered last pushes anything: one is out of the other
-/// at the moment at which one is told to be in this one, however long it takes until that room knows.
-#[derive(Debug)]
-struct Seat<W: Wire> {
-    session: Arc<Session<W>>,
-    number: u64,
-}
-
-impl<W: Wire> Peer for Seat<W> {
-    fn id(&self) -> SessionId {
-        self.session.id
-    }
-
-    fn reply(&self, request: RequestId, result: Result<Reply, Error>) {
-        let mut seated = self.session.seated();
-        if matches!(result, Ok(Reply::Joined(_) | Reply::Resumed(_))) {
-            *seated = self.number;
-        }
-        self.session.reply(request, result);
-    }
-
-    fn push(&self, broadcast: &Broadcast) {
-        let seated = self.session.seated();
-        if *seated == self.number {
-            self.session.push(broadcast);
-        }
-    }
-
-    fn close(&self) {
-        self.session.close();
     }
 }
 
@@ -256,16 +215,26 @@ impl<W: Wire> Peer for Session<W> {
         self.id
     }
 
-    fn reply(&self, request: RequestId, result: Result<Reply, Error>) {
-        let Some(tag) = self.pending().remove(&request) else { return };
-        match result {
-            Ok(reply) => self.sent(self.wire.reply(tag, &reply)),
-            Err(error) => self.refuse(tag, error),
+    fn reply(&self, room: RouterId, request: RequestId, reply: Reply) {
+        // Held until the answer is on its way: what the room tells after it must not be lost.
+        let mut current = self.room();
+        if matches!(reply, Reply::Joined(_) | Reply::Resumed(_)) {
+            *current = Some(room);
         }
+        let Some(tag) = self.pending().remove(&request) else { return };
+        self.sent(self.wire.reply(tag, &reply));
     }
 
-    fn push(&self, broadcast: &Broadcast) {
-        self.sent(self.wire.push(broadcast));
+    fn refuse(&self, request: RequestId, error: Error) {
+        let Some(tag) = self.pending().remove(&request) else { return };
+        self.refuse_at_once(tag, &error);
+    }
+
+    fn push(&self, room: RouterId, broadcast: &Broadcast) {
+        let current = self.room();
+        if *current == Some(room) {
+            self.sent(self.wire.push(broadcast));
+        }
     }
 
     fn close(&self) {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use parlor_proto::event::Reply;
-use parlor_proto::{Error, ErrorCode, Identity};
-use parlor_rooms::{Admitted, RequestId};
-use tokio::sync::oneshot;
+use parlor_proto::{Error, ErrorCode, RouterId};
+use parlor_rooms::RequestId;
 
-use super::Peer;
+use crate::rooms::mail::{Answer, ReplyTo};
+use crate::rooms::peer::Peer;
 
-/// A session.
+/// A session, and what it waits for.
 pub struct Entry {
     pub peer: Arc<dyn Peer>,
     /// Requests without an answer.
@@ -21,28 +21,15 @@ pub struct Entry {
 /// A join, or a resumption, that the room has not answered.
 pub struct Joining {
     pub request: RequestId,
-    pub identity: Identity,
-    pub admitted: Admitted,
-    /// The last write that is in that.
-    pub as_of: i64,
-    /// Is told whether the session is in the room.
-    pub outcome: oneshot::Sender<bool>,
+    /// Whoever asked for it, to be told whether the session is in the room.
+    pub reply_to: ReplyTo,
 }
 
-/// Somebody who is in the room from now on.
+/// A session that is in the room from now on.
 pub struct Joined {
     pub request: RequestId,
     pub reply: Reply,
-    pub inside: Inside,
-    pub outcome: oneshot::Sender<bool>,
-}
-
-/// Who somebody in the room is, and as what they were let in.
-pub struct Inside {
-    pub identity: Identity,
-    pub admitted: Admitted,
-    /// The last write that was known when they were.
-    pub as_of: i64,
+    pub reply_to: ReplyTo,
 }
 
 impl Entry {
@@ -51,38 +38,39 @@ impl Entry {
         Self { peer, open: Vec::new(), joining: None, inside: false }
     }
 
-    /// It wants to come in.
+    /// The session wants to come in.
     pub fn begin(&mut self, joining: Joining) {
         self.open.push(joining.request);
         self.joining = Some(joining);
     }
 
-    /// Passes an answer on. If it lets the session in, the rest is the caller's: to note that, to tell who waits, and to
+    /// Passes an answer of a room on. If it lets the session in, the rest is the caller's: to note that, to tell who waits, and to
     /// pass the answer on if somebody does.
-    pub fn answer(&mut self, request: RequestId, result: Result<Reply, Error>) -> Option<Joined> {
+    pub fn answer(&mut self, room: RouterId, request: RequestId, result: Result<Reply, Error>) -> Option<Joined> {
         self.open.retain(|open| *open != request);
         let joining = self.joining.take_if(|joining| joining.request == request);
         match (joining, result) {
-            (Some(Joining { identity, admitted, as_of, outcome, .. }), Ok(reply)) => {
+            (Some(Joining { reply_to, .. }), Ok(reply)) => {
                 self.inside = true;
-                Some(Joined { request, reply, inside: Inside { identity, admitted, as_of }, outcome })
+                return Some(Joined { request, reply, reply_to });
             }
-            (joining, result) => {
-                self.peer.reply(request, result);
+            (None, Ok(reply)) => self.peer.reply(room, request, reply),
+            (joining, Err(error)) => {
+                self.peer.refuse(request, error);
                 // A refused second join of somebody who is in changes nothing.
-                let _ = joining.map(|joining| joining.outcome.send(self.inside));
-                None
+                joining.map(|joining| joining.reply_to.answer(Answer::Inside(self.inside)));
             }
         }
+        None
     }
 
     /// The room answers every request, unless it broke: then this does, so that no client waits for ever.
     pub fn answer_open(&mut self) {
         for request in self.open.drain(..) {
-            self.peer.reply(request, Err(Error::new(ErrorCode::NotInChannel)));
+            self.peer.refuse(request, Error::new(ErrorCode::NotInChannel));
         }
         if let Some(joining) = self.joining.take() {
-            let _ = joining.outcome.send(false);
+            joining.reply_to.answer(Answer::Inside(false));
         }
     }
 }

@@ -1,0 +1,52 @@
+//! A session as rooms see it, whatever dialect it speaks and wherever it is connected.
+
+use std::any::Any;
+use std::sync::{Mutex, PoisonError};
+
+use parlor_proto::event::{Event, Reply};
+use parlor_proto::{Error, RouterId, SessionId};
+use parlor_rooms::RequestId;
+
+/// A session that answers of rooms and events go to. Nothing here waits.
+///
+/// Rooms are named by their router. A session is in the room that let it in last, and is told nothing by any other: one is out of
+/// a room at the moment at which one is told to be in another, however long it takes until the first one knows.
+pub trait Peer: Send + Sync + 'static {
+    /// The session's id.
+    fn id(&self) -> SessionId;
+    /// Answers a request, from a room. A request that was answered already, or never made, changes nothing.
+    fn reply(&self, room: RouterId, request: RequestId, reply: Reply);
+    /// Refuses a request.
+    fn refuse(&self, request: RequestId, error: Error);
+    /// Tells something the session did not ask for, from a room.
+    fn push(&self, room: RouterId, broadcast: &Broadcast);
+    /// Says goodbye and closes the connection.
+    fn close(&self);
+}
+
+/// An event for several sessions, encoded once for each dialect among them.
+#[derive(Debug)]
+pub struct Broadcast {
+    event: Event,
+    /// The event as each dialect sends it, each of a type of its own.
+    encoded: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Broadcast {
+    /// Wraps an event.
+    #[must_use]
+    pub const fn new(event: Event) -> Self {
+        Self { event, encoded: Mutex::new(Vec::new()) }
+    }
+
+    /// The event as a dialect sends it; `encode` makes it the first time. The type is the dialect's own.
+    pub fn encoded<T: Clone + Send + 'static>(&self, encode: impl FnOnce(&Event) -> T) -> T {
+        let mut all = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = all.iter().find_map(|made| made.downcast_ref::<T>()) {
+            return made.clone();
+        }
+        let made = encode(&self.event);
+        all.push(Box::new(made.clone()));
+        made
+    }
+}
