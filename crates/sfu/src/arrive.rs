@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use slab::Slab;
-
 use crate::extension::{self, Values};
 use crate::forward::{Forwarder, Packet};
 use crate::incoming::Arrival;
@@ -14,6 +12,7 @@ use crate::rtp::{self, Header};
 use crate::sfu::{Datagram, Sfu};
 use crate::srtp::{Opener, Replay};
 use crate::stats::SfuStats;
+use crate::table::{ProducerIndex, StreamIndex, Table, TransportIndex};
 use crate::timers::Timers;
 use crate::transport::{Found, LayerOf, Part, Stream, Transport};
 
@@ -44,13 +43,13 @@ impl Scratch {
 
 /// All that an SRTP packet needs from its transport on, borrowed once.
 pub(crate) struct Receiver<'a> {
-    pub(crate) producers: &'a mut Slab<Producer>,
+    pub(crate) producers: &'a mut Table<ProducerIndex, Producer>,
     pub(crate) timers: &'a mut Timers,
     pub(crate) forwarder: Forwarder<'a>,
 }
 
 impl Receiver<'_> {
-    fn take_rtp(&mut self, index: usize, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>) {
+    fn take_rtp(&mut self, index: TransportIndex, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>) {
         let now = self.forwarder.way.now;
         let Forwarder { transports, stats, .. } = &mut self.forwarder;
         let Some(transport) = transports.get_mut(index) else { return };
@@ -98,7 +97,7 @@ impl Receiver<'_> {
     }
 
     /// Notes a packet for transport-wide feedback.
-    fn note_arrival(&mut self, index: usize, number: Option<u16>) {
+    fn note_arrival(&mut self, index: TransportIndex, number: Option<u16>) {
         let Some((transport, number)) = self.forwarder.transports.get_mut(index).zip(number) else { return };
         transport.recorder.record(number, self.forwarder.way.now);
         if let Some(at) = transport.recorder.due().filter(|at| transport.has_turn_after(*at)) {
@@ -109,7 +108,7 @@ impl Receiver<'_> {
 
 impl Sfu {
     /// Takes an SRTP packet of a transport.
-    pub(crate) fn handle_rtp(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
+    pub(crate) fn handle_rtp(&mut self, index: TransportIndex, datagram: &Datagram<'_>, now: Instant) {
         let (scratch, mut receiver) = self.receiver(now);
         match (Header::parse(datagram.bytes), scratch.copy(datagram.bytes)) {
             (Some(header), Some(packet)) => receiver.take_rtp(index, &header, packet, datagram),
@@ -118,7 +117,7 @@ impl Sfu {
     }
 
     /// Takes an SRTCP packet of a transport.
-    pub(crate) fn handle_rtcp(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
+    pub(crate) fn handle_rtcp(&mut self, index: TransportIndex, datagram: &Datagram<'_>, now: Instant) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let transport = self.transports.get_mut(index);
         let opened = transport.zip(scratch.copy(datagram.bytes)).and_then(|(transport, packet)| {
@@ -137,7 +136,7 @@ impl Sfu {
     }
 
     /// Receiver reports tell which of our reports arrived: while a path is not proved, that may prove it.
-    fn look_for_proof(&mut self, index: usize, packet: &[u8], datagram: &Datagram<'_>, now: Instant) {
+    fn look_for_proof(&mut self, index: TransportIndex, packet: &[u8], datagram: &Datagram<'_>, now: Instant) {
         let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.ice.is_limited()) else { return };
         let (path, mut proved) = (datagram.path(), false);
         for report in rtcp::parse(packet) {
@@ -155,7 +154,7 @@ impl Sfu {
 /// A packet that is what it claims to be.
 struct Opened<'a> {
     /// Its stream in the table.
-    slot: usize,
+    slot: StreamIndex,
     part: Part,
     number: u64,
     /// Its stream takes the place of another.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use parlor_proto::transport::{IceCandidate, TransportFailure};
 
 use crate::sfu::{Datagram, Sfu};
+use crate::table::TransportIndex;
 use crate::transport::{Answer, Check, Path, Refusal, Request, Stun, probe};
 
 /// Refusals to strangers in a second. Clients with an old name get them while a call ends or a server restarts; a thousandth of what a
@@ -101,7 +102,7 @@ impl Sfu {
 
     /// An address that is somebody else's, and in use, is not given away: whoever can write it as a source could keep its owner from the
     /// call. One that a NAT gave to another is silent first.
-    fn is_used_by_another(&self, index: usize, datagram: &Datagram<'_>, now: Instant) -> bool {
+    fn is_used_by_another(&self, index: TransportIndex, datagram: &Datagram<'_>, now: Instant) -> bool {
         let owner = self.demux.by_address(datagram.protocol, datagram.remote).filter(|owner| *owner != index);
         let owner = owner.and_then(|owner| self.transports.get(owner));
         owner.is_some_and(|owner| owner.ice.uses(datagram.protocol, datagram.remote, now))
@@ -132,7 +133,7 @@ impl Sfu {
     }
 
     /// Has a transport decide where to send, and asks the path it would like to use for a proof if there is none.
-    pub(crate) fn look_after_paths(&mut self, index: usize, now: Instant) {
+    pub(crate) fn look_after_paths(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let changed = transport.ice.choose(now);
         if let Some((path, id, theirs, ours)) = transport.ice.next_probe(now) {

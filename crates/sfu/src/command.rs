@@ -8,7 +8,6 @@ use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind, Origin};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{Direction, DtlsParameters, DtlsRole};
-use slab::Slab;
 
 use crate::audio_level::{Level, Speakers};
 use crate::consumer::{Consumer, Fixed, Repair};
@@ -18,6 +17,7 @@ use crate::payload::h264;
 use crate::producer::{Mirrored, Producer, Sender};
 use crate::select::Layers as Within;
 use crate::sfu::{Router, Sfu};
+use crate::table::{ConsumerIndex, ProducerIndex, TransportIndex};
 use crate::talkers::Talkers;
 use crate::transport::{Credentials, Format, HandshakeOutput, Transport, cname};
 
@@ -120,7 +120,7 @@ impl Sfu {
         let (transports, mirrors) = self.routers.get(index).map(|r| (r.transports.clone(), r.mirrors.clone())).unwrap_or_default();
         transports.into_iter().for_each(|transport| self.close_transport(transport, now));
         mirrors.into_iter().for_each(|mirror| self.close_producer(mirror));
-        self.routers.try_remove(index);
+        self.routers.remove(index);
     }
 
     fn create_transport(&mut self, router: RouterId, id: TransportId, direction: Direction, now: Instant) {
@@ -132,8 +132,7 @@ impl Sfu {
         };
         let transport = Transport::new(id, index, direction, &self.identity, now);
         let ice = transport.ice.parameters();
-        make_room(&mut self.transports);
-        let index = self.transports.insert(transport);
+        let index = self.transports.insert_large(transport);
         entry.transports.push(index);
         self.transport_ids.insert((router, id), index);
         self.demux.add_ufrag(ice.username_fragment.clone(), index);
@@ -167,15 +166,15 @@ impl Sfu {
             return self.close_transport(index, now);
         }
         let Some(router) = self.router_ids.get(&router).and_then(|index| self.routers.get(*index)) else { return };
-        let comes_from_it = |index: &usize| {
+        let comes_from_it = |index: &ProducerIndex| {
             let mirrored = self.producers.get(*index).and_then(|producer| producer.mirrored);
             mirrored.is_some_and(|mirrored| mirrored.transport == id)
         };
-        let mirrors: Vec<usize> = router.mirrors.iter().copied().filter(comes_from_it).collect();
+        let mirrors: Vec<ProducerIndex> = router.mirrors.iter().copied().filter(comes_from_it).collect();
         mirrors.into_iter().for_each(|mirror| self.close_producer(mirror));
     }
 
-    pub(crate) fn close_transport(&mut self, index: usize, now: Instant) {
+    pub(crate) fn close_transport(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         transport.handshake().close(now);
         // What its state becomes is nobody's business any more.
@@ -185,7 +184,7 @@ impl Sfu {
         let (producers, consumers) = (std::mem::take(&mut transport.producers), std::mem::take(&mut transport.consumers));
         producers.into_iter().for_each(|producer| self.close_producer(producer));
         consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
-        let Some(transport) = self.transports.try_remove(index) else { return };
+        let Some(transport) = self.transports.remove(index) else { return };
         transport.ice.ufrags().for_each(|ufrag| self.demux.remove_ufrag(ufrag));
         transport.ice.paths().for_each(|path| self.demux.unbind(path, index));
         if let Some(router) = self.routers.get_mut(transport.router) {
@@ -208,7 +207,7 @@ impl Sfu {
             return Err(Error::invalid(field, "is used by another producer of the transport"));
         }
         transport.learn_extensions(&new.rtp)?;
-        let index = self.producers.vacant_key();
+        let index = self.producers.next_index();
         transport.receive.add(index, &new.rtp, Format { clock_rate: format.codec.clock_rate(), repairs: new.kind == MediaKind::Video });
         transport.producers.push(index);
         transport.limit_sent = None;
@@ -225,7 +224,7 @@ impl Sfu {
     }
 
     /// As many packets a second as the producers of a transport may send together.
-    fn allow_packets(&mut self, index: usize, now: Instant) {
+    fn allow_packets(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let producers = transport.producers.iter().filter_map(|producer| self.producers.get(*producer));
         let packets = producers.map(|producer| producer.limit.packets()).fold(0, u64::saturating_add);
@@ -250,7 +249,7 @@ impl Sfu {
         true
     }
 
-    fn insert_producer(&mut self, router: RouterId, producer: Producer) -> usize {
+    fn insert_producer(&mut self, router: RouterId, producer: Producer) -> ProducerIndex {
         let id = producer.id;
         let index = self.producers.insert(producer);
         self.producer_ids.insert((router, id), index);
@@ -286,10 +285,10 @@ impl Sfu {
         index.into_iter().for_each(|index| self.allow_packets(index, now));
     }
 
-    pub(crate) fn close_producer(&mut self, index: usize) {
+    pub(crate) fn close_producer(&mut self, index: ProducerIndex) {
         let Some(consumers) = self.producers.get_mut(index).map(|producer| std::mem::take(&mut producer.consumers)) else { return };
         consumers.into_iter().for_each(|consumer| self.close_consumer(consumer));
-        let Some(producer) = self.producers.try_remove(index) else { return };
+        let Some(producer) = self.producers.remove(index) else { return };
         if let Some(router) = self.routers.get_mut(producer.router) {
             self.producer_ids.remove(&(router.id, producer.id));
             router.audio.retain(|other| *other != index);
@@ -337,8 +336,7 @@ impl Sfu {
             takes_red: rtp.codecs.iter().skip(1).any(|codec| codec.payload_type == RED_PAYLOAD_TYPE),
             understood: Understood::of(&rtp),
         };
-        make_room(&mut self.consumers);
-        let index = self.consumers.insert(Consumer::new(fixed, producer.kind(), producer.format.codec.clock_rate(), new.paused));
+        let index = self.consumers.insert_large(Consumer::new(fixed, producer.kind(), producer.format.codec.clock_rate(), new.paused));
         transport.sent.insert(ssrc, index);
         let stream_type = producer.format.stream_type;
         self.consumer_ids.insert((router, new.consumer), index);
@@ -372,8 +370,8 @@ impl Sfu {
         }
     }
 
-    pub(crate) fn close_consumer(&mut self, index: usize) {
-        let Some(consumer) = self.consumers.try_remove(index) else { return };
+    pub(crate) fn close_consumer(&mut self, index: ConsumerIndex) {
+        let Some(consumer) = self.consumers.remove(index) else { return };
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             producer.consumers.retain(|other| *other != index);
         }
@@ -397,12 +395,5 @@ impl Sfu {
         let transport = consumer.transport;
         self.choose_layers(transport, now);
         self.repeat_requests(transport, now);
-    }
-}
-
-/// Room for one more. Doubled, as it would be by itself, a table of what is large would be half empty.
-fn make_room<T>(table: &mut Slab<T>) {
-    if table.len() == table.capacity() {
-        table.reserve_exact((table.len() / 8).max(8));
     }
 }

@@ -13,6 +13,7 @@ use crate::producer::{Producer, Step};
 use crate::rewrite::Rewriter;
 use crate::rtcp::SenderInfo;
 use crate::select::{Layers as Within, Selection};
+use crate::table::{ProducerIndex, TransportIndex};
 
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
@@ -44,9 +45,9 @@ pub(crate) struct Repair {
 pub(crate) struct Fixed {
     pub(crate) id: ConsumerId,
     /// Index of the transport it is sent on.
-    pub(crate) transport: usize,
+    pub(crate) transport: TransportIndex,
     /// Index of the producer.
-    pub(crate) producer: usize,
+    pub(crate) producer: ProducerIndex,
     pub(crate) ssrc: u32,
     pub(crate) rtx: Option<Repair>,
     pub(crate) payload_type: u8,

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use parlor_proto::media::MediaKind;
-use slab::Slab;
 
 use crate::consumer::{Consumer, Start};
 use crate::emit::{Emission, Way};
@@ -19,6 +18,7 @@ use crate::select::{self, Verdict as Choice};
 use crate::sfu::{Router, Sfu};
 use crate::sound::Packed;
 use crate::stats::SfuStats;
+use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex, Table, TransportIndex};
 use crate::transport::{LayerOf, Transport};
 
 /// A packet of a producer, opened.
@@ -59,9 +59,9 @@ pub(crate) struct Passing<'a> {
 
 /// All that a packet of a producer needs beside the producer, borrowed once for a packet.
 pub(crate) struct Forwarder<'a> {
-    pub(crate) routers: &'a mut Slab<Router>,
-    pub(crate) transports: &'a mut Slab<Transport>,
-    pub(crate) consumers: &'a mut Slab<Consumer>,
+    pub(crate) routers: &'a mut Table<RouterIndex, Router>,
+    pub(crate) transports: &'a mut Table<TransportIndex, Transport>,
+    pub(crate) consumers: &'a mut Table<ConsumerIndex, Consumer>,
     pub(crate) pipes: &'a mut [PipeBatch],
     pub(crate) stats: &'a mut SfuStats,
     pub(crate) way: Way<'a>,
@@ -114,7 +114,7 @@ impl Forwarder<'_> {
     }
 
     /// To the consumers on this thread.
-    pub(crate) fn fan_out(&mut self, consumers: &[usize], passing: &Passing<'_>) {
+    pub(crate) fn fan_out(&mut self, consumers: &[ConsumerIndex], passing: &Passing<'_>) {
         for consumer in consumers {
             self.send(*consumer, passing);
         }
@@ -145,7 +145,7 @@ impl Forwarder<'_> {
         }
     }
 
-    fn send(&mut self, index: usize, passing: &Passing<'_>) {
+    fn send(&mut self, index: ConsumerIndex, passing: &Passing<'_>) {
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
         if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
@@ -201,7 +201,7 @@ impl Forwarder<'_> {
     }
 
     /// What is left out on purpose leaves no gap; where one is there already, it is filled with nothing.
-    fn leave_out(&mut self, index: usize, passing: &Passing<'_>) {
+    fn leave_out(&mut self, index: ConsumerIndex, passing: &Passing<'_>) {
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
         let Some(fill) = consumer.rewriter.leave_out(passing.packet.seq, &counters) else { return };
@@ -213,7 +213,7 @@ impl Forwarder<'_> {
 
 impl Sfu {
     /// A receiver asks for a key frame by RTCP.
-    pub(crate) fn handle_key_frame_wanted(&mut self, transport: usize, ssrc: u32, now: Instant) {
+    pub(crate) fn handle_key_frame_wanted(&mut self, transport: TransportIndex, ssrc: u32, now: Instant) {
         let consumer = self.transports.get(transport).and_then(|transport| transport.sent.get(ssrc));
         if let Some(consumer) = consumer {
             self.ask_for_consumer(consumer, now);
@@ -221,14 +221,14 @@ impl Sfu {
     }
 
     /// Asks for a key frame of what a consumer is sent, or waits for.
-    pub(crate) fn ask_for_consumer(&mut self, consumer: usize, now: Instant) {
+    pub(crate) fn ask_for_consumer(&mut self, consumer: ConsumerIndex, now: Instant) {
         let Some(consumer) = self.consumers.get(consumer).filter(|consumer| !consumer.paused) else { return };
         let layer = consumer.current().unwrap_or(consumer.target);
         self.ask_for_key_frame(consumer.producer, layer, now);
     }
 
     /// Asks a producer's sender for a key frame, throttled.
-    pub(crate) fn ask_for_key_frame(&mut self, index: usize, layer: u8, now: Instant) {
+    pub(crate) fn ask_for_key_frame(&mut self, index: ProducerIndex, layer: u8, now: Instant) {
         // A stream of which nothing has come begins with a key frame; a request would be spent on nobody.
         if !self.hears_requests(LayerOf { producer: index, layer }) {
             return;
@@ -251,7 +251,7 @@ impl Sfu {
     }
 
     /// Media can flow on a transport: whoever waits on it needs a key frame.
-    pub(crate) fn wake_consumers(&mut self, transport: usize, now: Instant) {
+    pub(crate) fn wake_consumers(&mut self, transport: TransportIndex, now: Instant) {
         let Some(consumers) = self.transports.get(transport).map(|transport| transport.consumers.clone()) else { return };
         consumers.into_iter().for_each(|consumer| self.ask_for_consumer(consumer, now));
     }

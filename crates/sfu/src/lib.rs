@@ -49,6 +49,7 @@ mod sfu;
 mod sound;
 mod srtp;
 mod stats;
+mod table;
 mod talkers;
 mod tick;
 mod timers;

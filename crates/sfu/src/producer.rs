@@ -18,6 +18,7 @@ use crate::protect::Packer;
 use crate::repair::Store;
 use crate::select::Layers as Within;
 use crate::sound::Unpacker;
+use crate::table::{ConsumerIndex, RouterIndex, TalkerIndex, TransportIndex};
 
 /// A layer of which so many frames in a row did not come is off: browsers stop the upper ones when bandwidth or CPU run
 /// short. Whoever watches it has a frozen picture until then.
@@ -34,9 +35,9 @@ const SMALLEST_LAYER_BITRATE: u64 = 150_000;
 pub(crate) struct Producer {
     pub(crate) id: ProducerId,
     /// Index of its router.
-    pub(crate) router: usize,
+    pub(crate) router: RouterIndex,
     /// Index of the transport it arrives on; none if it is the mirror of one on another thread.
-    pub(crate) transport: Option<usize>,
+    pub(crate) transport: Option<TransportIndex>,
     /// Where it comes from, if it is a mirror.
     pub(crate) mirrored: Option<Mirrored>,
     /// Names its sender to receivers.
@@ -53,10 +54,10 @@ pub(crate) struct Producer {
     /// How often its sender may be asked for key frames.
     pub(crate) key_frames: Allowance,
     /// Indexes of its consumers.
-    pub(crate) consumers: Vec<usize>,
+    pub(crate) consumers: Vec<ConsumerIndex>,
     pub(crate) level: Level,
     /// Its number among the talkers of its router; pictures and mirrors have none.
-    pub(crate) talker: Option<usize>,
+    pub(crate) talker: Option<TalkerIndex>,
     /// If its sound comes with redundancy: what is known of the last packets.
     pub(crate) unpacker: Option<Box<Unpacker>>,
     /// If it comes without, and a receiver loses packets.
@@ -67,10 +68,10 @@ pub(crate) struct Producer {
 
 /// Who sends a producer.
 pub(crate) struct Sender {
-    pub(crate) transport: Option<usize>,
+    pub(crate) transport: Option<TransportIndex>,
     pub(crate) mirrored: Option<Mirrored>,
     pub(crate) cname: String,
-    pub(crate) talker: Option<usize>,
+    pub(crate) talker: Option<TalkerIndex>,
 }
 
 /// Where the producer of a mirror is.
@@ -199,7 +200,7 @@ impl Layer {
 }
 
 impl Producer {
-    pub(crate) fn new(id: ProducerId, router: usize, format: ProducerFormat, sender: Sender, now: Instant) -> Self {
+    pub(crate) fn new(id: ProducerId, router: RouterIndex, format: ProducerFormat, sender: Sender, now: Instant) -> Self {
         let limit = Limit::new(format.codec.kind(), format.red.is_some(), None, now);
         Self {
             id,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::forward::Packet;
 use crate::ortc::OPUS_PAYLOAD_TYPE;
 use crate::sfu::Sfu;
+use crate::table::{ConsumerIndex, ProducerIndex};
 
 /// What is lost as a row of more than this stays lost. Each costs the receiver as much as the sound itself.
 pub(crate) const MAX_REPEATS: usize = 2;
@@ -36,7 +37,7 @@ struct Kept {
 
 impl Sfu {
     /// Takes how much a receiver says it has lost of a consumer.
-    pub(crate) fn take_loss(&mut self, index: usize, lost: i32, now: Instant) {
+    pub(crate) fn take_loss(&mut self, index: ConsumerIndex, lost: i32, now: Instant) {
         let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.selection.is_none()) else { return };
         let (sent, lost) = consumer.outgoing.on_report(lost, consumer.rewriter.used());
         let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
@@ -46,7 +47,7 @@ impl Sfu {
     }
 
     /// Sends a consumer redundancy, or none, as its receiver's losses ask for.
-    pub(crate) fn protect(&mut self, index: usize) {
+    pub(crate) fn protect(&mut self, index: ConsumerIndex) {
         let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.takes_red) else { return };
         let Some(transport) = self.transports.get(consumer.transport) else { return };
         consumer.with_red = transport.loss.repeats() > 0;
@@ -55,7 +56,7 @@ impl Sfu {
     }
 
     /// Packs the sound of a producer as often as the worst of its receivers needs, if any does.
-    pub(crate) fn pack_for_receivers(&mut self, index: usize) {
+    pub(crate) fn pack_for_receivers(&mut self, index: ProducerIndex) {
         let Some(producer) = self.producers.get_mut(index) else { return };
         let lossy = producer.consumers.iter().filter_map(|consumer| self.consumers.get(*consumer)).filter(|consumer| consumer.takes_red);
         let repeats = lossy.filter_map(|consumer| self.transports.get(consumer.transport)).map(|transport| transport.loss.repeats());

@@ -7,6 +7,7 @@ use crate::pipe::WantedKeyFrame;
 use crate::rtcp::{self, Builder, Feedback, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
 use crate::sfu::Sfu;
 use crate::srtp::MAX_OVERHEAD;
+use crate::table::{ProducerIndex, TransportIndex};
 use crate::transport::{Ice, LayerOf, Secure};
 use parlor_proto::transport::Direction;
 
@@ -22,7 +23,7 @@ const FALL_PERCENT: u64 = 95;
 
 impl Sfu {
     /// Takes an authenticated compound packet. What it says about streams that are not its transport's is ignored.
-    pub(crate) fn take_reports(&mut self, index: usize, bytes: &[u8], now: Instant) {
+    pub(crate) fn take_reports(&mut self, index: TransportIndex, bytes: &[u8], now: Instant) {
         let allowed = self.transports.get_mut(index).is_some_and(|transport| transport.allowances.datagrams.take(1, now));
         if !allowed {
             self.stats.drops.over_reports += 1;
@@ -37,7 +38,7 @@ impl Sfu {
     }
 
     /// False when a client has used up what it may make us do.
-    fn take_report(&mut self, index: usize, report: Rtcp<'_>, now: Instant) -> bool {
+    fn take_report(&mut self, index: TransportIndex, report: Rtcp<'_>, now: Instant) -> bool {
         if !self.allow_item(index, now) {
             return false;
         }
@@ -66,12 +67,12 @@ impl Sfu {
         true
     }
 
-    fn allow_item(&mut self, index: usize, now: Instant) -> bool {
+    fn allow_item(&mut self, index: TransportIndex, now: Instant) -> bool {
         self.stats.work.report_items += 1;
         self.transports.get_mut(index).is_some_and(|transport| transport.allowances.items.take(1, now))
     }
 
-    fn take_feedback(&mut self, index: usize, feedback: &Feedback<'_>, now: Instant) -> bool {
+    fn take_feedback(&mut self, index: TransportIndex, feedback: &Feedback<'_>, now: Instant) -> bool {
         let Some(transport) = self.transports.get_mut(index) else { return false };
         let Some(bandwidth) = &mut transport.bandwidth else { return true };
         let before = bandwidth.estimate();
@@ -95,7 +96,7 @@ impl Sfu {
         walked < allowed
     }
 
-    fn take_sender_report(&mut self, index: usize, info: &SenderInfo, now: Instant) {
+    fn take_sender_report(&mut self, index: TransportIndex, info: &SenderInfo, now: Instant) {
         let wall = self.clock.ntp(now);
         let SenderInfo { ssrc, ntp, rtp, .. } = *info;
         let Some(transport) = self.transports.get_mut(index) else { return };
@@ -110,7 +111,7 @@ impl Sfu {
     }
 
     /// False when a client has used up what it may make us do.
-    fn take_block(&mut self, index: usize, block: &ReportBlock, now: Instant) -> bool {
+    fn take_block(&mut self, index: TransportIndex, block: &ReportBlock, now: Instant) -> bool {
         if !self.allow_item(index, now) {
             return false;
         }
@@ -133,7 +134,7 @@ impl Sfu {
     }
 
     /// Writes what is due of one transport; returns when something is due next that does not wait for a tick.
-    pub(crate) fn send_rtcp(&mut self, index: usize, now: Instant) -> Option<Instant> {
+    pub(crate) fn send_rtcp(&mut self, index: TransportIndex, now: Instant) -> Option<Instant> {
         let transport = self.transports.get_mut(index).filter(|transport| transport.is_connected())?;
         let report_due = *transport.next_report.get_or_insert(now);
         let reports = report_due <= now;
@@ -152,7 +153,7 @@ impl Sfu {
     }
 
     /// Reports about streams go with a tick, those of many transports together: to wake up for each would cost more than the report.
-    pub(crate) fn report_if_due(&mut self, index: usize, now: Instant) {
+    pub(crate) fn report_if_due(&mut self, index: TransportIndex, now: Instant) {
         let due = self.transports.get(index).is_some_and(|transport| transport.next_report.is_none_or(|due| due <= now));
         if due && let Some(at) = self.send_rtcp(index, now) {
             self.schedule(index, at);
@@ -160,7 +161,7 @@ impl Sfu {
     }
 
     /// NACKs, transport-wide feedback and receiver reports.
-    fn report_to_sender(&mut self, index: usize, reports: bool, now: Instant) -> Option<Instant> {
+    fn report_to_sender(&mut self, index: TransportIndex, reports: bool, now: Instant) -> Option<Instant> {
         let transport = self.transports.get_mut(index)?;
         let (mut next, mut wanted) = (None::<Instant>, Vec::new());
         let ours = transport.ssrc;
@@ -218,7 +219,7 @@ impl Sfu {
     }
 
     /// Sender reports of every stream that is being sent.
-    fn report_to_receiver(&mut self, index: usize, now: Instant) {
+    fn report_to_receiver(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let clock = self.clock;
         #[expect(clippy::cast_possible_truncation, reason = "the middle 32 bits are meant")]
@@ -235,7 +236,7 @@ impl Sfu {
             self.reports.clear();
             let mut builder = Builder::new(&mut self.reports, transport.ssrc);
             // Together with the name that says whose streams belong together (RFC 3550, section 6.1).
-            let mut write = |info: &SenderInfo, producer: usize| {
+            let mut write = |info: &SenderInfo, producer: ProducerIndex| {
                 let sender = self.producers.get(producer);
                 builder.sender_report(info) && sender.is_some_and(|sender| builder.cname(info.ssrc, &sender.cname))
             };
@@ -263,7 +264,7 @@ impl Sfu {
     }
 
     /// Tells a sender the most it may send in all, by REMB.
-    pub(crate) fn send_limit(&mut self, index: usize, bitrate: u64) {
+    pub(crate) fn send_limit(&mut self, index: TransportIndex, bitrate: u64) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let ssrcs: Vec<u32> = transport.receive.streams().map(|stream| stream.ssrc).collect();
         if ssrcs.is_empty() {

@@ -6,6 +6,7 @@ use crate::emit::{Emission, Way};
 use crate::payload;
 use crate::reports::RECEIVER_RTT;
 use crate::sfu::Sfu;
+use crate::table::{ConsumerIndex, TransportIndex};
 
 /// The most padding one packet can carry (RFC 3550, section 5.1: its length is one byte).
 const MAX_PADDING: u8 = 255;
@@ -19,7 +20,7 @@ impl Sfu {
     /// the same key must not be sealed twice with other contents.
     ///
     /// False when the receiver has asked for more than it may.
-    pub(crate) fn resend(&mut self, index: usize, ssrc: u32, lost: impl Iterator<Item = u16>, now: Instant) -> bool {
+    pub(crate) fn resend(&mut self, index: TransportIndex, ssrc: u32, lost: impl Iterator<Item = u16>, now: Instant) -> bool {
         let Some(transport) = self.transports.get_mut(index) else { return false };
         let Some(consumer) = transport.sent.get(ssrc).and_then(|consumer| self.consumers.get_mut(consumer)) else { return true };
         let Some((rtx, producer)) = consumer.rtx.zip(self.producers.get(consumer.producer)) else { return true };
@@ -50,9 +51,9 @@ impl Sfu {
     }
 
     /// Sends what the estimator asks for; returns when it wants to be asked again.
-    pub(crate) fn send_padding(&mut self, index: usize, now: Instant) -> Option<Instant> {
+    pub(crate) fn send_padding(&mut self, index: TransportIndex, now: Instant) -> Option<Instant> {
         let transport = self.transports.get_mut(index).filter(|transport| transport.is_connected())?;
-        let flowing = |index: &&usize| self.consumers.get(**index).is_some_and(|c| c.rtx.is_some() && c.current().is_some());
+        let flowing = |index: &&ConsumerIndex| self.consumers.get(**index).is_some_and(|c| c.rtx.is_some() && c.current().is_some());
         let consumer = transport.pictures.iter().find(flowing).copied();
         let bandwidth = transport.bandwidth.as_mut()?;
         let Some(consumer) = consumer.and_then(|consumer| self.consumers.get_mut(consumer)) else {

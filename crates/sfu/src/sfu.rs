@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use parlor_proto::ids::{ConsumerId, ProducerId, RouterId, TransportId};
 use parlor_proto::media::MediaEvent;
 use parlor_proto::transport::{IceCandidate, Protocol};
-use slab::Slab;
 
 use crate::arena::{Arena, Batch, MAX_DATAGRAM};
 use crate::arrive::{Receiver, Scratch};
@@ -25,6 +24,7 @@ use crate::producer::Producer;
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::rtp::{is_dtls, is_rtcp, is_rtp_or_rtcp};
 use crate::stats::SfuStats;
+use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex, Table, TransportIndex};
 use crate::talkers::Talkers;
 use crate::timers::Timers;
 use crate::transport::{HandshakeOutput, Identity, Path, Transport, is_stun};
@@ -74,11 +74,11 @@ pub struct Transmit {
 /// The media side of one room.
 pub(crate) struct Router {
     pub(crate) id: RouterId,
-    pub(crate) transports: Vec<usize>,
+    pub(crate) transports: Vec<TransportIndex>,
     /// Indexes of its audio producers.
-    pub(crate) audio: Vec<usize>,
+    pub(crate) audio: Vec<ProducerIndex>,
     /// Indexes of mirrors of producers on other threads.
-    pub(crate) mirrors: Vec<usize>,
+    pub(crate) mirrors: Vec<ProducerIndex>,
     pub(crate) speakers: Speakers<ProducerId>,
     pub(crate) talkers: Talkers,
 }
@@ -92,15 +92,15 @@ pub struct Sfu {
     pub(crate) clock: WallClock,
     pub(crate) talkers: TalkersConfig,
     pub(crate) demux: Demux,
-    pub(crate) routers: Slab<Router>,
-    pub(crate) transports: Slab<Transport>,
-    pub(crate) producers: Slab<Producer>,
-    pub(crate) consumers: Slab<Consumer>,
-    pub(crate) router_ids: HashMap<RouterId, usize>,
+    pub(crate) routers: Table<RouterIndex, Router>,
+    pub(crate) transports: Table<TransportIndex, Transport>,
+    pub(crate) producers: Table<ProducerIndex, Producer>,
+    pub(crate) consumers: Table<ConsumerIndex, Consumer>,
+    pub(crate) router_ids: HashMap<RouterId, RouterIndex>,
     /// What belongs to a router is found by that router's id and its own: an id of another room leads nowhere.
-    pub(crate) transport_ids: HashMap<(RouterId, TransportId), usize>,
-    pub(crate) producer_ids: HashMap<(RouterId, ProducerId), usize>,
-    pub(crate) consumer_ids: HashMap<(RouterId, ConsumerId), usize>,
+    pub(crate) transport_ids: HashMap<(RouterId, TransportId), TransportIndex>,
+    pub(crate) producer_ids: HashMap<(RouterId, ProducerId), ProducerIndex>,
+    pub(crate) consumer_ids: HashMap<(RouterId, ConsumerId), ConsumerIndex>,
     events: VecDeque<(RouterId, MediaEvent)>,
     /// What goes to other threads, by their number.
     pub(crate) pipes: Vec<PipeBatch>,
@@ -115,7 +115,7 @@ pub struct Sfu {
     pub(crate) reports: Vec<u8>,
     pub(crate) blocks: Vec<ReportBlock>,
     /// Sender reports to be written, each with the index of its producer.
-    pub(crate) infos: Vec<(SenderInfo, usize)>,
+    pub(crate) infos: Vec<(SenderInfo, ProducerIndex)>,
     pub(crate) lost: Vec<u16>,
     pub(crate) refusals: Refusals,
     pub(crate) failures: Failures,
@@ -141,10 +141,10 @@ impl Sfu {
             clock: WallClock::new(config.wall_clock, now),
             talkers: config.talkers,
             demux: Demux::default(),
-            routers: Slab::new(),
-            transports: Slab::new(),
-            producers: Slab::new(),
-            consumers: Slab::new(),
+            routers: Table::default(),
+            transports: Table::default(),
+            producers: Table::default(),
+            consumers: Table::default(),
             router_ids: HashMap::new(),
             transport_ids: HashMap::new(),
             producer_ids: HashMap::new(),
@@ -194,7 +194,7 @@ impl Sfu {
     }
 
     /// Only a validated address gets here: a hello from anywhere else cannot take the handshake over.
-    fn handle_dtls(&mut self, index: usize, datagram: &Datagram<'_>, now: Instant) {
+    fn handle_dtls(&mut self, index: TransportIndex, datagram: &Datagram<'_>, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let had_keys = transport.secure.is_some();
         if !transport.handshake().receive(datagram.bytes, now) {
@@ -207,7 +207,7 @@ impl Sfu {
     }
 
     /// Takes what the handshake has to say.
-    pub(crate) fn drive_handshake(&mut self, index: usize, now: Instant) {
+    pub(crate) fn drive_handshake(&mut self, index: TransportIndex, now: Instant) {
         // While there is nowhere to send to, what is to be sent waits in the handshake.
         let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.destination.is_some()) else { return };
         for _ in 0..MAX_DRAINED {
@@ -267,7 +267,7 @@ impl Sfu {
     }
 
     /// One connection does what is due.
-    fn turn(&mut self, index: usize, now: Instant) {
+    fn turn(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         transport.handshake().handle_due(now);
         self.drive_handshake(index, now);
@@ -324,7 +324,7 @@ impl Sfu {
     }
 
     /// Reports something about the router with this index in the table.
-    pub(crate) fn report_of(&mut self, router: usize, event: MediaEvent) {
+    pub(crate) fn report_of(&mut self, router: RouterIndex, event: MediaEvent) {
         if let Some(router) = self.routers.get(router) {
             self.events.push_back((router.id, event));
         }
@@ -333,7 +333,7 @@ impl Sfu {
     /// Counters and sizes.
     #[must_use]
     pub fn stats(&self) -> SfuStats {
-        let mirrors = self.routers.iter().map(|(_, router)| router.mirrors.len()).sum();
+        let mirrors = self.routers.values().map(|router| router.mirrors.len()).sum();
         SfuStats {
             routers: self.routers.len(),
             transports: self.transports.len(),
@@ -345,12 +345,12 @@ impl Sfu {
     }
 
     /// Gives a transport a turn at this time, or before.
-    pub(crate) fn schedule(&mut self, index: usize, at: Instant) {
+    pub(crate) fn schedule(&mut self, index: TransportIndex, at: Instant) {
         self.timers.schedule(&mut self.transports, index, at);
     }
 
     /// The producers, and what their packets need beside them.
-    pub(crate) fn forwarder(&mut self, now: Instant) -> (&mut Slab<Producer>, Forwarder<'_>) {
+    pub(crate) fn forwarder(&mut self, now: Instant) -> (&mut Table<ProducerIndex, Producer>, Forwarder<'_>) {
         let (_, Receiver { producers, forwarder, .. }) = self.receiver(now);
         (producers, forwarder)
     }
@@ -363,14 +363,14 @@ impl Sfu {
     }
 
     /// What is sent to a transport goes where its ICE side decided.
-    pub(crate) fn follow_path(&mut self, index: usize) {
+    pub(crate) fn follow_path(&mut self, index: TransportIndex) {
         if let Some(transport) = self.transports.get_mut(index) {
             self.next_destination = self.next_destination.wrapping_add(1) & LAST_DESTINATION;
             transport.follow_path(self.next_destination);
         }
     }
 
-    pub(crate) fn update_state(&mut self, index: usize, now: Instant) {
+    pub(crate) fn update_state(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let state = transport.current_state(now);
         if state != transport.state {

@@ -6,6 +6,7 @@ use crate::ortc::{OPUS_PAYLOAD_TYPE, RED_PAYLOAD_TYPE};
 use crate::pipe::Told;
 use crate::producer::Producer;
 use crate::red::{Block, MAX_REDUNDANT, Red, relabel};
+use crate::table::ConsumerIndex;
 use crate::talkers::{Held, Verdict};
 
 /// Of so many packets back it is known which were filled in: as many as a word has bits, and more than a packet can fill.
@@ -114,7 +115,7 @@ impl Forwarder<'_> {
     }
 
     /// Sound that comes with redundancy leaves with it, and without for those who lack it: they get what it repeats of lost packets.
-    fn fan_out_red(&mut self, unpacker: &mut Unpacker, consumers: &[usize], packet: &Packet<'_>) {
+    fn fan_out_red(&mut self, unpacker: &mut Unpacker, consumers: &[ConsumerIndex], packet: &Packet<'_>) {
         let red = unpacker.red(packet);
         let (fills, is_again) = unpacker.take(packet, red.as_ref());
         for (back, block) in (1..=MAX_REDUNDANT as u64).rev().zip(fills.iter().rev()) {

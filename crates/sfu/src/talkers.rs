@@ -9,10 +9,9 @@ mod preroll;
 
 use std::time::{Duration, Instant};
 
-use slab::Slab;
-
 pub(crate) use preroll::{Held, Preroll};
 
+use crate::table::{Table, TalkerIndex};
 use loudness::{Loudness, Sound};
 
 /// Speech has gaps between words and sentences: for so long its place is kept for it.
@@ -56,9 +55,9 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct Talkers {
     limit: Option<Limit>,
-    talkers: Slab<Talker>,
+    talkers: Table<TalkerIndex, Talker>,
     /// As many as the limit has places at most.
-    places: Vec<usize>,
+    places: Vec<TalkerIndex>,
 }
 
 #[derive(Debug)]
@@ -84,22 +83,22 @@ enum Hold {
 impl Talkers {
     /// `None` lets everybody through.
     pub(crate) fn new(limit: Option<Limit>) -> Self {
-        Self { limit: limit.map(|limit| Limit { places: limit.places.max(1), ..limit }), talkers: Slab::new(), places: Vec::new() }
+        Self { limit: limit.map(|limit| Limit { places: limit.places.max(1), ..limit }), talkers: Table::default(), places: Vec::new() }
     }
 
     /// A producer of sound joins; gives the number it goes by here.
-    pub(crate) fn join(&mut self, now: Instant) -> usize {
+    pub(crate) fn join(&mut self, now: Instant) -> TalkerIndex {
         self.talkers.insert(Talker { loudness: Loudness::new(now), since: None, gave_way: None, passes: true, preroll: None })
     }
 
     /// A producer is gone, and its place is free.
-    pub(crate) fn leave(&mut self, producer: usize) {
-        self.talkers.try_remove(producer);
+    pub(crate) fn leave(&mut self, producer: TalkerIndex) {
+        self.talkers.remove(producer);
         self.places.retain(|holder| *holder != producer);
     }
 
     /// A packet came, with the level it claims (dBov and voice) if it does.
-    pub(crate) fn on_packet(&mut self, producer: usize, level: Option<(i8, bool)>, now: Instant) -> Verdict {
+    pub(crate) fn on_packet(&mut self, producer: TalkerIndex, level: Option<(i8, bool)>, now: Instant) -> Verdict {
         let Some(limit) = self.limit else { return Verdict::Pass };
         let Some(talker) = self.talkers.get_mut(producer) else { return Verdict::Hold };
         let sound = talker.loudness.hear(level, now);
@@ -118,14 +117,14 @@ impl Talkers {
     }
 
     /// Keeps a packet that was not forwarded, for a short while.
-    pub(crate) fn hold(&mut self, producer: usize, packet: Held, payload: &[u8]) {
+    pub(crate) fn hold(&mut self, producer: TalkerIndex, packet: Held, payload: &[u8]) {
         if let Some(talker) = self.talkers.get_mut(producer) {
             talker.preroll.get_or_insert_default().put(packet, payload);
         }
     }
 
     /// The last packets of who was switched in, in order, up to [`preroll::KEPT`] old.
-    pub(crate) fn take_preroll(&mut self, producer: usize, now: Instant) -> Option<Box<Preroll>> {
+    pub(crate) fn take_preroll(&mut self, producer: TalkerIndex, now: Instant) -> Option<Box<Preroll>> {
         let mut preroll = self.talkers.get_mut(producer)?.preroll.take()?;
         preroll.forget_old(now);
         Some(preroll)
@@ -133,7 +132,7 @@ impl Talkers {
 
     /// Gives back the memory of who has stopped sending or has long been switched in; to be called now and then.
     pub(crate) fn trim(&mut self, now: Instant) {
-        for (_, talker) in &mut self.talkers {
+        for talker in self.talkers.values_mut() {
             if talker.preroll.as_ref().is_some_and(|preroll| preroll.is_old(now)) {
                 talker.preroll = None;
             }
@@ -141,7 +140,7 @@ impl Talkers {
     }
 
     /// Gives a producer a place if one is free, or whose holder has to give way.
-    fn compete(&mut self, producer: usize, sound: Sound, places: usize, now: Instant) {
+    fn compete(&mut self, producer: TalkerIndex, sound: Sound, places: usize, now: Instant) {
         if self.places.len() < places {
             return self.seat(producer, now);
         }
@@ -171,7 +170,7 @@ impl Talkers {
         self.seat(producer, now);
     }
 
-    fn seat(&mut self, producer: usize, now: Instant) {
+    fn seat(&mut self, producer: TalkerIndex, now: Instant) {
         self.places.push(producer);
         if let Some(talker) = self.talkers.get_mut(producer) {
             talker.since = Some(now);
@@ -195,6 +194,7 @@ impl Talker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Index;
 
     const FRAME: Duration = Duration::from_millis(20);
     const PLACES: usize = 3;
@@ -217,7 +217,7 @@ mod tests {
         fn new(producers: usize) -> Self {
             let now = parlor_testkit::clock::Clock::new().now();
             let mut talkers = Talkers::new(Some(Limit { places: PLACES, above: 4 }));
-            (0..producers).for_each(|number| assert_eq!(talkers.join(now), number));
+            (0..producers).for_each(|number| assert_eq!(talkers.join(now), TalkerIndex::at(number)));
             Self { talkers, now, seq: 0, forwarded: vec![Vec::new(); producers], switches: 0 }
         }
 
@@ -229,19 +229,28 @@ mod tests {
         }
 
         fn packet(&mut self, producer: usize, level: Option<(i8, bool)>) -> bool {
-            let verdict = self.talkers.on_packet(producer, level, self.now);
+            let talker = TalkerIndex::at(producer);
+            let verdict = self.talkers.on_packet(talker, level, self.now);
             if verdict == Verdict::SwitchedIn {
                 self.switches += 1;
-                let preroll = self.talkers.take_preroll(producer, self.now);
+                let preroll = self.talkers.take_preroll(talker, self.now);
                 self.forwarded[producer].extend(preroll.iter().flat_map(|preroll| preroll.packets()).map(|(held, _)| held.seq));
             }
             if verdict == Verdict::Hold {
                 let held = Held { seq: self.seq, timestamp: 0, marker: false, payload_type: 111, level, arrival: self.now };
-                self.talkers.hold(producer, held, &[1; 80]);
+                self.talkers.hold(talker, held, &[1; 80]);
             } else {
                 self.forwarded[producer].push(self.seq);
             }
             verdict != Verdict::Hold
+        }
+
+        fn talker(&self, producer: usize) -> &Talker {
+            self.talkers.talkers.get(TalkerIndex::at(producer)).expect("there")
+        }
+
+        fn places(&self) -> Vec<usize> {
+            self.talkers.places.iter().map(|holder| holder.number()).collect()
         }
 
         fn frames(&mut self, levels: &[Option<(i8, bool)>], frames: usize) -> Vec<usize> {
@@ -255,7 +264,7 @@ mod tests {
         assert_eq!(room.frame(&[voice(-20), SILENT, None, voice(-50)]), [0, 1, 2, 3]);
         let mut talkers = Talkers::new(None);
         let now = room.now;
-        let numbers: Vec<usize> = (0..100).map(|_| talkers.join(now)).collect();
+        let numbers: Vec<TalkerIndex> = (0..100).map(|_| talkers.join(now)).collect();
         assert!(numbers.iter().all(|number| talkers.on_packet(*number, voice(-20), now) == Verdict::Pass));
     }
 
@@ -266,7 +275,7 @@ mod tests {
         room.talkers.join(room.now);
         room.forwarded.push(Vec::new());
         assert_eq!(room.frame(&[SILENT, voice(-30), voice(-30), voice(-30), SILENT]), [1, 2, 3]);
-        room.talkers.leave(4);
+        room.talkers.leave(TalkerIndex::at(4));
         let before = room.forwarded[0].len();
         assert_eq!(room.frame(&[SILENT; 4]), [0, 1, 2, 3]);
         assert_eq!(room.forwarded[0].len(), before + 2, "what was held goes first");
@@ -374,11 +383,15 @@ mod tests {
     fn who_leaves_makes_room_and_is_nobody_afterwards() {
         let mut room = Room::new(6);
         room.frames(&[voice(-20), voice(-20), voice(-20), voice(-40), voice(-41), SILENT], 50);
-        room.talkers.leave(1);
-        assert_eq!(room.talkers.on_packet(1, voice(-20), room.now), Verdict::Hold);
-        assert_eq!(room.talkers.on_packet(3, voice(-40), room.now), Verdict::SwitchedIn);
-        assert_eq!(room.talkers.take_preroll(1, room.now).map(|_| ()), None);
-        room.talkers.hold(77, Held { seq: 0, timestamp: 0, marker: false, payload_type: 111, level: None, arrival: room.now }, &[]);
+        room.talkers.leave(TalkerIndex::at(1));
+        assert_eq!(room.talkers.on_packet(TalkerIndex::at(1), voice(-20), room.now), Verdict::Hold);
+        assert_eq!(room.talkers.on_packet(TalkerIndex::at(3), voice(-40), room.now), Verdict::SwitchedIn);
+        assert_eq!(room.talkers.take_preroll(TalkerIndex::at(1), room.now).map(|_| ()), None);
+        room.talkers.hold(
+            TalkerIndex::at(77),
+            Held { seq: 0, timestamp: 0, marker: false, payload_type: 111, level: None, arrival: room.now },
+            &[],
+        );
     }
 
     #[test]
@@ -386,9 +399,9 @@ mod tests {
         let mut room = Room::new(6);
         room.frames(&[SILENT; 6], 50);
         room.talkers.trim(room.now);
-        assert!(room.talkers.talkers[5].preroll.is_some());
+        assert!(room.talker(5).preroll.is_some());
         room.talkers.trim(room.now + Duration::from_secs(3));
-        assert!(room.talkers.talkers.iter().all(|(_, talker)| talker.preroll.is_none()));
+        assert!(room.talkers.talkers.values().all(|talker| talker.preroll.is_none()));
     }
 
     proptest::proptest! {
@@ -403,15 +416,16 @@ mod tests {
             for levels in &frames {
                 for (producer, level) in levels.iter().enumerate() {
                     room.now += FRAME / 7;
-                    let before = room.talkers.places.clone();
+                    let before = room.places();
                     room.packet(producer, *level);
-                    proptest::prop_assert!(room.talkers.places.len() <= PLACES);
-                    for left in before.iter().filter(|holder| !room.talkers.places.contains(holder)) {
-                        let spoke = room.talkers.talkers[*left].hold(room.now) == Hold::Speaks;
+                    let places = room.places();
+                    proptest::prop_assert!(places.len() <= PLACES);
+                    for left in before.iter().filter(|holder| !places.contains(holder)) {
+                        let spoke = room.talker(*left).hold(room.now) == Hold::Speaks;
                         let held = since[*left].map_or(Duration::ZERO, |since| room.now - since);
                         proptest::prop_assert!(!spoke || held >= MIN_HOLD, "{left} after {held:?}");
                     }
-                    if room.talkers.places.contains(&producer) && !before.contains(&producer) {
+                    if places.contains(&producer) && !before.contains(&producer) {
                         since[producer] = Some(room.now);
                     }
                 }

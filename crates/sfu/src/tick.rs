@@ -8,6 +8,7 @@ use parlor_proto::transport::Direction;
 use crate::layers::{self, Candidate};
 use crate::producer::Layer;
 use crate::sfu::Sfu;
+use crate::table::TransportIndex;
 use crate::transport::LayerOf;
 
 /// How often a sender is reminded of its limit: REMB is sent once and may be lost.
@@ -29,7 +30,7 @@ fn sound_overhead(kind: MediaKind) -> u64 {
 
 impl Sfu {
     pub(crate) fn tick(&mut self, now: Instant) {
-        let transports: Vec<usize> = self.transports.iter().map(|(index, _)| index).collect();
+        let transports: Vec<TransportIndex> = self.transports.indexes().collect();
         for index in transports {
             self.look_after_paths(index, now);
             self.update_state(index, now);
@@ -52,14 +53,14 @@ impl Sfu {
     }
 
     /// Of a receiver who reports nothing. To wake up for each would cost more than to look at it some milliseconds later.
-    fn notice_silence(&mut self, index: usize, now: Instant) {
+    fn notice_silence(&mut self, index: TransportIndex, now: Instant) {
         let bandwidth = self.transports.get(index).and_then(|transport| transport.bandwidth.as_ref());
         if bandwidth.and_then(|bandwidth| bandwidth.next_timeout()).is_some_and(|at| at <= now) {
             self.schedule(index, now);
         }
     }
 
-    fn remind_of_limit(&mut self, index: usize, now: Instant) {
+    fn remind_of_limit(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index).filter(|transport| transport.is_connected()) else { return };
         if transport.limit_sent.is_some_and(|sent| now.saturating_duration_since(sent) < REMIND_LIMIT_EVERY) {
             return;
@@ -77,7 +78,7 @@ impl Sfu {
     }
 
     /// Divides what a receiver has room for among what it is sent: first sound, then pictures.
-    pub(crate) fn choose_layers(&mut self, index: usize, now: Instant) {
+    pub(crate) fn choose_layers(&mut self, index: TransportIndex, now: Instant) {
         // Who gets only sound gets all of it.
         let Some(transport) = self.transports.get(index).filter(|transport| !transport.pictures.is_empty()) else { return };
         let (mut choices, mut candidates, mut idle, mut fixed) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
@@ -122,7 +123,7 @@ impl Sfu {
     }
 
     /// Asks again for key frames that consumers still wait for.
-    pub(crate) fn repeat_requests(&mut self, index: usize, now: Instant) {
+    pub(crate) fn repeat_requests(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get(index).filter(|transport| transport.is_connected()) else { return };
         let mut needed = Vec::new();
         for consumer in &transport.pictures {
@@ -142,7 +143,7 @@ impl Sfu {
         needed.into_iter().for_each(|(producer, layer)| self.ask_for_key_frame(producer, layer, now));
     }
 
-    fn report_layers(&mut self, index: usize) {
+    fn report_layers(&mut self, index: TransportIndex) {
         let Some(transport) = self.transports.get(index) else { return };
         let router = transport.router;
         let mut changed = Vec::new();
@@ -158,7 +159,7 @@ impl Sfu {
 
     fn send_waiting_requests(&mut self, now: Instant) {
         let mut due = Vec::new();
-        for (index, producer) in &mut self.producers {
+        for (index, producer) in self.producers.iter_mut() {
             let waiting = |(layer, stream): (u8, &Layer)| stream.requests.waiting().map(|since| (since, layer));
             let longest = (0_u8..).zip(&producer.layers).filter_map(waiting).min();
             let Some((_, layer)) = longest else { continue };
@@ -172,13 +173,13 @@ impl Sfu {
 
     /// Gives back memory of what has fallen silent.
     fn trim(&mut self, now: Instant) {
-        self.producers.iter_mut().flat_map(|(_, producer)| &mut producer.layers).for_each(|layer| layer.store.trim(now));
-        self.routers.iter_mut().for_each(|(_, router)| router.talkers.trim(now));
+        self.producers.values_mut().flat_map(|producer| &mut producer.layers).for_each(|layer| layer.store.trim(now));
+        self.routers.values_mut().for_each(|router| router.talkers.trim(now));
     }
 
     fn report_speakers(&mut self, now: Instant) {
         let mut reports = Vec::new();
-        for (_, router) in &mut self.routers {
+        for router in self.routers.values_mut() {
             if !router.speakers.is_due(now) {
                 continue;
             }

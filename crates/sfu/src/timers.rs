@@ -4,8 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use slab::Slab;
-
+use crate::table::{Table, TransportIndex};
 use crate::transport::Transport;
 
 /// Times that were brought forward stay in the list until they come. When it is longer than this, for all and for each
@@ -15,11 +14,11 @@ const MAX_STALE_EACH: usize = 8;
 
 /// The transports by the time of their next turn. An entry counts if its time is also the transport's own (`Transport::scheduled`).
 #[derive(Debug, Default)]
-pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, usize)>>);
+pub(crate) struct Timers(BinaryHeap<Reverse<(Instant, TransportIndex)>>);
 
 impl Timers {
     /// Keeps the earliest of a transport's times; when it comes, the transport says what comes after.
-    pub(crate) fn schedule(&mut self, transports: &mut Slab<Transport>, index: usize, at: Instant) {
+    pub(crate) fn schedule(&mut self, transports: &mut Table<TransportIndex, Transport>, index: TransportIndex, at: Instant) {
         let Some(transport) = transports.get_mut(index).filter(|transport| transport.has_turn_after(at)) else { return };
         transport.scheduled = Some(at);
         self.0.push(Reverse((at, index)));
@@ -29,7 +28,7 @@ impl Timers {
     }
 
     /// The next transport whose turn it is at `now`.
-    pub(crate) fn due(&mut self, transports: &mut Slab<Transport>, now: Instant) -> Option<usize> {
+    pub(crate) fn due(&mut self, transports: &mut Table<TransportIndex, Transport>, now: Instant) -> Option<TransportIndex> {
         while let Some(Reverse((at, index))) = self.0.peek().copied().filter(|Reverse((at, _))| *at <= now) {
             self.0.pop();
             if let Some(transport) = transports.get_mut(index).filter(|transport| transport.scheduled == Some(at)) {

@@ -30,6 +30,7 @@ use crate::loss::Loss;
 use crate::ortc::transport_needs;
 use crate::outgoing::SenderClock;
 use crate::srtp::{Opener, Replay, Sealer};
+use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex};
 
 /// Characters of 5 bits that name a sender.
 const CNAME_CHARS: usize = 20;
@@ -62,18 +63,18 @@ pub(crate) struct Secure {
 pub(crate) struct Transport {
     pub(crate) id: TransportId,
     /// Index of its router.
-    pub(crate) router: usize,
+    pub(crate) router: RouterIndex,
     pub(crate) direction: Direction,
     pub(crate) ice: Ice,
     pub(crate) state: TransportState,
     /// Indexes of what it carries.
-    pub(crate) producers: Vec<usize>,
-    pub(crate) consumers: Vec<usize>,
+    pub(crate) producers: Vec<ProducerIndex>,
+    pub(crate) consumers: Vec<ConsumerIndex>,
     /// Those of them that are pictures: in a large room far fewer, and all that layers and key frames are about.
-    pub(crate) pictures: Vec<usize>,
+    pub(crate) pictures: Vec<ConsumerIndex>,
     pub(crate) receive: ReceiveTable,
     /// Which consumer an SSRC of ours is.
-    pub(crate) sent: SsrcMap<usize>,
+    pub(crate) sent: SsrcMap<ConsumerIndex>,
     /// Names the streams of this client to their receivers; made here, so that it cannot imitate another's.
     pub(crate) cname: String,
     /// Our own name in RTCP of a transport on which we send nothing else.
@@ -117,7 +118,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(id: TransportId, router: usize, direction: Direction, identity: &Identity, now: Instant) -> Self {
+    pub(crate) fn new(id: TransportId, router: RouterIndex, direction: Direction, identity: &Identity, now: Instant) -> Self {
         Self {
             id,
             router,
@@ -301,11 +302,12 @@ mod tests {
     use parlor_testkit::clock::Clock;
 
     use super::*;
+    use crate::table::Index;
 
     #[test]
     fn names_of_media_sections_can_be_read_as_numbers_and_have_one_length() {
         let identity = Identity::new().expect("a certificate");
-        let mut transport = Transport::new(TransportId::from_random(1), 0, Direction::Recv, &identity, Clock::new().now());
+        let mut transport = Transport::new(TransportId::from_random(1), RouterIndex::at(0), Direction::Recv, &identity, Clock::new().now());
         let mids: Vec<String> = (0..900).map(|_| transport.next_mid()).collect();
         assert!(mids.iter().all(|mid| mid.len() == 3 && mid.parse::<u32>().expect("a number").to_string() == *mid));
         assert_eq!(mids.iter().collect::<std::collections::HashSet<_>>().len(), 900);
@@ -314,7 +316,7 @@ mod tests {
     #[test]
     fn ssrcs_are_counted_past_the_last_one_and_zero_is_left_out() {
         let identity = Identity::new().expect("a certificate");
-        let mut transport = Transport::new(TransportId::from_random(1), 0, Direction::Recv, &identity, Clock::new().now());
+        let mut transport = Transport::new(TransportId::from_random(1), RouterIndex::at(0), Direction::Recv, &identity, Clock::new().now());
         transport.last_ssrc = u32::MAX - 2;
         let next = [(); 5].map(|()| transport.next_ssrc());
         assert_eq!(next, [u32::MAX - 1, u32::MAX, 1, 2, 3]);

@@ -13,6 +13,7 @@ use crate::ortc::router_capabilities;
 use crate::rtcp::Builder;
 use crate::sfu::Sfu;
 use crate::stats::{SfuStats, Work};
+use crate::table::TransportIndex;
 
 /// What is saved up, and what is earned in the second that a flood lasts.
 const SECONDS: u64 = 3;
@@ -21,7 +22,7 @@ const MTU: usize = 1_400;
 
 struct Receiver {
     sfu: Sfu,
-    index: usize,
+    index: TransportIndex,
     ssrc: u32,
     now: Instant,
 }
@@ -148,7 +149,7 @@ fn nacks_make_us_look_for_four_thousand_numbers_a_second_and_no_more() {
     nack[2..4].copy_from_slice(&words.to_be_bytes());
     // Nothing is looked for of who gets no repairs.
     assert!(nack.len() / 4 * 17 > 5_000);
-    let Some(consumer) = receiver.sfu.consumers.iter_mut().next().map(|(_, consumer)| consumer) else { panic!("consumes") };
+    let Some(consumer) = receiver.sfu.consumers.values_mut().next() else { panic!("consumes") };
     consumer.fixed.rtx = Some(crate::consumer::Repair { ssrc: 9, payload_type: 97 });
     let stats = receiver.flood(15_000, &nack);
     assert!((4_000..=SECONDS * 4_000 + 15_000).contains(&stats.work.nacked), "{:?}", stats.work);

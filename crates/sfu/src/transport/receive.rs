@@ -6,17 +6,17 @@
 use std::collections::VecDeque;
 
 use parlor_proto::rtp::RtpParameters;
-use slab::Slab;
 
 use super::ssrc::SsrcMap;
 use crate::extension::Values;
 use crate::incoming::Incoming;
 use crate::srtp::Replay;
+use crate::table::{ProducerIndex, StreamIndex, Table};
 
 /// A layer of a producer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LayerOf {
-    pub(crate) producer: usize,
+    pub(crate) producer: ProducerIndex,
     pub(crate) layer: u8,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Format {
 }
 
 struct Announced {
-    producer: usize,
+    producer: ProducerIndex,
     mid: Option<String>,
     rids: Vec<String>,
     format: Format,
@@ -74,7 +74,7 @@ struct Announced {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
     /// A known one, by its number in the table.
-    Known(usize, Part),
+    Known(StreamIndex, Part),
     /// One that was announced by name; to be adopted once a packet of it could be opened.
     New(LayerOf, Part),
     /// None.
@@ -96,8 +96,8 @@ pub(crate) struct ReceiveTable {
     /// The oldest first.
     ended: VecDeque<Ended>,
     announced: Vec<Announced>,
-    streams: Slab<Stream>,
-    by_ssrc: SsrcMap<(usize, Part)>,
+    streams: Table<StreamIndex, Stream>,
+    by_ssrc: SsrcMap<(StreamIndex, Part)>,
 }
 
 impl ReceiveTable {
@@ -112,7 +112,7 @@ impl ReceiveTable {
     }
 
     /// Adds a producer, and the streams whose SSRC it signaled.
-    pub(crate) fn add(&mut self, producer: usize, rtp: &RtpParameters, format: Format) {
+    pub(crate) fn add(&mut self, producer: ProducerIndex, rtp: &RtpParameters, format: Format) {
         let rids = rtp.encodings.iter().filter_map(|encoding| encoding.rid.clone()).collect();
         self.announced.push(Announced { producer, mid: rtp.mid.clone(), rids, format });
         for (layer, encoding) in (0_u8..).zip(&rtp.encodings) {
@@ -124,9 +124,9 @@ impl ReceiveTable {
     }
 
     /// Forgets a producer and its streams.
-    pub(crate) fn remove(&mut self, producer: usize) {
+    pub(crate) fn remove(&mut self, producer: ProducerIndex) {
         self.announced.retain(|announced| announced.producer != producer);
-        let gone: Vec<usize> = self.streams.iter().filter(|(_, s)| s.of.producer == producer).map(|(slot, _)| slot).collect();
+        let gone: Vec<StreamIndex> = self.streams.iter().filter(|(_, s)| s.of.producer == producer).map(|(slot, _)| slot).collect();
         gone.into_iter().for_each(|slot| self.drop_stream(slot, false));
     }
 
@@ -158,7 +158,7 @@ impl ReceiveTable {
     }
 
     /// Takes over a stream found by name. Returns its number, and whether it replaces another of the layer.
-    pub(crate) fn adopt(&mut self, of: LayerOf, part: Part, ssrc: u32) -> Option<(usize, bool)> {
+    pub(crate) fn adopt(&mut self, of: LayerOf, part: Part, ssrc: u32) -> Option<(StreamIndex, bool)> {
         let old = self.slot(of);
         if part == Part::Repair {
             let replay = self.resume(ssrc);
@@ -178,7 +178,7 @@ impl ReceiveTable {
         Some((self.insert(Stream::new(of, ssrc, None, format)), old.is_some()))
     }
 
-    pub(crate) fn stream(&mut self, slot: usize) -> Option<&mut Stream> {
+    pub(crate) fn stream(&mut self, slot: StreamIndex) -> Option<&mut Stream> {
         self.streams.get_mut(slot)
     }
 
@@ -189,7 +189,7 @@ impl ReceiveTable {
     }
 
     pub(crate) fn streams(&mut self) -> impl Iterator<Item = &mut Stream> {
-        self.streams.iter_mut().map(|(_, stream)| stream)
+        self.streams.values_mut()
     }
 
     /// The SSRC of a layer, once known.
@@ -199,14 +199,14 @@ impl ReceiveTable {
 
     /// Any stream that is known.
     pub(crate) fn any_ssrc(&self) -> Option<u32> {
-        self.streams.iter().next().map(|(_, stream)| stream.ssrc)
+        self.streams.values().next().map(|stream| stream.ssrc)
     }
 
-    fn slot(&self, of: LayerOf) -> Option<usize> {
+    fn slot(&self, of: LayerOf) -> Option<StreamIndex> {
         self.streams.iter().find(|(_, stream)| stream.of == of).map(|(slot, _)| slot)
     }
 
-    fn insert(&mut self, mut stream: Stream) -> usize {
+    fn insert(&mut self, mut stream: Stream) -> StreamIndex {
         let (ssrc, rtx) = (stream.ssrc, stream.rtx);
         stream.replay = self.resume(ssrc);
         stream.repair_replay = rtx.map(|rtx| Box::new(self.resume(rtx)));
@@ -218,8 +218,8 @@ impl ReceiveTable {
         slot
     }
 
-    fn drop_stream(&mut self, slot: usize, replaced: bool) {
-        if let Some(stream) = self.streams.try_remove(slot) {
+    fn drop_stream(&mut self, slot: StreamIndex, replaced: bool) {
+        if let Some(stream) = self.streams.remove(slot) {
             self.by_ssrc.remove(stream.ssrc);
             self.end(stream.ssrc, stream.replay, replaced);
             if let Some((rtx, replay)) = stream.rtx.zip(stream.repair_replay) {
@@ -251,14 +251,21 @@ mod tests {
     use parlor_proto::rtp::{RtcpParameters, RtpEncoding};
 
     use super::*;
+    use crate::table::Index;
 
     const FORMAT: Format = Format { clock_rate: 90_000, repairs: true };
-    const LAYER: LayerOf = LayerOf { producer: 0, layer: 0 };
+    fn producer() -> ProducerIndex {
+        ProducerIndex::at(0)
+    }
+
+    fn layer() -> LayerOf {
+        LayerOf { producer: producer(), layer: 0 }
+    }
 
     /// Of one producer with one layer, known by its name.
     fn table() -> ReceiveTable {
         let mut table = ReceiveTable::default();
-        table.add(0, &named(None), FORMAT);
+        table.add(producer(), &named(None), FORMAT);
         table
     }
 
@@ -283,7 +290,7 @@ mod tests {
 
     /// A stream of which a packet arrived.
     fn adopt(table: &mut ReceiveTable, part: Part, ssrc: u32, number: u64) {
-        let (slot, _) = table.adopt(LAYER, part, ssrc).expect("adopted");
+        let (slot, _) = table.adopt(layer(), part, ssrc).expect("adopted");
         table.stream(slot).expect("there").replay(part).accept(number);
     }
 
@@ -293,7 +300,7 @@ mod tests {
         adopt(&mut table, Part::Media, 7, 100);
         adopt(&mut table, Part::Media, 8, 100);
         assert_eq!(find(&table, 7), Found::Nothing);
-        assert_eq!(find(&table, 9), Found::New(LAYER, Part::Media), "another one is");
+        assert_eq!(find(&table, 9), Found::New(layer(), Part::Media), "another one is");
     }
 
     #[test]
@@ -303,7 +310,7 @@ mod tests {
         adopt(&mut table, Part::Repair, 17, 100);
         adopt(&mut table, Part::Repair, 18, 100);
         assert_eq!(find_repair(&table, 17), Found::Nothing);
-        assert_eq!(find_repair(&table, 19), Found::New(LAYER, Part::Repair));
+        assert_eq!(find_repair(&table, 19), Found::New(layer(), Part::Repair));
         // With its stream goes the last one, too.
         adopt(&mut table, Part::Media, 8, 100);
         assert_eq!(find_repair(&table, 18), Found::Nothing);
@@ -314,19 +321,19 @@ mod tests {
         let (round, mut table) = (3_u64 << 16, table());
         adopt(&mut table, Part::Media, 7, round + 5);
         adopt(&mut table, Part::Repair, 17, round + 6);
-        table.remove(0);
+        table.remove(producer());
         // By its name, and by a signaled SSRC.
-        table.add(0, &named(None), FORMAT);
-        assert_eq!(find(&table, 7), Found::New(LAYER, Part::Media), "its end was not that of another's beginning");
+        table.add(producer(), &named(None), FORMAT);
+        assert_eq!(find(&table, 7), Found::New(layer(), Part::Media), "its end was not that of another's beginning");
         let replay = table.replay_of(7).expect("remembered");
         assert_eq!((replay.guess(6), replay.is_new(round + 5)), (round + 6, false));
-        table.adopt(LAYER, Part::Media, 7).expect("adopted");
-        table.adopt(LAYER, Part::Repair, 17).expect("adopted");
+        table.adopt(layer(), Part::Media, 7).expect("adopted");
+        table.adopt(layer(), Part::Repair, 17).expect("adopted");
         let Found::Known(slot, _) = find(&table, 7) else { panic!("not there") };
         let stream = table.stream(slot).expect("there");
         assert!(!stream.replay(Part::Media).is_new(round + 5) && !stream.replay(Part::Repair).is_new(round + 6));
-        table.remove(0);
-        table.add(0, &named(Some(7)), FORMAT);
+        table.remove(producer());
+        table.add(producer(), &named(Some(7)), FORMAT);
         let Found::Known(slot, _) = find(&table, 7) else { panic!("not there") };
         assert_eq!(table.stream(slot).expect("there").replay(Part::Media).guess(6), round + 6);
     }
@@ -344,10 +351,10 @@ mod tests {
     fn streams_of_which_nothing_came_drive_out_no_others() {
         let mut table = table();
         adopt(&mut table, Part::Media, 7, 100);
-        table.remove(0);
+        table.remove(producer());
         for ssrc in 1_000..1_200 {
-            table.add(0, &named(Some(ssrc)), FORMAT);
-            table.remove(0);
+            table.add(producer(), &named(Some(ssrc)), FORMAT);
+            table.remove(producer());
         }
         assert!(table.replay_of(7).is_some());
     }
