@@ -23,7 +23,9 @@ part_web() {
     web_build
     npm --prefix web run --silent check
     npm --prefix web run --silent test
+    npm --prefix web run --silent doc
     examples_packages
+    npm --prefix web run --silent lint
     npm --prefix examples run --silent check
     npm --prefix examples run --silent build
 }

@@ -6,6 +6,7 @@ import { join, useCall, voice } from './voice';
 
 export function App() {
     const { channel, participants, self } = useCall();
+    const [name, setName] = useState('');
     const [problem, setProblem] = useState('');
 
     /** Whatever fails has a sentence for people. */
@@ -14,9 +15,9 @@ export function App() {
         action.catch((error: Error) => setProblem(error.message));
     }
 
-    function submit(event: SyntheticEvent<HTMLFormElement>) {
+    function submit(event: SyntheticEvent) {
         event.preventDefault();
-        attempt(join(String(new FormData(event.currentTarget).get('name'))));
+        attempt(join(name));
     }
 
     return (
@@ -45,7 +46,7 @@ export function App() {
             ) : (
                 <form onSubmit={submit}>
                     <label>
-                        Your name <input name="name" required autoComplete="nickname" />
+                        Your name <input value={name} onChange={(event) => setName(event.target.value)} required autoComplete="nickname" />
                     </label>
                     <button>Join</button>
                 </form>

@@ -3,7 +3,7 @@
 import { initVoiceService } from '@parlor/client';
 import { useSyncExternalStore } from 'react';
 
-const url: string = import.meta.env['VITE_PARLOR_URL'] ?? 'http://localhost:7400';
+const url = (import.meta.env['VITE_PARLOR_URL'] as string | undefined) ?? 'http://localhost:7400';
 const user = crypto.randomUUID();
 let name = '';
 

@@ -2,7 +2,7 @@
 
 import { type ChannelInfo, initVoiceService, type Participant } from '@parlor/client';
 
-const url: string = import.meta.env['VITE_PARLOR_URL'] ?? 'http://localhost:7400';
+const url = (import.meta.env['VITE_PARLOR_URL'] as string | undefined) ?? 'http://localhost:7400';
 const user = crypto.randomUUID();
 let name = '';
 

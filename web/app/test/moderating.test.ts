@@ -18,7 +18,7 @@ it('each change is one sentence, and none without a change', () => {
 
 it('who is let speak again is told that the microphone is not on by that', () => {
   const [news] = restrictionNews({ ...free, audio: true, video: true }, free);
-  expect(news).toMatchObject({ what: 'audio', bad: false, text: expect.stringContaining('muted until you unmute') });
+  expect(news).toMatchObject({ what: 'audio', bad: false, text: expect.stringContaining('muted until you unmute') as string });
 });
 
 it('a ban ends when its time is over, or never', () => {

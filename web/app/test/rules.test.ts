@@ -5,7 +5,7 @@ import { beforeEach, expect, it, vi } from 'vitest';
 
 type Handlers = { [E in keyof VoiceEvents]?: (payload: VoiceEvents[E]) => void };
 
-const handlers = vi.hoisted(() => ({}) as Handlers);
+const handlers = vi.hoisted((): Handlers => ({}));
 const moderated = vi.hoisted(() => [] as unknown[]);
 const own = vi.hoisted(() => ({ self: undefined as Self | undefined, join: (..._wish: unknown[]) => Promise.resolve() }));
 

@@ -55,7 +55,7 @@ export class Bare {
 
   /** Sends a request with an acknowledgement. */
   request<T = Record<string, unknown>>(event: string, payload: unknown = {}): Promise<T> {
-    return this.client.evaluate((client, { event, payload }) => client.request(event, payload), { event, payload }) as Promise<T>;
+    return this.client.evaluate((client, { event, payload }) => client.request<T>(event, payload), { event, payload });
   }
 
   /** The code with which a request is refused; `NONE` when it is not. */

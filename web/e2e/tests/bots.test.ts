@@ -43,7 +43,7 @@ describe('parlor-bots join --bots 8 --audio --video', () => {
     });
     assert.ok(bots.stdout !== null);
     createInterface({ input: bots.stdout }).on('line', (line) => said.push(line));
-    await until('all are in', async () => said.some((line) => line.startsWith('8 bots are in')) || undefined);
+    await until('all are in', () => said.some((line) => line.startsWith('8 bots are in')));
     // The pro tier, which channels of the development mode have, has six slots.
     assert.equal(said.filter((line) => line.includes('without picture')).length, 2, said.join('\n'));
 

@@ -103,7 +103,7 @@ describe('user ids', () => {
     // As a browser does that finds something in a description it cannot read.
     await eve.page.evaluate(() => {
       const { prototype } = RTCPeerConnection;
-      const real = prototype.setRemoteDescription as (description: RTCSessionDescriptionInit) => Promise<void>;
+      const real: (description: RTCSessionDescriptionInit) => Promise<void> = prototype.setRemoteDescription;
       prototype.setRemoteDescription = function (description: RTCSessionDescriptionInit) {
         const offered = description.type === 'offer' && /^m=video /m.test(description.sdp ?? '');
         return offered ? Promise.reject(new DOMException('no such line', 'OperationError')) : real.call(this, description);

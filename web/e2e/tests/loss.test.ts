@@ -98,6 +98,10 @@ describe('socket.io-client over connections that break', () => {
     await server?.stop();
   });
 
+  async function ask(socket: Socket, event: string, payload: object): Promise<Record<string, unknown>> {
+    return (await socket.timeout(12_000).emitWithAck(event, payload)) as Record<string, unknown>;
+  }
+
   async function enter(
     url: string,
     user: string,
@@ -107,7 +111,7 @@ describe('socket.io-client over connections that break', () => {
     const heard: string[] = [];
     socket.onAny((name: string) => heard.push(name));
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('connect_error', reject));
-    return { socket, heard, joined: await socket.timeout(12_000).emitWithAck('voice:join', { channelId: 'loss' }) };
+    return { socket, heard, joined: await ask(socket, 'voice:join', { channelId: 'loss' }) };
   }
 
   const ways: [string, string[], () => void][] = [
@@ -124,7 +128,7 @@ describe('socket.io-client over connections that break', () => {
       happen();
       await again;
       const { channelId, resumeToken } = bob.joined;
-      const back = await bob.socket.timeout(12_000).emitWithAck('voice:resume', { channelId, resumeToken });
+      const back = await ask(bob.socket, 'voice:resume', { channelId, resumeToken });
       assert.equal(back.resumed, true, JSON.stringify(back));
       assert.ok(!alice.heard.includes('voice:participant:left'), String(alice.heard));
       bob.socket.disconnect();
@@ -140,7 +144,7 @@ describe('socket.io-client over connections that break', () => {
     // Tokens of the development mode are signed with the configured secret, so the new process takes them.
     await server.restart();
     await again;
-    const joined = await alice.socket.timeout(12_000).emitWithAck('voice:join', { channelId: 'loss' });
+    const joined = await ask(alice.socket, 'voice:join', { channelId: 'loss' });
     assert.equal(joined.channelId, 'loss', JSON.stringify(joined));
     assert.ok(alice.heard.includes('voice:left'), 'and was told before');
     alice.socket.disconnect();

@@ -216,7 +216,7 @@ export class Call {
       ...this.#handler(
         send.id,
         () => this.#send,
-        (connected) => (this.sending.connected = connected),
+        (connected) => void (this.sending.connected = connected),
       ),
       onProduce: async ({ kind, rtpParameters, source }) => {
         const payload = { transportId: send.id, kind, rtpParameters, appData: { source } };

@@ -10,8 +10,8 @@ export class Emitter<Events extends object> {
   on<E extends keyof Events>(event: E, handler: Handler<Events[E]>): () => void {
     let set = this.#handlers.get(event);
     if (!set) this.#handlers.set(event, (set = new Set()));
-    set.add(handler as Handler<never>);
-    return () => void set.delete(handler as Handler<never>);
+    set.add(handler);
+    return () => void set.delete(handler);
   }
 
   /** Calls the handler at the next such event only. */

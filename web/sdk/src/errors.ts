@@ -27,8 +27,11 @@ export const CLIENT_ERROR_CODES = [
   'UNSUPPORTED',
 ] as const;
 
+/** A code that the server refuses with. */
 export type ServerErrorCode = (typeof SERVER_ERROR_CODES)[number];
+/** A code of the client's own. */
 export type ClientErrorCode = (typeof CLIENT_ERROR_CODES)[number];
+/** Every code that an error of this package can have. */
 export type ErrorCode = ServerErrorCode | ClientErrorCode;
 
 /** A capture device, as errors name it. */

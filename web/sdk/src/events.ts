@@ -66,9 +66,11 @@ export interface Self {
   readonly media: Readonly<Partial<Record<'camera' | 'screen', MediaStreamTrack>>>;
 }
 
+/** The events of a voice service by name, with what each brings. */
 export interface VoiceEvents {
   /** The state machine moved. */
   state: { state: State; previous: State };
+  /** The connection to the server was made, broke, or is being made anew. */
   connection: ConnectionStatus;
   /** In the channel; `again` after the stay broke and was replaced by another. */
   joined: { channel: ChannelInfo; again: boolean };
@@ -80,8 +82,11 @@ export interface VoiceEvents {
   moved: { from: string; to: string };
   /** Anything about the others changed: read `participants` again. */
   participants: readonly Participant[];
+  /** Somebody came into the channel. */
   'participant:joined': { userId: string; name: string };
+  /** Somebody left the channel, or was not heard of any more. */
   'participant:left': { userId: string; name: string };
+  /** Who is heard changed: the loudest first, oneself included. */
   speakers: readonly Speaker[];
   /** Anything about oneself changed. */
   self: Self;

@@ -28,7 +28,7 @@ export type {
   VideoSource,
 } from './protocol.js';
 export type { MediaSlot, Participant, ReceivedMedia } from './roster.js';
-export type { VideoCodec } from './rtc/rtc.js';
+export type { ConnectionState, VideoCodec } from './rtc/rtc.js';
 export { VoiceService } from './service.js';
 export type { CallStats, StatsEntry, TrackStats } from './stats.js';
 export type { TokenSource } from './signal/socketio.js';

@@ -7,6 +7,7 @@ import type { RtcFactory, VideoCodec } from './rtc/rtc.js';
 import type { SignalFactory } from './signal/signal.js';
 import type { TokenSource } from './signal/socketio.js';
 
+/** Where the server is, and who one is there. */
 export interface VoiceServiceOptions {
   /** A JWT the server trusts, or a function that fetches a fresh one for every connection. */
   token: TokenSource;

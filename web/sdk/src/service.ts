@@ -25,6 +25,7 @@ import { Voice } from './voice.js';
 /** Their reason belongs to the end of the stay. */
 const PUTS_OUT = new Set<string>(['kick', 'ban', 'end-call']);
 
+/** The voice of a page: joins channels, sends and receives, and comes back by itself when the connection breaks. */
 export class VoiceService extends Emitter<VoiceEvents> {
   readonly #roster = new Roster(() => this.#rosterChanged());
   readonly #signal: Signal;
@@ -122,10 +123,12 @@ export class VoiceService extends Emitter<VoiceEvents> {
     this.#videoCodec = options.videoCodec ?? 'VP8';
   }
 
+  /** Where the client is between being out of every channel and sending all it has. */
   get state(): State {
     return this.#stays.machine.state;
   }
 
+  /** How the connection to the server is. */
   get connection(): ConnectionStatus {
     return this.#stays.connection;
   }
@@ -135,14 +138,17 @@ export class VoiceService extends Emitter<VoiceEvents> {
     return this.#channel;
   }
 
+  /** The others in the channel, in the order they came. */
   get participants(): readonly Participant[] {
     return this.#roster.participants;
   }
 
+  /** Whether the browser plays no sound until `resumeAudio()` is called from a click. */
   get audioBlocked(): boolean {
     return this.#audioBlocked;
   }
 
+  /** Oneself, as one is now. */
   get self(): Self {
     const camera = this.#videos.sent('camera');
     const screen = this.#videos.sent('screen');

@@ -9,6 +9,7 @@ import type { ConnectionState } from './rtc/rtc.js';
 /** One entry of an `RTCStatsReport`. */
 export type StatsEntry = Record<string, unknown> & { id: string; type: string; timestamp: number };
 
+/** What WebRTC measures of one track, sent or received. */
 export interface TrackStats {
   /** Whose track; absent for one's own. */
   userId?: string;
@@ -18,6 +19,7 @@ export interface TrackStats {
   stats: StatsEntry[];
 }
 
+/** What WebRTC measures of a call. */
 export interface CallStats {
   state: State;
   transports: Partial<Record<'send' | 'recv', { id: string; state: ConnectionState; stats: StatsEntry[] }>>;
@@ -57,7 +59,7 @@ export async function readStats(state: State, call: Call | undefined): Promise<C
 async function entries(report: Promise<RTCStatsReport>): Promise<StatsEntry[]> {
   try {
     const list: StatsEntry[] = [];
-    (await report).forEach((entry) => list.push({ ...entry }));
+    (await report).forEach((entry: StatsEntry) => list.push({ ...entry }));
     return list;
   } catch {
     return [];

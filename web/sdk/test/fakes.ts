@@ -143,8 +143,8 @@ export class FakeServer implements Signal {
     if (!this.connected) throw new VoiceError('DISCONNECTED', 'gone');
     this.requests.push({ event, payload });
     const answer = this.#answers.get(event)?.shift();
-    if (answer) return Promise.resolve(answer(payload as never)) as Promise<Requests[E]['reply']>;
-    return Promise.resolve(this.#normal(event, payload)) as Promise<Requests[E]['reply']>;
+    if (answer) return Promise.resolve(answer(payload as never));
+    return Promise.resolve(this.#normal(event, payload));
   }
 
   #normal(event: RequestName, payload: unknown): AnyReply {

@@ -20,14 +20,14 @@ export async function generate(): Promise<string> {
   // What is read of these types differs from what is written in fields that may be left out; mediasoup-client has one type.
   const schema = JSON.parse(text.replaceAll(new RegExp(`(?<=#/\\$defs/(?:${OF_MEDIASOUP.join('|')}))Wanted`, 'g'), '')) as Schema;
   const definitions = schema.$defs;
-  const codes = definitions['ErrorCode']?.oneOf?.map((code) => code.const);
+  const codes = definitions['ErrorCode']?.oneOf?.map((code) => code.const) ?? [];
   const pushes = Object.keys(definitions['Pushes']?.properties ?? {});
   for (const name of OF_MEDIASOUP) {
     if (!(name in definitions)) throw new Error(`the schema has no ${name}`);
     definitions[name] = { tsType: `types.${name}` };
   }
   describeReferences(schema);
-  const lists = [
+  const lists: [string, string, string[]][] = [
     ['SERVER_ERROR_CODES', 'The codes the server refuses with.', codes],
     ['PUSH_NAMES', 'The names of the pushes.', pushes],
   ];

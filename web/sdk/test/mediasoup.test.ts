@@ -32,7 +32,7 @@ async function loaded() {
 }
 
 function created(direction: 'send' | 'recv'): TransportCreated {
-  return { ...fake.generateTransportRemoteParameters(), direction } as TransportCreated;
+  return { ...fake.generateTransportRemoteParameters(), direction };
 }
 
 function sendHandler() {

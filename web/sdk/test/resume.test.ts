@@ -119,7 +119,7 @@ describe('a stay that is resumed', () => {
     test.server.drop();
     test.server.answer('voice:resume', () => {
       queueMicrotask(() => test.server.push('voice:participant:joined', bob));
-      return { ...test.server.join, resumed: true, own: test.server.made } as never;
+      return { ...test.server.join, resumed: true, own: test.server.made };
     });
     await vi.advanceTimersByTimeAsync(1_000);
     expect(test.service.participants.map((p) => p.name)).toEqual(['Alice', 'Bob']);

@@ -9,6 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Signal } from '../src/signal/signal.js';
 import { socketIoSignal, type TokenSource } from '../src/signal/socketio.js';
 
+type Acknowledge = (answer: unknown) => void;
+
 let http: HttpServer;
 let server: Server;
 let url: string;
@@ -99,7 +101,7 @@ describe('connecting', () => {
 describe('a request', () => {
   it('is answered by its acknowledgement', async () => {
     server.on('connection', (socket) => {
-      socket.on('voice:rtc:pauseProducer', (payload, ack) => ack(payload));
+      socket.on('voice:rtc:pauseProducer', (payload: unknown, ack: Acknowledge) => ack(payload));
     });
     const { signal } = open();
     await signal.connect();
@@ -108,7 +110,9 @@ describe('a request', () => {
 
   it('that is refused rejects with the code and the details', async () => {
     server.on('connection', (socket) => {
-      socket.on('voice:join', (_, ack) => ack({ error: 'Too often.', code: 'RATE_LIMITED', details: { retryAfterMs: 1500 } }));
+      socket.on('voice:join', (_: unknown, ack: Acknowledge) =>
+        ack({ error: 'Too often.', code: 'RATE_LIMITED', details: { retryAfterMs: 1500 } }),
+      );
     });
     const { signal } = open();
     await signal.connect();
@@ -117,7 +121,7 @@ describe('a request', () => {
 
   it('with a code this version does not know is a SERVER_ERROR that names it', async () => {
     server.on('connection', (socket) => {
-      socket.on('voice:join', (_, ack) => ack({ error: 'New.', code: 'FROM_THE_FUTURE', details: {} }));
+      socket.on('voice:join', (_: unknown, ack: Acknowledge) => ack({ error: 'New.', code: 'FROM_THE_FUTURE', details: {} }));
     });
     const { signal } = open();
     await signal.connect();

@@ -4,7 +4,9 @@ import type { types } from 'mediasoup-client';
 
 import type { Consumed, MediaKind, RtcConfig, RtpCapabilities, RtpParameters, Source, TransportCreated } from '../protocol.js';
 
+/** A codec that video can be sent with. */
 export type VideoCodec = 'VP8' | 'VP9' | 'H264';
+/** How a transport is connected, as WebRTC says it. */
 export type ConnectionState = types.ConnectionState;
 
 /** What a transport asks the server for, and tells of itself. */

@@ -42,7 +42,7 @@ class SocketIoSignal implements Signal {
     };
     this.#socket = options.url === undefined ? io(settings) : io(options.url, settings);
     for (const name of PUSH_NAMES) {
-      this.#socket.on(name as string, (payload: unknown) => handler.onPush(name, payload as Pushes[PushName] as never));
+      this.#socket.on(name, (payload: unknown) => handler.onPush(name, payload as Pushes[PushName] as never));
     }
     this.#socket.on('disconnect', (reason) => {
       if (reason !== 'io client disconnect') handler.onDisconnect(reason);
