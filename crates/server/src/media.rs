@@ -208,6 +208,8 @@ fn prepare(core: Core, bindings: &[addresses::Binding], port: u16, config: &conf
 mod tests {
     use std::net::Ipv4Addr;
 
+    use parlor_testkit::wait::until_blocking as until;
+
     use super::*;
 
     fn pool(workers: usize) -> Pool {
@@ -217,14 +219,6 @@ mod tests {
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(10)
-    }
-
-    fn until(what: &str, mut condition: impl FnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !condition() {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Virtual clock, lossy link, fake media plane and watched rooms, for the tests of the other crates.
+//! Virtual clock, lossy link, fake media plane and watched rooms, for the tests of the other crates; waiting and PostgreSQL
+//! for those that are not sans-IO.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +7,10 @@ pub mod client_model;
 pub mod clock;
 pub mod fake_media;
 pub mod link;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod room_ops;
 pub mod rtp;
 pub mod test_room;
+#[cfg(feature = "wait")]
+pub mod wait;

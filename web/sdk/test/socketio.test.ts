@@ -4,7 +4,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { Server } from 'socket.io';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { Signal } from '../src/signal/signal.js';
 import { socketIoSignal, type TokenSource } from '../src/signal/socketio.js';
@@ -37,15 +37,6 @@ function open(token: TokenSource = 'good', at = url) {
   });
   opened.push(signal);
   return { signal, pushes, breaks };
-}
-
-/** Waits for something that is about to happen. */
-async function until(condition: () => boolean): Promise<void> {
-  const end = Date.now() + 5_000;
-  while (!condition()) {
-    if (Date.now() > end) throw new Error('did not happen within 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 describe('connecting', () => {
@@ -150,7 +141,7 @@ describe('a request', () => {
     const { signal, breaks } = open();
     await signal.connect();
     await expect(signal.request('voice:join', { channelId: 'x' })).rejects.toMatchObject({ code: 'DISCONNECTED' });
-    await until(() => breaks.length === 1);
+    await vi.waitUntil(() => breaks.length === 1);
     await expect(signal.request('voice:leave', {})).rejects.toMatchObject({ code: 'DISCONNECTED' });
     await signal.connect();
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -165,12 +156,12 @@ it('pushes arrive in order, and closing by oneself is no break', async () => {
   });
   const { signal, pushes, breaks } = open();
   await signal.connect();
-  await until(() => pushes.length === 2);
+  await vi.waitUntil(() => pushes.length === 2);
   expect(pushes).toEqual([
     ['voice:participant:left', { userId: 'a' }],
     ['voice:activeSpeakers', { speakers: [] }],
   ]);
   signal.close();
-  await until(() => server.engine.clientsCount === 0);
+  await vi.waitUntil(() => server.engine.clientsCount === 0);
   expect(breaks).toEqual([]);
 });

@@ -378,7 +378,8 @@ impl Handler for SocketIo {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Instant;
+
+    use parlor_testkit::wait::until;
 
     use super::*;
     use crate::config::{Config, Media};
@@ -410,10 +411,7 @@ mod tests {
         let first = open().await.expect("the first has a place");
         assert_eq!(open().await, None, "the only place is taken");
         assert!(post(&first, "1").await, "the first says goodbye");
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while open().await.is_none() {
-            assert!(Instant::now() < deadline, "the place is free again");
-        }
+        until("the place is free again", async || open().await.is_some()).await;
         tokio::task::spawn_blocking(move || pool.stop(std::time::Instant::now() + Duration::from_secs(10))).await.expect("stops");
     }
 }

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::{SOON, World, assert_smooth, hears_more, hears_silence, packets_of, stream_of};
+use crate::{World, assert_smooth, hears_more, hears_silence, packets_of, stream_of};
 use parlor_bots::{AudioOptions, Bot, BotStats};
+use parlor_testkit::wait::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_hears_everybody_else() {
@@ -15,7 +16,7 @@ async fn everybody_hears_everybody_else() {
     for bot in &bots {
         let others: Vec<&str> = bots.iter().map(Bot::user).filter(|user| *user != bot.user()).collect();
         let all = |stats: &BotStats| others.iter().all(|user| packets_of(stats, user, false) >= 50);
-        let stats = bot.received(SOON, "a second of everybody", all).await.expect("hears");
+        let stats = bot.received(PATIENCE, "a second of everybody", all).await.expect("hears");
         assert_eq!(stats.streams.len(), 3, "nobody hears themselves");
         stats.streams.iter().for_each(|(_, stream)| assert_smooth(stream));
     }
@@ -30,11 +31,11 @@ async fn a_paused_producer_is_silent_whatever_it_sends_and_goes_on_without_a_gap
 
     // Only the server is told: the packets keep coming.
     ann.request("voice:rtc:pauseProducer", json!({ "producerId": track.id })).await.expect("pauses");
-    ben.event("voice:producerPaused", SOON, |e| e["producerId"] == track.id).await.expect("is told");
+    ben.event("voice:producerPaused", PATIENCE, |e| e["producerId"] == track.id).await.expect("is told");
     hears_silence(&ben, "ann").await;
 
     ann.request("voice:rtc:resumeProducer", json!({ "producerId": track.id })).await.expect("resumes");
-    ben.event("voice:producerResumed", SOON, |e| e["producerId"] == track.id).await.expect("is told");
+    ben.event("voice:producerResumed", PATIENCE, |e| e["producerId"] == track.id).await.expect("is told");
     let stats = hears_more(&ben, "ann", false, 50).await;
     assert_smooth(stream_of(&stats, "ann", false).expect("is heard"));
 }
@@ -64,7 +65,7 @@ async fn the_muted_are_silent_and_the_deafened_hear_nothing() {
     hears_more(&ann, "ben", false, 20).await;
 
     ann.request("voice:state:update", json!({ "muted": true })).await.expect("mutes");
-    ben.event("voice:participant:state", SOON, |e| e["userId"] == "ann" && e["muted"] == true).await.expect("is told");
+    ben.event("voice:participant:state", PATIENCE, |e| e["userId"] == "ann" && e["muted"] == true).await.expect("is told");
     hears_silence(&ben, "ann").await;
     ann.request("voice:state:update", json!({ "muted": false })).await.expect("unmutes");
     hears_more(&ben, "ann", false, 20).await;
@@ -82,11 +83,11 @@ async fn the_loudest_are_announced() {
     let (ann, _) = world.talker("ann").await;
     let ben = world.join("ben").await;
     let speaks = |e: &serde_json::Value| e["speakers"].as_array().is_some_and(|list| list.iter().any(|s| s["userId"] == "ann"));
-    ben.event("voice:activeSpeakers", SOON, speaks).await.expect("ann is announced");
+    ben.event("voice:activeSpeakers", PATIENCE, speaks).await.expect("ann is announced");
     ben.forget_events();
     drop(ann);
     let silent = |e: &serde_json::Value| e["speakers"].as_array().is_some_and(Vec::is_empty);
-    ben.event("voice:activeSpeakers", SOON, silent).await.expect("silence is announced");
+    ben.event("voice:activeSpeakers", PATIENCE, silent).await.expect("silence is announced");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +110,7 @@ async fn a_room_holds_25_and_hears_those_who_talk() {
     for (number, bot) in bots.iter().enumerate() {
         let talkers: Vec<String> = (0..TALKING).filter(|n| *n != number).map(|n| format!("bot-{n}")).collect();
         let all = |stats: &BotStats| stats.streams.len() == PEOPLE - 1 && talkers.iter().all(|user| packets_of(stats, user, false) >= 25);
-        let stats = bot.received(SOON, "everybody who talks", all).await.expect("hears");
+        let stats = bot.received(PATIENCE, "everybody who talks", all).await.expect("hears");
         for user in &talkers {
             assert_smooth(stream_of(&stats, user, false).expect("is heard"));
         }

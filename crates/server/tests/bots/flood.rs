@@ -9,9 +9,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, Delays, VideoOptions};
+use parlor_testkit::wait::{PATIENCE, seen};
 use serde_json::{Value, json};
 
-use crate::{SOON, World, packets_of, stream_of};
+use crate::{World, packets_of, stream_of};
 
 /// Packets of every voice that are measured: 1.6 s.
 const MEASURED: u64 = 80;
@@ -73,11 +74,8 @@ async fn a_flood_from_one_address_costs_others_nothing_they_notice() {
     during.assert_unnoticed(&calm, "connections");
     assert!(opened > ALLOWED, "more than may be: {opened}");
     assert!(count(&crowded, "tcpConnections") <= ALLOWED, "no more than one address may have: {crowded}");
-    let begin = Instant::now();
-    while count(&worker(&world).await, "tcpConnections") != count(&before, "tcpConnections") {
-        assert!(begin.elapsed() < SOON, "gone with their peers: {}", worker(&world).await);
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let before_it = count(&before, "tcpConnections");
+    seen("gone with their peers", async || worker(&world).await, |worker| count(worker, "tcpConnections") == before_it).await;
     assert_same_tables(&before, &worker(&world).await);
     for bot in &bots {
         let (send, receive) = bot.states();
@@ -114,7 +112,7 @@ impl Measured {
 async fn measure(world: &World, bots: &[Bot]) -> Measured {
     let mut before = Vec::new();
     for bot in bots {
-        before.push(bot.received(SOON, "all streams", |stats| stats.streams.len() == expected(bot.user())).await.expect("receives"));
+        before.push(bot.received(PATIENCE, "all streams", |stats| stats.streams.len() == expected(bot.user())).await.expect("receives"));
     }
     world.engine.take_delays().await.expect("is there");
     let (begin, mut packets, mut lost) = (Instant::now(), 0, 0);
@@ -123,7 +121,7 @@ async fn measure(world: &World, bots: &[Bot]) -> Measured {
             let others = bots.iter().map(Bot::user).filter(|user| *user != bot.user());
             others.into_iter().all(|user| packets_of(stats, user, false) >= packets_of(before, user, false) + MEASURED)
         };
-        let after = bot.received(SOON, "everybody", heard).await.expect("goes on");
+        let after = bot.received(PATIENCE, "everybody", heard).await.expect("goes on");
         for (consumer, stream) in &after.streams {
             let old = stream_of(before, &consumer.user, consumer.video).expect("was there before");
             packets += stream.packets - old.packets;

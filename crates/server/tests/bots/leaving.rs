@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{SOON, World, hears_more};
+use crate::{World, hears_more};
 use parlor_bots::BotError;
+use parlor_testkit::wait::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_leaves_is_gone_for_the_others_and_may_come_back() {
@@ -13,12 +14,12 @@ async fn who_leaves_is_gone_for_the_others_and_may_come_back() {
     hears_more(&ben, "ann", false, 10).await;
 
     ann.leave().await.expect("leaves");
-    ben.event("voice:participant:left", SOON, |e| e["userId"] == "ann").await.expect("is told");
-    ben.received(SOON, "no stream", |stats| stats.streams.is_empty()).await.expect("is gone");
+    ben.event("voice:participant:left", PATIENCE, |e| e["userId"] == "ann").await.expect("is told");
+    ben.received(PATIENCE, "no stream", |stats| stats.streams.is_empty()).await.expect("is gone");
     ben.forget_events();
 
     let (ann, _) = world.talker("ann").await;
-    ben.event("voice:participant:joined", SOON, |e| e["userId"] == "ann").await.expect("is told");
+    ben.event("voice:participant:joined", PATIENCE, |e| e["userId"] == "ann").await.expect("is told");
     hears_more(&ben, "ann", false, 10).await;
     assert_eq!(ann.joined().participants.len(), 1, "ben is there");
 }

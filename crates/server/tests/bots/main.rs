@@ -8,6 +8,8 @@ mod leaving;
 mod moderation;
 mod network;
 mod spread;
+#[path = "../support/mod.rs"]
+mod support;
 mod video;
 
 use std::time::Duration;
@@ -15,9 +17,9 @@ use std::time::Duration;
 use parlor::config::Config;
 use parlor::{Options, Server};
 use parlor_bots::{AudioOptions, Bot, BotError, BotOptions, BotStats, Engine, Producer, StreamStats};
+use parlor_testkit::wait::{PATIENCE, seen};
 
-/// How long anything may take that usually takes milliseconds: the machine may be busy.
-const SOON: Duration = Duration::from_secs(15);
+use self::support::test_config;
 
 /// A server with a media thread for bots.
 struct World {
@@ -31,13 +33,9 @@ impl World {
         Self::with(|_| ()).await
     }
 
-    /// The same, with changes to its configuration.
+    /// A server with changes to its configuration.
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        config.http.listen = vec!["127.0.0.1:0".parse().expect("address")];
-        config.media.port = 0;
-        config.media.workers = 1;
-        config.media.listen_ip = vec!["127.0.0.1".parse().expect("address")];
+        let mut config = test_config();
         change(&mut config);
         let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
         Self { server, engine: Engine::start(None).expect("starts") }
@@ -49,7 +47,7 @@ impl World {
 
     async fn try_join(&self, options: BotOptions) -> Result<Bot, BotError> {
         let bot = Bot::join(&self.engine, options).await?;
-        bot.connected(SOON).await?;
+        bot.connected(PATIENCE).await?;
         Ok(bot)
     }
 
@@ -80,23 +78,19 @@ fn packets_of(stats: &BotStats, user: &str, video: bool) -> u64 {
 async fn hears_more(bot: &Bot, user: &str, video: bool, packets: u64) -> BotStats {
     let before = packets_of(&bot.stats().await.expect("is there"), user, video);
     let more = |stats: &BotStats| packets_of(stats, user, video) >= before + packets;
-    bot.received(SOON, &format!("{packets} more packets of {user}"), more).await.expect("is heard")
+    bot.received(PATIENCE, &format!("{packets} more packets of {user}"), more).await.expect("is heard")
 }
 
 /// Waits until no packet of a user has come for some time: far longer than the 20 ms between two of them.
 async fn hears_silence(bot: &Bot, user: &str) {
     const SILENCE: Duration = Duration::from_millis(500);
-    let begin = std::time::Instant::now();
-    let mut last = packets_of(&bot.stats().await.expect("is there"), user, false);
-    loop {
+    let heard = async || packets_of(&bot.stats().await.expect("is there"), user, false);
+    let in_a_while = async || {
+        let before = heard().await;
         tokio::time::sleep(SILENCE).await;
-        let now = packets_of(&bot.stats().await.expect("is there"), user, false);
-        if now == last {
-            return;
-        }
-        assert!(begin.elapsed() < SOON, "{user} is still heard by {}", bot.user());
-        last = now;
-    }
+        heard().await - before
+    };
+    seen(&format!("{user} is not heard by {}", bot.user()), in_a_while, |packets| *packets == 0).await;
 }
 
 /// The stream had no gap and no leap of time or picture number, whatever was done to it.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{SOON, World, hears_more, hears_silence, packets_of, stream_of};
+use crate::{World, hears_more, hears_silence, packets_of, stream_of};
 use parlor::config::{Sources, load};
 use parlor_bots::{AudioOptions, Bot, VideoOptions};
+use parlor_testkit::wait::PATIENCE;
 
 /// A world whose room belongs to "mod".
 async fn world() -> World {
@@ -39,7 +40,7 @@ async fn of_who_is_silenced_no_packet_passes_whatever_a_modified_client_does() {
 
     // Coming back is no way out.
     ann.leave().await.expect("leaves");
-    ben.event("voice:participant:left", SOON, |e| e["userId"] == "ann").await.expect("is told");
+    ben.event("voice:participant:left", PATIENCE, |e| e["userId"] == "ann").await.expect("is told");
     let (ann, _) = world.talker("ann").await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let stats = ben.stats().await.expect("is there");

@@ -2,8 +2,9 @@
 
 use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, VideoOptions};
 use parlor_proto::transport::Direction;
+use parlor_testkit::wait::PATIENCE;
 
-use crate::{SOON, World, assert_smooth, hears_more, packets_of, stream_of};
+use crate::{World, assert_smooth, hears_more, packets_of, stream_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tcp_alone_carries_sound_and_picture_to_udp_and_back() {
@@ -19,7 +20,7 @@ async fn tcp_alone_carries_sound_and_picture_to_udp_and_back() {
         let both = |stats: &BotStats| {
             packets_of(stats, other, false) >= 50 && stream_of(stats, other, true).is_some_and(|s| s.frames.decoded >= 30)
         };
-        let stats = bot.received(SOON, "sound and picture", both).await.expect("arrives");
+        let stats = bot.received(PATIENCE, "sound and picture", both).await.expect("arrives");
         stats.streams.iter().for_each(|(_, stream)| assert_smooth(stream));
     }
 }
@@ -52,7 +53,7 @@ async fn a_call_goes_on_after_the_network_changed() {
     for _ in 0..2 {
         ann.restart_ice(Direction::Send).await.expect("restarts");
         ann.restart_ice(Direction::Recv).await.expect("restarts");
-        ann.connected(SOON).await.expect("finds the new way");
+        ann.connected(PATIENCE).await.expect("finds the new way");
         hears_more(&ben, "ann", false, 50).await;
         hears_more(&ann, "ben", false, 50).await;
     }

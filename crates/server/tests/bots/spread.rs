@@ -1,11 +1,10 @@
 //! A room on two media workers: nobody can tell.
 
-use std::time::Instant;
-
 use parlor_bots::{Bot, VideoOptions};
+use parlor_testkit::wait::{PATIENCE, seen};
 use serde_json::{Value, json};
 
-use crate::{SOON, World, assert_smooth, hears_more, hears_silence, stream_of};
+use crate::{World, assert_smooth, hears_more, hears_silence, stream_of};
 
 /// Participants of a room that is on both workers.
 const LARGE: usize = 14;
@@ -17,11 +16,7 @@ async fn workers(world: &World) -> Vec<Value> {
 }
 
 async fn until(world: &World, what: &str, condition: impl Fn(&[Value]) -> bool) {
-    let begin = Instant::now();
-    while !condition(&workers(world).await) {
-        assert!(begin.elapsed() < SOON, "{what}: {:?}", workers(world).await);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    seen(what, async || workers(world).await, |workers| condition(workers)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +55,7 @@ async fn a_room_on_two_workers_is_like_any_other() {
     assert_smooth(stream_of(&stats, "ann", true).expect("is seen"));
 
     ann.leave().await.expect("leaves");
-    zed.received(SOON, "no stream", |stats| stats.streams.is_empty()).await.expect("is gone");
+    zed.received(PATIENCE, "no stream", |stats| stats.streams.is_empty()).await.expect("is gone");
     until(&world, "one mirror", |workers| of(workers, "mirrors") == [0, 0] || of(workers, "mirrors") == [0, 1]).await;
     until(&world, "one producer", |workers| of(workers, "producers") == [1, 0]).await;
     drop((listeners, zed));

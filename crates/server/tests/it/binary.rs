@@ -1,26 +1,16 @@
 //! The binary as an operator sees it: help, configuration, the one line at the start, and the end by a signal.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::Output;
 
-use futures_util::{SinkExt, StreamExt};
+use nix::sys::signal::Signal;
+use parlor_testkit::wait::seen;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
 
-/// The binary, in a directory without a `parlor.toml` and with no `PARLOR_` variable of whoever runs the tests.
-fn parlor(arguments: &[&str], env: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).envs(env.iter().copied()).current_dir(env!("CARGO_TARGET_TMPDIR"));
-    command
-}
+use super::client::{Client, dev_token};
+use super::process::{Process, parlor, serve};
 
 fn run(arguments: &[&str], env: &[(&str, &str)]) -> (Output, String, String) {
-    let output = parlor(arguments, env).output().expect("runs");
+    let output = parlor(arguments).envs(env.iter().copied()).output().expect("runs");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     (output, out, err)
@@ -57,83 +47,39 @@ fn what_is_wrong_is_said_and_the_exit_code_is_not_zero() {
     }
 }
 
-#[test]
-fn development_mode_in_reach_of_others_is_warned_of() {
+#[tokio::test]
+async fn development_mode_in_reach_of_others_is_warned_of() {
     for (listen, warned) in [("127.0.0.1:0", false), ("0.0.0.0:0", true)] {
-        let arguments =
-            ["serve", "--dev", "--http-listen", listen, "--media-port", "0", "--media-workers", "1", "--listen-ip", "127.0.0.1"];
-        let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
-        assert!(line.starts_with("Parlor is ready"), "{line}");
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("ends");
-        let output = child.wait_with_output().expect("ends");
-        let err = String::from_utf8(output.stderr).expect("text");
-        assert_eq!(err.contains("any name and the pro tier"), warned, "{listen}: {err}");
+        let log = Process::start(serve(&["--dev", "--http-listen", listen])).stop().await;
+        assert_eq!(log.contains("any name and the pro tier"), warned, "{listen}: {log}");
     }
 }
 
-#[test]
-fn it_says_one_line_when_it_is_ready_and_ends_with_zero_on_sigterm() {
-    let arguments = ["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
-    let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let line = lines.next().expect("a line").expect("text");
+#[tokio::test]
+async fn it_says_one_line_when_it_is_ready_and_ends_with_zero_on_sigterm() {
+    let mut server = Process::begin(&mut serve(&["--dev"]));
+    let line = server.line();
     assert!(line.starts_with("Parlor is ready: http://localhost:"), "{line}");
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
-    assert!(child.wait().expect("ends").success());
-    assert!(lines.next().is_none(), "one line, no more");
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.line(), "", "one line, no more");
+    let (status, _) = server.ended().await;
+    assert!(status.success());
 }
 
 /// A running server at some level of the log, and a transport on it.
 struct Logged {
-    child: Child,
-    log: JoinHandle<String>,
-    address: String,
+    server: Process,
     token: String,
     transport: Value,
 }
 
 impl Logged {
     async fn start(level: &str) -> Self {
-        let mut arguments = vec!["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"];
-        arguments.extend(["--listen-ip", "127.0.0.1", "--log-level", level]);
-        let mut child = parlor(&arguments, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        let mut errors = child.stderr.take().expect("piped");
-        let log = std::thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).map(|_| text).expect("text")
-        });
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
-        let address = line.trim().strip_prefix("Parlor is ready: http://").expect("an address").to_owned();
-        let wish = reqwest::Client::new().post(format!("http://{address}/api/dev/token")).json(&json!({"user": "alice"}));
-        let issued: Value = wish.send().await.expect("answers").json().await.expect("json");
-        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
-        let join = "420[\"voice:join\",{\"channelId\":\"lobby\"}]".to_owned();
-        let create = "421[\"voice:rtc:createTransport\",{\"direction\":\"send\"}]".to_owned();
-        for text in [format!("40{issued}"), join, create] {
-            socket.send(Message::text(text)).await.expect("sends");
-        }
-        let created = loop {
-            let message = socket.next().await.expect("goes on").expect("a message").into_text().expect("text");
-            if let Some(created) = message.strip_prefix("431") {
-                break serde_json::from_str::<Value>(created).expect("json");
-            }
-        };
-        let token = issued["token"].as_str().expect("a token").to_owned();
-        Self { child, log, address, token, transport: created[0].clone() }
-    }
-
-    /// Ends it and gives what it wrote to the log.
-    fn end(mut self) -> String {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
-        assert!(self.child.wait().expect("ends").success());
-        self.log.join().expect("reads")
+        let server = Process::start(serve(&["--dev", "--log-level", level]));
+        let token = dev_token(&server.address, "alice").await.expect("a token");
+        let mut alice = Client::enter(&server.address, &token, "lobby").await.expect("joins");
+        let transport = alice.request("voice:rtc:createTransport", json!({"direction": "send"})).await;
+        Self { server, token, transport }
     }
 }
 
@@ -142,7 +88,7 @@ async fn no_level_of_the_log_shows_a_token_or_a_password() {
     let server = Logged::start("trace").await;
     let token = server.token.clone();
     let password = server.transport["iceParameters"]["password"].as_str().expect("a password").to_owned();
-    let log = server.end();
+    let log = server.server.stop().await;
     assert!(log.contains("a session begins"), "{log}");
     let shown: Vec<&str> = log.lines().filter(|line| line.contains(&token) || line.contains(&password)).collect();
     assert!(shown.is_empty(), "{shown:#?}");
@@ -160,16 +106,9 @@ async fn what_strangers_send_to_the_media_port_does_not_fill_the_log() {
     for _ in 0..DATAGRAMS {
         socket.send_to(&[begin.as_slice(), &attributes].concat(), ("127.0.0.1", port)).expect("sent");
     }
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let url = format!("http://{}/api/dev/stats", server.address);
-        let stats: Value = reqwest::get(url).await.expect("answers").json().await.expect("json");
-        if stats["workers"][0]["sfu"]["drops"]["malformed"] == DATAGRAMS {
-            break;
-        }
-        assert!(Instant::now() < deadline, "they arrive: {stats}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let log = server.end();
+    let url = format!("http://{}/api/dev/stats", server.server.address);
+    let stats = async || reqwest::get(&url).await.expect("answers").json::<Value>().await.expect("json");
+    seen("they arrive", stats, |stats| stats["workers"][0]["sfu"]["drops"]["malformed"] == DATAGRAMS).await;
+    let log = server.server.stop().await;
     assert!(log.lines().count() < 20, "{} lines: {}", log.lines().count(), log.chars().take(1_000).collect::<String>());
 }

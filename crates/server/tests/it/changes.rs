@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use parlor_proto::{Access, Entitlement, MemberRole, Moderation, Restrictions};
+use parlor_testkit::wait;
 use serde_json::{Value, json};
 
 use super::client::{Client, assert_refused};
@@ -29,9 +30,7 @@ async fn a_ban_puts_out_at_once_and_keeps_out_until_it_is_over() {
     let refused = mallory.request("voice:join", json!({"channelId": "lobby"})).await;
     assert_refused(&refused, "PERMISSION_DENIED");
     assert!(refused["details"]["until"].is_string(), "{refused}");
-    while now() <= until {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait::until("the ban is over", async || now() > until).await;
     assert_eq!(mallory.request("voice:join", json!({"channelId": "lobby"})).await["channelId"], "lobby");
     shared.stop().await;
 }

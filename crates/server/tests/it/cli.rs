@@ -10,6 +10,7 @@ use parlor::{Options, Server};
 use serde_json::Value;
 
 use super::client::Client;
+use super::process::parlor;
 use super::{base, test_config};
 
 /// A running server looks at the change log each second; the rest is for a busy machine.
@@ -37,11 +38,8 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
-            command.env_remove(name);
-        }
-        command.args(arguments).current_dir(&self.0);
+        let mut command = parlor(arguments);
+        command.current_dir(&self.0);
         command
     }
 

@@ -1,18 +1,17 @@
 //! A socket.io client that can also misbehave: it sends any text, and sees every packet.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use parlor::Server;
+use parlor_testkit::wait::PATIENCE;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
-
-/// The longest a test waits for something that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Client {
@@ -28,15 +27,42 @@ impl Client {
         Self::open_on(TcpSocket::new_v4().expect("socket"), server).await
     }
 
-    /// The same on a socket with settings of its own.
+    /// Opens the engine.io connection on a socket with settings of its own.
     pub async fn open_on(socket: TcpSocket, server: &Server) -> Self {
-        let address = server.http_addresses()[0];
+        Self::try_open(socket, server.http_addresses()[0]).await.expect("connects")
+    }
+
+    async fn try_open(socket: TcpSocket, address: SocketAddr) -> Option<Self> {
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-        let stream = socket.connect(address).await.expect("connects");
-        let (stream, _) = client_async(url, stream).await.expect("connects");
+        let stream = socket.connect(address).await.ok()?;
+        let (stream, _) = client_async(url, stream).await.ok()?;
         let mut client = Self { stream, events: VecDeque::new(), acks: Vec::new(), next_ack: 0 };
-        assert!(client.text().await.expect("open").starts_with('0'));
-        client
+        client.text().await?.starts_with('0').then_some(client)
+    }
+
+    /// Somebody in a channel of a server in another process, by a token of its development mode.
+    pub async fn guest(address: &str, user: &str, channel: &str) -> Self {
+        Self::try_guest(address, user, channel).await.expect("joins")
+    }
+
+    /// Somebody in a channel, or nobody if the server ended before they were in.
+    pub async fn try_guest(address: &str, user: &str, channel: &str) -> Option<Self> {
+        Self::enter(address, &dev_token(address, user).await?, channel).await
+    }
+
+    /// The bearer of a token in a channel of a server in another process, or nobody if the server ended before.
+    pub async fn enter(address: &str, token: &str, channel: &str) -> Option<Self> {
+        let address = address.parse().expect("an address");
+        let mut client = Self::try_open(TcpSocket::new_v4().expect("socket"), address).await?;
+        let connect = format!("40{}", json!({ "token": token }));
+        let number = client.take_number();
+        let join = format!("42{number}[\"voice:join\",{}]", json!({ "channelId": channel }));
+        if !client.try_send(&connect).await || !client.try_send(&join).await {
+            return None;
+        }
+        let joined = client.try_acknowledged(number).await?;
+        assert_eq!(joined["channelId"], channel, "{joined}");
+        Some(client)
     }
 
     /// A connected session of this user.
@@ -87,7 +113,7 @@ impl Client {
         self.request_raw(event, &payload.to_string()).await
     }
 
-    /// The same with the payload (or payloads) as written.
+    /// Sends a request with its payload (or payloads) as written, and waits for its acknowledgement.
     pub async fn request_raw(&mut self, event: &str, payload: &str) -> Value {
         let ack = self.begin(event, payload).await;
         self.acknowledged(ack).await
@@ -95,20 +121,28 @@ impl Client {
 
     /// Sends a request and does not wait for its acknowledgement.
     pub async fn begin(&mut self, event: &str, payload: &str) -> u64 {
-        let ack = self.next_ack;
-        self.next_ack += 1;
+        let ack = self.take_number();
         let comma = if payload.is_empty() { "" } else { "," };
         self.send(&format!("42{ack}[{}{comma}{payload}]", json!(event))).await;
         ack
     }
 
+    fn take_number(&mut self) -> u64 {
+        self.next_ack += 1;
+        self.next_ack - 1
+    }
+
     /// The acknowledgement of a request.
     pub async fn acknowledged(&mut self, ack: u64) -> Value {
+        self.try_acknowledged(ack).await.expect("the connection lives")
+    }
+
+    async fn try_acknowledged(&mut self, ack: u64) -> Option<Value> {
         loop {
             if let Some(n) = self.acks.iter().position(|(number, _)| *number == ack) {
-                return self.acks.remove(n).1;
+                return Some(self.acks.remove(n).1);
             }
-            self.step().await.expect("the connection lives");
+            self.step().await?;
         }
     }
 
@@ -185,6 +219,13 @@ impl Client {
             }
         }
     }
+}
+
+/// A token of a server in development mode.
+pub async fn dev_token(address: &str, user: &str) -> Option<String> {
+    let wish = reqwest::Client::new().post(format!("http://{address}/api/dev/token")).json(&json!({"user": user, "pro": true}));
+    let issued: Value = wish.send().await.ok()?.json().await.ok()?;
+    issued["token"].as_str().map(str::to_owned)
 }
 
 /// Asserts that an answer is a refusal with this code and all it must have.

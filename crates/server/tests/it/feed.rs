@@ -1,9 +1,7 @@
 //! The event feed of a real server that is killed without a warning, as the host application sees it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,15 +9,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use parlor_testkit::wait;
+use serde_json::Value;
+use tokio::net::TcpListener;
 
-/// The longest a test waits for something that should happen soon.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::client::Client;
+use super::process::{Process, serve};
+
 /// People in each of two rooms.
 const PEOPLE: usize = 4;
 /// Every so many deliveries one is refused.
@@ -50,11 +46,7 @@ impl Told {
     }
 
     async fn wait(&self, what: &str, done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !done(self) {
-            assert!(Instant::now() < deadline, "{what}: {:#?}", self.events());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        wait::seen(what, async || self.events(), |_| done(self)).await;
     }
 }
 
@@ -75,55 +67,10 @@ async fn take(State(told): State<Told>, Json(body): Json<Value>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// A server process.
-struct Process {
-    child: Child,
-    address: String,
-}
-
-impl Process {
-    fn start(config: &PathBuf) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
-            command.env_remove(name);
-        }
-        command.args(["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"]);
-        command.args(["--listen-ip", "127.0.0.1", "--log-level", "error", "--config"]).arg(config);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
-        let address = line.trim().strip_prefix("Parlor is ready: http://localhost:").expect("ready");
-        Self { child, address: format!("127.0.0.1:{address}") }
-    }
-
-    /// SIGKILL: nothing of it runs any more.
-    fn kill(mut self) {
-        self.child.kill().expect("kills");
-        self.child.wait().expect("ends");
-    }
-
-    fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("sent");
-        assert!(self.child.wait().expect("ends").success());
-    }
-}
-
-/// Somebody in a channel; `None` if the server was gone before they were in.
-async fn join(address: String, user: String, channel: &'static str) -> Option<WebSocketStream<MaybeTlsStream<TcpStream>>> {
-    let wish = reqwest::Client::new().post(format!("http://{address}/api/dev/token")).json(&json!({ "user": user }));
-    let token: Value = wish.send().await.ok()?.json().await.ok()?;
-    let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.ok()?;
-    socket.send(Message::text(format!("40{token}"))).await.ok()?;
-    socket.send(Message::text(format!("421[\"voice:join\",{{\"channelId\":\"{channel}\"}}]"))).await.ok()?;
-    loop {
-        let text = socket.next().await?.ok()?.into_text().ok()?;
-        if let Some(answer) = text.strip_prefix("431") {
-            assert!(answer.contains("\"participants\""), "{answer}");
-            return Some(socket);
-        }
-    }
+fn start(config: &Path) -> Process {
+    let mut command = serve(&["--dev", "--log-level", "error", "--config"]);
+    command.arg(config);
+    Process::start(command)
 }
 
 /// Whether an event is about a user whose id begins so.
@@ -164,11 +111,11 @@ async fn a_killed_server_loses_no_event_and_leaves_no_ghosts() {
     std::fs::write(&config, text).expect("writes");
 
     for run in 0..3 {
-        let server = Process::start(&config);
+        let server = start(&config);
         let mut inside = Vec::new();
         for number in 0..PEOPLE {
             for channel in ["one", "two"] {
-                inside.push(join(server.address.clone(), format!("{run}-{channel}-{number}"), channel).await.expect("joins"));
+                inside.push(Client::guest(&server.address, &format!("{run}-{channel}-{number}"), channel).await);
             }
         }
         let of_this_run = |event: &Value| event["type"] == "participant.joined" && is_of(event, &format!("{run}-"));
@@ -176,7 +123,10 @@ async fn a_killed_server_loses_no_event_and_leaves_no_ghosts() {
         told.wait("who is in is told of", |told| told.events().iter().filter(|event| of_this_run(event)).count() == all).await;
         // In the middle of people who come and go.
         drop(inside.split_off(PEOPLE));
-        let coming = (0..PEOPLE).map(|number| tokio::spawn(join(server.address.clone(), format!("late-{run}-{number}"), "one")));
+        let coming = (0..PEOPLE).map(|number| {
+            let address = server.address.clone();
+            tokio::spawn(async move { Client::try_guest(&address, &format!("late-{run}-{number}"), "one").await })
+        });
         let coming: Vec<_> = coming.collect();
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..60))).await;
         server.kill();
@@ -185,7 +135,7 @@ async fn a_killed_server_loses_no_event_and_leaves_no_ghosts() {
         }
     }
 
-    let server = Process::start(&config);
+    let server = start(&config);
     let balanced = |told: &Told| {
         let events = told.events();
         let count = |kind: &str| events.iter().filter(|event| event["type"] == kind).count();
@@ -194,14 +144,14 @@ async fn a_killed_server_loses_no_event_and_leaves_no_ghosts() {
     told.wait("the ends of the last run are told", |told| balanced(told) && !told.events().is_empty()).await;
     let crashed = told.events().iter().filter(|event| event["data"]["reason"] == "crashed").count();
     assert!(crashed > 0, "at least some were in a room when it was killed");
-    let socket = join(server.address.clone(), "last".to_owned(), "one").await.expect("joins");
+    let socket = Client::guest(&server.address, "last", "one").await;
     told.wait("the last one is told of", |told| told.events().iter().any(|event| is_of(event, "last"))).await;
-    server.stop();
+    server.stop().await;
     drop(socket);
     // The last delivery may have been one of those that are refused: then it is repeated after the next start.
-    let server = Process::start(&config);
+    let server = start(&config);
     told.wait("a server that stops tells who left", balanced).await;
-    server.stop();
+    server.stop().await;
     assert_balanced(&told.events());
     let _ = std::fs::remove_dir_all(directory);
 }

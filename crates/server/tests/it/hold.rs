@@ -1,21 +1,19 @@
 //! What one source that has shown no token can make a server hold: connections, bodies, and with them memory.
 
-use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parlor::{Options, Server};
+use parlor_testkit::wait::{PATIENCE, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::client::Client;
+use super::process::{Process, serve};
 use super::test_config;
 
 /// HTTP connections of one source.
 const FROM_SOURCE: usize = 512;
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server whose clients are not taken for proxies, as one that listens on this machine only would take them.
 async fn open_server() -> Server {
@@ -76,8 +74,7 @@ async fn one_silent_address_takes_its_own_places_only() {
     assert!(lives(from(2), port).await, "another address has places of its own");
     assert_eq!(alice.request("voice:join", serde_json::json!({"channelId": "lobby"})).await["channelId"], "lobby");
     drop((silent, last, extra));
-    let free_again = async { while !lives(from(1), port).await {} };
-    tokio::time::timeout(PATIENCE, free_again).await.expect("the places are free again");
+    until("the places are free again", async || lives(from(1), port).await).await;
     server.shut_down().await;
 }
 
@@ -124,46 +121,24 @@ async fn a_body_belongs_to_a_living_connection_and_is_the_only_one() {
     let sid = open_polling(from(1), port).await;
     let mut first = begin_post(port, &sid, 100).await;
     // A second one ends the connection, and with it the first: as soon as that has come so far.
-    let refused = async { while ask(from(1), port, &post(&sid, 1)).await.1 != 400 {} };
-    tokio::time::timeout(PATIENCE, refused).await.expect("a second body is refused");
+    until("a second body is refused", async || ask(from(1), port, &post(&sid, 1)).await.1 == 400).await;
     assert_eq!(status(&mut first).await, 400, "the body is not waited for any longer");
     assert_eq!(ask(from(1), port, &post("nobody", 100)).await.1, 400, "nobody waits for the body of nobody");
     server.shut_down().await;
 }
 
 /// A server as it is installed, in a process of its own.
-struct Process {
-    child: Child,
-    port: u16,
+fn installed() -> Process {
+    let mut command = serve(&["--http-listen", "0.0.0.0:0"]);
+    command.env("PARLOR_AUTH__SECRET", "9f86d081884c7d659a2feaa0c55ad015").env("PARLOR_STORE__URL", "sqlite::memory:");
+    Process::start(command)
 }
 
-impl Process {
-    fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
-            command.env_remove(name);
-        }
-        command.args(["serve", "--http-listen", "0.0.0.0:0", "--media-port", "0", "--media-workers", "1", "--listen-ip", "127.0.0.1"]);
-        command.env("PARLOR_AUTH__SECRET", "9f86d081884c7d659a2feaa0c55ad015").env("PARLOR_STORE__URL", "sqlite::memory:");
-        let mut child = command.current_dir(std::env::temp_dir()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
-        let ready = BufReader::new(child.stdout.take().expect("piped")).lines().next().expect("a line").expect("text");
-        let port = ready.rsplit(':').next().expect("a port").trim_end_matches('/').parse().expect("a number");
-        Self { child, port }
-    }
-
-    /// Memory in use, in KiB.
-    fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("reads");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Memory a process uses, in KiB.
+fn resident(process: &Process) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("reads");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 fn raise_open_files() {
@@ -197,18 +172,19 @@ async fn thousands_who_do_not_read_are_a_few_kilobytes_each() {
     /// What one connection may hold in KiB: what is read at once, what is written at once, and its task.
     const MOST: u64 = 32;
     raise_open_files();
-    let server = Process::start();
-    let asset = largest_asset(server.port).await;
-    let before = server.resident();
+    let server = installed();
+    let port = server.port();
+    let asset = largest_asset(port).await;
+    let before = resident(&server);
     let mut held = Vec::new();
     for _ in 0..EACH {
         for source in 2..2 + SOURCES {
-            let (stream, status) = ask(from(source), server.port, &format!("GET {asset} HTTP/1.1")).await;
+            let (stream, status) = ask(from(source), port, &format!("GET {asset} HTTP/1.1")).await;
             assert!([200, 503].contains(&status), "{status}");
             held.push(stream);
         }
     }
-    let grown = server.resident().saturating_sub(before);
+    let grown = resident(&server).saturating_sub(before);
     assert!(grown < held.len() as u64 * MOST, "{} connections hold {grown} KiB", held.len());
     // Of a short answer everything is read by the first look, and the end is seen by the second.
     let closed = held.iter().filter(|stream| is_closed(stream) || is_closed(stream)).count();

@@ -1,17 +1,15 @@
 //! What the log says of where something happened.
 
-use nix::sys::signal::Signal;
-
-use super::process::Process;
-use super::stored::fresh_file;
+use super::process::{Process, dev_server};
 
 #[tokio::test]
 async fn a_line_of_a_media_thread_says_which_it_is() {
-    let server = Process::start(&format!("sqlite:{}", fresh_file("log-spans").display()));
+    let mut command = dev_server("sqlite::memory:");
+    command.arg("--dev-crash-route");
+    let server = Process::start(command);
     let crash = reqwest::Client::new().post(format!("http://{}/api/dev/crash", server.address));
     assert!(crash.send().await.expect("answers").status().is_success());
-    server.signal(Signal::SIGTERM);
-    let (_, log) = server.ended().await;
+    let log = server.stop().await;
     let line = log.lines().find(|line| line.contains("panicked; its calls are lost")).expect("is said");
     assert!(line.contains("media{worker=0}"), "{line}");
 }

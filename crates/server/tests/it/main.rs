@@ -19,8 +19,6 @@ mod media;
 mod moderation;
 mod node;
 mod ownership;
-#[path = "../../../store/tests/rules/postgres.rs"]
-mod postgres;
 mod process;
 mod ready;
 mod rest;
@@ -32,20 +30,12 @@ mod stop;
 mod stored;
 mod strangers;
 mod stun;
+#[path = "../support/mod.rs"]
+mod support;
 
-use parlor::config::Config;
 use parlor::{Options, Server};
 
-/// A configuration for tests: any free ports, one media worker, on this machine only.
-fn test_config() -> Config {
-    let mut config = Config::default();
-    config.http.listen = vec!["127.0.0.1:0".parse().expect("address")];
-    config.media.port = 0;
-    config.media.workers = 1;
-    config.media.listen_ip = vec!["127.0.0.1".parse().expect("address")];
-    config.store = parlor::config::Store::at("sqlite::memory:");
-    config
-}
+use self::support::test_config;
 
 /// A server in development mode.
 async fn dev_server() -> Server {

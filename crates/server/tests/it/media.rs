@@ -2,21 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlor::Server;
+use parlor_testkit::wait::until;
 use serde_json::json;
 
 use super::client::Client;
 use super::{base, server_without_join_limit, stun};
-
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 async fn survives_a_panic(server: &Server) {
     let (mut alice, _) = Client::joined(server, "alice", "lobby").await;

@@ -5,10 +5,12 @@ use std::time::Duration;
 use parlor::config::{Config, Store as StoreConfig};
 use parlor::{Options, Server};
 use parlor_store::{NewFeedEvent, Owes, Store};
+use parlor_testkit::postgres::create_database;
+use parlor_testkit::wait::seen;
 use serde_json::json;
 
 use super::client::Client;
-use super::process::{LEASE_MS, Line, Process, Socket, guest, until};
+use super::process::{LEASE_MS, Line, Process, leasing};
 use super::stored::{Shared, channel, fresh_file, now, user};
 use super::test_config;
 
@@ -81,9 +83,8 @@ async fn a_ban_of_the_configuration_holds_where_an_old_one_is_over() {
 const AWAY: Duration = Duration::from_millis(LEASE_MS + 500);
 
 /// Whoever was replaced tells its people to join again, ends with a sentence, and wrote nothing beside its successor.
-async fn is_replaced(old: Process, mut alice: Socket, store: &Store) {
-    let told = until(&mut alice, "42[\"voice:left\"").await;
-    assert!(told.contains("\"rejoin\":true"), "{told}");
+async fn is_replaced(old: Process, mut alice: Client, store: &Store) {
+    assert_eq!(alice.event("voice:left").await["rejoin"], true);
     let (status, said) = old.ended().await;
     assert!(!status.success() && said.contains("has taken the place of this one") && said.contains("store.lease_ms"), "{said}");
     let story: Vec<String> = store
@@ -108,39 +109,31 @@ async fn is_replaced(old: Process, mut alice: Socket, store: &Store) {
 async fn a_server_that_was_paused_for_longer_than_its_lease_makes_way_for_its_successor() {
     let url = format!("sqlite:{}", fresh_file("paused").display());
     let store = Store::open(&url).await.expect("opens");
-    let old = Process::start(&url);
-    let alice = guest(&old, "alice").await;
-    while kinds(&store).await.len() < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let old = Process::start(leasing(&url));
+    let alice = Client::guest(&old.address, "alice", "den").await;
+    seen("so many events", async || kinds(&store).await, |kinds| kinds.len() >= 2).await;
     old.signal(nix::sys::signal::Signal::SIGSTOP);
     tokio::time::sleep(AWAY).await;
-    let new = Process::start(&url);
-    let _bob = guest(&new, "bob").await;
-    while kinds(&store).await.len() < 6 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let new = Process::start(leasing(&url));
+    let _bob = Client::guest(&new.address, "bob", "den").await;
+    seen("so many events", async || kinds(&store).await, |kinds| kinds.len() >= 6).await;
     old.signal(nix::sys::signal::Signal::SIGCONT);
     is_replaced(old, alice, &store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_cut_off_from_postgresql_for_longer_than_its_lease_makes_way_for_its_successor() {
-    let url = super::postgres::create_database("cut_off").await;
-    let line = Line::to(url.clone()).await;
+    let database = create_database("cut_off").await;
+    let (line, url) = (Line::to(&database).await, database.url.clone());
     let store = Store::open(&url).await.expect("opens");
-    let old = Process::start(&line.url("cut_off"));
-    let alice = guest(&old, "alice").await;
-    while kinds(&store).await.len() < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let old = Process::start(leasing(&line.url(&database)));
+    let alice = Client::guest(&old.address, "alice", "den").await;
+    seen("so many events", async || kinds(&store).await, |kinds| kinds.len() >= 2).await;
     line.cut.send_replace(true);
     tokio::time::sleep(AWAY).await;
-    let new = Process::start(&url);
-    let _bob = guest(&new, "bob").await;
-    while kinds(&store).await.len() < 6 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let new = Process::start(leasing(&url));
+    let _bob = Client::guest(&new.address, "bob", "den").await;
+    seen("so many events", async || kinds(&store).await, |kinds| kinds.len() >= 6).await;
     line.cut.send_replace(false);
     is_replaced(old, alice, &store).await;
 }

@@ -1,51 +1,97 @@
-//! A server in a process of its own, people in it, and a way to PostgreSQL that breaks.
+//! The binary, a server in a process of its own, and a way to PostgreSQL that breaks.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use nix::sys::signal::Signal;
+use parlor_testkit::postgres::Database;
+use parlor_testkit::wait;
 use tokio_util::sync::CancellationToken;
 
-/// How long a server of these tests keeps its place without being heard of.
-pub const LEASE_MS: u64 = 1_000;
-/// For what should happen at once, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The binary, in a directory without a `parlor.toml` and with no `PARLOR_` variable of whoever runs the tests.
+pub fn parlor(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command
+}
 
-/// A server in a process of its own.
+/// A server on any free ports of this machine, with one media worker.
+pub fn serve(arguments: &[&str]) -> Command {
+    let mut command = parlor(&["serve", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1"]);
+    command.args(["--listen-ip", "127.0.0.1"]).args(arguments);
+    command
+}
+
+/// A server in development mode with this store.
+pub fn dev_server(store: &str) -> Command {
+    let mut command = serve(&["--dev"]);
+    command.env("PARLOR_STORE__URL", store);
+    command
+}
+
+/// How long a server keeps its place without being heard of, if a test waits for that.
+pub const LEASE_MS: u64 = 1_000;
+
+/// A server in development mode with this store, whose successor takes its place soon.
+pub fn leasing(store: &str) -> Command {
+    let mut command = dev_server(store);
+    command.env("PARLOR_STORE__LEASE_MS", LEASE_MS.to_string()).env("PARLOR_FEED__NODE", "here");
+    command
+}
+
+/// A server in a process of its own. What it writes to its log is kept, unless the command says where to.
 pub struct Process {
     pub child: Child,
+    /// Where it listens, once it is ready.
     pub address: String,
+    out: BufReader<ChildStdout>,
+    log: Option<JoinHandle<String>>,
 }
 
 impl Process {
     /// Starts it and waits until it is ready.
-    pub fn start(url: &str) -> Self {
-        let mut process = Self::begin(url, Stdio::piped());
-        let mut line = String::new();
-        BufReader::new(process.child.stdout.take().expect("piped")).read_line(&mut line).expect("text");
-        process.address = line.trim().strip_prefix("Parlor is ready: http://").expect("an address").to_owned();
+    pub fn start(mut command: Command) -> Self {
+        let mut process = Self::begin(command.stderr(Stdio::piped()));
+        process.ready();
         process
     }
 
-    /// Starts it.
-    pub fn begin(url: &str, log: Stdio) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
-            command.env_remove(name);
-        }
-        command.env("PARLOR_STORE__URL", url).env("PARLOR_STORE__LEASE_MS", LEASE_MS.to_string());
-        command.env("PARLOR_FEED__NODE", "here").current_dir(env!("CARGO_TARGET_TMPDIR"));
-        command.args(["serve", "--dev", "--http-listen", "127.0.0.1:0", "--media-port", "0", "--media-workers", "1", "--dev-crash-route"]);
-        command.args(["--listen-ip", "127.0.0.1"]);
-        let child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
-        Self { child, address: String::new() }
+    /// Starts it. Its log is kept if it is piped.
+    pub fn begin(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("starts");
+        let out = BufReader::new(child.stdout.take().expect("piped"));
+        let read = |mut errors: std::process::ChildStderr| {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).map(|_| text).expect("text")
+        };
+        let log = child.stderr.take().map(|errors| std::thread::spawn(move || read(errors)));
+        Self { child, address: String::new(), out, log }
     }
 
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    /// Waits until it says that it is ready.
+    pub fn ready(&mut self) {
+        let line = self.line();
+        let address = line.trim().strip_prefix("Parlor is ready: http://").unwrap_or_else(|| panic!("it is not ready: {line:?}"));
+        self.address = address.replace("localhost:", "127.0.0.1:");
+    }
+
+    /// The next line it prints; empty when it has ended.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("text");
+        line
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.parse::<SocketAddr>().expect("an address").port()
+    }
+
+    pub fn signal(&self, signal: Signal) {
         nix::sys::signal::kill(self.pid(), signal).expect("sent");
     }
 
@@ -53,21 +99,25 @@ impl Process {
         nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
     }
 
-    /// Waits for its end; tells how it ended, and what it said since.
+    /// Kills it: no signal handler runs, nothing is flushed.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("dead");
+    }
+
+    /// Tells it to stop, and gives what it wrote to its log.
+    pub async fn stop(self) -> String {
+        self.signal(Signal::SIGTERM);
+        let (status, log) = self.ended().await;
+        assert!(status.success(), "{status}: {log}");
+        log
+    }
+
+    /// Waits for its end; tells how it ended, and what it wrote to its log.
     pub async fn ended(mut self) -> (ExitStatus, String) {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("asked") {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "it goes on");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let mut text = String::new();
-        if let Some(mut log) = self.child.stderr.take() {
-            log.read_to_string(&mut text).expect("text");
-        }
-        (status, text)
+        let status = wait::seen("it ends", async || self.child.try_wait().expect("asked"), Option::is_some).await;
+        let log = self.log.take().map(|log| log.join().expect("reads")).unwrap_or_default();
+        (status.expect("has ended"), log)
     }
 }
 
@@ -76,34 +126,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-pub type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
-
-/// Somebody in a channel of that server.
-pub async fn guest(process: &Process, name: &str) -> Socket {
-    let wish = reqwest::Client::new().post(format!("http://{}/api/dev/token", process.address)).json(&json!({"user": name}));
-    let token: Value = wish.send().await.expect("answers").json().await.expect("json");
-    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", process.address);
-    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("connects");
-    socket.send(Message::text(format!("40{token}"))).await.expect("sends");
-    socket.send(Message::text("421[\"voice:join\",{\"channelId\":\"den\"}]")).await.expect("sends");
-    let answer = until(&mut socket, "431").await;
-    assert!(answer.contains("participants"), "{answer}");
-    socket
-}
-
-/// The next packet that begins so.
-pub async fn until(socket: &mut Socket, prefix: &str) -> String {
-    let look = async {
-        loop {
-            let text = socket.next().await.expect("goes on").expect("a message").into_text().expect("text");
-            if text.starts_with(prefix) {
-                return text.to_string();
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, look).await.expect("in time")
 }
 
 /// A way to PostgreSQL that can be cut: nothing comes through any more, and nothing says so. Or hung up.
@@ -115,8 +137,8 @@ pub struct Line {
 
 impl Line {
     /// A way to the server of this database.
-    pub async fn to(url: String) -> Self {
-        let directory = url.split_once("host=").expect("a directory").1.to_owned();
+    pub async fn to(database: &Database) -> Self {
+        let socket = database.socket.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("an address");
         let (cut, is_cut) = tokio::sync::watch::channel(false);
@@ -124,7 +146,7 @@ impl Line {
         let carries = over.clone();
         tokio::spawn(over.clone().run_until_cancelled_owned(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let far = tokio::net::UnixStream::connect(format!("{directory}/.s.PGSQL.5432")).await.expect("connects");
+                let far = tokio::net::UnixStream::connect(&socket).await.expect("connects");
                 let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
                 tokio::spawn(over.clone().run_until_cancelled_owned(copy(near_in, far_out, is_cut.clone())));
                 tokio::spawn(over.clone().run_until_cancelled_owned(copy(far_in, near_out, is_cut.clone())));
@@ -134,8 +156,8 @@ impl Line {
     }
 
     /// The address of a database by this way.
-    pub fn url(&self, database: &str) -> String {
-        format!("postgres://parlor@{}/{database}", self.address)
+    pub fn url(&self, database: &Database) -> String {
+        format!("postgres://parlor@{}/{}", self.address, database.name)
     }
 
     /// Ends all connections, and takes none any more.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parlor::config::Store as StoreConfig;
 use parlor::{Options, Server};
+use parlor_testkit::postgres::{Database, create_database};
 use sqlx::{Connection as _, Executor as _};
 
 use super::{base, test_config};
@@ -19,7 +20,7 @@ async fn ready(server: &Server) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_says_why_postgresql_takes_no_writes() {
-    let url = super::postgres::create_database("ready").await;
+    let Database { name, url, .. } = create_database("ready").await;
     let mut config = test_config();
     config.store = StoreConfig::at(&url);
     let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
@@ -39,11 +40,11 @@ async fn readiness_says_why_postgresql_takes_no_writes() {
     assert_eq!(ready(&server).await.0, 200);
 
     // Read-only, as a standby is.
-    admin.execute("ALTER DATABASE ready SET default_transaction_read_only = on").await.expect("done");
-    admin
-        .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ready' AND pid <> pg_backend_pid()")
-        .await
-        .expect("done");
+    let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for statement in [read_only.as_str(), others] {
+        admin.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.expect("done");
+    }
     assert_eq!(ready(&server).await, (503, "the database is not available: it does not let this user write\n".to_owned()));
     server.shut_down().await;
 }

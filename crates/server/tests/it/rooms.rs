@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use parlor::config::{Secret, Sources, Store, load};
 use parlor::{Options, Server};
 use parlor_rooms::Policy;
+use parlor_testkit::wait::seen;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -18,15 +19,7 @@ async fn stats(server: &Server) -> Value {
 
 /// Waits until the counters satisfy a condition.
 async fn eventually(server: &Server, what: &str, condition: impl Fn(&Value) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let stats = stats(server).await;
-        if condition(&stats) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{what}: {stats}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    seen(what, async || stats(server).await, condition).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
 //! Large rooms are on several media workers: what that means when they end, and when a worker dies.
 
-use std::time::{Duration, Instant};
-
 use parlor::{Options, Server};
+use parlor_testkit::wait::seen;
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -26,11 +25,7 @@ async fn held(server: &Server, what: &str) -> Vec<u64> {
 }
 
 async fn until_held(server: &Server, what: &str, expected: [u64; 2]) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while held(server, what).await != expected {
-        assert!(Instant::now() < deadline, "{what} are {:?}", held(server, what).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    seen(what, async || held(server, what).await, |held| *held == expected).await;
 }
 
 /// So many participants, each with a transport to receive on.

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::ptrace;
@@ -10,13 +9,16 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use parlor_store::Store;
+use parlor_testkit::postgres::create_database;
+use parlor_testkit::wait::until;
 
-use super::process::{Line, PATIENCE, Process, guest, until};
+use super::client::Client;
+use super::process::{Line, Process, leasing};
 use super::stored::{fresh_file, now};
 
 /// What is promised.
 const PROMISED: Duration = Duration::from_secs(8);
-const SAYS_GOODBYE: &str = "42[\"voice:left\"";
+const SAYS_GOODBYE: &str = "voice:left";
 
 /// One thread of a process that runs no further, as a debugger stops it; the others go on. To be used by one thread of the
 /// test only, which is what the kernel knows as the debugger.
@@ -39,12 +41,13 @@ impl Stopped {
 
     /// The end of a traced thread is kept for who traces it, and with it the end of its process.
     async fn ended(self) {
-        let deadline = Instant::now() + PATIENCE;
-        while waitpid(self.0, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).expect("asked") == WaitStatus::StillAlive {
-            assert!(Instant::now() < deadline, "it goes on");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let has_ended = || waitpid(self.0, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).expect("asked") != WaitStatus::StillAlive;
+        until("it ends", async || has_ended()).await;
     }
+}
+
+fn start(url: &str) -> Process {
+    Process::start(leasing(url))
 }
 
 fn file(name: &str) -> String {
@@ -53,14 +56,15 @@ fn file(name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_stops_in_time_though_postgresql_does_not_answer() {
-    let line = Line::to(super::postgres::create_database("silent").await).await;
-    let server = Process::start(&line.url("silent"));
-    let mut alice = guest(&server, "alice").await;
+    let database = create_database("silent").await;
+    let line = Line::to(&database).await;
+    let server = start(&line.url(&database));
+    let mut alice = Client::guest(&server.address, "alice", "den").await;
     line.cut.send_replace(true);
     let asked = Instant::now();
     server.signal(Signal::SIGTERM);
-    let told = until(&mut alice, SAYS_GOODBYE).await;
-    assert!(told.contains("shutting-down"), "{told}");
+    let told = alice.event(SAYS_GOODBYE).await;
+    assert_eq!(told["reason"], "shutting-down");
     let (status, said) = server.ended().await;
     assert!(asked.elapsed() < PROMISED, "{:?}", asked.elapsed());
     assert!(status.success() && said.contains("the store does not take the last events"), "{said}");
@@ -68,25 +72,26 @@ async fn a_server_stops_in_time_though_postgresql_does_not_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_stops_in_time_though_postgresql_is_gone() {
-    let line = Line::to(super::postgres::create_database("gone").await).await;
-    let server = Process::start(&line.url("gone"));
-    let mut alice = guest(&server, "alice").await;
+    let database = create_database("gone").await;
+    let line = Line::to(&database).await;
+    let server = start(&line.url(&database));
+    let mut alice = Client::guest(&server.address, "alice", "den").await;
     line.hang_up();
     let asked = Instant::now();
     server.signal(Signal::SIGTERM);
-    until(&mut alice, SAYS_GOODBYE).await;
+    alice.event(SAYS_GOODBYE).await;
     let (status, said) = server.ended().await;
     assert!(asked.elapsed() < PROMISED && status.success(), "{:?} {said}", asked.elapsed());
 }
 
 #[tokio::test]
 async fn a_server_stops_in_time_though_a_media_thread_hangs_and_says_which() {
-    let server = Process::start(&file("media-hangs"));
-    let mut alice = guest(&server, "alice").await;
+    let server = start(&file("media-hangs"));
+    let mut alice = Client::guest(&server.address, "alice", "den").await;
     let thread = Stopped::thread(&server, "media-0");
     let asked = Instant::now();
     server.signal(Signal::SIGTERM);
-    until(&mut alice, SAYS_GOODBYE).await;
+    alice.event(SAYS_GOODBYE).await;
     thread.ended().await;
     let (status, said) = server.ended().await;
     assert!(asked.elapsed() < PROMISED, "{:?}", asked.elapsed());
@@ -95,8 +100,8 @@ async fn a_server_stops_in_time_though_a_media_thread_hangs_and_says_which() {
 
 #[tokio::test]
 async fn a_server_whose_main_thread_hangs_is_ended_in_time_and_says_what_hung() {
-    let server = Process::start(&file("main-hangs"));
-    let _alice = guest(&server, "alice").await;
+    let server = start(&file("main-hangs"));
+    let _alice = Client::guest(&server.address, "alice", "den").await;
     let _main = Stopped::at(server.pid());
     let asked = Instant::now();
     server.signal(Signal::SIGTERM);
@@ -110,9 +115,8 @@ async fn a_server_whose_main_thread_hangs_is_ended_in_time_and_says_what_hung() 
 async fn a_server_whose_log_nobody_reads_is_ended_in_time() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     let log = writer.try_clone().expect("another end");
-    let mut server = Process::begin(&file("log-unread"), log.into());
-    let mut ready = String::new();
-    BufReader::new(server.child.stdout.take().expect("piped")).read_line(&mut ready).expect("text");
+    let mut server = Process::begin(leasing(&file("log-unread")).stderr(log));
+    server.ready();
     // As full as it gets: the next line that is written waits for ever.
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("is set");
     while writer.write(&[b'.'; 512]).is_ok() {}
@@ -130,8 +134,9 @@ async fn a_server_that_is_told_to_stop_while_it_starts_ends_in_time() {
     let url = file("starting");
     let store = Store::open(&url).await.expect("opens");
     assert!(store.lease("node", now(), Duration::from_secs(60)).await.expect("asked").is_some());
-    let mut server = Process::begin(&url, Stdio::piped());
-    let (mut log, mut said) = (BufReader::new(server.child.stderr.take().expect("piped")), String::new());
+    let (log, writer) = std::io::pipe().expect("a pipe");
+    let server = Process::begin(leasing(&url).stderr(writer));
+    let (mut log, mut said) = (BufReader::new(log), String::new());
     log.read_line(&mut said).expect("text");
     assert!(said.contains("waiting to see which"), "{said}");
     let asked = Instant::now();

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parlor_store::Store;
-
-use crate::postgres;
+use parlor_testkit::postgres;
 
 /// Numbers the databases of this process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -26,7 +25,7 @@ impl Database {
 
     pub async fn postgres() -> Self {
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { url: postgres::create_database(&name).await, directory: None }
+        Self { url: postgres::create_database(&name).await.url, directory: None }
     }
 
     pub fn is_sqlite(&self) -> bool {

@@ -12,7 +12,6 @@ mod keys;
 mod leases;
 mod log;
 mod people;
-mod postgres;
 mod races;
 mod schema;
 mod text;

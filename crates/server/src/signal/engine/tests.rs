@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use axum::Router;
 use axum::extract::Request;
 use futures_util::{SinkExt, StreamExt};
+use parlor_testkit::wait::{PATIENCE, seen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -16,8 +17,6 @@ use super::*;
 const INTERVAL: Duration = Duration::from_millis(300);
 const TIMEOUT: Duration = Duration::from_millis(200);
 const MAX_PAYLOAD: usize = 1000;
-/// The longest a test waits for something that happens at once.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sends every message back, and remembers how connections ended.
 #[derive(Default)]
@@ -110,15 +109,8 @@ impl Place {
     }
 
     async fn ended(&self) -> End {
-        let wait = async {
-            loop {
-                if let Some(end) = self.echo.ends.lock().expect("no panic").pop() {
-                    return end;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the connection ends")
+        let last = async || self.echo.ends.lock().expect("no panic").pop();
+        seen("the connection ends", last, Option::is_some).await.expect("is some")
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parlor_testkit::postgres::create_database;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::super::postgres;
 use super::Rest;
 
 /// How many try at once.
@@ -73,6 +73,6 @@ async fn exactly_one_of_many_wins_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn exactly_one_of_many_wins_on_postgresql() {
-    let url = postgres::create_database("rest_races").await;
+    let url = create_database("rest_races").await.url;
     exactly_one_wins(Rest::start_on(&url, None, |_| {}).await).await;
 }
