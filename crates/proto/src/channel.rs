@@ -9,10 +9,10 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// Voice for everyone.
+    /// The free tier: voice for everybody.
     #[default]
     Free,
-    /// Voice, video and screen sharing, in larger rooms.
+    /// The pro tier: voice, video and screen sharing, in larger rooms.
     Pro,
 }
 
@@ -27,11 +27,11 @@ pub enum ChannelKind {
     Voice,
 }
 
-/// How media goes from one to the others.
+/// The way that media takes from one participant to the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Topology {
-    /// Through the server.
+    /// Media goes through the server.
     #[default]
     Sfu,
     /// From client to client.
@@ -47,11 +47,11 @@ pub enum Access {
     /// Everybody who is signed in.
     #[default]
     Public,
-    /// Its members.
+    /// The members of the channel may speak.
     Members,
-    /// Its owner, and who was invited and has accepted.
+    /// The owner may speak, and who was invited and has accepted.
     Invited,
-    /// Who has one of its seats, and its owner.
+    /// The owner may speak, and who has one of the seats.
     Seated,
 }
 
@@ -70,12 +70,12 @@ pub enum Privacy {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum E2eePolicy {
-    /// No.
+    /// Media is not encrypted end to end.
     #[default]
     Off,
-    /// Where the clients can.
+    /// Media is encrypted where all clients can do it.
     Optional,
-    /// Nothing else is let in.
+    /// Clients that cannot encrypt are not let in.
     Required,
 }
 
@@ -83,10 +83,10 @@ pub enum E2eePolicy {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingPolicy {
-    /// No.
+    /// The channel is never recorded.
     #[default]
     Off,
-    /// Yes, with everybody's knowledge.
+    /// The channel may be recorded, with everybody's knowledge.
     Allowed,
 }
 
@@ -116,10 +116,10 @@ pub struct Channel {
     pub id: ChannelId,
     /// What people call it.
     pub name: String,
-    /// What it is for.
+    /// What the channel is for.
     #[serde(default)]
     pub kind: ChannelKind,
-    /// How media goes.
+    /// The way that media takes.
     #[serde(default)]
     pub topology: Topology,
     /// Decides the participant and video limits.
@@ -131,16 +131,16 @@ pub struct Channel {
     /// Whether clients use relays only.
     #[serde(default)]
     pub privacy: Privacy,
-    /// End-to-end encryption.
+    /// Whether media is to be encrypted end to end.
     #[serde(default)]
     pub e2ee: E2eePolicy,
-    /// Recording.
+    /// Whether the channel may be recorded.
     #[serde(default)]
     pub recording: RecordingPolicy,
-    /// Who may speak.
+    /// Who may speak in the channel.
     #[serde(default)]
     pub access: Access,
-    /// Who does not satisfy `access` may come in all the same, to listen.
+    /// Whether people to whom `access` gives no voice may come in all the same, to listen.
     #[serde(default)]
     pub spectators: bool,
     /// A limit of its own for those who only listen, however they come to; `None` means the server's.
@@ -149,7 +149,7 @@ pub struct Channel {
     /// When it can be joined.
     #[serde(default)]
     pub window: Window,
-    /// Whose it is: always let in, and a moderator.
+    /// The owner, who is always let in, and a moderator.
     #[serde(default)]
     pub owner: Option<UserId>,
 }

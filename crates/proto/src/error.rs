@@ -56,9 +56,9 @@ pub enum ErrorCode {
     RateLimited,
     /// The session has as many objects of this kind as it may have.
     LimitExceeded,
-    /// What is to be made exists already, and is different.
+    /// An object with this id exists already, and is different.
     Conflict,
-    /// What is to be changed is not any more what the caller believes it to be.
+    /// The object has changed since the caller read it.
     PreconditionFailed,
     /// WebRTC transport could not be set up.
     TransportFailed,
@@ -74,7 +74,7 @@ impl ErrorCode {
     /// All codes, in the order in which they are documented.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// Whose doing it is.
+    /// Whose doing an error with this code is.
     #[must_use]
     pub const fn culprit(self) -> Culprit {
         match self {
@@ -153,7 +153,7 @@ impl Error {
         Self { message: code.sentence().to_owned(), code, details: Map::new() }
     }
 
-    /// Adds one detail.
+    /// Adds one detail to the error.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.to_owned(), value.into());

@@ -18,12 +18,12 @@ use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, T
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IceServer {
-    /// `stun:`, `turn:` or `turns:` addresses.
+    /// The server's addresses: `stun:`, `turn:` or `turns:`.
     pub urls: Vec<String>,
-    /// TURN user name.
+    /// The user name at a TURN server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// TURN password.
+    /// The password at a TURN server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
 }
@@ -40,10 +40,10 @@ impl std::fmt::Debug for IceServer {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum IceTransportPolicy {
-    /// Every candidate.
+    /// Every candidate is tried.
     #[default]
     All,
-    /// Relays only: the server does not learn the client's address.
+    /// Only relays are used: the server does not learn the client's address.
     Relay,
 }
 
@@ -52,9 +52,9 @@ pub enum IceTransportPolicy {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtcConfig {
-    /// STUN and TURN servers; empty is fine, the SFU is reached directly.
+    /// STUN and TURN servers; none are needed where the client reaches the SFU directly.
     pub ice_servers: Vec<IceServer>,
-    /// Which candidates to use.
+    /// Which candidates the client may try.
     pub ice_transport_policy: IceTransportPolicy,
 }
 
@@ -63,15 +63,15 @@ pub struct RtcConfig {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProducerInfo {
-    /// Its id, to consume it.
+    /// The producer's id, with which it is consumed.
     pub producer_id: ProducerId,
-    /// Whose it is.
+    /// The user who sends it.
     pub user_id: UserId,
-    /// Sound or picture.
+    /// Whether the track is sound or picture.
     pub kind: MediaKind,
-    /// `{source}`, as it was given with `produce`.
+    /// The `appData` that was given with `produce`.
     pub app_data: AppData,
-    /// Nothing is sent at the moment.
+    /// Whether the sender has paused the track: nothing is sent at the moment.
     pub paused: bool,
 }
 
@@ -83,44 +83,44 @@ pub struct AppData {
     pub source: Source,
 }
 
-/// How a participant is.
+/// What a participant says of themselves, and what moderators have taken from them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ParticipantState {
-    /// Nothing of the microphone is heard.
+    /// Whether the participant's microphone is off.
     pub muted: bool,
-    /// Hears nobody.
+    /// Whether the participant hears nobody.
     pub deafened: bool,
-    /// Speaks at the moment, by the client's own account.
+    /// Whether the participant speaks at the moment, by the client's own account.
     pub speaking: bool,
-    /// What moderators have silenced.
+    /// What moderators have silenced of the participant.
     pub server_muted: ServerMuted,
-    /// A moderator lets them hear nothing.
+    /// Whether a moderator lets the participant hear nothing.
     pub server_deafened: bool,
 }
 
-/// What of somebody moderators have silenced.
+/// What moderators have silenced of a participant: nothing of it passes the server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ServerMuted {
-    /// Every sound.
+    /// Whether every sound is silenced.
     pub audio: bool,
-    /// The camera.
+    /// Whether the camera is.
     pub video: bool,
-    /// The shared screen, picture and sound.
+    /// Whether the shared screen is, picture and sound.
     pub screen: bool,
 }
 
 impl ParticipantState {
-    /// The part that moderators decide.
+    /// The part of the state that moderators decide.
     #[must_use]
     pub const fn restrictions(self) -> Restrictions {
         let ServerMuted { audio, video, screen } = self.server_muted;
         Restrictions { audio, video, screen, deafened: self.server_deafened }
     }
 
-    /// The same under other restrictions. Nobody hears the silenced, so to the others they do not speak.
+    /// This state under other restrictions. Nobody hears who is silenced, so to the others they do not speak.
     #[must_use]
     pub const fn restricted(self, restrictions: Restrictions) -> Self {
         let Restrictions { audio, video, screen, deafened } = restrictions;
@@ -129,23 +129,23 @@ impl ParticipantState {
     }
 }
 
-/// Somebody in a room.
+/// A participant of a channel, as the others see them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
-    /// Who.
+    /// The participant's user id.
     pub user_id: UserId,
     /// The name to show.
     pub name: String,
-    /// How they are.
+    /// Whether they are muted, deafened, speaking or restricted.
     #[serde(flatten)]
     pub state: ParticipantState,
-    /// Speaks, or listens only.
+    /// Whether the participant may speak, or listens only.
     pub role: Role,
-    /// May moderate.
+    /// Whether the participant may moderate.
     pub moderator: bool,
-    /// What they send.
+    /// The tracks the participant sends.
     pub producers: Vec<ProducerInfo>,
 }
 
@@ -155,7 +155,7 @@ pub struct Participant {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
-    /// No.
+    /// It is off.
     #[default]
     Off,
 }
@@ -165,62 +165,62 @@ pub enum Policy {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Joined {
-    /// Where one is now.
+    /// The channel the client is in now.
     pub channel_id: ChannelId,
-    /// What people call it.
+    /// The channel's name for people.
     pub channel_name: String,
-    /// Which SFU holds the room: an opaque name.
+    /// An opaque name of the SFU that holds the room.
     pub sfu_endpoint: String,
-    /// Who one is, as the others see it.
+    /// The client's own user id, as the others see it.
     pub user_id: UserId,
-    /// The others, with what they send.
+    /// The other participants, with what they send.
     pub participants: Vec<Participant>,
-    /// What one may do.
+    /// What the client may do in the channel.
     pub permissions: Permissions,
-    /// How to make peer connections.
+    /// What the client's peer connections are made with.
     pub rtc_config: RtcConfig,
-    /// RFC 3339, or null when there is no TURN credential.
+    /// When the TURN credential ends (RFC 3339); null when there is none.
     pub turn_credential_expires_at: Option<String>,
     /// What `getRouterRtpCapabilities` would answer: saves a round trip.
     pub router_rtp_capabilities: Arc<RtpCapabilities>,
-    /// End-to-end encryption of this channel.
+    /// Whether this channel is encrypted end to end.
     pub e2ee: Policy,
-    /// Recording of this channel.
+    /// Whether this channel is recorded.
     pub recording: Policy,
-    /// Speaks, or listens only.
+    /// Whether the client may speak, or listens only.
     pub role: Role,
-    /// May moderate.
+    /// Whether the client may moderate.
     pub moderator: bool,
-    /// How one is: what moderators decided before holds from the first moment.
+    /// The client's own state: what moderators decided before holds from the first moment.
     pub state: ParticipantState,
     /// The video slots of the channel.
     pub video_slots: VideoSlots,
-    /// What takes the session up again after its connection was lost.
+    /// The token with which another connection resumes this session after its own was lost.
     pub resume_token: ResumeToken,
-    /// For how long after the loss, in milliseconds; 0 if not at all.
+    /// For how many milliseconds after the loss the session can be resumed; 0 if it cannot.
     pub resume_grace_ms: u64,
-    /// This is a session taken up again, not a new one.
+    /// Whether this session was resumed; otherwise it is a new one.
     pub resumed: bool,
 }
 
-/// Everything a client needs to go on after it came back.
+/// Everything a client needs to go on after it resumed its session.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Resumed {
-    /// How things are now.
+    /// The channel as it is now.
     #[serde(flatten)]
     pub joined: Joined,
-    /// What of one's own is still there.
+    /// The client's own objects that are still there.
     pub own: Own,
 }
 
-/// How many show video, and how many can.
+/// How many videos are shown in the channel, and how many can be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VideoSlots {
-    /// Slots held.
+    /// How many slots are taken.
     pub current: u32,
-    /// Slots there are.
+    /// How many slots there are.
     pub max: u32,
 }
 
@@ -228,27 +228,27 @@ pub struct VideoSlots {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Own {
-    /// Transports.
+    /// Ids of the transports that are still there.
     pub transports: Vec<TransportId>,
-    /// Producers.
+    /// Ids of the producers that are still there.
     pub producers: Vec<ProducerId>,
-    /// Consumers.
+    /// Ids of the consumers that are still there.
     pub consumers: Vec<ConsumerId>,
-    /// The sources one holds a video slot for.
+    /// The sources that still have a video slot.
     #[cfg_attr(test, schemars(with = "Vec<VideoSource>"))]
     pub slots: Vec<Source>,
 }
 
-/// How a wish for a video slot stands.
+/// What became of a request for a video slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SlotStatus {
-    /// One has it.
+    /// The session has the slot.
     Granted,
-    /// One waits.
+    /// The session waits for a slot.
     Queued,
-    /// One neither has it nor waits.
+    /// The session neither has a slot nor waits for one.
     Released,
 }
 
@@ -259,15 +259,15 @@ pub enum SlotStatus {
 #[serde(untagged, rename_all_fields = "camelCase")]
 #[allow(missing_docs, reason = "each field is what its name says; docs/protocol/socketio.md has them all")]
 pub enum Reply {
-    /// In the channel.
+    /// The client has joined the channel.
     Joined(Box<Joined>),
-    /// Back in it, as if one had not been away.
+    /// The client goes on with its session, as if it had not been away.
     Resumed(Box<Resumed>),
-    /// Out of it.
+    /// The client has left the channel.
     Left { channel_id: ChannelId },
     /// What the SFU can forward.
     RouterRtpCapabilities { rtp_capabilities: Arc<RtpCapabilities> },
-    /// A transport to connect to.
+    /// A new transport, and what the client needs to connect to it.
     TransportCreated {
         #[serde(rename = "id")]
         transport_id: TransportId,
@@ -278,23 +278,23 @@ pub enum Reply {
     },
     /// The server has the client's DTLS parameters.
     TransportConnected { transport_id: TransportId },
-    /// The new ICE credentials.
+    /// The transport's new ICE credentials.
     IceRestarted { transport_id: TransportId, ice_parameters: IceParameters },
-    /// The transport is no more.
+    /// The transport is closed.
     TransportClosed { transport_id: TransportId },
-    /// The producer's id.
+    /// The id of the new producer.
     Produced { producer_id: ProducerId },
     /// The producer is paused.
     ProducerPaused { producer_id: ProducerId },
-    /// The producer goes on.
+    /// The producer is no longer paused.
     ProducerResumed { producer_id: ProducerId },
-    /// The producer is no more.
+    /// The producer is closed.
     ProducerClosed { producer_id: ProducerId },
-    /// What `mediasoup-client`'s `transport.consume` takes, and who it is from.
+    /// A new consumer: what `mediasoup-client`'s `transport.consume` takes, and whose track it is.
     Consumed {
-        /// What `mediasoup-client` calls it.
+        /// The consumer's id, under the name `mediasoup-client` reads.
         id: ConsumerId,
-        /// The same, as every request about it calls it.
+        /// The consumer's id, under the name every request about a consumer has for it.
         consumer_id: ConsumerId,
         producer_id: ProducerId,
         user_id: UserId,
@@ -308,24 +308,24 @@ pub enum Reply {
     },
     /// The consumer is paused.
     ConsumerPaused { consumer_id: ConsumerId },
-    /// The consumer goes on.
+    /// The consumer is no longer paused.
     ConsumerResumed { consumer_id: ConsumerId },
-    /// The consumer is no more.
+    /// The consumer is closed.
     ConsumerClosed { consumer_id: ConsumerId },
-    /// The wish is noted.
+    /// The layers the client now gets at the most.
     PreferredLayersSet {
         consumer_id: ConsumerId,
         #[serde(flatten)]
         layers: Layers,
     },
-    /// A key frame is asked for, or was a moment ago.
+    /// A key frame is asked for, or has been a moment ago.
     KeyFrameRequested { consumer_id: ConsumerId },
-    /// One's state, as the others see it now.
+    /// The client's own state, as the others see it now.
     StateUpdated {
         #[serde(flatten)]
         state: ParticipantState,
     },
-    /// How one's wish for a slot stands; `position` counts from 1, for those who wait.
+    /// What became of the request for a slot; `position` counts those who wait, from 1, and is null for who does not wait.
     Slot {
         #[cfg_attr(test, schemars(with = "VideoSource"))]
         source: Source,
@@ -334,7 +334,7 @@ pub enum Reply {
         #[serde(flatten)]
         slots: VideoSlots,
     },
-    /// It is done.
+    /// The act of moderation is done; `userId` is null when it concerned everybody.
     Moderated { action: ModerationAction, user_id: Option<UserId> },
 }
 
@@ -345,42 +345,43 @@ pub enum Reply {
 #[serde(untagged, rename_all_fields = "camelCase")]
 #[allow(missing_docs, reason = "each field is what its name says; docs/protocol/socketio.md has them all")]
 pub enum Event {
-    /// Somebody came.
+    /// A participant has joined the channel.
     ParticipantJoined(Participant),
-    /// Somebody went.
+    /// A participant has left the channel.
     ParticipantLeft { user_id: UserId },
-    /// Somebody muted, deafened, began or ceased to speak.
+    /// A participant's state has changed.
     ParticipantState {
         user_id: UserId,
         #[serde(flatten)]
         state: ParticipantState,
     },
-    /// Somebody sends a new track: consume it.
+    /// A participant sends a new track, which can be consumed now.
     NewProducer(ProducerInfo),
-    /// A track is no more: drop its consumer.
+    /// A producer is closed, and its consumers with it; `reason` is there when the server closed it.
     ProducerClosed {
         producer_id: ProducerId,
         user_id: UserId,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<CloseReason>,
     },
-    /// A track is silent for now.
+    /// A producer is paused.
     ProducerPaused { producer_id: ProducerId, user_id: UserId },
-    /// It goes on.
+    /// A producer is no longer paused.
     ProducerResumed { producer_id: ProducerId, user_id: UserId },
-    /// Who is heard, loudest first; empty when all are silent.
+    /// The participants who are heard, loudest first; empty when all are silent.
     ActiveSpeakers { speakers: Vec<Speaker> },
-    /// A transport of one's own moved on.
+    /// The state of one of the client's own transports has changed.
     TransportState {
         transport_id: TransportId,
         state: TransportState,
-        /// Why, if it failed.
+        /// Why the transport failed.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<TransportFailure>,
     },
-    /// One's consumer gets other layers now; null while it gets nothing.
+    /// One of the client's own consumers gets other layers now; null while it gets nothing.
     LayersChanged { consumer_id: ConsumerId, layers: Option<Layers> },
-    /// One is no longer in the channel, not by one's own doing; join again if `rejoin`.
+    /// The server has put the client out of the channel. `rejoin` says whether to join again at once; `to` is where a
+    /// moderator sends the user.
     Left {
         channel_id: ChannelId,
         reason: LeftReason,
@@ -388,14 +389,14 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         to: Option<ChannelId>,
     },
-    /// A slot one waited for is one's own now: produce.
+    /// The client has the slot it waited for, and can produce now.
     SlotGranted {
         #[cfg_attr(test, schemars(with = "VideoSource"))]
         source: Source,
         #[serde(flatten)]
         slots: VideoSlots,
     },
-    /// One's place among those who wait for a slot has changed; it counts from 1.
+    /// The client's place among those who wait for a slot has changed; it counts from 1.
     SlotQueue {
         #[cfg_attr(test, schemars(with = "VideoSource"))]
         source: Source,
@@ -403,9 +404,9 @@ pub enum Event {
         #[serde(flatten)]
         slots: VideoSlots,
     },
-    /// One may do more or less than before.
+    /// The client may do more or less than before.
     Entitlement { permissions: Permissions, reason: EntitlementReason },
-    /// One was moderated.
+    /// A moderator has done something to the client's user; `byUserId` is null when it was not a participant.
     Moderation { action: ModerationAction, by_user_id: Option<UserId>, restrictions: Restrictions, reason: Option<String> },
 }
 
@@ -414,16 +415,16 @@ pub enum Event {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CloseReason {
-    /// Its owner's tier, or the channel's, does not include it any more.
+    /// The tier of its owner, or of the channel, does not include such a producer any more.
     Entitlement,
-    /// Its owner was put out.
+    /// A moderator silenced its owner or put them out.
     Moderation,
-    /// Its transport failed.
+    /// The transport it was on failed.
     Media,
 }
 
 impl CloseReason {
-    /// As it is sent.
+    /// The reason as it is sent.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -439,9 +440,9 @@ impl CloseReason {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EntitlementReason {
-    /// What was paid for is over.
+    /// What the user has paid for has ended.
     Expired,
-    /// The host application said so.
+    /// The host application has changed it.
     Changed,
 }
 
@@ -452,30 +453,30 @@ pub enum EntitlementReason {
 pub enum LeftReason {
     /// The media thread of the room died.
     MediaLost,
-    /// The server stops.
+    /// The server is shutting down.
     ShuttingDown,
-    /// A moderator put one out.
+    /// A moderator put the user out; they may come back.
     Kicked,
-    /// A moderator put one out, and one cannot come back for now.
+    /// A moderator banned the user, who cannot come back for now.
     Banned,
-    /// A moderator sends one to another channel.
+    /// A moderator sends the user to another channel.
     Moved,
     /// A moderator ended the call.
     CallEnded,
-    /// One was signed out.
+    /// The host application has signed the user out.
     SessionRevoked,
-    /// The channel is no more.
+    /// The channel was deleted.
     ChannelDeleted,
-    /// One may not be in the channel any more.
+    /// The user may not be in the channel any more.
     AccessLost,
-    /// One took the session up on another connection.
+    /// The user resumed the session on another connection.
     Replaced,
-    /// One joined another channel with another connection: a user is in one at a time, over all devices.
+    /// The user joined with another connection: a user is in one channel at a time, over all devices.
     MovedDevice,
 }
 
 impl LeftReason {
-    /// As it is sent.
+    /// The reason as it is sent.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -500,16 +501,16 @@ impl LeftReason {
     }
 }
 
-/// One who is heard.
+/// A participant who is heard.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Speaker {
-    /// Who.
+    /// The participant's user id.
     pub user_id: UserId,
-    /// On which track.
+    /// The producer that is heard.
     pub producer_id: ProducerId,
-    /// How loud, in dBov: -127 (silence) to 0.
+    /// How loud it is, in dBov: -127 (silence) to 0.
     pub level: i8,
 }
 

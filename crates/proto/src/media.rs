@@ -9,14 +9,14 @@ use crate::ids::{ConsumerId, ProducerId, TransportId};
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
 
-/// Sound or picture.
+/// Whether a track is sound or picture.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MediaKind {
-    /// Sound.
+    /// The track is sound.
     Audio,
-    /// Picture.
+    /// The track is picture.
     Video,
 }
 
@@ -25,9 +25,9 @@ pub enum MediaKind {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// A microphone.
+    /// Sound of a microphone.
     Mic,
-    /// A camera.
+    /// Picture of a camera.
     Camera,
     /// A shared screen (or the sound that comes with it).
     Screen,
@@ -38,9 +38,9 @@ pub enum Source {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum VideoSource {
-    /// A camera.
+    /// Picture of a camera.
     Camera,
-    /// A shared screen.
+    /// Picture of a shared screen.
     Screen,
 }
 
@@ -58,7 +58,7 @@ impl From<VideoSource> for Source {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Layers {
-    /// Size.
+    /// The layer of picture size.
     pub spatial_layer: u8,
     /// Frame rate; `None` where the stream has no temporal layers or all are wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub enum StreamType {
 /// closed a moment ago) change nothing.
 #[derive(Clone, PartialEq, Debug)]
 pub enum MediaCommand {
-    /// Makes the router.
+    /// Makes the router this command is for.
     CreateRouter,
     /// Closes the router and all in it. Nothing is answered, no further event of it follows.
     CloseRouter,
@@ -91,24 +91,24 @@ pub enum MediaCommand {
     CreateTransport {
         /// The new transport's id.
         transport: TransportId,
-        /// Which way it carries media, seen from the client.
+        /// Which way the transport carries media, seen from the client.
         direction: Direction,
     },
     /// Gives the client's DTLS parameters; answered by `TransportConnected` or `TransportFailed`.
     ConnectTransport {
-        /// The transport.
+        /// The transport to connect.
         transport: TransportId,
         /// What the client said.
         dtls: DtlsParameters,
     },
     /// New ICE credentials; answered by `IceRestarted`.
     RestartIce {
-        /// The transport.
+        /// The transport to restart.
         transport: TransportId,
     },
     /// Closes a transport with its producers and consumers. Nothing is answered.
     CloseTransport {
-        /// The transport.
+        /// The transport to close.
         transport: TransportId,
     },
     /// Starts to take a track; answered by `Produced` or `ProduceFailed`.
@@ -117,34 +117,34 @@ pub enum MediaCommand {
         transport: TransportId,
         /// The new producer's id.
         producer: ProducerId,
-        /// Sound or picture.
+        /// Whether the track is sound or picture.
         kind: MediaKind,
-        /// What it shows.
+        /// What the track shows or lets hear.
         source: Source,
         /// What the client says it will send; validated on its own, not yet against other producers.
         rtp: Arc<RtpParameters>,
-        /// Begins paused.
+        /// Whether the producer begins paused.
         paused: bool,
         /// The bitrate the sender may use, in bit/s; enforced on what arrives.
         max_bitrate: u32,
     },
     /// Stops or goes on forwarding what a producer sends.
     SetProducerPaused {
-        /// The producer.
+        /// The producer to pause or resume.
         producer: ProducerId,
         /// Whether it is to be silent.
         paused: bool,
     },
     /// Sets the bitrate a producer may use from now on, because its owner's tier changed. Nothing is answered.
     SetProducerMaxBitrate {
-        /// The producer.
+        /// The producer whose bitrate is set.
         producer: ProducerId,
         /// In bit/s; enforced on what arrives.
         max_bitrate: u32,
     },
     /// Closes a producer and every consumer of it. Nothing is answered.
     CloseProducer {
-        /// The producer.
+        /// The producer to close.
         producer: ProducerId,
     },
     /// Starts to send a producer's track to somebody; answered by `Consumed` or `ConsumeFailed`.
@@ -153,20 +153,20 @@ pub enum MediaCommand {
         transport: TransportId,
         /// The new consumer's id.
         consumer: ConsumerId,
-        /// What to send.
+        /// The producer to send from.
         producer: ProducerId,
-        /// Where that comes from.
+        /// Enough of the producer to forward it on another thread.
         origin: Origin,
         /// What the receiver can decode.
         capabilities: Arc<RtpCapabilities>,
-        /// Begins paused.
+        /// Whether the consumer begins paused.
         paused: bool,
     },
     /// Stops or goes on sending.
     SetConsumerPaused {
         /// The receive transport it sends on.
         transport: TransportId,
-        /// The consumer.
+        /// The receive transport that carries the consumer.
         consumer: ConsumerId,
         /// Whether it is to be silent.
         paused: bool,
@@ -175,14 +175,14 @@ pub enum MediaCommand {
     CloseConsumer {
         /// The receive transport it sends on.
         transport: TransportId,
-        /// The consumer.
+        /// The consumer the command is for.
         consumer: ConsumerId,
     },
     /// The layers a receiver wants at the most. Nothing is answered; `LayersChanged` follows when they change.
     SetPreferredLayers {
         /// The receive transport it sends on.
         transport: TransportId,
-        /// The consumer.
+        /// The consumer the command is for.
         consumer: ConsumerId,
         /// The highest layers to send.
         layers: Layers,
@@ -191,7 +191,7 @@ pub enum MediaCommand {
     RequestKeyFrame {
         /// The receive transport it sends on.
         transport: TransportId,
-        /// Who needs it.
+        /// The consumer that needs the key frame.
         consumer: ConsumerId,
     },
 }
@@ -201,9 +201,9 @@ pub enum MediaCommand {
 pub struct Origin {
     /// The send transport of its sender.
     pub transport: TransportId,
-    /// Sound or picture.
+    /// Whether the producer is sound or picture.
     pub kind: MediaKind,
-    /// What its client says it sends, as it was when the producer was made.
+    /// What the producer's client says it sends, as it was when the producer was made.
     pub rtp: Arc<RtpParameters>,
     /// Whether nothing of it is forwarded at the moment.
     pub paused: bool,
@@ -216,11 +216,11 @@ pub enum MediaEvent {
     TransportCreated {
         /// The transport it is about.
         transport: TransportId,
-        /// Its ICE credentials.
+        /// The server's ICE credentials for it.
         ice: IceParameters,
-        /// Its addresses.
+        /// The addresses at which the server can be reached.
         candidates: Vec<IceCandidate>,
-        /// Its DTLS end.
+        /// The server's DTLS parameters for it.
         dtls: DtlsParameters,
     },
     /// The client's DTLS parameters are in place; the handshake may begin.
@@ -232,23 +232,23 @@ pub enum MediaEvent {
     TransportFailed {
         /// The transport it is about.
         transport: TransportId,
-        /// Why.
+        /// What went wrong, as the client is told.
         error: Error,
     },
     /// The transport has new ICE credentials.
     IceRestarted {
         /// The transport it is about.
         transport: TransportId,
-        /// The new ones.
+        /// The new credentials.
         ice: IceParameters,
     },
     /// ICE or DTLS of a transport moved on.
     TransportState {
         /// The transport it is about.
         transport: TransportId,
-        /// Where it is now.
+        /// The state the transport is in now.
         state: TransportState,
-        /// Why, if it failed.
+        /// The reason, if the transport failed.
         reason: Option<TransportFailure>,
     },
     /// A producer is there.
@@ -260,33 +260,33 @@ pub enum MediaEvent {
     ProduceFailed {
         /// The producer it is about.
         producer: ProducerId,
-        /// Why.
+        /// What went wrong, as the client is told.
         error: Error,
     },
     /// A consumer is there.
     Consumed {
         /// The consumer it is about.
         consumer: ConsumerId,
-        /// What its receiver will get.
+        /// The RTP parameters its receiver will get.
         rtp: Box<RtpParameters>,
-        /// How its quality can be chosen.
+        /// How the consumer's quality can be chosen.
         stream_type: StreamType,
     },
     /// A consumer could not be made.
     ConsumeFailed {
         /// The consumer it is about.
         consumer: ConsumerId,
-        /// Why.
+        /// What went wrong, as the client is told.
         error: Error,
     },
     /// Other layers are sent from now on; `None` while nothing is.
     LayersChanged {
-        /// Which consumer.
+        /// The consumer it is about.
         consumer: ConsumerId,
-        /// What it gets now.
+        /// The layers that are sent now.
         layers: Option<Layers>,
     },
-    /// Who is heard, loudest first; at most a few times a second, and once more, empty, when all are silent.
+    /// The producers that are heard, loudest first; at most a few times a second, and once more, empty, when all are silent.
     Speakers {
         /// The audio producers heard, with their level in dBov (-127 to 0).
         levels: Vec<(ProducerId, i8)>,

@@ -22,12 +22,12 @@ use crate::time::Timestamp;
 pub enum Moderation {
     /// Silences somebody, or lets them be heard again. What is `None` stays as it is.
     Mute {
-        /// Whom.
+        /// The user it concerns.
         user: UserId,
         /// Every sound they send.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         audio: Option<bool>,
-        /// Their camera.
+        /// Whether their camera is silenced.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         video: Option<bool>,
         /// Their shared screen, picture and sound.
@@ -36,47 +36,47 @@ pub enum Moderation {
     },
     /// Lets somebody hear nothing, or hear again.
     Deafen {
-        /// Whom.
+        /// The user it concerns.
         user: UserId,
-        /// Hears nothing.
+        /// Whether they hear nothing.
         deafened: bool,
     },
     /// Puts somebody out; they may come back.
     Kick {
-        /// Whom.
+        /// The user it concerns.
         user: UserId,
-        /// Shown to them.
+        /// The words shown to them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// Puts somebody out and keeps them out.
     Ban {
-        /// Whom.
+        /// The user it concerns.
         user: UserId,
         /// The first moment at which they may come back; `None` means never.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// Shown to them.
+        /// The words shown to them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// Puts somebody out and tells them where to go.
     Move {
-        /// Whom.
+        /// The user it concerns.
         user: UserId,
-        /// Where to.
+        /// The channel they are sent to.
         to: ChannelId,
     },
-    /// Puts everybody out.
+    /// Puts everybody out of the call.
     EndCall {
-        /// Shown to them.
+        /// The words shown to everybody.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
 }
 
 impl ModerationAction {
-    /// Its name in the dialects, the audit log and the feed.
+    /// The action's name in the dialects, the audit log and the feed.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl Moderation {
         self.action().name()
     }
 
-    /// Whom it concerns; `None` if everybody.
+    /// The user it concerns; `None` if it concerns everybody.
     #[must_use]
     pub const fn user(&self) -> Option<&UserId> {
         match self {
@@ -126,7 +126,7 @@ impl Moderation {
     }
 }
 
-/// Who did something: for the audit log and the feed.
+/// Who has acted, for the audit log and the feed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", content = "id", rename_all = "kebab-case")]
 pub enum Actor {
@@ -186,12 +186,12 @@ pub struct Restrictions {
     pub video: bool,
     /// Their shared screen is not seen or heard.
     pub screen: bool,
-    /// They hear nothing.
+    /// They hear nobody.
     pub deafened: bool,
 }
 
 impl Restrictions {
-    /// What they are after an act. Acts that take nothing away change nothing.
+    /// What is left of the restrictions, or added to them, by an act.
     #[must_use]
     pub fn after(self, action: &Moderation) -> Self {
         match action {

@@ -20,10 +20,10 @@ pub struct Entitlement {
 impl Entitlement {
     /// Pro without an end.
     pub const PRO: Self = Self { pro: true, expires_at: None };
-    /// Not pro.
+    /// An entitlement to nothing.
     pub const FREE: Self = Self { pro: false, expires_at: None };
 
-    /// What it is at this moment: an expired one is free.
+    /// The entitlement at this moment: an expired one is free.
     #[must_use]
     pub fn at(self, wall: Timestamp) -> Self {
         if self.pro && self.expires_at.is_none_or(|end| wall < end) { self } else { Self::FREE }
@@ -39,7 +39,7 @@ impl Entitlement {
 /// Who a session is: fixed when the socket connects, from a verified token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
-    /// The user.
+    /// The user of the session.
     pub user: UserId,
     /// The name others see.
     pub name: String,
@@ -71,9 +71,9 @@ impl Identity {
 /// A channel a token lets its bearer into.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Grant {
-    /// Which.
+    /// The channel it lets into.
     pub channel: ChannelId,
-    /// As what.
+    /// What the bearer is there.
     #[serde(default)]
     pub role: GrantRole,
 }
@@ -82,12 +82,12 @@ pub struct Grant {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GrantRole {
-    /// May listen.
+    /// The bearer may listen.
     Spectator,
-    /// May speak.
+    /// The bearer may speak.
     #[default]
     Member,
-    /// May speak and moderate.
+    /// The bearer may speak and moderate.
     Moderator,
 }
 
@@ -95,52 +95,52 @@ pub enum GrantRole {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberRole {
-    /// One of them.
+    /// The member has no further rights.
     #[default]
     Member,
-    /// May moderate.
+    /// The member may moderate.
     Moderator,
 }
 
-/// How far an invitation has come. It only ever goes on: from `Invited` to `Present` to `Left`.
+/// How far an invitation has come. An invitation only ever goes on: from `Invited` to `Present` to `Left`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Invitation {
-    /// Not answered.
+    /// The invitation is not answered.
     #[default]
     Invited,
     /// Accepted: the token is deposited.
     Present,
-    /// Gone for good.
+    /// The guest has left for good.
     Left,
 }
 
-/// What somebody in a room is there for.
+/// Whether a participant may speak.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// May speak.
+    /// A speaker may send what the tier includes.
     #[default]
     Speaker,
-    /// Listens.
+    /// A spectator listens and watches only.
     Spectator,
 }
 
-/// What a participant may do in a room, derived on the server (features 3).
+/// What a participant may do in a channel, as the server derived it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Permissions {
-    /// May speak.
+    /// Whether the participant may speak.
     pub audio: bool,
-    /// May turn a camera on.
+    /// Whether the participant may turn a camera on.
     pub video: bool,
-    /// May share the screen.
+    /// Whether the participant may share the screen.
     pub screenshare: bool,
-    /// Audio bitrate at the most, in bit/s.
+    /// The most that the microphone may send, in bit/s.
     #[serde(rename = "maxBitrate")]
     pub max_bitrate: u32,
-    /// When `video` and `screenshare` end; `None` if they do not.
+    /// When `video` and `screenshare` end (RFC 3339); null if they do not.
     #[serde(rename = "expiresAt", serialize_with = "rfc3339_or_null")]
     #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub expires_at: Option<Timestamp>,

@@ -26,21 +26,21 @@ pub enum Request {
     },
     /// Leave the channel.
     Leave {
-        /// Which, if the client names it; it must be the one the session is in.
+        /// The channel, if the client names one; it must be the one the session is in.
         channel: Option<ChannelId>,
     },
     /// Ask what the SFU can forward.
     GetRouterRtpCapabilities,
     /// Make a transport.
     CreateTransport {
-        /// Which way; one of each at most.
+        /// Which way the transport carries media; a session has one of each at the most.
         direction: Direction,
     },
     /// Give a transport the client's DTLS parameters.
     ConnectTransport {
         /// The transport it is about.
         transport: TransportId,
-        /// The client's end.
+        /// The client's DTLS parameters.
         dtls: DtlsParameters,
     },
     /// Get new ICE credentials for a transport, after the client's network changed.
@@ -55,15 +55,15 @@ pub enum Request {
     },
     /// Start to send a track.
     Produce {
-        /// On which transport.
+        /// The send transport to send it on.
         transport: TransportId,
-        /// Sound or picture.
+        /// Whether the track is sound or picture.
         kind: MediaKind,
-        /// What it shows.
+        /// What the track shows or lets hear.
         source: Source,
-        /// How it will be sent.
+        /// The RTP parameters it will be sent with.
         rtp: Arc<RtpParameters>,
-        /// Begins paused.
+        /// Whether the producer begins paused.
         paused: bool,
     },
     /// Stop sending a track for now.
@@ -71,7 +71,7 @@ pub enum Request {
         /// The producer it is about.
         producer: ProducerId,
     },
-    /// Send it again.
+    /// Send a paused track again.
     ResumeProducer {
         /// The producer it is about.
         producer: ProducerId,
@@ -83,13 +83,13 @@ pub enum Request {
     },
     /// Start to receive somebody's track.
     Consume {
-        /// Whose.
+        /// The producer to receive.
         producer: ProducerId,
         /// On which transport; the session's receive transport if not said.
         transport: Option<TransportId>,
         /// What the client can decode; what it said at join if not said.
         capabilities: Option<Arc<RtpCapabilities>>,
-        /// Begins paused.
+        /// Whether the consumer begins paused.
         paused: bool,
     },
     /// Stop receiving a track for now.
@@ -97,7 +97,7 @@ pub enum Request {
         /// The consumer it is about.
         consumer: ConsumerId,
     },
-    /// Receive it again.
+    /// Receive a paused track again.
     ResumeConsumer {
         /// The consumer it is about.
         consumer: ConsumerId,
@@ -109,14 +109,14 @@ pub enum Request {
     },
     /// Say which layers of a track are wanted at the most.
     SetPreferredLayers {
-        /// Which consumer.
+        /// The consumer it is about.
         consumer: ConsumerId,
-        /// The highest wanted.
+        /// The highest layers that are wanted.
         layers: Layers,
     },
     /// Ask for a key frame, after a decoder lost its way.
     RequestKeyFrame {
-        /// Which consumer.
+        /// The consumer it is about.
         consumer: ConsumerId,
     },
     /// Tell the room how one is. What is left out stays as it is.
@@ -132,7 +132,7 @@ pub enum Request {
     Resume {
         /// The channel it is about.
         channel: ChannelId,
-        /// What `Joined` gave.
+        /// The token that the reply to the join has.
         token: ResumeToken,
     },
     /// Ask for a video slot: it is granted at once, or as soon as it is one's turn.
@@ -147,7 +147,7 @@ pub enum Request {
     },
     /// Moderate the call.
     Moderate {
-        /// What to do.
+        /// The act of moderation.
         action: Moderation,
     },
 }
@@ -185,7 +185,7 @@ impl Request {
 }
 
 impl RequestKind {
-    /// What it is answered with when it succeeds.
+    /// The reply to a request of this kind that succeeds.
     #[must_use]
     pub const fn reply(self) -> ReplyKind {
         match self {

@@ -22,7 +22,7 @@ pub enum ParameterValue {
 /// Format parameters (`a=fmtp`), by name.
 pub type CodecParameters = BTreeMap<String, ParameterValue>;
 
-/// One kind of RTCP feedback a codec uses.
+/// One kind of RTCP feedback that a codec uses.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RtcpFeedback {
@@ -39,9 +39,9 @@ pub struct RtcpFeedback {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCodecCapability {
-    /// Sound or picture.
+    /// Whether the codec is for sound or picture.
     pub kind: MediaKind,
-    /// `audio/opus`, `video/VP8`…
+    /// The type and name of the codec: `audio/opus`, `video/VP8`…
     pub mime_type: String,
     /// The payload type it prefers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ pub struct RtpCodecCapability {
     /// Sound channels; absent for video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
-    /// Format parameters.
+    /// Format parameters of the codec.
     #[serde(default)]
     pub parameters: CodecParameters,
     /// Feedback it can use.
@@ -64,14 +64,14 @@ pub struct RtpCodecCapability {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ExtensionDirection {
-    /// Both ways.
+    /// It is sent and received.
     #[default]
     Sendrecv,
-    /// Sent only.
+    /// It is sent only.
     Sendonly,
-    /// Received only.
+    /// It is received only.
     Recvonly,
-    /// Not used.
+    /// It is not used.
     Inactive,
 }
 
@@ -80,16 +80,16 @@ pub enum ExtensionDirection {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpHeaderExtension {
-    /// With which kind of media.
+    /// The kind of media it is used with.
     pub kind: MediaKind,
-    /// What it is.
+    /// The URI that names the extension.
     pub uri: String,
     /// The id it prefers.
     pub preferred_id: u8,
     /// Whether it is to be encrypted (never by us).
     #[serde(default)]
     pub preferred_encrypt: bool,
-    /// Which way.
+    /// Which way the extension is used.
     #[serde(default)]
     pub direction: ExtensionDirection,
 }
@@ -102,7 +102,7 @@ pub struct RtpCapabilities {
     /// The codecs, RTX among them.
     #[serde(default)]
     pub codecs: Vec<RtpCodecCapability>,
-    /// The header extensions.
+    /// The header extensions the side could use.
     #[serde(default)]
     pub header_extensions: Vec<RtpHeaderExtension>,
 }
@@ -112,19 +112,19 @@ pub struct RtpCapabilities {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpCodecParameters {
-    /// `audio/opus`, `video/VP8`, `video/rtx`…
+    /// The type and name of the codec: `audio/opus`, `video/VP8`, `video/rtx`…
     pub mime_type: String,
-    /// Its payload type, 0 to 127.
+    /// The payload type of its packets, 0 to 127.
     pub payload_type: u8,
     /// RTP ticks a second.
     pub clock_rate: u32,
     /// Sound channels; absent for video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
-    /// Format parameters.
+    /// Format parameters of the codec.
     #[serde(default)]
     pub parameters: CodecParameters,
-    /// Feedback in use.
+    /// Feedback that is in use.
     #[serde(default)]
     pub rtcp_feedback: Vec<RtcpFeedback>,
 }
@@ -150,7 +150,7 @@ impl RtpCodecParameters {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RtxEncoding {
-    /// Its SSRC.
+    /// The SSRC of the repair stream.
     pub ssrc: u32,
 }
 
@@ -159,19 +159,19 @@ pub struct RtxEncoding {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RtpEncoding {
-    /// Its SSRC, if it is known beforehand.
+    /// The SSRC of the stream, if it is known beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssrc: Option<u32>,
-    /// Its rid, if it is known by that.
+    /// The RID of the stream, if it is known by that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rid: Option<String>,
-    /// Its repair stream.
+    /// The repair stream of this stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtx: Option<RtxEncoding>,
     /// Nothing is sent in silence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtx: Option<bool>,
-    /// `L1T3`, `L3T3_KEY`…
+    /// The scalability mode: `L1T3`, `L3T3_KEY`…
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scalability_mode: Option<String>,
     /// What the sender means to use at the most, in bit/s. Informative: limits are enforced on what arrives.
@@ -183,9 +183,9 @@ pub struct RtpEncoding {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RtpHeaderExtensionParameters {
-    /// What it is.
+    /// The URI that names the extension.
     pub uri: String,
-    /// Its id in the packets, 1 to 14 in the one-byte form.
+    /// The id of the extension in the packets, 1 to 14 in the one-byte form.
     pub id: u8,
     /// Whether it is encrypted (never by us).
     #[serde(default)]
@@ -200,7 +200,7 @@ pub struct RtcpParameters {
     /// The canonical name that ties streams of one sender together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cname: Option<String>,
-    /// RFC 5506.
+    /// Whether RTCP packets may be reduced in size (RFC 5506).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reduced_size: Option<bool>,
 }
@@ -221,7 +221,7 @@ pub struct RtpParameters {
     /// The streams: one, or one for each simulcast layer from small to large.
     #[serde(default)]
     pub encodings: Vec<RtpEncoding>,
-    /// RTCP settings.
+    /// The RTCP settings of the streams.
     #[serde(default)]
     pub rtcp: RtcpParameters,
 }

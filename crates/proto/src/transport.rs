@@ -44,9 +44,9 @@ impl std::fmt::Debug for IceParameters {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// Datagrams.
+    /// UDP: datagrams carry the packets.
     Udp,
-    /// A stream with RFC 4571 framing, opened by the client.
+    /// TCP: a stream with RFC 4571 framing, opened by the client.
     Tcp,
 }
 
@@ -57,17 +57,17 @@ pub enum Protocol {
 pub struct IceCandidate {
     /// Equal for candidates of the same kind and base (RFC 8445, section 5.1.1.3).
     pub foundation: String,
-    /// Higher is tried first.
+    /// Candidates with a higher priority are tried first.
     pub priority: u32,
-    /// The announced address.
+    /// The address that clients are told.
     pub ip: IpAddr,
-    /// The same again under the name newer clients read.
+    /// `ip` again, under the name that newer clients read.
     pub address: IpAddr,
-    /// UDP or TCP.
+    /// Whether it is for UDP or for TCP.
     pub protocol: Protocol,
-    /// The announced port.
+    /// The port that clients are told.
     pub port: u16,
-    /// Always `host`.
+    /// The kind of candidate; always `host`.
     #[serde(rename = "type")]
     pub kind: CandidateKind,
     /// Always `passive`, on TCP only: clients connect, the server listens.
@@ -100,9 +100,9 @@ pub enum TcpType {
 pub enum DtlsRole {
     /// Leaves it to the other side.
     Auto,
-    /// Begins.
+    /// This side begins the handshake.
     Client,
-    /// Waits.
+    /// This side waits.
     Server,
 }
 
@@ -158,7 +158,7 @@ impl DtlsParameters {
     }
 }
 
-/// Reads `AB:CD:…`.
+/// Reads hexadecimal bytes with colons between them, as `AB:CD`.
 fn parse_hex(text: &str) -> Option<Vec<u8>> {
     text.split(':').map(|pair| (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten()).collect()
 }
@@ -172,11 +172,11 @@ pub enum TransportState {
     New,
     /// ICE works, DTLS is under way.
     Connecting,
-    /// Media can flow.
+    /// ICE and DTLS work; media can flow.
     Connected,
     /// No consent for some time; it may come back, or ICE be restarted.
     Disconnected,
-    /// Given up.
+    /// The transport is given up.
     Failed,
 }
 
@@ -210,10 +210,10 @@ pub enum TransportFailure {
 }
 
 impl TransportFailure {
-    /// All reasons.
+    /// All reasons, in the order in which they are documented.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// As it is written to clients and in the log.
+    /// The reason as it is written to clients and in the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",

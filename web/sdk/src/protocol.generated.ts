@@ -76,11 +76,11 @@ export type ModerationAction = 'mute' | 'deafen' | 'kick' | 'ban' | 'move' | 'en
  */
 export type Source = 'mic' | 'camera' | 'screen';
 /**
- * Sound or picture.
+ * Whether a track is sound or picture.
  */
 export type MediaKind = 'audio' | 'video';
 /**
- * What somebody in a room is there for.
+ * Whether a participant may speak.
  */
 export type Role = 'speaker' | 'spectator';
 /**
@@ -154,7 +154,7 @@ export type RtpCapabilities = types.RtpCapabilities;
  */
 export type IceTransportPolicy = 'all' | 'relay';
 /**
- * How a wish for a video slot stands.
+ * What became of a request for a video slot.
  */
 export type SlotStatus = 'granted' | 'queued' | 'released';
 /**
@@ -217,27 +217,28 @@ export interface Protocol {
  */
 export interface Pushes {
   /**
-   * Who is heard, loudest first; empty when all are silent.
+   * The participants who are heard, loudest first; empty when all are silent.
    */
   'voice:activeSpeakers': {
     speakers: Speaker[];
   };
   /**
-   * One may do more or less than before.
+   * The client may do more or less than before.
    */
   'voice:entitlement': {
     permissions: Permissions;
     reason: EntitlementReason;
   };
   /**
-   * One's consumer gets other layers now; null while it gets nothing.
+   * One of the client's own consumers gets other layers now; null while it gets nothing.
    */
   'voice:layersChanged': {
     consumerId: string;
     layers: Layers | null;
   };
   /**
-   * One is no longer in the channel, not by one's own doing; join again if `rejoin`.
+   * The server has put the client out of the channel. `rejoin` says whether to join again at once; `to` is where a
+   * moderator sends the user.
    */
   'voice:left': {
     channelId: string;
@@ -246,7 +247,7 @@ export interface Pushes {
     to?: string;
   };
   /**
-   * One was moderated.
+   * A moderator has done something to the client's user; `byUserId` is null when it was not a participant.
    */
   'voice:moderation': {
     action: ModerationAction;
@@ -255,47 +256,47 @@ export interface Pushes {
     restrictions: Restrictions;
   };
   /**
-   * Somebody sends a new track: consume it.
+   * A participant sends a new track, which can be consumed now.
    */
   'voice:newProducer': ProducerInfo;
   /**
-   * Somebody came.
+   * A participant has joined the channel.
    */
   'voice:participant:joined': Participant;
   /**
-   * Somebody went.
+   * A participant has left the channel.
    */
   'voice:participant:left': {
     userId: string;
   };
   /**
-   * Somebody muted, deafened, began or ceased to speak.
+   * A participant's state has changed.
    */
   'voice:participant:state': {
     /**
-     * Hears nobody.
+     * Whether the participant hears nobody.
      */
     deafened: boolean;
     /**
-     * Nothing of the microphone is heard.
+     * Whether the participant's microphone is off.
      */
     muted: boolean;
     /**
-     * A moderator lets them hear nothing.
+     * Whether a moderator lets the participant hear nothing.
      */
     serverDeafened: boolean;
     /**
-     * What moderators have silenced.
+     * What moderators have silenced of the participant.
      */
     serverMuted: ServerMuted;
     /**
-     * Speaks at the moment, by the client's own account.
+     * Whether the participant speaks at the moment, by the client's own account.
      */
     speaking: boolean;
     userId: string;
   };
   /**
-   * A track is no more: drop its consumer.
+   * A producer is closed, and its consumers with it; `reason` is there when the server closed it.
    */
   'voice:producerClosed': {
     producerId: string;
@@ -303,54 +304,54 @@ export interface Pushes {
     userId: string;
   };
   /**
-   * A track is silent for now.
+   * A producer is paused.
    */
   'voice:producerPaused': {
     producerId: string;
     userId: string;
   };
   /**
-   * It goes on.
+   * A producer is no longer paused.
    */
   'voice:producerResumed': {
     producerId: string;
     userId: string;
   };
   /**
-   * A slot one waited for is one's own now: produce.
+   * The client has the slot it waited for, and can produce now.
    */
   'voice:slot:granted': {
     /**
-     * Slots held.
+     * How many slots are taken.
      */
     current: number;
     /**
-     * Slots there are.
+     * How many slots there are.
      */
     max: number;
     source: VideoSource;
   };
   /**
-   * One's place among those who wait for a slot has changed; it counts from 1.
+   * The client's place among those who wait for a slot has changed; it counts from 1.
    */
   'voice:slot:queue': {
     /**
-     * Slots held.
+     * How many slots are taken.
      */
     current: number;
     /**
-     * Slots there are.
+     * How many slots there are.
      */
     max: number;
     position: number;
     source: VideoSource;
   };
   /**
-   * A transport of one's own moved on.
+   * The state of one of the client's own transports has changed.
    */
   'voice:transportState': {
     /**
-     * Why, if it failed.
+     * Why the transport failed.
      */
     reason?: TransportFailure;
     state: TransportState;
@@ -358,44 +359,44 @@ export interface Pushes {
   };
 }
 /**
- * One who is heard.
+ * A participant who is heard.
  */
 export interface Speaker {
   /**
-   * How loud, in dBov: -127 (silence) to 0.
+   * How loud it is, in dBov: -127 (silence) to 0.
    */
   level: number;
   /**
-   * On which track.
+   * The producer that is heard.
    */
   producerId: string;
   /**
-   * Who.
+   * The participant's user id.
    */
   userId: string;
 }
 /**
- * What a participant may do in a room, derived on the server (features 3).
+ * What a participant may do in a channel, as the server derived it.
  */
 export interface Permissions {
   /**
-   * May speak.
+   * Whether the participant may speak.
    */
   audio: boolean;
   /**
-   * When `video` and `screenshare` end; `None` if they do not.
+   * When `video` and `screenshare` end (RFC 3339); null if they do not.
    */
   expiresAt: string | null;
   /**
-   * Audio bitrate at the most, in bit/s.
+   * The most that the microphone may send, in bit/s.
    */
   maxBitrate: number;
   /**
-   * May share the screen.
+   * Whether the participant may share the screen.
    */
   screenshare: boolean;
   /**
-   * May turn a camera on.
+   * Whether the participant may turn a camera on.
    */
   video: boolean;
 }
@@ -404,7 +405,7 @@ export interface Permissions {
  */
 export interface Layers {
   /**
-   * Size.
+   * The layer of picture size.
    */
   spatialLayer: number;
   /**
@@ -421,7 +422,7 @@ export interface Restrictions {
    */
   audio: boolean;
   /**
-   * They hear nothing.
+   * They hear nobody.
    */
   deafened: boolean;
   /**
@@ -438,23 +439,23 @@ export interface Restrictions {
  */
 export interface ProducerInfo {
   /**
-   * `{source}`, as it was given with `produce`.
+   * The `appData` that was given with `produce`.
    */
   appData: AppData;
   /**
-   * Sound or picture.
+   * Whether the track is sound or picture.
    */
   kind: MediaKind;
   /**
-   * Nothing is sent at the moment.
+   * Whether the sender has paused the track: nothing is sent at the moment.
    */
   paused: boolean;
   /**
-   * Its id, to consume it.
+   * The producer's id, with which it is consumed.
    */
   producerId: string;
   /**
-   * Whose it is.
+   * The user who sends it.
    */
   userId: string;
 }
@@ -468,19 +469,19 @@ export interface AppData {
   source: Source;
 }
 /**
- * Somebody in a room.
+ * A participant of a channel, as the others see them.
  */
 export interface Participant {
   /**
-   * Hears nobody.
+   * Whether the participant hears nobody.
    */
   deafened: boolean;
   /**
-   * May moderate.
+   * Whether the participant may moderate.
    */
   moderator: boolean;
   /**
-   * Nothing of the microphone is heard.
+   * Whether the participant's microphone is off.
    */
   muted: boolean;
   /**
@@ -488,44 +489,44 @@ export interface Participant {
    */
   name: string;
   /**
-   * What they send.
+   * The tracks the participant sends.
    */
   producers: ProducerInfo[];
   /**
-   * Speaks, or listens only.
+   * Whether the participant may speak, or listens only.
    */
   role: Role;
   /**
-   * A moderator lets them hear nothing.
+   * Whether a moderator lets the participant hear nothing.
    */
   serverDeafened: boolean;
   /**
-   * What moderators have silenced.
+   * What moderators have silenced of the participant.
    */
   serverMuted: ServerMuted;
   /**
-   * Speaks at the moment, by the client's own account.
+   * Whether the participant speaks at the moment, by the client's own account.
    */
   speaking: boolean;
   /**
-   * Who.
+   * The participant's user id.
    */
   userId: string;
 }
 /**
- * What of somebody moderators have silenced.
+ * What moderators have silenced of a participant: nothing of it passes the server.
  */
 export interface ServerMuted {
   /**
-   * Every sound.
+   * Whether every sound is silenced.
    */
   audio: boolean;
   /**
-   * The shared screen, picture and sound.
+   * Whether the shared screen is, picture and sound.
    */
   screen: boolean;
   /**
-   * The camera.
+   * Whether the camera is.
    */
   video: boolean;
 }
@@ -575,16 +576,16 @@ export interface Replies {
   'voice:transportCreated': TransportCreated;
 }
 /**
- * What `mediasoup-client`'s `transport.consume` takes, and who it is from.
+ * A new consumer: what `mediasoup-client`'s `transport.consume` takes, and whose track it is.
  */
 export interface Consumed {
   appData: AppData;
   /**
-   * The same, as every request about it calls it.
+   * The consumer's id, under the name every request about a consumer has for it.
    */
   consumerId: string;
   /**
-   * What `mediasoup-client` calls it.
+   * The consumer's id, under the name `mediasoup-client` reads.
    */
   id: string;
   kind: MediaKind;
@@ -596,7 +597,7 @@ export interface Consumed {
   userId: string;
 }
 /**
- * The consumer is no more.
+ * The consumer is closed.
  */
 export interface ConsumerClosed {
   consumerId: string;
@@ -608,13 +609,13 @@ export interface ConsumerPaused {
   consumerId: string;
 }
 /**
- * The consumer goes on.
+ * The consumer is no longer paused.
  */
 export interface ConsumerResumed {
   consumerId: string;
 }
 /**
- * The new ICE credentials.
+ * The transport's new ICE credentials.
  */
 export interface IceRestarted {
   iceParameters: IceParameters;
@@ -625,47 +626,47 @@ export interface IceRestarted {
  */
 export interface Joined {
   /**
-   * Where one is now.
+   * The channel the client is in now.
    */
   channelId: string;
   /**
-   * What people call it.
+   * The channel's name for people.
    */
   channelName: string;
   /**
-   * End-to-end encryption of this channel.
+   * Whether this channel is encrypted end to end.
    */
   e2ee: Policy;
   /**
-   * May moderate.
+   * Whether the client may moderate.
    */
   moderator: boolean;
   /**
-   * The others, with what they send.
+   * The other participants, with what they send.
    */
   participants: Participant[];
   /**
-   * What one may do.
+   * What the client may do in the channel.
    */
   permissions: Permissions;
   /**
-   * Recording of this channel.
+   * Whether this channel is recorded.
    */
   recording: Policy;
   /**
-   * For how long after the loss, in milliseconds; 0 if not at all.
+   * For how many milliseconds after the loss the session can be resumed; 0 if it cannot.
    */
   resumeGraceMs: number;
   /**
-   * What takes the session up again after its connection was lost.
+   * The token with which another connection resumes this session after its own was lost.
    */
   resumeToken: string;
   /**
-   * This is a session taken up again, not a new one.
+   * Whether this session was resumed; otherwise it is a new one.
    */
   resumed: boolean;
   /**
-   * Speaks, or listens only.
+   * Whether the client may speak, or listens only.
    */
   role: Role;
   /**
@@ -673,23 +674,23 @@ export interface Joined {
    */
   routerRtpCapabilities: RtpCapabilities;
   /**
-   * How to make peer connections.
+   * What the client's peer connections are made with.
    */
   rtcConfig: RtcConfig;
   /**
-   * Which SFU holds the room: an opaque name.
+   * An opaque name of the SFU that holds the room.
    */
   sfuEndpoint: string;
   /**
-   * How one is: what moderators decided before holds from the first moment.
+   * The client's own state: what moderators decided before holds from the first moment.
    */
   state: ParticipantState;
   /**
-   * RFC 3339, or null when there is no TURN credential.
+   * When the TURN credential ends (RFC 3339); null when there is none.
    */
   turnCredentialExpiresAt: string | null;
   /**
-   * Who one is, as the others see it.
+   * The client's own user id, as the others see it.
    */
   userId: string;
   /**
@@ -702,11 +703,11 @@ export interface Joined {
  */
 export interface RtcConfig {
   /**
-   * STUN and TURN servers; empty is fine, the SFU is reached directly.
+   * STUN and TURN servers; none are needed where the client reaches the SFU directly.
    */
   iceServers: IceServer[];
   /**
-   * Which candidates to use.
+   * Which candidates the client may try.
    */
   iceTransportPolicy: IceTransportPolicy;
 }
@@ -715,82 +716,82 @@ export interface RtcConfig {
  */
 export interface IceServer {
   /**
-   * TURN password.
+   * The password at a TURN server.
    */
   credential?: string;
   /**
-   * `stun:`, `turn:` or `turns:` addresses.
+   * The server's addresses: `stun:`, `turn:` or `turns:`.
    */
   urls: string[];
   /**
-   * TURN user name.
+   * The user name at a TURN server.
    */
   username?: string;
 }
 /**
- * How a participant is.
+ * What a participant says of themselves, and what moderators have taken from them.
  */
 export interface ParticipantState {
   /**
-   * Hears nobody.
+   * Whether the participant hears nobody.
    */
   deafened: boolean;
   /**
-   * Nothing of the microphone is heard.
+   * Whether the participant's microphone is off.
    */
   muted: boolean;
   /**
-   * A moderator lets them hear nothing.
+   * Whether a moderator lets the participant hear nothing.
    */
   serverDeafened: boolean;
   /**
-   * What moderators have silenced.
+   * What moderators have silenced of the participant.
    */
   serverMuted: ServerMuted;
   /**
-   * Speaks at the moment, by the client's own account.
+   * Whether the participant speaks at the moment, by the client's own account.
    */
   speaking: boolean;
 }
 /**
- * How many show video, and how many can.
+ * How many videos are shown in the channel, and how many can be.
  */
 export interface VideoSlots {
   /**
-   * Slots held.
+   * How many slots are taken.
    */
   current: number;
   /**
-   * Slots there are.
+   * How many slots there are.
    */
   max: number;
 }
 /**
- * A key frame is asked for, or was a moment ago.
+ * A key frame is asked for, or has been a moment ago.
  */
 export interface KeyFrameRequested {
   consumerId: string;
 }
 /**
- * Out of it.
+ * The client has left the channel.
  */
 export interface Left {
   channelId: string;
 }
 /**
- * It is done.
+ * The act of moderation is done; `userId` is null when it concerned everybody.
  */
 export interface Moderated {
   action: ModerationAction;
   userId: string | null;
 }
 /**
- * The wish is noted.
+ * The layers the client now gets at the most.
  */
 export interface PreferredLayersSet {
   consumerId: string;
   /**
-   * Size.
+   * The layer of picture size.
    */
   spatialLayer: number;
   /**
@@ -799,13 +800,13 @@ export interface PreferredLayersSet {
   temporalLayer?: number;
 }
 /**
- * The producer's id.
+ * The id of the new producer.
  */
 export interface Produced {
   producerId: string;
 }
 /**
- * The producer is no more.
+ * The producer is closed.
  */
 export interface ProducerClosed {
   producerId: string;
@@ -817,61 +818,61 @@ export interface ProducerPaused {
   producerId: string;
 }
 /**
- * The producer goes on.
+ * The producer is no longer paused.
  */
 export interface ProducerResumed {
   producerId: string;
 }
 /**
- * Everything a client needs to go on after it came back.
+ * Everything a client needs to go on after it resumed its session.
  */
 export interface Resumed {
   /**
-   * Where one is now.
+   * The channel the client is in now.
    */
   channelId: string;
   /**
-   * What people call it.
+   * The channel's name for people.
    */
   channelName: string;
   /**
-   * End-to-end encryption of this channel.
+   * Whether this channel is encrypted end to end.
    */
   e2ee: Policy;
   /**
-   * May moderate.
+   * Whether the client may moderate.
    */
   moderator: boolean;
   /**
-   * What of one's own is still there.
+   * The client's own objects that are still there.
    */
   own: Own;
   /**
-   * The others, with what they send.
+   * The other participants, with what they send.
    */
   participants: Participant[];
   /**
-   * What one may do.
+   * What the client may do in the channel.
    */
   permissions: Permissions;
   /**
-   * Recording of this channel.
+   * Whether this channel is recorded.
    */
   recording: Policy;
   /**
-   * For how long after the loss, in milliseconds; 0 if not at all.
+   * For how many milliseconds after the loss the session can be resumed; 0 if it cannot.
    */
   resumeGraceMs: number;
   /**
-   * What takes the session up again after its connection was lost.
+   * The token with which another connection resumes this session after its own was lost.
    */
   resumeToken: string;
   /**
-   * This is a session taken up again, not a new one.
+   * Whether this session was resumed; otherwise it is a new one.
    */
   resumed: boolean;
   /**
-   * Speaks, or listens only.
+   * Whether the client may speak, or listens only.
    */
   role: Role;
   /**
@@ -879,23 +880,23 @@ export interface Resumed {
    */
   routerRtpCapabilities: RtpCapabilities;
   /**
-   * How to make peer connections.
+   * What the client's peer connections are made with.
    */
   rtcConfig: RtcConfig;
   /**
-   * Which SFU holds the room: an opaque name.
+   * An opaque name of the SFU that holds the room.
    */
   sfuEndpoint: string;
   /**
-   * How one is: what moderators decided before holds from the first moment.
+   * The client's own state: what moderators decided before holds from the first moment.
    */
   state: ParticipantState;
   /**
-   * RFC 3339, or null when there is no TURN credential.
+   * When the TURN credential ends (RFC 3339); null when there is none.
    */
   turnCredentialExpiresAt: string | null;
   /**
-   * Who one is, as the others see it.
+   * The client's own user id, as the others see it.
    */
   userId: string;
   /**
@@ -908,19 +909,19 @@ export interface Resumed {
  */
 export interface Own {
   /**
-   * Consumers.
+   * Ids of the consumers that are still there.
    */
   consumers: string[];
   /**
-   * Producers.
+   * Ids of the producers that are still there.
    */
   producers: string[];
   /**
-   * The sources one holds a video slot for.
+   * The sources that still have a video slot.
    */
   slots: VideoSource[];
   /**
-   * Transports.
+   * Ids of the transports that are still there.
    */
   transports: string[];
 }
@@ -931,15 +932,15 @@ export interface RouterRtpCapabilities {
   rtpCapabilities: RtpCapabilities;
 }
 /**
- * How one's wish for a slot stands; `position` counts from 1, for those who wait.
+ * What became of the request for a slot; `position` counts those who wait, from 1, and is null for who does not wait.
  */
 export interface Slot {
   /**
-   * Slots held.
+   * How many slots are taken.
    */
   current: number;
   /**
-   * Slots there are.
+   * How many slots there are.
    */
   max: number;
   position: number | null;
@@ -947,32 +948,32 @@ export interface Slot {
   status: SlotStatus;
 }
 /**
- * One's state, as the others see it now.
+ * The client's own state, as the others see it now.
  */
 export interface StateUpdated {
   /**
-   * Hears nobody.
+   * Whether the participant hears nobody.
    */
   deafened: boolean;
   /**
-   * Nothing of the microphone is heard.
+   * Whether the participant's microphone is off.
    */
   muted: boolean;
   /**
-   * A moderator lets them hear nothing.
+   * Whether a moderator lets the participant hear nothing.
    */
   serverDeafened: boolean;
   /**
-   * What moderators have silenced.
+   * What moderators have silenced of the participant.
    */
   serverMuted: ServerMuted;
   /**
-   * Speaks at the moment, by the client's own account.
+   * Whether the participant speaks at the moment, by the client's own account.
    */
   speaking: boolean;
 }
 /**
- * The transport is no more.
+ * The transport is closed.
  */
 export interface TransportClosed {
   transportId: string;
@@ -984,7 +985,7 @@ export interface TransportConnected {
   transportId: string;
 }
 /**
- * A transport to connect to.
+ * A new transport, and what the client needs to connect to it.
  */
 export interface TransportCreated {
   direction: Direction;
@@ -1116,7 +1117,7 @@ export interface Requests {
     payload: {
       consumerId: string;
       /**
-       * Size.
+       * The layer of picture size.
        */
       spatialLayer: number;
       /**

@@ -8,11 +8,11 @@
 pub const SEPARATOR: char = '\x1e';
 /// The server asks for a sign of life.
 pub const PING: &str = "2";
-/// Nothing: it ends a poll that has nothing to bring.
+/// A packet without a meaning: it ends a poll that has nothing to bring.
 pub const NOOP: &str = "6";
 /// The connection is over.
 pub const CLOSE: &str = "1";
-/// How a client tries out a WebSocket that is to take a poll's place, and what it is answered.
+/// The packet with which a client tries out a WebSocket that is to take a poll's place.
 pub const PROBE: &str = "2probe";
 /// The answer to [`PROBE`].
 pub const PROBED: &str = "3probe";
@@ -20,9 +20,9 @@ pub const PROBED: &str = "3probe";
 /// A packet a client may send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Packet<'a> {
-    /// It wants no more of this connection.
+    /// The client wants no more of this connection.
     Close,
-    /// It is there.
+    /// The client answers a ping.
     Pong,
     /// A packet of the protocol above.
     Message(&'a str),

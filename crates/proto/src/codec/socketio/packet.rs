@@ -15,23 +15,23 @@ const MAX_ATTACHMENTS: u32 = 10;
 pub enum Packet<'a> {
     /// Opens a namespace; the text is the `auth` payload's JSON, empty if there is none.
     Connect {
-        /// Which namespace.
+        /// The namespace to open.
         namespace: &'a str,
-        /// JSON.
+        /// The JSON of the `auth` payload.
         auth: &'a str,
     },
     /// Closes a namespace.
     Disconnect {
-        /// Which namespace.
+        /// The namespace to close.
         namespace: &'a str,
     },
     /// An event. The text is the JSON array of name and arguments.
     Event {
-        /// Which namespace.
+        /// The namespace it is sent in.
         namespace: &'a str,
         /// The number an acknowledgement must carry, if one is wanted.
         ack: Option<u64>,
-        /// JSON.
+        /// The JSON array of name and arguments.
         arguments: &'a str,
         /// So many binary attachments follow, if it is a binary event; this server does not take them.
         attachments: Option<u32>,
@@ -97,19 +97,19 @@ pub fn decode_arguments(json: &str) -> Option<(String, Vec<Value>)> {
     }
 }
 
-/// Whether it is an event, of which [`decode_arguments`] may think that it is nested too deep to be read, or has a text or number there is none of.
+/// Whether an event that [`decode_arguments`] does not read is one all the same: nested too deep, say, or with a number out of range.
 #[must_use]
 pub fn is_event(json: &str) -> bool {
     json.starts_with("[\"") && serde_json::from_str::<IgnoredAny>(json).is_ok()
 }
 
-/// The namespace is open. What follows are packets of engine.io, as they are sent: messages, so with a 4 in front.
+/// Writes that the namespace is open. These functions write messages of engine.io, so there is a 4 in front.
 #[must_use]
 pub fn connected(sid: &str) -> String {
     format!("40{}", json(&serde_json::json!({ "sid": sid })))
 }
 
-/// The namespace stays closed: `message` is for people, `data` for programs.
+/// Writes that the namespace stays closed: `message` is for people, `data` for programs.
 #[must_use]
 pub fn connect_error(namespace: &str, message: &str, data: Option<&impl Serialize>) -> String {
     #[derive(Serialize)]
@@ -125,13 +125,13 @@ pub fn connect_error(namespace: &str, message: &str, data: Option<&impl Serializ
 /// The server closes the namespace.
 pub const DISCONNECT: &str = "41";
 
-/// An event.
+/// Writes an event.
 #[must_use]
 pub fn event(name: &str, payload: &impl Serialize) -> String {
     format!("42{}", json(&(name, payload)))
 }
 
-/// An acknowledgement.
+/// Writes an acknowledgement.
 #[must_use]
 pub fn ack(number: u64, payload: &impl Serialize) -> String {
     format!("43{number}{}", json(&[payload]))

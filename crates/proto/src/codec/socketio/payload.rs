@@ -10,7 +10,7 @@ use crate::moderation::ModerationAction;
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters};
 
-/// `voice:join`.
+/// The payload of `voice:join`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -21,7 +21,7 @@ pub(super) struct Join {
     pub(super) take_over: bool,
 }
 
-/// `voice:resume`.
+/// The payload of `voice:resume`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -30,7 +30,7 @@ pub(super) struct Resume {
     pub(super) resume_token: String,
 }
 
-/// `voice:leave`.
+/// The payload of `voice:leave`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -38,14 +38,14 @@ pub(super) struct Leave {
     pub(super) channel_id: Option<ChannelId>,
 }
 
-/// `voice:rtc:createTransport`.
+/// The payload of `voice:rtc:createTransport`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct CreateTransport {
     pub(super) direction: Direction,
 }
 
-/// `voice:rtc:connectTransport`.
+/// The payload of `voice:rtc:connectTransport`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -54,7 +54,7 @@ pub(super) struct ConnectTransport {
     pub(super) dtls_parameters: DtlsParameters,
 }
 
-/// A request about a transport.
+/// The payload of every request about a transport that needs nothing else.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -69,7 +69,7 @@ pub(super) struct WantedAppData {
     pub(super) source: Source,
 }
 
-/// `voice:rtc:produce`.
+/// The payload of `voice:rtc:produce`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -82,7 +82,7 @@ pub(super) struct Produce {
     pub(super) paused: bool,
 }
 
-/// A request about a producer.
+/// The payload of every request about a producer that needs nothing else.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -90,7 +90,7 @@ pub(super) struct OfProducer {
     pub(super) producer_id: String,
 }
 
-/// `voice:rtc:consume`.
+/// The payload of `voice:rtc:consume`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +102,7 @@ pub(super) struct Consume {
     pub(super) paused: bool,
 }
 
-/// A request about a consumer.
+/// The payload of every request about a consumer that needs nothing else.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -110,7 +110,7 @@ pub(super) struct OfConsumer {
     pub(super) consumer_id: String,
 }
 
-/// `voice:rtc:setPreferredLayers`.
+/// The payload of `voice:rtc:setPreferredLayers`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -120,7 +120,7 @@ pub(super) struct SetPreferredLayers {
     pub(super) layers: Layers,
 }
 
-/// `voice:state:update`; what is left out stays as it is.
+/// The payload of `voice:state:update`; what is left out stays as it is.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct UpdateState {
@@ -129,7 +129,7 @@ pub(super) struct UpdateState {
     pub(super) speaking: Option<bool>,
 }
 
-/// A request about a video slot.
+/// The payload of every request about a video slot that needs nothing else.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct OfSlot {
@@ -143,7 +143,7 @@ pub(super) struct Moderate {
     pub(super) action: ModerationAction,
 }
 
-/// `voice:moderate` with the action `mute`: one of the three is needed, and what is left out stays as it is.
+/// The payload of `voice:moderate` with the action `mute`: one of the three is needed, and what is left out stays as it is.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -154,7 +154,7 @@ pub(super) struct Mute {
     pub(super) screen: Option<bool>,
 }
 
-/// `voice:moderate` with the action `deafen`.
+/// The payload of `voice:moderate` with the action `deafen`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -163,7 +163,7 @@ pub(super) struct Deafen {
     pub(super) deafened: bool,
 }
 
-/// `voice:moderate` with the action `kick`.
+/// The payload of `voice:moderate` with the action `kick`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -172,7 +172,7 @@ pub(super) struct Kick {
     pub(super) reason: Option<String>,
 }
 
-/// `voice:moderate` with the action `ban`.
+/// The payload of `voice:moderate` with the action `ban`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -183,7 +183,7 @@ pub(super) struct Ban {
     pub(super) reason: Option<String>,
 }
 
-/// `voice:moderate` with the action `move`.
+/// The payload of `voice:moderate` with the action `move`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -192,7 +192,7 @@ pub(super) struct Move {
     pub(super) to: ChannelId,
 }
 
-/// `voice:moderate` with the action `end-call`.
+/// The payload of `voice:moderate` with the action `end-call`.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct EndCall {

@@ -35,7 +35,7 @@ fn the_schema_on_file_is_what_the_types_say() {
     );
 }
 
-/// The whole document.
+/// The whole document: tables of requests, replies and pushes, and the definitions they refer to.
 fn schema() -> Value {
     let (mut written, mut read) = (SchemaSettings::draft2020_12().for_serialize().into_generator(), reader());
     let replies = variants::<Reply, _>(&mut written, ReplyKind::VARIANTS);
