@@ -12,7 +12,7 @@ test: ## Set up what is missing, and run every test (scripts/test.sh NAME... run
 	@scripts/test.sh
 
 check: ## The quick part of the tests: format, lints, types, unit tests; no browsers
-	@scripts/test.sh licences format web lint unit
+	@scripts/test.sh licences release format web lint unit
 
 bench: ## Measure the release server under load, beside Janus, and print a table (ARGS="--help" for more)
 	@scripts/bench.sh $(ARGS)

@@ -3,7 +3,7 @@
 # With arguments, only the parts named: scripts/test.sh lint unit
 . "$(dirname "$0")/lib.sh"
 
-PARTS=(licences format web lint unit doc rest clients bench e2e)
+PARTS=(licences release format web lint unit doc rest clients bench e2e)
 
 part_setup() {
     need_rust
@@ -13,6 +13,8 @@ part_setup() {
 }
 
 part_licences() { node --test --test-reporter=spec scripts/licences.test.mjs; }
+
+part_release() { node --test --test-reporter=spec scripts/release.test.mjs; }
 
 part_format() {
     cargo fmt --all --check
