@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use crate::extension::{self, Values};
-use crate::forward::{Forwarder, Packet};
+use crate::forward::Forwarder;
 use crate::incoming::Arrival;
 use crate::limit::CARRIER;
+use crate::packet::Packet;
 use crate::producer::Producer;
 use crate::rtcp::{self, Rtcp};
 use crate::rtp::{self, Header};

@@ -7,12 +7,13 @@ use parlor_proto::ids::ConsumerId;
 use parlor_proto::media::{Layers, MediaKind, StreamType};
 
 use crate::emit::Understood;
+use crate::layers::Layers as Within;
 use crate::ortc::RED_PAYLOAD_TYPE;
 use crate::outgoing::{Outgoing, Report};
 use crate::producer::{Producer, Step};
 use crate::rewrite::Rewriter;
 use crate::rtcp::SenderInfo;
-use crate::select::{Layers as Within, Selection};
+use crate::select::Selection;
 use crate::table::{ProducerIndex, TransportIndex};
 
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.

@@ -7,42 +7,20 @@ use parlor_proto::media::MediaKind;
 use crate::consumer::{Consumer, Start};
 use crate::emit::{Emission, Way};
 use crate::outgoing::Sent;
+use crate::packet::Packet;
 use crate::payload::av1::Structure;
 use crate::payload::{self, Unit};
 use crate::pipe::{PipeBatch, Told};
 use crate::producer::{Admission, Producer};
-use crate::protect::MAX_REPEATS;
+use crate::red_pack::MAX_REPEATS;
+use crate::red_unpack::Packed;
 use crate::repair::Stored;
 use crate::rewrite::Incoming;
 use crate::select::{self, Verdict as Choice};
 use crate::sfu::{Router, Sfu};
-use crate::sound::Packed;
 use crate::stats::SfuStats;
 use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex, Table, TransportIndex};
 use crate::transport::{LayerOf, Transport};
-
-/// A packet of a producer, opened.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Packet<'a> {
-    pub(crate) payload_type: u8,
-    /// It was lost, and came by the repair stream.
-    pub(crate) repaired: bool,
-    /// A later one came before it.
-    pub(crate) late: bool,
-    /// Extended sequence number.
-    pub(crate) seq: u64,
-    pub(crate) timestamp: u32,
-    pub(crate) marker: bool,
-    /// dBov and voice activity (RFC 6464).
-    pub(crate) level: Option<(i8, bool)>,
-    /// Quarter turns, as in the packet.
-    pub(crate) orientation: Option<u8>,
-    /// The dependency descriptor of AV1.
-    pub(crate) descriptor: Option<&'a [u8]>,
-    pub(crate) payload: &'a [u8],
-    /// Bytes it took on the wire, with all around it; nothing if it came another way.
-    pub(crate) wire: usize,
-}
 
 /// A packet with what all its consumers need to know about it.
 pub(crate) struct Passing<'a> {

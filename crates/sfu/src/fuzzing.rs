@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use parlor_proto::ids::{ProducerId, RouterId};
 
 use crate::extension::{self, Element, Meaning, Meanings};
-use crate::forward::Packet;
 use crate::incoming::{Arrival, Incoming};
+use crate::layers::Layers;
 use crate::ortc::Codec;
+use crate::packet::Packet;
 use crate::payload::{self, Counters, NewCounters, State, Unit};
 use crate::pipe::{PipeBatch, Stream};
 use crate::red::{self, Red};
 use crate::rewrite::{self, Rewriter};
 use crate::rtcp::{self, Builder, MAX_BLOCKS, REFERENCE_PERIOD, ReportBlock, Rtcp};
 use crate::rtp::{self, Header, Outgoing};
-use crate::select::{self, Layers, Selection, Verdict};
+use crate::select::{self, Selection, Verdict};
 
 /// Longer inputs only repeat themselves.
 const MAX_STEPS: usize = 400;

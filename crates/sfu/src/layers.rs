@@ -1,11 +1,37 @@
 //! What each consumer of a transport gets, within what its client has room for.
 
+use crate::payload::Unit;
+
 /// A step up is taken only if this share of the estimate holds it: bitrates waver, and a key frame comes first. The
 /// difference to the next keeps the choice from swinging.
 const UP_PERCENT: u64 = 92;
 /// A step is given up when it takes more than this share of the estimate. An estimate that fell because a link was
 /// full is 15 % below what the link carries, and what takes no more than that is not to be given up for it.
 const KEEP_PERCENT: u64 = 115;
+
+/// A spatial and a temporal layer, each with all below it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) struct Layers {
+    pub(crate) spatial: u8,
+    pub(crate) temporal: u8,
+}
+
+impl Layers {
+    /// Whatever there is.
+    pub(crate) const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
+
+    pub(crate) fn contain(self, unit: &Unit) -> bool {
+        unit.spatial <= self.spatial && unit.temporal <= self.temporal
+    }
+
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self { spatial: self.spatial.min(other.spatial), temporal: self.temporal.min(other.temporal) }
+    }
+
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self { spatial: self.spatial.max(other.spatial), temporal: self.temporal.max(other.temporal) }
+    }
+}
 
 /// What one consumer could get: steps from little to much, known by their numbers.
 #[derive(Clone, Debug)]

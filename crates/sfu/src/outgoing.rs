@@ -1,14 +1,12 @@
 //! One outgoing stream's bookkeeping: what was sent, what of it may be repeated, and what its sender reports say.
 
-mod clock;
 mod history;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use clock::{Reference, SenderClock};
 pub(crate) use history::Sent;
 
-use clock::{ntp_ticks, ticks};
+use crate::sender_clock::{Reference, ntp_ticks, ticks};
 use history::History;
 
 /// A mapping further than this from what was sent last is no capture delay: the report belongs to something else.
@@ -146,6 +144,7 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sender_clock::SenderClock;
 
     fn start() -> Instant {
         parlor_testkit::clock::Clock::new().now()

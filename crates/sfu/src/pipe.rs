@@ -3,14 +3,10 @@
 //! Producers stay where their senders are. Where somebody receives one from another thread, a mirror of it takes
 //! its packets, opened, and forwards them as its own. What the mirror's receivers need goes the other way.
 
-use std::time::Instant;
-
 use parlor_proto::ids::{ProducerId, RouterId};
 
-use crate::forward::{Forwarder, Packet};
-use crate::outgoing::Reference;
-use crate::producer::Producer;
-use crate::sfu::Sfu;
+use crate::packet::Packet;
+use crate::sender_clock::Reference;
 
 /// Between two flushes, to one thread: some hundred key frames. What is beyond is dropped, and asked for again.
 const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -21,7 +17,7 @@ const MAX_PACKETS: usize = 32_768;
 /// What is told besides packets must not be dropped: a mirror would go on with what is not there. It has room of its own.
 const MAX_ITEMS: usize = 2 * MAX_PACKETS;
 /// Threads a room can be spread over, and so pipes of one `Sfu`.
-const MAX_PIPES: usize = 256;
+pub(crate) const MAX_PIPES: usize = 256;
 
 /// A key frame that receivers of a mirror need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,8 +35,8 @@ pub struct WantedKeyFrame {
 /// What goes from one thread to another at once.
 #[derive(Debug, Default)]
 pub struct PipeBatch {
-    bytes: Vec<u8>,
-    items: Vec<(Stream, Item)>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) items: Vec<(Stream, Item)>,
 }
 
 /// A stream of a producer, as it is called on every thread of its router.
@@ -52,7 +48,7 @@ pub(crate) struct Stream {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Item {
+pub(crate) enum Item {
     Packet {
         packet: Numbers,
         descriptor: usize,
@@ -75,15 +71,15 @@ impl Item {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Numbers {
-    late: bool,
-    seq: u64,
-    timestamp: u32,
-    marker: bool,
+pub(crate) struct Numbers {
+    pub(crate) late: bool,
+    pub(crate) seq: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
     /// Sound may come with and without redundancy.
-    payload_type: u8,
-    level: Option<(i8, bool)>,
-    orientation: Option<u8>,
+    pub(crate) payload_type: u8,
+    pub(crate) level: Option<(i8, bool)>,
+    pub(crate) orientation: Option<u8>,
 }
 
 impl PipeBatch {
@@ -93,7 +89,7 @@ impl PipeBatch {
         self.items.is_empty()
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
         self.items.clear();
@@ -108,7 +104,7 @@ impl PipeBatch {
     }
 
     /// What is said twice in a row is said once.
-    fn tell(&mut self, stream: Stream, item: Item) {
+    pub(crate) fn tell(&mut self, stream: Stream, item: Item) {
         let room = self.items.len() < MAX_ITEMS;
         match self.items.last_mut().filter(|(of, last)| *of == stream && last.is_like(&item)) {
             Some((_, last)) => *last = item,
@@ -139,137 +135,6 @@ pub(crate) enum Told<'a> {
     Interrupted,
     Replaced,
     Reference(Reference),
-}
-
-impl Sfu {
-    /// From now on, what arrives of a producer goes to the thread with this number as well.
-    pub fn pipe(&mut self, router: RouterId, producer: ProducerId, thread: u16) {
-        let Some(index) = self.producer_ids.get(&(router, producer)).copied() else { return };
-        let Some(producer) = self.producers.get_mut(index).filter(|_| usize::from(thread) < MAX_PIPES) else { return };
-        if producer.pipes.contains(&thread) {
-            return;
-        }
-        producer.pipes.push(thread);
-        let needed = usize::from(thread) + 1;
-        if self.pipes.len() < needed {
-            self.pipes.resize_with(needed, PipeBatch::default);
-        }
-        // The sender's next report may be seconds away; until then its sound and picture would not be together.
-        let Some(batch) = self.pipes.get_mut(usize::from(thread)) else { return };
-        for (layer, stream) in (0_u8..).zip(&producer.layers) {
-            let of = Stream { router, producer: producer.id, layer };
-            batch.items.extend(stream.reference.map(|reference| (of, Item::Reference(reference))));
-        }
-    }
-
-    /// What is to be handed to the thread with this number, if there is anything; `empty`, one that was handled, takes
-    /// its place.
-    pub fn take_piped(&mut self, thread: u16, mut empty: PipeBatch) -> Result<PipeBatch, PipeBatch> {
-        match self.pipes.get_mut(usize::from(thread)).filter(|batch| !batch.is_empty()) {
-            Some(batch) => {
-                empty.clear();
-                Ok(std::mem::replace(batch, empty))
-            }
-            None => Err(empty),
-        }
-    }
-
-    /// The threads to which something is to be handed.
-    pub fn piped(&self) -> impl Iterator<Item = u16> + '_ {
-        (0_u16..).zip(&self.pipes).filter(|(_, batch)| !batch.is_empty()).map(|(thread, _)| thread)
-    }
-
-    /// Takes what another thread has for mirrors here.
-    pub fn handle_piped(&mut self, batch: &PipeBatch, now: Instant) {
-        let mut rest = batch.bytes.as_slice();
-        for (Stream { router, producer, layer }, item) in &batch.items {
-            let mut take = |len: usize| {
-                let (taken, left) = rest.split_at_checked(len).unwrap_or_default();
-                rest = left;
-                taken
-            };
-            let taken = match item {
-                Item::Packet { descriptor, payload, .. } => (take(*descriptor), take(*payload)),
-                _ => (&[][..], &[][..]),
-            };
-            let Some(index) = self.producer_ids.get(&(*router, *producer)).copied() else { continue };
-            let (producers, mut forwarder) = self.forwarder(now);
-            let Some(producer) = producers.get_mut(index) else { continue };
-            match item {
-                Item::Packet { packet, .. } => forwarder.forward_mirrored(producer, *layer, packet, taken),
-                Item::Interrupted => forwarder.interrupt_layer(producer, *layer),
-                Item::Replaced => forwarder.source_replaced(producer, *layer),
-                Item::Reference(reference) => forwarder.set_reference(producer, *layer, *reference),
-            }
-        }
-    }
-
-    /// A key frame that receivers of a mirror need: to be told to the thread of its sender.
-    pub fn poll_wanted(&mut self) -> Option<WantedKeyFrame> {
-        self.wanted.pop_front()
-    }
-
-    /// A mirror on another thread needs a key frame.
-    pub fn want_key_frame(&mut self, wanted: &WantedKeyFrame, now: Instant) {
-        if let Some(index) = self.producer_ids.get(&(wanted.router, wanted.producer)).copied() {
-            self.ask_for_key_frame(index, wanted.layer, now);
-        }
-    }
-}
-
-impl Forwarder<'_> {
-    fn forward_mirrored(&mut self, producer: &mut Producer, layer: u8, numbers: &Numbers, (descriptor, payload): (&[u8], &[u8])) {
-        if producer.transport.is_some() {
-            return;
-        }
-        let Numbers { late, seq, timestamp, marker, payload_type, level, orientation } = *numbers;
-        // One that was repaired came under another.
-        let unpacked = producer.format.red == Some(payload_type);
-        let packet = Packet {
-            payload_type: if unpacked { payload_type } else { producer.format.payload_type },
-            repaired: false,
-            late,
-            seq,
-            timestamp,
-            marker,
-            level,
-            orientation,
-            descriptor: (!descriptor.is_empty()).then_some(descriptor),
-            payload,
-            wire: 0,
-        };
-        self.forward(producer, layer, &packet);
-    }
-
-    /// Passes something on to the mirrors of a producer. Most have none.
-    pub(crate) fn tell_mirrors(&mut self, producer: &Producer, layer: u8, told: Told<'_>) {
-        if producer.pipes.is_empty() {
-            return;
-        }
-        let Some(router) = self.routers.get(producer.router) else { return };
-        let stream = Stream { router: router.id, producer: producer.id, layer };
-        for thread in &producer.pipes {
-            let Some(batch) = self.pipes.get_mut(usize::from(*thread)) else { continue };
-            let item = match told {
-                Told::Packet(packet) => {
-                    if !batch.push_packet(stream, packet) {
-                        self.stats.drops.pipe += 1;
-                    }
-                    continue;
-                }
-                Told::Interrupted => Item::Interrupted,
-                Told::Replaced => Item::Replaced,
-                Told::Reference(reference) => Item::Reference(reference),
-            };
-            batch.tell(stream, item);
-        }
-    }
-
-    pub(crate) fn set_reference(&mut self, producer: &mut Producer, layer: u8, reference: Reference) {
-        let Some(stream) = producer.layers.get_mut(usize::from(layer)) else { return };
-        stream.reference = Some(reference);
-        self.tell_mirrors(producer, layer, Told::Reference(reference));
-    }
 }
 
 #[cfg(test)]

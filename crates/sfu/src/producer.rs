@@ -8,16 +8,16 @@ use parlor_proto::rtp::RtpParameters;
 
 use crate::audio_level::Level;
 use crate::bitrate::LayeredMeter;
-use crate::forward::Packet;
 use crate::keyframe::{Allowance, Requests};
+use crate::layers::Layers as Within;
 use crate::limit::{Cost, Credit, Limit};
 use crate::ortc::{Codec, ProducerFormat};
-use crate::outgoing::Reference;
+use crate::packet::Packet;
 use crate::payload::{State, h264};
-use crate::protect::Packer;
+use crate::red_pack::Packer;
+use crate::red_unpack::Unpacker;
 use crate::repair::Store;
-use crate::select::Layers as Within;
-use crate::sound::Unpacker;
+use crate::sender_clock::Reference;
 use crate::table::{ConsumerIndex, RouterIndex, TalkerIndex, TransportIndex};
 
 /// A layer of which so many frames in a row did not come is off: browsers stop the upper ones when bandwidth or CPU run

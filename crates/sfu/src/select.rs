@@ -6,34 +6,11 @@
 mod frames;
 mod pictures;
 
+use crate::layers::Layers;
 use crate::payload::Unit;
 use crate::payload::av1::{Frame, Structure};
 use frames::Frames;
 use pictures::{Found, Picture, Pictures};
-
-/// A spatial and a temporal layer, each with all below it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(crate) struct Layers {
-    pub(crate) spatial: u8,
-    pub(crate) temporal: u8,
-}
-
-impl Layers {
-    /// Whatever there is.
-    pub(crate) const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
-
-    fn contain(self, unit: &Unit) -> bool {
-        unit.spatial <= self.spatial && unit.temporal <= self.temporal
-    }
-
-    fn min(self, other: Self) -> Self {
-        Self { spatial: self.spatial.min(other.spatial), temporal: self.temporal.min(other.temporal) }
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self { spatial: self.spatial.max(other.spatial), temporal: self.temporal.max(other.temporal) }
-    }
-}
 
 /// What is in the header of a packet.
 #[derive(Clone, Copy, Debug)]

@@ -28,7 +28,7 @@ use crate::extension::{Meaning, Meanings};
 use crate::incoming::Recorder;
 use crate::loss::Loss;
 use crate::ortc::transport_needs;
-use crate::outgoing::SenderClock;
+use crate::sender_clock::SenderClock;
 use crate::srtp::{Opener, Replay, Sealer};
 use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex};
 

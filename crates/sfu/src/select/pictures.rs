@@ -1,6 +1,6 @@
 //! What was decided of the last pictures, for those of their packets that come late.
 
-use super::Layers;
+use crate::layers::Layers;
 
 /// A second at thirty pictures a second: longer than a repair takes.
 const REMEMBERED: usize = 32;

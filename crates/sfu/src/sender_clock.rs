@@ -77,13 +77,13 @@ impl SenderClock {
 
 /// A duration in ticks of a clock, as timestamps count: wrapping.
 #[allow(clippy::cast_possible_truncation, reason = "timestamps wrap")]
-pub(super) fn ticks(duration: Duration, clock_rate: u32) -> u32 {
+pub(crate) fn ticks(duration: Duration, clock_rate: u32) -> u32 {
     (duration.as_micros() * u128::from(clock_rate) / 1_000_000) as u32
 }
 
 /// A difference of NTP timestamps, which may be negative, in ticks of a clock.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "timestamps wrap")]
-pub(super) fn ntp_ticks(difference: u64, clock_rate: u32) -> u32 {
+pub(crate) fn ntp_ticks(difference: u64, clock_rate: u32) -> u32 {
     ((i128::from(difference.cast_signed()) * i128::from(clock_rate)) >> 32) as u32
 }
 
