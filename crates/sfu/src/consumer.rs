@@ -1,20 +1,25 @@
 //! A track somebody receives: which layer of the producer, and under which numbers.
 
+pub(crate) mod egress;
+pub(crate) mod outgoing;
+pub(crate) mod rewrite;
+pub(crate) mod select;
+
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use parlor_proto::ids::ConsumerId;
 use parlor_proto::media::{Layers, MediaKind, StreamType};
 
-use crate::emit::Understood;
-use crate::layers::Layers as Within;
+use crate::consumer::egress::Understood;
+use crate::consumer::outgoing::{Outgoing, Report};
+use crate::consumer::rewrite::Rewriter;
+use crate::consumer::select::Selection;
 use crate::ortc::RED_PAYLOAD_TYPE;
-use crate::outgoing::{Outgoing, Report};
 use crate::producer::{Producer, Step};
-use crate::rewrite::Rewriter;
-use crate::rtcp::SenderInfo;
-use crate::select::Selection;
 use crate::table::{ProducerIndex, TransportIndex};
+use crate::video::layers::Layers as Within;
+use crate::wire::rtcp::SenderInfo;
 
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1_000);

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use parlor_proto::ids::{ProducerId, RouterId};
 
-use crate::extension::{self, Element, Meaning, Meanings};
-use crate::incoming::{Arrival, Incoming};
-use crate::layers::Layers;
+use crate::consumer::rewrite::{self, Rewriter};
+use crate::consumer::select::{self, Selection, Verdict};
 use crate::ortc::Codec;
 use crate::packet::Packet;
 use crate::payload::{self, Counters, NewCounters, State, Unit};
 use crate::pipe::{PipeBatch, Stream};
-use crate::red::{self, Red};
-use crate::rewrite::{self, Rewriter};
-use crate::rtcp::{self, Builder, MAX_BLOCKS, REFERENCE_PERIOD, ReportBlock, Rtcp};
-use crate::rtp::{self, Header, Outgoing};
-use crate::select::{self, Selection, Verdict};
+use crate::producer::incoming::{Arrival, Incoming};
+use crate::video::layers::Layers;
+use crate::wire::extension::{self, Element, Meaning, Meanings};
+use crate::wire::red::{self, Red};
+use crate::wire::rtcp::{self, Builder, MAX_BLOCKS, REFERENCE_PERIOD, ReportBlock, Rtcp};
+use crate::wire::rtp::{self, Header, Outgoing};
 
 /// Longer inputs only repeat themselves.
 const MAX_STEPS: usize = 400;
@@ -311,10 +311,10 @@ pub fn red(bytes: &[u8]) {
 
 /// A STUN message from anybody: without the password none is taken for a valid check.
 pub fn stun(bytes: &[u8]) {
-    if !crate::transport::is_stun(bytes) {
+    if !crate::wire::stun::is_stun(bytes) {
         return;
     }
-    let Some(crate::transport::Stun::Request(request)) = crate::transport::Stun::parse(bytes) else { return };
+    let Some(crate::wire::stun::Stun::Request(request)) = crate::wire::stun::Stun::parse(bytes) else { return };
     assert!(!request.verify("a password nobody was told"));
     request.nomination();
     if let Some(refusal) = request.objection() {

@@ -3,66 +3,39 @@
 //! One [`Sfu`] is the media plane of one thread; a router (the media side of a room) lives on one of them.
 //! Time and datagrams are inputs, transmits and events are outputs; nothing here opens a socket or reads a
 //! clock.
+//!
+//! Modules use those below them, and never the other way round:
+//!
+//! - [`plane`]: what an `Sfu` does, from a datagram or an order to what is to be sent
+//! - [`consumer`]: a track somebody receives; [`pipe`]: what goes to other threads
+//! - [`transport`]: a connection to one client
+//! - [`producer`]: a track somebody sends
+//! - [`audio`], [`video`]: what is special about sound and pictures
+//! - [`packet`], [`payload`], [`wire`], [`bandwidth`], [`ortc`]: packets and their contents, estimates, capabilities
+//! - [`table`], [`budget`]: tables with indexes of their own, and token buckets
 
 #![forbid(unsafe_code)]
 
-mod allowance;
-mod arena;
-mod arrive;
-mod audio_level;
+mod audio;
 mod bandwidth;
-mod bitrate;
 mod budget;
-mod candidate;
-mod checks;
-mod command;
-mod config;
 mod consumer;
-mod demux;
-mod emit;
-mod extension;
-mod failures;
-mod forward;
-pub mod framing;
 #[doc(hidden)]
 pub mod fuzzing;
-mod incoming;
-mod keyframe;
-mod layers;
-mod limit;
-mod loss;
-mod mirror;
 pub mod ortc;
-mod outgoing;
 mod packet;
 mod payload;
 mod pipe;
+mod plane;
 mod producer;
-mod protect;
-mod red;
-mod red_pack;
-mod red_unpack;
-mod repair;
-mod reports;
-mod resend;
-mod rewrite;
-mod rtcp;
-mod rtp;
-mod select;
-mod sender_clock;
-mod sfu;
-mod sound;
-mod srtp;
-mod stats;
 mod table;
-mod talkers;
-mod tick;
-mod timers;
 mod transport;
-mod wall_clock;
+mod video;
+mod wire;
 
-pub use arena::{Batch, Segment};
-pub use config::{LocalCandidate, SfuConfig, SfuError, TalkersConfig};
 pub use pipe::{PipeBatch, WantedKeyFrame};
-pub use sfu::{Datagram, Sfu, Transmit};
-pub use stats::{Drops, SfuStats, Work};
+pub use plane::config::{LocalCandidate, SfuConfig, SfuError, TalkersConfig};
+pub use plane::stats::{Drops, SfuStats, Work};
+pub use plane::{Datagram, Sfu, Transmit};
+pub use transport::send_buffer::{Batch, Segment};
+pub use wire::framing;

@@ -6,7 +6,7 @@
 use parlor_proto::ids::{ProducerId, RouterId};
 
 use crate::packet::Packet;
-use crate::sender_clock::Reference;
+use crate::producer::sender_clock::Reference;
 
 /// Between two flushes, to one thread: some hundred key frames. What is beyond is dropped, and asked for again.
 const MAX_BATCH_BYTES: usize = 8 << 20;

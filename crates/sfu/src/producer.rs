@@ -1,24 +1,30 @@
 //! A track somebody sends: its layers as they arrive, and who gets it.
 
+pub(crate) mod bitrate;
+pub(crate) mod incoming;
+pub(crate) mod limit;
+pub(crate) mod repair;
+pub(crate) mod sender_clock;
+
 use std::time::{Duration, Instant};
 
 use parlor_proto::ids::{ProducerId, TransportId};
 use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 
-use crate::audio_level::Level;
-use crate::bitrate::LayeredMeter;
-use crate::keyframe::{Allowance, Requests};
-use crate::layers::Layers as Within;
-use crate::limit::{Cost, Credit, Limit};
+use crate::audio::audio_level::Level;
+use crate::audio::red_pack::Packer;
+use crate::audio::red_unpack::Unpacker;
 use crate::ortc::{Codec, ProducerFormat};
 use crate::packet::Packet;
 use crate::payload::{State, h264};
-use crate::red_pack::Packer;
-use crate::red_unpack::Unpacker;
-use crate::repair::Store;
-use crate::sender_clock::Reference;
+use crate::producer::bitrate::LayeredMeter;
+use crate::producer::limit::{Cost, Credit, Limit};
+use crate::producer::repair::Store;
+use crate::producer::sender_clock::Reference;
 use crate::table::{ConsumerIndex, RouterIndex, TalkerIndex, TransportIndex};
+use crate::video::keyframe::{Allowance, Requests};
+use crate::video::layers::Layers as Within;
 
 /// A layer of which so many frames in a row did not come is off: browsers stop the upper ones when bandwidth or CPU run
 /// short. Whoever watches it has a frozen picture until then.

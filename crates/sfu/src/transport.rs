@@ -1,10 +1,13 @@
 //! One client connection for one direction: its ICE side, its encrypted side, and what it carries.
 
+pub(crate) mod allowance;
+pub(crate) mod demux;
 mod handshake;
 mod ice;
 mod receive;
+pub(crate) mod send_buffer;
 mod ssrc;
-mod stun;
+pub(crate) mod timers;
 
 use std::time::{Duration, Instant};
 
@@ -18,19 +21,18 @@ pub(crate) use handshake::{Handshake, HandshakeOutput, Identity, SrtpKeys};
 pub(crate) use ice::{Check, Credentials, Ice, Liveness, Path};
 pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable, Stream};
 pub(crate) use ssrc::SsrcMap;
-pub(crate) use stun::{Answer, Refusal, Request, Stun, is_stun, probe};
 
-use crate::allowance::Allowances;
-use crate::arena::Destination;
+use crate::audio::receiver_loss::Loss;
 use crate::bandwidth::Bandwidth;
 use crate::budget::Budget;
-use crate::extension::{Meaning, Meanings};
-use crate::incoming::Recorder;
-use crate::loss::Loss;
 use crate::ortc::transport_needs;
-use crate::sender_clock::SenderClock;
-use crate::srtp::{Opener, Replay, Sealer};
+use crate::producer::incoming::Recorder;
+use crate::producer::sender_clock::SenderClock;
 use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex};
+use crate::transport::allowance::Allowances;
+use crate::transport::send_buffer::Destination;
+use crate::wire::extension::{Meaning, Meanings};
+use crate::wire::srtp::{Opener, Replay, Sealer};
 
 /// Characters of 5 bits that name a sender.
 const CNAME_CHARS: usize = 20;

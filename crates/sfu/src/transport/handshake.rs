@@ -15,7 +15,7 @@ use parlor_proto::error::{Error, ErrorCode};
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole, TransportFailure};
 
 use self::reason::reason_of;
-use crate::srtp::Profile;
+use crate::wire::srtp::Profile;
 
 /// First retransmission. Clients are near or the call is no pleasure; a second, as is usual, would be heard.
 const FIRST_RETRY: Duration = Duration::from_millis(250);

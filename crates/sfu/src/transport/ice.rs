@@ -19,7 +19,7 @@ use path::Known;
 pub(crate) use path::Path;
 use proof::{Challenge, Flights};
 
-use super::stun::TransactionId;
+use crate::wire::stun::TransactionId;
 
 /// Addresses a client may have checks from at once. A laptop on Wi-Fi, Ethernet and VPN, over UDP and TCP,
 /// uses about eight; the one unheard of for longest makes room.

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use parlor_proto::rtp::RtpParameters;
 
 use super::ssrc::SsrcMap;
-use crate::extension::Values;
-use crate::incoming::Incoming;
-use crate::srtp::Replay;
+use crate::producer::incoming::Incoming;
 use crate::table::{ProducerIndex, StreamIndex, Table};
+use crate::wire::extension::Values;
+use crate::wire::srtp::Replay;
 
 /// A layer of a producer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

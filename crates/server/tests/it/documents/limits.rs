@@ -27,7 +27,7 @@ const SESSION: &str = "server/src/signal/session.rs";
 const SOCKET: &str = "server/src/signal/socketio.rs";
 const PLACES: &str = "server/src/http/places.rs";
 const TCP: &str = "server/src/media/tcp.rs";
-const LIMIT: &str = "sfu/src/limit.rs";
+const LIMIT: &str = "sfu/src/producer/limit.rs";
 
 const ROWS: &[Row] = &[
     ("a signaling message", "{} KiB", &[In(1024, "proto/src/limits.rs", "MAX_MESSAGE_BYTES")]),
@@ -78,7 +78,7 @@ const ROWS: &[Row] = &[
         "refusals of STUN requests to strangers",
         "{} a second for each worker, none longer than the request",
         &[
-            Is("sfu/src/checks.rs", "REFUSALS_A_SECOND"),
+            Is("sfu/src/plane/checks.rs", "REFUSALS_A_SECOND"),
             Rule("sfu/tests/strangers.rs", "strangers_are_refused_a_bounded_number_of_times_and_never_with_more_than_they_sent"),
         ],
     ),
