@@ -18,7 +18,7 @@ use crate::error::BotError;
 use crate::packet::{Open, Packet};
 
 /// How long connecting may take, and how long a request waits for its answer: the longest deadline a server
-/// keeps (features 4: join and connect, 10 s) and a little more.
+/// keeps (join and connect, 10 s) and a little more.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Commands and events in flight. A bot waits for its own answers, so these are never near full.
 const QUEUE: usize = 4096;

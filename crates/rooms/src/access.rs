@@ -31,16 +31,16 @@ pub struct Facts {
 pub struct Ban {
     /// The first moment at which it is over; `None` if it does not end.
     pub until: Option<Timestamp>,
-    /// Why, in a moderator's words.
+    /// The reason of the ban in a moderator's words.
     pub reason: Option<String>,
 }
 
-/// As what somebody may enter.
+/// The role and rights with which somebody may enter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Admitted {
     /// To speak or to listen.
     pub role: Role,
-    /// May moderate.
+    /// Whether they may moderate.
     pub moderator: bool,
     /// What they have paid for, at this moment.
     pub entitlement: Entitlement,
@@ -48,18 +48,18 @@ pub struct Admitted {
     pub restrictions: Restrictions,
 }
 
-/// Why somebody may not enter.
+/// Why somebody may not enter a channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refused {
-    /// Their token is for other channels.
+    /// The user's token is for other channels.
     NotGranted,
-    /// They may not know of the channel: to them there is none.
+    /// The user may not know of the channel: to them there is none.
     Hidden,
-    /// They were signed out after their token was made.
+    /// The user was signed out after their token was made.
     Revoked,
-    /// They are banned.
+    /// The user is banned from the channel.
     Banned(Ban),
-    /// They are not among those whom the channel is for.
+    /// The user is not among those whom the channel is for.
     NotAmong(Access),
     /// The channel is not open now.
     Closed(Window),

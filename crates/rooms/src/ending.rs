@@ -6,7 +6,7 @@ use parlor_proto::{ChannelId, Error, ErrorCode};
 use crate::feed;
 use crate::output::RequestId;
 
-/// Why objects are closed.
+/// The reason why objects are closed, as it is answered, told and recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
     /// What requests that wait for them are answered with.
@@ -24,18 +24,18 @@ impl Ending {
     }
 }
 
-/// How somebody goes.
+/// The way in which a participant leaves the room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Departure {
-    /// By request, which is to be answered.
+    /// They asked to leave, and the request is to be answered.
     Left(RequestId),
-    /// By saying goodbye to this connection, or by going to another channel.
+    /// They said goodbye to this connection, or go to another channel.
     Goodbye,
     /// The connection is gone.
     Disconnected,
     /// Their user came back on another connection, and not to resume.
     Replaced,
-    /// By somebody else's decision, perhaps with another channel to go to.
+    /// Somebody else decided it, perhaps with another channel to go to.
     PutOut(LeftReason, Option<ChannelId>),
 }
 

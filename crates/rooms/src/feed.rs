@@ -18,9 +18,9 @@ pub enum Happening {
     ParticipantLeft { user: UserId, name: String, session: SessionId, reason: &'static str },
     /// Somebody sends a new track.
     ProducerStarted { user: UserId, producer: ProducerId, kind: MediaKind, source: Source },
-    /// It is over.
+    /// A producer was closed.
     ProducerStopped { user: UserId, producer: ProducerId, kind: MediaKind, source: Source, reason: &'static str },
-    /// Somebody moderated.
+    /// An act of moderation took effect.
     Moderation { by: Actor, action: Moderation },
 }
 

@@ -83,7 +83,7 @@ impl JoinLimiter {
         }
     }
 
-    /// How many users are remembered.
+    /// How many users the limiter remembers.
     #[must_use]
     pub fn remembered(&self) -> usize {
         self.users.len()

@@ -80,7 +80,7 @@ impl Room {
         }
     }
 
-    /// Who gets something back may use it again, and is not heard or seen before they do: what was silenced is now
+    /// A participant who gets something back may use it again, and is not heard or seen before they do: what was silenced is now
     /// muted, or paused, by themselves.
     fn keep_silent(&mut self, session: SessionId, before: ParticipantState, after: ParticipantState) -> ParticipantState {
         let Some(participant) = self.participants.get_mut(&session) else { return after };

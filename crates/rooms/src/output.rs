@@ -18,11 +18,11 @@ pub struct RequestId(pub u64);
 pub struct Join {
     /// The connection that asks.
     pub session: SessionId,
-    /// Its request.
+    /// The request to answer.
     pub request: RequestId,
-    /// Who it is, from a verified token.
+    /// The identity of the user, from a verified token.
     pub identity: Identity,
-    /// As what they were admitted.
+    /// The role and rights with which the user was admitted.
     pub admitted: Admitted,
     /// The last write to the store that is in that.
     pub as_of: i64,
@@ -37,17 +37,17 @@ pub struct Join {
 /// A wish to go on where another connection of the same user broke off.
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// The new connection.
+    /// The session of the new connection.
     pub session: SessionId,
-    /// Its request.
+    /// The request to answer.
     pub request: RequestId,
-    /// Who it is, from a verified token.
+    /// The identity of the user, from a verified token.
     pub identity: Identity,
-    /// As what they were admitted, now.
+    /// The role and rights with which the user was admitted now.
     pub admitted: Admitted,
     /// The last write to the store that is in that.
     pub as_of: i64,
-    /// What shows that it is the same client.
+    /// The token that shows that it is the same client.
     pub token: ResumeToken,
     /// The STUN and TURN servers for this user.
     pub rtc_config: RtcConfig,
@@ -58,18 +58,18 @@ pub struct Resume {
 pub enum Output {
     /// The one answer to a request. The session may be gone already; then there is nobody to tell.
     Reply {
-        /// Who asked.
+        /// The session that asked.
         session: SessionId,
-        /// What is answered.
+        /// The request that is answered.
         request: RequestId,
-        /// How it went.
+        /// The reply, or the refusal.
         result: Result<Reply, Error>,
     },
     /// Something to tell some of the sessions. The list is never empty.
     Event {
-        /// To whom.
+        /// The sessions to tell.
         to: Vec<SessionId>,
-        /// What.
+        /// The event they are told.
         event: Event,
     },
     /// An order to the media plane, for the room's router.
@@ -79,18 +79,18 @@ pub enum Output {
     /// A moderator's wish, allowed and possible. The shell keeps what is to be kept (a ban, restrictions, the
     /// audit log), then calls [`crate::Room::handle_moderation`], and answers the request itself.
     Moderate {
-        /// Who asked.
+        /// The session that asked.
         session: SessionId,
         /// What is to be answered.
         request: RequestId,
-        /// Who that is.
+        /// The identity of the user who asked.
         by: Identity,
         /// What is to be done.
         action: Moderation,
     },
     /// The session is out of the room, or its connection is lost; nothing more is addressed to it.
     Left {
-        /// Which.
+        /// The session that has left.
         session: SessionId,
     },
     /// The room is finished and answers every further join with a refusal: make a new one.

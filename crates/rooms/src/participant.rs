@@ -1,8 +1,7 @@
 //! A participant and everything that is theirs.
 //!
 //! Transports, producers and consumers live inside their owner. A request is looked up in the participant of
-//! its own session and nowhere else, so somebody else's id is not found, exactly like one that never was
-//! (features 3).
+//! its own session and nowhere else, so somebody else's id is not found, exactly like one that never was.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +28,7 @@ pub(crate) struct Participant {
     pub(crate) role: Role,
     /// Came as a moderator: so the others see them.
     pub(crate) moderator: bool,
-    /// Is one still.
+    /// Whether the participant may moderate now.
     pub(crate) moderates: bool,
     /// The last write to the store that is in what is known of them here.
     pub(crate) as_of: i64,
@@ -51,7 +50,7 @@ pub(crate) struct Participant {
     pub(crate) consumers: Consumers,
 }
 
-/// How far a transport's set-up has come.
+/// The stage that a transport's set-up has reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
     /// The media plane makes it; the client does not know its id.
@@ -110,7 +109,7 @@ impl Producer {
 }
 
 impl Consumer {
-    /// Who is deafened is sent no sound.
+    /// Whether the consumer is sent nothing: it is paused, or it is sound and its owner is deafened.
     pub(crate) fn silent(&self, state: ParticipantState) -> bool {
         self.paused || (self.kind == MediaKind::Audio && (state.deafened || state.server_deafened))
     }
@@ -207,7 +206,7 @@ impl Participant {
         }
     }
 
-    /// Which way a transport of theirs goes.
+    /// The direction of one of their transports.
     pub(crate) fn direction(&self, id: TransportId) -> Option<Direction> {
         let is = |transport: &Option<Transport>| transport.as_ref().is_some_and(|t| t.id == id);
         match (is(&self.send), is(&self.recv)) {
@@ -217,24 +216,24 @@ impl Participant {
         }
     }
 
-    /// One's own transport whose id the client can know.
+    /// The participant's own transport, if the client can know its id.
     pub(crate) fn own_transport(&mut self, id: TransportId) -> Result<(Direction, &mut Transport), Error> {
         let send = self.send.as_mut().map(|t| (Direction::Send, t));
         let recv = self.recv.as_mut().map(|t| (Direction::Recv, t));
         send.into_iter().chain(recv).find(|(_, t)| t.id == id && t.stage != Stage::Creating).ok_or_else(not_found)
     }
 
-    /// One's own producer whose id the client can know.
+    /// The participant's own producer, if the client can know its id.
     pub(crate) fn own_producer(&mut self, id: ProducerId) -> Result<&mut Producer, Error> {
         self.producers.iter_mut().find(|p| p.id == id && p.live).ok_or_else(not_found)
     }
 
-    /// One's own consumer whose id the client can know.
+    /// The participant's own consumer, if the client can know its id.
     pub(crate) fn own_consumer(&mut self, id: ConsumerId) -> Result<&mut Consumer, Error> {
         self.consumers.get_mut(id).filter(|c| c.live).ok_or_else(not_found)
     }
 
-    /// How others see a producer.
+    /// A producer as the others see it.
     pub(crate) fn show_producer(&self, producer: &Producer) -> ProducerInfo {
         ProducerInfo {
             producer_id: producer.id,
@@ -245,7 +244,7 @@ impl Participant {
         }
     }
 
-    /// How others see the participant.
+    /// The participant as the others see them.
     pub(crate) fn show(&self) -> Shown {
         Shown {
             user_id: self.identity.user.clone(),

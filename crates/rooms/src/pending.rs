@@ -1,4 +1,4 @@
-//! Requests that wait for the media plane, each with its deadline (features 4).
+//! Requests that wait for the media plane, each with its deadline.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl Operation {
     }
 }
 
-/// Who waits.
+/// A session and its request that waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Waiting {
     pub(crate) session: SessionId,
@@ -50,7 +50,7 @@ pub(crate) struct Pending {
 type Deadline = (Instant, u64);
 
 impl Pending {
-    /// Lets a request wait. The caller has made sure that nobody waits for the same.
+    /// Lets a request wait. The caller has made sure that no other waits for the same operation.
     pub(crate) fn begin(&mut self, operation: Operation, waiting: Waiting, timeout: Duration, now: Instant) {
         let deadline = (now + timeout, self.next);
         self.next += 1;
@@ -76,7 +76,7 @@ impl Pending {
         self.waiting.contains_key(&operation)
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline of all waiting requests.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.keys().next().map(|(at, _)| *at)
     }

@@ -1,4 +1,4 @@
-//! What a participant may do, derived from the tier (features 3), and what that means for one track.
+//! What a participant may do, derived from the tier, and what that means for one track.
 
 use std::sync::Arc;
 

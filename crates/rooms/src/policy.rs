@@ -13,9 +13,9 @@ pub struct Policy {
     pub participants_pro: u32,
     /// Spectators of a channel that says nothing else: they send nothing and take nobody's place, and each costs what a receiver costs.
     pub spectators: u32,
-    /// Cameras and shared screens at the same time in a free channel.
+    /// The most cameras and shared screens at the same time in a free channel.
     pub videos_free: u32,
-    /// Cameras and shared screens at the same time in a pro channel.
+    /// The most cameras and shared screens at the same time in a pro channel.
     pub videos_pro: u32,
     /// Bitrate of a free user's sound, in bit/s.
     pub audio_bitrate_free: u32,
@@ -43,7 +43,7 @@ pub struct Policy {
     pub reconnect_interval: Duration,
     /// How long somebody whose connection was lost stays in the room, to resume; 0 means not at all.
     pub resume_grace: Duration,
-    /// The same for a connection that was closed as a page that goes away closes it. A proxy that is told to load its
+    /// How long somebody stays whose connection was closed as a page that goes away closes it. A proxy that is told to load its
     /// configuration again does so too, and its clients are back within this time: socket.io-client tries again after
     /// half a second to one and a half.
     pub away_grace: Duration,
@@ -76,7 +76,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How many may be in a channel of this tier.
+    /// How many participants may be in a channel of this tier.
     #[must_use]
     pub const fn participants(&self, tier: Tier) -> u32 {
         match tier {

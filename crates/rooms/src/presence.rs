@@ -1,4 +1,4 @@
-//! How participants are: muted, deafened, speaking; and who is heard.
+//! The state of participants: muted, deafened, speaking; and who is heard.
 
 use parlor_proto::event::{Event, ParticipantState, Reply, Speaker};
 use parlor_proto::{ConsumerId, MediaCommand, ProducerId, Role, SessionId};

@@ -97,7 +97,7 @@ impl Room {
         self.want_slots_again(session);
     }
 
-    /// The session that may be taken up: of the same user, with the token, and as what they were then. Who may do
+    /// The session that may be resumed: of the same user, with the token, and with the same rights as then. Who may do
     /// more or less than before joins anew, so that the others see it.
     fn resumable(&self, resume: &Resume) -> Option<SessionId> {
         if self.participants.contains_key(&resume.session) {

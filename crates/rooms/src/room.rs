@@ -34,7 +34,7 @@ pub struct RoomConfig {
     pub policy: Policy,
     /// The opaque name of the SFU, told to clients.
     pub sfu_endpoint: String,
-    /// Where the ids of transports, producers and consumers begin: fresh secret random bytes for every room.
+    /// The seed of the ids of transports, producers and consumers: fresh secret random bytes for every room.
     pub seed: [u8; 32],
 }
 
@@ -55,7 +55,7 @@ pub struct Room {
     outputs: VecDeque<Output>,
 }
 
-/// Whose an object is: the way from a report of the media plane to the participant that holds the object.
+/// The owner of each object: the way from a report of the media plane to the participant that holds the object.
 /// Requests never go this way.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
@@ -67,7 +67,7 @@ pub(crate) struct Owners {
 /// How many objects a room holds; all zero when nobody is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RoomSize {
-    /// People.
+    /// Participants.
     pub participants: usize,
     /// Transports, those being made among them.
     pub transports: usize,
@@ -261,7 +261,7 @@ impl Room {
         self.participants.is_empty()
     }
 
-    /// Who is in it, in the order in which they came, with what they send: what `join` would show.
+    /// The participants, in the order in which they came, with what they send: what `join` would show.
     #[must_use]
     pub fn participants(&self) -> Vec<parlor_proto::Participant> {
         let mut all: Vec<&Participant> = self.participants.values().collect();
@@ -274,19 +274,19 @@ impl Room {
         self.participants.values().map(|p| &p.identity.user)
     }
 
-    /// Who a session is; nothing if it is not in the room.
+    /// The identity of a session; nothing if it is not in the room.
     #[must_use]
     pub fn identity_of(&self, session: SessionId) -> Option<&Identity> {
         self.participants.get(&session).map(|p| &p.identity)
     }
 
-    /// Its video slots, and who waits for one.
+    /// The video slots of the room, and who waits for one.
     #[must_use]
     pub const fn slots(&self) -> &SlotQueue {
         &self.slots
     }
 
-    /// How much it holds.
+    /// How many objects the room holds.
     #[must_use]
     pub fn size(&self) -> RoomSize {
         RoomSize {

@@ -11,13 +11,13 @@ use parlor_proto::{SessionId, Source};
 /// What somebody holds, or waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Slot {
-    /// Who.
+    /// The session that holds the slot or waits for it.
     pub session: SessionId,
-    /// For their camera or their screen.
+    /// The source it is for: the session's camera or its screen.
     pub source: Source,
 }
 
-/// How a wish stands.
+/// What became of a wish for a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// The slot is held.
@@ -31,7 +31,7 @@ pub enum Standing {
 pub enum News {
     /// The wait is over.
     Granted(Slot),
-    /// One's place is now this one, counted from 1.
+    /// The place in the queue is now this one, counted from 1.
     Moved(Slot, u32),
 }
 
@@ -39,7 +39,7 @@ pub enum News {
 #[derive(Clone, Debug)]
 pub struct SlotQueue {
     max: u32,
-    /// The oldest first.
+    /// Slots that are taken, the oldest first.
     held: Vec<Held>,
     waiting: VecDeque<Waiting>,
     granted: Vec<Slot>,
@@ -48,7 +48,7 @@ pub struct SlotQueue {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     slot: Slot,
-    /// It was asked for with a request, and so is not lost because one attempt to use it fails.
+    /// Whether it was asked for with a request: then it is not lost because one attempt to use it fails.
     asked: bool,
 }
 
@@ -57,7 +57,7 @@ struct Waiting {
     slot: Slot,
     /// The place they know of.
     told: u32,
-    /// They held the slot, and were not told yet that they do not any more: if they get it back before, nothing has happened to them.
+    /// Whether they held the slot and were not told yet that they have lost it: if they get it back before, nothing has happened to them.
     held_before: bool,
 }
 
@@ -169,19 +169,19 @@ impl SlotQueue {
         self.waiting.iter().position(|w| w.slot == slot).map(|n| count(n) + 1)
     }
 
-    /// Whether somebody waits.
+    /// Whether anybody waits for a slot.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// How many are held, and how many there are.
+    /// How many slots are held, and how many there are.
     #[must_use]
     pub fn slots(&self) -> VideoSlots {
         VideoSlots { current: count(self.held.len()), max: self.max }
     }
 
-    /// How many entries it has: slots held, and those who wait.
+    /// How many entries the queue has: slots held, and those who wait.
     #[must_use]
     pub fn len(&self) -> usize {
         self.held.len() + self.waiting.len()

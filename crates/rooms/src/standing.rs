@@ -11,11 +11,11 @@ use crate::room::Room;
 /// What becomes of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// They stay, as what they came as, with what they may do from now on.
+    /// They stay in the role in which they came, with what they may do from now on.
     Stays(Admitted),
-    /// They have to go.
+    /// They have to leave the channel.
     Out(LeftReason),
-    /// They were banned.
+    /// They were banned from the channel.
     Banned(Ban),
 }
 

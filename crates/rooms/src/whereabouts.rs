@@ -1,11 +1,11 @@
-//! Where a user is: in one channel at a time, over all devices. Who enters another one leaves the one before.
+//! The channels a user is in: one at a time, over all devices. Who enters another channel leaves the one before.
 
 use parlor_proto::{ChannelId, SessionId};
 
-/// Where a user is, and on the way out of.
+/// The channel a user is in, and those that they are on the way out of.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Whereabouts {
-    /// The latest last.
+    /// The stays, the latest last.
     stays: Vec<Stay>,
 }
 
@@ -14,7 +14,7 @@ pub struct Whereabouts {
 pub struct Stay {
     /// The channel somebody is in.
     pub channel: ChannelId,
-    /// With which session.
+    /// The session they are in it with.
     pub session: SessionId,
 }
 
@@ -39,7 +39,7 @@ impl Whereabouts {
         self.stays.iter().map(|stay| &stay.channel)
     }
 
-    /// Where a session is.
+    /// The channel a session is in.
     #[must_use]
     pub fn channel_of(&self, session: SessionId) -> Option<&ChannelId> {
         self.stays.iter().rev().find(|stay| stay.session == session).map(|stay| &stay.channel)

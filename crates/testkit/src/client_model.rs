@@ -14,11 +14,11 @@ use parlor_proto::{
 /// The client's picture of the room.
 #[derive(Clone, Debug, Default)]
 pub struct ClientModel {
-    /// Who the client is; `None` while it is in no channel.
+    /// The client's user; `None` while it is in no channel.
     pub user: Option<UserId>,
-    /// How the others see the client.
+    /// The client's own state, as the others see it.
     pub state: ParticipantState,
-    /// The others.
+    /// The other participants.
     pub others: BTreeMap<UserId, Other>,
     /// The client's own send transport.
     pub send: Option<TransportId>,
@@ -45,15 +45,15 @@ pub struct ClientModel {
 /// Somebody else, as the client knows them.
 #[derive(Clone, Debug)]
 pub struct Other {
-    /// The name shown.
+    /// The name that is shown.
     pub name: String,
-    /// Muted and so on.
+    /// Whether they are muted, deafened, speaking or restricted.
     pub state: ParticipantState,
-    /// Speaks or listens.
+    /// Whether they may speak, or listen only.
     pub role: Role,
-    /// May moderate.
+    /// Whether they may moderate.
     pub moderator: bool,
-    /// What they send.
+    /// The tracks they send.
     pub producers: BTreeMap<ProducerId, ProducerInfo>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Virtual time.
+/// A clock of virtual time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -24,13 +24,13 @@ impl Clock {
         self.now
     }
 
-    /// How far it has been moved.
+    /// How far the clock has been moved on.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.now.saturating_duration_since(self.start)
     }
 
-    /// Moves it on.
+    /// Moves the clock on.
     pub fn advance(&mut self, by: Duration) {
         self.now += by;
     }

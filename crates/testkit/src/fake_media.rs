@@ -13,24 +13,24 @@ use parlor_proto::{ConsumerId, Error, ErrorCode, MediaCommand, MediaEvent, Media
 /// A command that is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Operation {
-    /// `CreateTransport`
+    /// The command `CreateTransport`.
     CreateTransport,
-    /// `ConnectTransport`
+    /// The command `ConnectTransport`.
     ConnectTransport,
-    /// `RestartIce`
+    /// The command `RestartIce`.
     RestartIce,
-    /// `Produce`
+    /// The command `Produce`.
     Produce,
-    /// `Consume`
+    /// The command `Consume`.
     Consume,
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 5] = [Self::CreateTransport, Self::ConnectTransport, Self::RestartIce, Self::Produce, Self::Consume];
 }
 
-/// How a command is answered.
+/// The way in which a command is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
     /// With success, at once.
@@ -39,14 +39,14 @@ pub enum Answer {
     After(Duration),
     /// With failure, at once. (`RestartIce` has no failure: it is not answered.)
     Fail(ErrorCode),
-    /// Not at all.
+    /// It is never answered.
     Never,
 }
 
 /// A transport of the fake.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FakeTransport {
-    /// Which way.
+    /// The direction of the transport.
     pub direction: Direction,
 }
 
@@ -55,13 +55,13 @@ pub struct FakeTransport {
 pub struct FakeProducer {
     /// The transport it arrives on.
     pub transport: TransportId,
-    /// Sound or picture.
+    /// Whether the track is sound or picture.
     pub kind: MediaKind,
-    /// What it shows.
+    /// What the track shows.
     pub source: Source,
-    /// Nothing of it is forwarded.
+    /// Whether nothing of the producer is forwarded.
     pub paused: bool,
-    /// Its bitrate at the most.
+    /// The most it may send, in bit/s.
     pub max_bitrate: u32,
     rtp: Arc<RtpParameters>,
 }
@@ -71,9 +71,9 @@ pub struct FakeProducer {
 pub struct FakeConsumer {
     /// The transport it is sent on.
     pub transport: TransportId,
-    /// What is sent.
+    /// The producer that is sent.
     pub producer: ProducerId,
-    /// Nothing is sent.
+    /// Whether the consumer is paused.
     pub paused: bool,
 }
 

@@ -11,9 +11,9 @@ use rand::{RngExt, SeedableRng};
 /// How a link treats what is sent through it. Shares are of 1.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Conditions {
-    /// How long everything takes.
+    /// The time that everything takes.
     pub delay: Duration,
-    /// How much longer some of it takes, at the most. More than the distance of packets reorders them.
+    /// The most by which the delay of a packet grows. More than the distance of packets reorders them.
     pub jitter: Duration,
     /// Share that is lost.
     pub loss: f64,
@@ -23,7 +23,7 @@ pub struct Conditions {
     pub reordering: f64,
     /// Bits a second, or no limit. What does not fit waits.
     pub rate: Option<u64>,
-    /// How long it waits at the most; beyond, it is lost.
+    /// The longest that something waits; what would wait longer is lost.
     pub queue: Duration,
 }
 
@@ -132,7 +132,7 @@ impl<T: Clone> Link<T> {
         if due { self.under_way.pop().map(|Reverse(parcel)| parcel.content) } else { None }
     }
 
-    /// How many things were lost.
+    /// How many packets were lost.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.lost

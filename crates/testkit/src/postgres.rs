@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 
 const HINT: &str = "the tests of the store need PostgreSQL: install Debian's package `postgresql` (make test does), \
                     or put `initdb` and `postgres` into PATH";
-/// Long enough for a machine that compiles at the same time.
+/// The longest a start takes on a machine that compiles at the same time.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts the server, and stops it by its id and removes the directory when the run is over: when the process with the second
@@ -31,14 +31,14 @@ rm -rf "$directory" "$directory.lock""#;
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 
-/// An empty database.
+/// An empty database for one test.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// Its name on the server.
+    /// The name of the database on the server.
     pub name: String,
-    /// Its address.
+    /// The address of the database, as the store takes it.
     pub url: String,
-    /// Where the server listens: a Unix socket.
+    /// The Unix socket at which the server listens.
     pub socket: PathBuf,
 }
 

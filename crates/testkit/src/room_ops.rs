@@ -23,11 +23,11 @@ use crate::test_room::{TestRoom, channel_id, client_dtls, config, user_id};
 
 /// Connections to each room. Two of them are the same user.
 const SLOTS: usize = 6;
-/// Who moderates, besides the owner.
+/// The user who moderates, besides the owner.
 const MODERATOR: &str = "user3";
-/// Whose the rooms are.
+/// The owner of the rooms.
 const OWNER: &str = "user2";
-/// Who is no member, and may listen only.
+/// The user who is no member, and may listen only.
 const SPECTATOR: &str = "user4";
 /// Participants at the most, so that the limit is met.
 const PARTICIPANTS: u32 = 4;
@@ -39,15 +39,15 @@ const OPERATIONS: usize = 600;
 /// What a run did: a test that proves nothing would show here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
-    /// Operations carried out.
+    /// How many operations were carried out.
     pub operations: usize,
-    /// Replies that said yes.
+    /// How many replies said yes.
     pub granted: usize,
     /// Replies that said no.
     pub refused: usize,
-    /// Producers made.
+    /// How many producers were made.
     pub produced: usize,
-    /// Consumers made.
+    /// How many consumers were made.
     pub consumed: usize,
     /// Slots granted to somebody who had waited.
     pub promoted: usize,
@@ -197,7 +197,7 @@ impl World<'_> {
         self.bytes.next()
     }
 
-    /// One operation; `None` when the bytes are used up.
+    /// Carries out one operation; `None` when the bytes are used up.
     fn step(&mut self) -> Option<()> {
         let (operation, who) = (self.byte()?, self.byte()?);
         let (slot, room) = (usize::from(who >> 1) % SLOTS, usize::from(who & 1));
@@ -319,7 +319,7 @@ impl World<'_> {
         })
     }
 
-    /// One's own id, or any that was ever made, as the next byte says; `None` if there is none yet.
+    /// An id of the client's own, or any that was ever made, as the next byte says; `None` if there is none yet.
     fn choose<T: Copy>(&mut self, own: Vec<T>, any: impl Fn(&Ids) -> &Vec<T>) -> Option<T> {
         let byte = usize::from(self.byte()?);
         let pool = if byte % 4 == 0 || own.is_empty() { any(&self.ids) } else { &own };

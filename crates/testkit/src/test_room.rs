@@ -29,11 +29,11 @@ use crate::rtp;
 /// The room and all around it.
 #[derive(Debug)]
 pub struct TestRoom {
-    /// The room.
+    /// The room that is tested.
     pub room: Room,
-    /// Its media plane.
+    /// The media plane it commands.
     pub media: FakeMedia,
-    /// The time.
+    /// The time the room is told.
     pub clock: Clock,
     /// Everything the room said to clients, in order.
     pub said: Vec<Output>,
@@ -56,7 +56,7 @@ pub struct TestRoom {
     next: u64,
 }
 
-/// One connection.
+/// One connection to the room.
 #[derive(Debug, Default)]
 struct Client {
     model: ClientModel,
@@ -110,13 +110,13 @@ pub fn client_dtls() -> DtlsParameters {
 }
 
 impl TestRoom {
-    /// A free channel.
+    /// A room of a free channel.
     #[must_use]
     pub fn free() -> Self {
         Self::new(config("den", 1))
     }
 
-    /// A pro channel.
+    /// A room of a pro channel.
     #[must_use]
     pub fn pro() -> Self {
         let mut config = config("den", 1);
@@ -225,7 +225,7 @@ impl TestRoom {
         }
     }
 
-    /// Enters; must succeed.
+    /// Has a user enter, which must succeed.
     pub fn join(&mut self, user: &str, tier: Tier) -> SessionId {
         self.join_as(identity(user, tier))
     }
@@ -292,7 +292,7 @@ impl TestRoom {
         self.clients.values().map(|c| c.asked.len()).sum()
     }
 
-    /// The connection breaks.
+    /// Breaks the connection of a session.
     pub fn disconnect(&mut self, session: SessionId) {
         self.room.handle_disconnect(session, self.clock.now());
         self.pump();
@@ -318,7 +318,7 @@ impl TestRoom {
         self.pump();
     }
 
-    /// The server stops.
+    /// Shuts the room down as a server that stops does.
     pub fn shut_down(&mut self) {
         self.room.shut_down(LeftReason::ShuttingDown, self.clock.now());
         self.pump();

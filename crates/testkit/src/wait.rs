@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// The longest a test waits for what usually takes milliseconds: the machine may be busy. Only a test that fails waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two looks.
+/// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Waits until a condition holds; a test in which it does not says what was waited for.

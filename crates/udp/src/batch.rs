@@ -38,12 +38,12 @@ union Name {
     v6: libc::sockaddr_in6,
 }
 
-/// One datagram that arrived.
+/// A datagram that arrived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Received<'a> {
-    /// Its content.
+    /// The bytes of the datagram.
     pub bytes: &'a [u8],
-    /// Who sent it.
+    /// The address of its sender.
     pub from: SocketAddr,
     /// When the kernel took it in, in nanoseconds of the system's clock since 1970, if that was asked for with
     /// [`stamp_arrivals`](crate::stamp_arrivals). Of datagrams that were put together it is the time of one.
@@ -65,7 +65,7 @@ pub struct Inbox {
 struct Arrival {
     len: usize,
     size: usize,
-    /// Nothing if it was cut off.
+    /// The address of its sender; nothing if it was cut off.
     from: Option<SocketAddr>,
     received_ns: Option<u64>,
 }
@@ -148,7 +148,7 @@ pub struct SendBatch {
     names: Vec<Name>,
     controls: Vec<Control>,
     vectors: Vec<libc::iovec>,
-    /// Where each message's vectors end.
+    /// The place where each message's vectors end.
     ends: Vec<usize>,
     headers: Vec<libc::mmsghdr>,
 }

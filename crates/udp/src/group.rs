@@ -16,14 +16,14 @@ const MAX_DESTINATIONS: usize = 1 << 20;
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
 
-/// Where one datagram of a batch goes.
+/// One datagram of a batch, and where it goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// A number for its destination, below some thousands: what has the same goes to the same address.
+    /// A number for the destination, below some thousands: datagrams with the same number go to the same address.
     pub destination: u32,
-    /// The address.
+    /// The address of the destination.
     pub to: SocketAddr,
-    /// Its place.
+    /// The place of the datagram in the batch.
     pub piece: Piece,
     /// The number of the outbox it belongs into.
     pub outbox: usize,
@@ -32,20 +32,20 @@ pub struct Entry {
 /// A datagram's place in the bytes of its batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Piece {
-    /// Where it begins.
+    /// Where the piece begins.
     pub start: usize,
-    /// Its length.
+    /// How long the piece is.
     pub len: usize,
 }
 
 /// Datagrams for one destination: all as long as the first, only the last may be shorter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message {
-    /// The destination.
+    /// The address the message goes to.
     pub to: SocketAddr,
     /// The first of its pieces in [`Outbox::pieces`].
     pub first: usize,
-    /// How many pieces it has.
+    /// How many pieces the message has.
     pub count: usize,
 }
 

@@ -24,7 +24,7 @@ pub struct Outlet {
     offer: Vec<Message>,
 }
 
-/// How a send ended.
+/// The result of a send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sent {
     /// Messages the kernel took, each of one datagram or more.

@@ -1,4 +1,4 @@
-//! Every operation has a timeout (features 4), and what was half made is cleaned up.
+//! Every operation has a timeout, and what was half made is cleaned up.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use super::{TestRoom, client_dtls};
 use crate::rtp;
 
 impl TestRoom {
-    /// One's transport of a direction, made and connected if it was not there.
+    /// The session's own transport of a direction, made and connected if it was not there.
     pub fn transport(&mut self, session: SessionId, direction: Direction) -> TransportId {
         let model = self.model(session);
         let there = if direction == Direction::Send { model.send } else { model.recv };
@@ -30,7 +30,7 @@ impl TestRoom {
         Request::Produce { transport, kind, source, rtp: Arc::new(rtp::for_source(kind, source)), paused: false }
     }
 
-    /// Sends a track.
+    /// Has a session send a track.
     pub fn produce(&mut self, session: SessionId, kind: MediaKind, source: Source) -> Result<ProducerId, Error> {
         let request = self.produce_request(session, kind, source);
         match self.ask(session, request)? {
@@ -45,7 +45,7 @@ impl TestRoom {
         Request::Consume { producer, transport, capabilities: None, paused: false }
     }
 
-    /// Receives a track.
+    /// Has a session receive a track.
     pub fn consume(&mut self, session: SessionId, producer: ProducerId) -> Result<ConsumerId, Error> {
         let request = self.consume_request(session, producer);
         match self.ask(session, request)? {

@@ -14,7 +14,7 @@ impl TestRoom {
         self.lose_silent(session, Duration::ZERO);
     }
 
-    /// The same, noticed only after the client has been silent for a while.
+    /// Loses a connection that has been silent for a while before that was noticed.
     pub fn lose_silent(&mut self, session: SessionId, silent: Duration) {
         self.room.handle_lost(session, silent, self.clock.now());
         self.pump();
@@ -26,7 +26,7 @@ impl TestRoom {
         self.pump();
     }
 
-    /// Its user joined another channel with another connection.
+    /// Tells the room that the session's user joined another channel with another connection.
     pub fn move_device(&mut self, session: SessionId) {
         self.room.handle_moved_device(session, self.clock.now());
         self.pump();
