@@ -11,6 +11,7 @@ use parlor_proto::event::Reply;
 use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, Moderation, Request, RouterId, SessionId, UserId};
 use parlor_rooms::{Join, RequestId};
 use parlor_store::Store;
+use parlor_testkit::wait::until;
 use sqlx::{Connection as _, Executor as _};
 use tokio::time::Instant;
 
@@ -164,14 +165,6 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = soon();
-    while !holds().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test]
 async fn a_change_is_known_of_before_rooms_have_felt_it() {
     let stage = Stage::new("noticed").await;
@@ -183,7 +176,7 @@ async fn a_change_is_known_of_before_rooms_have_felt_it() {
     stage.ban("mallory").await;
     stage.registry.changed();
     let last = stage.registry.store.last_change().await.expect("is read");
-    eventually("it is noticed", async || stage.registry.noticed.load(Ordering::Acquire) == last).await;
+    until("it is noticed", async || stage.registry.noticed.load(Ordering::Acquire) == last).await;
     drop(turn);
     drop(place);
     stage.end().await;
@@ -206,7 +199,7 @@ async fn who_was_banned_on_the_way_in_is_out_once_the_store_answers_and_does_not
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(stage.is_in("mallory"), "nobody knows");
     stage.break_store("ALTER TABLE bans_elsewhere RENAME TO bans").await;
-    eventually("out", async || !stage.is_in("mallory")).await;
+    until("out", async || !stage.is_in("mallory")).await;
     stage.end().await;
 }
 
@@ -221,7 +214,7 @@ async fn what_another_process_wrote_during_a_join_is_looked_for_at_once() {
     elsewhere.put_ban(&lobby(), &user("mallory"), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
     elsewhere.delete_ban(&lobby(), &user("mallory"), &Actor::CommandLine, clock::wall()).await.expect("lifted");
     stage.join(&mallory, "mallory", &admission, soon()).await;
-    eventually("out, though it is lifted", async || !stage.is_in("mallory")).await;
+    until("out, though it is lifted", async || !stage.is_in("mallory")).await;
     elsewhere.close().await;
     stage.end().await;
 }
@@ -248,7 +241,7 @@ async fn a_room_that_was_made_with_an_old_record_gets_the_new_one() {
     stage.registry.store.put_channel(&record, None, &Actor::CommandLine, clock::wall()).await.expect("written");
     stage.notice();
     assert!(stage.join(&Listener::new(1), "alice", &admission, soon()).await);
-    eventually("the new name", async || {
+    until("the new name", async || {
         let (bob, admission) = (Listener::new(2), stage.admit("bob").await);
         assert!(stage.join(&bob, "bob", &admission, soon()).await);
         let Ok(Reply::Joined(joined)) = bob.answer() else { panic!("joined") };
@@ -326,7 +319,7 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
         assert!(stage.join(peer, name, &stage.admit(name).await, soon()).await);
     }
     // The room is on another thread: it says that they are in, and then answers.
-    eventually("answered", async || alice.is_answered()).await;
+    until("answered", async || alice.is_answered()).await;
     let Ok(Reply::Joined(joined)) = alice.answer() else { panic!("joined") };
     let room = registry.running(&lobby()).expect("runs");
     room.disconnect(alice.id, Ending::Lost).await;
@@ -336,20 +329,20 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     let mute = |muted| Request::UpdateState { muted: Some(muted), deafened: None, speaking: None };
     let first = bob.listens.lock().await;
     room.request(SessionId::from_random(4), RequestId(5), mute(true)).await;
-    eventually("stuck", async || room.waiting() == 0).await;
+    until("stuck", async || room.waiting() == 0).await;
     let back = Listener::new(2);
     stage.connect(&back, "alice");
     let (session, request, identity) = (back.id, RequestId(2), identity("alice"));
     let wish = ResumeWish { session, request, identity, channel: lobby(), token: joined.resume_token, deadline: soon() };
     let resuming = Arc::clone(&registry);
     let resuming = tokio::spawn(async move { resuming.resume(wish).await });
-    eventually("asked", async || room.waiting() == 1).await;
+    until("asked", async || room.waiting() == 1).await;
     room.request(SessionId::from_random(4), RequestId(6), mute(false)).await;
     let mut second = Box::pin(bob.listens.lock());
     assert!((&mut second).now_or_never().is_none(), "next, after the room");
     drop(first);
     let second = second.await;
-    eventually("about to be let in", async || room.waiting() == 1).await;
+    until("about to be let in", async || room.waiting() == 1).await;
     let written = registry.store.put_member(&lobby(), &user("alice"), MemberRole::Member, &Actor::CommandLine, clock::wall()).await;
     assert!(written.expect("written"));
     let seq = registry.store.last_change().await.expect("is read");
@@ -357,7 +350,7 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     drop(second);
 
     assert!(resuming.await.expect("ends").expect("nothing is wrong").is_some());
-    eventually("answered", async || back.is_answered()).await;
+    until("answered", async || back.is_answered()).await;
     assert!(matches!(back.answer(), Ok(Reply::Resumed(_))));
     stage.end().await;
 }
@@ -391,7 +384,7 @@ async fn a_room_that_does_not_answer_stops_nobody_elses_moderation_or_change_log
 
     drop(stuck);
     waiting.await.expect("ends").expect("is done late");
-    eventually("late, and all the same", async || !stage.is_in("carol")).await;
+    until("late, and all the same", async || !stage.is_in("carol")).await;
     elsewhere.close().await;
     stage.end().await;
 }
