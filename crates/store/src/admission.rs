@@ -11,9 +11,9 @@ use crate::{Store, StoreError};
 /// What was found for a join, as of one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// The channel.
+    /// The channel somebody wants to enter.
     pub channel: Channel,
-    /// Which one of this id ([`crate::Stored::made`]).
+    /// The number of the write that made the channel ([`crate::Stored::made`]).
     pub made: i64,
     /// What decides whether somebody may join it.
     pub facts: Facts,

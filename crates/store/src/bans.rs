@@ -1,4 +1,4 @@
-//! Who is kept out of a channel, and until when.
+//! The bans of a channel: who is kept out, and until when.
 
 use parlor_proto::{Actor, ChannelId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -16,31 +16,31 @@ pub const MAX_BANS_BY_MODERATORS: i64 = 1_000;
 /// What putting a ban changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BanPut {
-    /// They were not banned before. A ban that has ended does not count.
+    /// The user was not banned before. A ban that has ended does not count.
     New,
-    /// They were, until another moment or for another reason.
+    /// The user was banned until another moment, or for another reason.
     Changed,
-    /// Nothing: it was so already, and is in no log again.
+    /// Nothing has changed: the ban was as it is, and is in no log again.
     Same,
 }
 
-/// A ban.
+/// A user who is kept out of a channel.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BanRecord {
-    /// Whom it keeps out.
+    /// The user who is kept out.
     pub user: UserId,
     /// The first moment at which they may come back; `None`: it does not end.
     pub until: Option<Timestamp>,
-    /// Why.
+    /// The reason in words.
     pub reason: Option<String>,
-    /// Who put it there.
+    /// The one who put it there, or last changed it.
     pub by: Actor,
     /// When it was put there, or last changed.
     pub updated_at: Timestamp,
 }
 
-/// One that has not ended at the moment `$2`, for `WHERE`.
+/// The condition, for `WHERE`, that a ban has not ended at the moment `$2`.
 macro_rules! in_force {
     () => {
         "(until_at IS NULL OR until_at > $2)"
@@ -90,7 +90,7 @@ impl Store {
         Ok(if before.is_none() { BanPut::New } else { BanPut::Changed })
     }
 
-    /// Lifts a ban.
+    /// Lifts a user's ban.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is none, or it has ended.

@@ -16,7 +16,7 @@ use crate::{Expected, Page, Store, StoreError, What};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored<T> {
-    /// The thing itself.
+    /// The record itself.
     #[serde(flatten)]
     pub value: T,
     /// The number in the logs of the write that made it: what is made anew under the same id is something else.
@@ -100,7 +100,7 @@ impl Store {
         row.map(|row| stored(&Row(row))).transpose()
     }
 
-    /// Channels, by id.
+    /// A piece of the list of channels, which is sorted by id.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] while the database does not answer.
@@ -117,7 +117,7 @@ impl Store {
         self.delete_channel_if(channel, &Expected::default(), by, now).await
     }
 
-    /// The same, if what is expected holds.
+    /// Removes a channel as [`Store::delete_channel`] does, if what is expected holds.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is none, and those of [`Expected::check`].

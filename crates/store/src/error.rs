@@ -9,7 +9,7 @@ use sqlx::migrate::MigrateError;
 /// What an error is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
-    /// A channel.
+    /// A channel itself.
     Channel,
     /// Somebody's membership of a channel.
     Member,
@@ -43,13 +43,13 @@ impl fmt::Display for What {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It is there already, or somebody else has it.
+    /// The record is there already, or somebody else has it.
     #[error("this {0} exists already")]
     Exists(What),
-    /// It is not there.
+    /// The record is not there.
     #[error("there is no such {0}")]
     NotFound(What),
-    /// It was changed since the caller read it.
+    /// The record was changed since the caller read it.
     #[error("it was changed by somebody else: it is at version {version} now; read it again")]
     Stale {
         /// The version it is at.
@@ -64,7 +64,7 @@ pub enum StoreError {
     /// A value that cannot be stored.
     #[error("{field} {problem}")]
     Invalid {
-        /// Which value.
+        /// The field that is wrong.
         field: &'static str,
         /// What is wrong with it.
         problem: &'static str,

@@ -5,16 +5,16 @@ use crate::{StoreError, What};
 /// What must hold for a change to be made (the preconditions of RFC 9110, 13.1). The default is nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Expected {
-    /// It is at one of these versions.
+    /// The record is at one of these versions.
     pub one_of: Option<Versions>,
-    /// It is not there, or at none of these versions.
+    /// The record is not there, or at none of these versions.
     pub none_of: Option<Versions>,
 }
 
 /// Some versions of a record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Versions {
-    /// Whichever it is at.
+    /// Any version will do.
     Any,
     /// One of the versions of this list.
     These(Vec<i64>),

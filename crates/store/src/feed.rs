@@ -12,15 +12,15 @@ use crate::{Page, Store, StoreError};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedEvent {
-    /// Its number: the next event has the next one.
+    /// The number of the event: the next event has the next one.
     pub seq: i64,
-    /// Its own id: the same whenever it is sent again.
+    /// The id of the event, the same whenever it is sent again.
     pub id: String,
-    /// When it happened.
+    /// The moment at which it happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The kind of event.
     pub kind: String,
-    /// In which channel.
+    /// The channel in which it happened.
     pub channel: ChannelId,
     /// The rest, depending on the kind.
     pub data: Value,
@@ -31,11 +31,11 @@ pub struct FeedEvent {
 pub struct NewFeedEvent {
     /// In which channel it happened.
     pub channel: ChannelId,
-    /// When.
+    /// The moment at which it happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The kind of event.
     pub kind: &'static str,
-    /// The rest.
+    /// Further fields, which depend on the kind.
     pub data: Value,
     /// What the node owes because of it, or has paid with it.
     pub owes: Option<Owes>,
@@ -56,12 +56,12 @@ pub enum Owes {
     },
     /// The second of a pair.
     Closes {
-        /// Names the pair.
+        /// The name of the debt that is paid.
         debt: String,
     },
 }
 
-/// Which events there are.
+/// The numbers of the events there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FeedRange {
     /// The number of the oldest that is still there; of the next one if there is none.
@@ -123,7 +123,7 @@ impl Store {
         each(answer(list.bind(seq).bind(Page::first(limit).rows()).fetch_all(&self.pool)).await?, event)
     }
 
-    /// Which events there are: whoever wants those after a number below `first - 1` has missed some.
+    /// The numbers of the events there are: whoever wants those after a number below `first - 1` has missed some.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] while the database does not answer.

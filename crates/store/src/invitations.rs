@@ -1,4 +1,4 @@
-//! Who is invited to a channel, and how far that has come.
+//! The invitations to a channel, and how far each has come.
 
 use parlor_proto::{Actor, ChannelId, Invitation, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -13,11 +13,11 @@ use crate::{Page, Store, StoreError, What};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invitee {
-    /// Who.
+    /// The user who is invited.
     pub user: UserId,
-    /// How far it has come.
+    /// How far the invitation has come.
     pub state: Invitation,
-    /// Since when.
+    /// The moment since which it is so.
     pub updated_at: Timestamp,
 }
 

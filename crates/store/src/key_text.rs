@@ -60,7 +60,7 @@ impl KeyText {
     }
 }
 
-/// Without the secret.
+/// A log never shows the secret.
 impl fmt::Debug for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyText({}_{}_…)", PREFIX, self.id())

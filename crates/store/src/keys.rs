@@ -14,7 +14,7 @@ use crate::{Page, Store, StoreError, What};
 /// A key to store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewKey {
-    /// Its id: [`KeyText::id`].
+    /// The id of the key: [`KeyText::id`].
     pub id: String,
     /// What it is for, in words.
     pub name: String,
@@ -28,7 +28,7 @@ pub struct NewKey {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
-    /// Its id, the second part of its text.
+    /// The id of the key, the second part of its text.
     pub id: String,
     /// What it is for, in words.
     pub name: String,
@@ -37,7 +37,7 @@ pub struct ApiKey {
     pub hash: [u8; 32],
     /// What may be done with it.
     pub scopes: Vec<String>,
-    /// Who made it.
+    /// The one who made it.
     pub by: Actor,
     /// When it was made.
     pub created_at: Timestamp,
@@ -52,7 +52,7 @@ impl ApiKey {
 }
 
 impl Store {
-    /// Stores a key.
+    /// Stores a new key.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if there is one with this id.

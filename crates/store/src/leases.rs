@@ -69,7 +69,7 @@ impl Store {
         Ok(epoch.map(|epoch| Lease { name: name.into(), epoch }))
     }
 
-    /// The same database for whoever has this lease: once another process has taken it, every write is refused as
+    /// This store for whoever has this lease: once another process has taken it, every write is refused as
     /// [`StoreError::Superseded`], whether this process knows yet that it lost it or not, and so is every admission.
     #[must_use]
     pub fn fenced(&self, by: Lease) -> Self {

@@ -12,17 +12,17 @@ use crate::{Page, Store, StoreError};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// Its number: later ones have higher ones.
+    /// The number of the line: later lines have higher ones.
     pub seq: i64,
-    /// When.
+    /// The moment of the write.
     pub at: Timestamp,
-    /// Who.
+    /// The one who wrote.
     pub by: Actor,
-    /// What, as `channel.update`.
+    /// The action, as `channel.update`.
     pub action: String,
-    /// In which channel.
+    /// The channel that was written to.
     pub channel: Option<ChannelId>,
-    /// To whom.
+    /// The user it concerns.
     pub user: Option<UserId>,
     /// The rest, depending on the action.
     pub details: Value,
@@ -55,7 +55,7 @@ pub enum ChangeKind {
 /// One line of the change log.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Change {
-    /// Its number: later ones have higher ones, with gaps.
+    /// The number of the line: later lines have higher ones, with gaps.
     pub seq: i64,
     /// When it was written.
     pub at: Timestamp,
@@ -67,7 +67,7 @@ pub struct Change {
     pub channel: Option<ChannelId>,
     /// For whom; `None`: for everybody.
     pub user: Option<UserId>,
-    /// The same as in the audit log.
+    /// The details, as they are in the audit log.
     pub details: Value,
 }
 

@@ -1,4 +1,4 @@
-//! Who belongs to a channel.
+//! The members of a channel.
 
 use parlor_proto::{Actor, ChannelId, MemberRole, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,9 @@ use crate::{Page, Store, StoreError, What};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
-    /// Who.
+    /// The user who is a member.
     pub user: UserId,
-    /// As what.
+    /// The role of the member.
     pub role: MemberRole,
     /// Since when in this role.
     pub updated_at: Timestamp,
@@ -50,7 +50,7 @@ impl Store {
         Ok(before.is_none())
     }
 
-    /// Ends a membership.
+    /// Ends a user's membership.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is none.

@@ -1,4 +1,4 @@
-//! One piece of a long list.
+//! Pieces of long lists.
 
 use crate::StoreError;
 use crate::rows::check_text;
@@ -6,7 +6,7 @@ use crate::rows::check_text;
 /// Rows in one page at the most: some hundred kilobytes of JSON.
 pub const MAX_PAGE: u32 = 1_000;
 
-/// Which piece of a list is wanted. Lists are sorted by the bytes of their id, so that what is added or removed
+/// The piece of a list that is wanted. Lists are sorted by the bytes of their id, so that what is added or removed
 /// meanwhile neither repeats nor hides the rest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page {

@@ -36,7 +36,7 @@ impl Row {
         self.0.try_get(column).map_err(StoreError::from)
     }
 
-    /// An enumeration.
+    /// A value of an enumeration, by its word.
     pub(crate) fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         let word: String = self.get(column)?;
         serde_json::from_value(Value::String(word)).map_err(|_| foreign(column))

@@ -10,15 +10,15 @@ use crate::rows::{Row, answer, each};
 use crate::write::{Logged, Write};
 use crate::{Page, Store, StoreError, What};
 
-/// A seat.
+/// A seat of a channel.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Seat {
-    /// Its name.
+    /// The name of the seat.
     pub seat: String,
-    /// Who has it; `None`: it is free.
+    /// The user who has it; `None` while it is free.
     pub user: Option<UserId>,
-    /// Since when.
+    /// The moment since which it is so.
     pub updated_at: Timestamp,
 }
 
@@ -86,7 +86,7 @@ impl Store {
     }
 }
 
-/// Who has the seat, or `None` in the outer sense if there is none of this name.
+/// The user who has the seat, or `None` in the outer sense if there is none of this name.
 async fn read(write: &mut Write, channel: &ChannelId, seat: &str) -> Result<Option<Option<UserId>>, StoreError> {
     crate::rows::check_text("seat", seat)?;
     let read = sqlx::query("SELECT user_id FROM seats WHERE channel_id = $1 AND seat = $2");

@@ -49,7 +49,7 @@ impl Store {
         self.trim(&FEED, before, keep).await
     }
 
-    /// The same for the audit log.
+    /// Forgets lines of the audit log from before this moment, and all but the newest `keep`; tells how many.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] while the database does not answer.

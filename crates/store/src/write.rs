@@ -20,7 +20,7 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A transaction that has the right to write. Dropped without [`Write::commit`], it never was.
 pub(crate) struct Write {
     transaction: Transaction<'static, Any>,
-    /// Its number in the logs: nobody else commits before this one with a higher number.
+    /// The number of the write in the logs: nobody else commits before this one with a higher number.
     pub(crate) seq: i64,
     pub(crate) now: Timestamp,
     pub(crate) by: String,

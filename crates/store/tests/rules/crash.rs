@@ -15,7 +15,7 @@ use sqlx::Row as _;
 use crate::database::Database;
 use crate::{admin, at, channel, id, user};
 
-/// Where the child finds the database, and its number.
+/// The variables that tell the child where the database is, and its number.
 const URL: &str = "PARLOR_STORE_TEST_URL";
 const ROUND: &str = "PARLOR_STORE_TEST_ROUND";
 /// What begins a line that says a write was acknowledged; the test harness prints others.
@@ -121,7 +121,7 @@ async fn members(store: &Store) -> BTreeSet<String> {
     }
 }
 
-/// Who joined and who left, by the feed.
+/// The names of who joined and who left, by the feed.
 async fn events(store: &Store) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut joined, mut left, mut after) = (BTreeSet::new(), BTreeSet::new(), 0);
     loop {

@@ -12,7 +12,7 @@ use crate::{admin, at, channel, id, on_both, user};
 
 /// Contests in each test: losing a race must not be a matter of luck.
 const ROUNDS: usize = 20;
-/// How many take part in each.
+/// How many take part in each contest.
 const CONTENDERS: usize = 4;
 
 on_both![
