@@ -32,7 +32,7 @@ pub fn cores() -> usize {
 /// Processor time used so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CpuTime {
-    /// In the program.
+    /// Time spent in the program.
     pub user: Duration,
     /// In the kernel on its behalf.
     pub system: Duration,
@@ -45,7 +45,7 @@ impl CpuTime {
         Self { user: self.user.saturating_sub(earlier.user), system: self.system.saturating_sub(earlier.system) }
     }
 
-    /// Both together.
+    /// Time spent in the program and in the kernel.
     #[must_use]
     pub fn total(self) -> Duration {
         self.user + self.system

@@ -42,9 +42,9 @@ pub struct Producer {
 pub struct Consumer {
     /// The server's id of it.
     pub id: String,
-    /// Of which producer.
+    /// The producer that it receives.
     pub producer: String,
-    /// Of whom.
+    /// The user whose producer that is.
     pub user: String,
     /// Whether it is picture.
     pub video: bool,
@@ -55,7 +55,7 @@ pub struct Consumer {
 pub struct BotStats {
     /// When it asked to join, by [`clock::now_ns`].
     pub requested_ns: u64,
-    /// Packets sent.
+    /// How many packets were sent.
     pub sent: u64,
     /// Key frames the server asked for.
     pub key_frames_asked: u64,
@@ -185,7 +185,7 @@ impl Bot {
         (&self.inner.send.id, &self.inner.recv.id)
     }
 
-    /// How far the send and the receive transport are.
+    /// The states of the send and the receive transport.
     #[must_use]
     pub fn states(&self) -> (PeerState, PeerState) {
         (*self.inner.send.state.borrow(), *self.inner.recv.state.borrow())
@@ -216,13 +216,13 @@ impl Bot {
         Ok(())
     }
 
-    /// Sends sound.
+    /// Begins to send sound.
     pub async fn produce_audio(&self, options: AudioOptions) -> Result<Producer, BotError> {
         let stream = sending::audio_stream(&options);
         self.produce(None, Source::Mic, vec![stream.clone()], move |mid| sending::audio_track(mid, &options, stream)).await
     }
 
-    /// Sends picture.
+    /// Begins to send picture.
     pub async fn produce_video(&self, options: VideoOptions) -> Result<Producer, BotError> {
         let streams = sending::video_streams(&options);
         let (codec, source, sent) = (options.codec, options.source, streams.clone());
@@ -269,13 +269,13 @@ impl Bot {
         self.inner.engine.with(self.inner.send.peer, move |peer, _, _| set(peer)).await.map(drop)
     }
 
-    /// Closes a track.
+    /// Closes a track the bot sends.
     pub async fn close_producer(&self, producer: Producer) -> Result<(), BotError> {
         self.request("voice:rtc:closeProducer", json!({ "producerId": producer.id })).await?;
         self.inner.engine.with(self.inner.send.peer, move |peer, _, _| peer.remove_track(producer.mid)).await
     }
 
-    /// Consumes one producer.
+    /// Begins to receive one producer.
     pub async fn consume(&self, producer: &str) -> Result<Consumer, BotError> {
         self.inner.consume(producer).await
     }

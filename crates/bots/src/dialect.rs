@@ -15,11 +15,11 @@ use crate::error::BotError;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Joined {
-    /// Where the bot is.
+    /// The channel the bot is in.
     pub channel_id: String,
-    /// Who it is.
+    /// The bot's own user id.
     pub user_id: String,
-    /// The others.
+    /// The other participants.
     pub participants: Vec<Participant>,
     /// What it may do.
     pub permissions: Permissions,
@@ -31,13 +31,13 @@ pub struct Joined {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Permissions {
-    /// Speak.
+    /// Whether the bot may speak.
     pub audio: bool,
-    /// Camera.
+    /// Whether the bot may turn a camera on.
     pub video: bool,
-    /// Screen.
+    /// Whether the bot may share a screen.
     pub screenshare: bool,
-    /// Audio bit/s.
+    /// The most that its microphone may send, in bit/s.
     pub max_bitrate: u32,
 }
 
@@ -45,15 +45,15 @@ pub struct Permissions {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
-    /// Who.
+    /// The user id of the participant.
     pub user_id: String,
-    /// The name shown.
+    /// The name that is shown.
     pub name: String,
     /// Not to be heard.
     pub muted: bool,
-    /// Hears nobody.
+    /// Whether the participant hears nobody.
     pub deafened: bool,
-    /// What they send.
+    /// The tracks the participant sends.
     pub producers: Vec<ProducerInfo>,
 }
 
@@ -61,19 +61,19 @@ pub struct Participant {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProducerInfo {
-    /// Its id.
+    /// The id of the producer.
     pub producer_id: String,
-    /// Whose.
+    /// The user who sends it.
     pub user_id: String,
-    /// Sound or picture.
+    /// Whether the track is sound or picture.
     pub kind: MediaKind,
-    /// `{source}`.
+    /// The `appData` it was produced with.
     pub app_data: AppData,
-    /// Silent for now.
+    /// Whether the track is paused.
     pub paused: bool,
 }
 
-/// `{source}`.
+/// The part of `appData` that the server understands.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct AppData {
     /// What the track shows.
@@ -84,13 +84,13 @@ pub struct AppData {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransportCreated {
-    /// Its id.
+    /// The id of the transport.
     pub id: String,
-    /// The server's credentials.
+    /// The server's ICE credentials.
     pub ice_parameters: IceParameters,
-    /// The server's addresses.
+    /// The addresses of the server.
     pub ice_candidates: Vec<IceCandidate>,
-    /// The server's certificate.
+    /// The fingerprints of the server's certificate.
     pub dtls_parameters: DtlsParameters,
 }
 
@@ -106,7 +106,7 @@ pub struct IceRestarted {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Produced {
-    /// The new producer.
+    /// The id of the new producer.
     pub producer_id: String,
 }
 
@@ -114,20 +114,20 @@ pub struct Produced {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Consumed {
-    /// The new consumer.
+    /// The id of the new consumer.
     pub id: String,
-    /// Of what.
+    /// The producer it receives.
     pub producer_id: String,
-    /// Of whom.
+    /// The user whose producer that is.
     pub user_id: String,
-    /// Sound or picture.
+    /// Whether the track is sound or picture.
     pub kind: MediaKind,
-    /// How it will arrive.
+    /// The RTP parameters with which it will arrive.
     pub rtp_parameters: RtpParameters,
-    /// How its quality can be chosen.
+    /// How the consumer's quality can be chosen.
     #[serde(rename = "type")]
     pub stream_type: StreamType,
-    /// Begins paused.
+    /// Whether the consumer begins paused.
     pub paused: bool,
     /// The producer is paused.
     pub producer_paused: bool,
@@ -149,7 +149,7 @@ impl Consumed {
     }
 }
 
-/// Reads an answer.
+/// Reads the answer to a request.
 pub(crate) fn read<T: DeserializeOwned>(event: &str, answer: Value) -> Result<T, BotError> {
     serde_json::from_value(answer).map_err(|e| BotError::Protocol { event: event.to_owned(), reason: e.to_string() })
 }

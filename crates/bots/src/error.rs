@@ -2,21 +2,21 @@
 
 use serde_json::{Map, Value};
 
-/// Why something a bot tried did not work.
+/// The reason why something a bot tried did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum BotError {
     /// The server could not be reached or did not speak socket.io.
     #[error("cannot connect to {url}: {reason}")]
     Connect {
-        /// Where to.
+        /// The address that was connected to.
         url: String,
-        /// What happened.
+        /// The words of the error.
         reason: String,
     },
     /// The server said no.
     #[error("{event} was refused: {code}: {message}")]
     Refused {
-        /// Which request; `connect` for the socket itself.
+        /// The request that failed; `connect` for the socket itself.
         event: String,
         /// The code of the closed list.
         code: String,

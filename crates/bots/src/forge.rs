@@ -15,17 +15,17 @@ use str0m::crypto::{
 const RTCP_HEADER: usize = 8;
 /// The flag that an SRTCP packet is encrypted (RFC 3711, section 3.4).
 const ENCRYPTED: u32 = 1 << 31;
-/// Where our numbers of SRTCP packets begin: far above str0m's own.
+/// The first number of our SRTCP packets: far above those of str0m.
 const FIRST_RTCP: u32 = 1 << 20;
 
-/// Which packet was sent.
+/// A packet that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sent {
-    /// Its stream.
+    /// The SSRC of its stream.
     pub ssrc: u32,
-    /// Its number.
+    /// The sequence number of the packet.
     pub number: u16,
-    /// Its payload type.
+    /// The payload type of the packet.
     pub payload_type: u8,
 }
 

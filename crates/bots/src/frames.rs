@@ -35,7 +35,7 @@ pub struct FrameCounts {
     pub decoded: u64,
     /// Key frames among them.
     pub keys: u64,
-    /// Frames given up.
+    /// How many frames were given up.
     pub dropped: u64,
     /// The layer of the last frame that could be shown.
     pub layer: Option<u8>,
@@ -62,7 +62,7 @@ impl FrameModel {
         self.counts.decoded > before
     }
 
-    /// The counters.
+    /// The counters of frames.
     #[must_use]
     pub const fn counts(&self) -> FrameCounts {
         self.counts

@@ -33,18 +33,18 @@ use sdp::{Description, Local};
 /// The name of the one track a bot sends.
 const MID: &str = "0";
 
-/// Who joins where.
+/// The person who joins, and the room.
 #[derive(Clone, Debug)]
 pub struct JanusOptions {
-    /// `ws://host:port`.
+    /// The address of the API, as `ws://host:port`.
     pub url: String,
     /// The room; see [`create_room`].
     pub room: u64,
-    /// The name shown.
+    /// The name that is shown.
     pub name: String,
     /// An address to which the route is the same as to Janus.
     pub towards: SocketAddr,
-    /// As in [`crate::BotOptions`].
+    /// The number of streams that are decrypted, as in [`crate::BotOptions`].
     pub open_streams: usize,
 }
 
@@ -84,7 +84,7 @@ impl JanusBot {
         self.publish(None, vec![stream], track).await
     }
 
-    /// Offers picture, likewise.
+    /// Offers picture to the room.
     pub async fn publish_video(&mut self, options: VideoOptions) -> Result<u64, BotError> {
         let streams = sending::video_streams(&options);
         let track = sending::video_track(Mid::from(MID), &options, streams.clone());

@@ -13,9 +13,9 @@ pub struct Marker {
     pub layer: u8,
     /// Part of a frame that needs no other.
     pub key: bool,
-    /// Which packet of its frame, from 0.
+    /// The number of the packet in its frame, from 0.
     pub index: u16,
-    /// How many packets its frame has.
+    /// The number of packets its frame has.
     pub total: u16,
     /// Number of the frame, counted by layer.
     pub frame: u32,
@@ -29,7 +29,7 @@ impl Marker {
     /// Length on the wire.
     pub const LEN: usize = 26;
 
-    /// Appends the marker.
+    /// Appends the marker to a payload.
     pub fn write(&self, payload: &mut Vec<u8>) {
         payload.extend_from_slice(&MAGIC.to_be_bytes());
         payload.push(self.layer);

@@ -6,18 +6,18 @@ use crate::forge::Forge;
 use crate::source::VideoCodec;
 use crate::token::TokenSource;
 
-/// Who joins where, and how.
+/// The person who joins, the channel, and the way.
 #[derive(Clone, Debug)]
 pub struct BotOptions {
-    /// `http://host:port`.
+    /// The address of the server, as `http://host:port`.
     pub server: String,
     /// The channel to join.
     pub channel: String,
     /// The user to be.
     pub user: String,
-    /// May send video.
+    /// Whether the person may send video.
     pub pro: bool,
-    /// Where the token comes from.
+    /// The source of the token.
     pub token: TokenSource,
     /// Media over TCP instead of UDP.
     pub tcp: bool,
@@ -54,7 +54,7 @@ impl BotOptions {
     }
 }
 
-/// Sound to send.
+/// The sound to send.
 #[derive(Clone, Copy, Debug)]
 pub struct AudioOptions {
     /// Bytes of a 20 ms frame.
@@ -69,12 +69,12 @@ impl Default for AudioOptions {
     }
 }
 
-/// Picture to send.
+/// The picture to send.
 #[derive(Clone, Debug)]
 pub struct VideoOptions {
-    /// How it is packed.
+    /// The codec whose payload format is used.
     pub codec: VideoCodec,
-    /// Camera or screen.
+    /// Whether it is the camera or the screen.
     pub source: Source,
     /// Bit/s of each simulcast layer from small to large; one means no simulcast.
     pub bitrates: Vec<u32>,

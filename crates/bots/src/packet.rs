@@ -16,30 +16,30 @@ pub enum Packet {
     EngineClose,
     /// The server asks whether we are alive.
     Ping,
-    /// We are.
+    /// The answer to a ping.
     Pong,
-    /// Nothing.
+    /// A packet without a meaning.
     Noop,
     /// Enter the namespace: with the auth payload from the client, with the socket id from the server.
     Connect(Value),
     /// The server does not let us in: `{message, data}`.
     ConnectError(Value),
-    /// Leave the namespace.
+    /// The namespace is left.
     Disconnect,
     /// An event with its first argument.
     Event {
-        /// Its name.
+        /// The name of the event.
         name: String,
-        /// Its first argument; null if it has none.
+        /// The first argument; null if there is none.
         payload: Value,
         /// The acknowledgement asked for.
         ack: Option<u64>,
     },
     /// An acknowledgement with its first argument.
     Ack {
-        /// Of which event.
+        /// The number of the event that is acknowledged.
         id: u64,
-        /// Its first argument; null if it has none.
+        /// The first argument; null if there is none.
         payload: Value,
     },
 }
@@ -48,7 +48,7 @@ pub enum Packet {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
-    /// Milliseconds between pings.
+    /// The time between pings in milliseconds.
     pub ping_interval: u64,
     /// Milliseconds a ping may be late.
     pub ping_timeout: u64,

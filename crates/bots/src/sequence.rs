@@ -4,7 +4,7 @@
 /// 2.5 Mbit/s stream over half a second.
 const WINDOW: u64 = 128;
 
-/// Follows one stream.
+/// Follows the sequence numbers of one stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SequenceTracker {
     first: Option<u64>,

@@ -36,9 +36,9 @@ pub struct Socket {
 /// An event the server pushed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Pushed {
-    /// Its name.
+    /// The name of the event.
     pub name: String,
-    /// Its object.
+    /// The object that came with it.
     pub payload: Value,
 }
 

@@ -1,4 +1,4 @@
-//! Where a bot's token comes from: the development route, or the server's secret.
+//! The source of a bot's token: the development route, or the server's secret.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::error::BotError;
 /// How long a minted token is valid: longer than any test or benchmark.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// How to get a token.
+/// The way to get a token.
 #[derive(Clone, Debug, Default)]
 pub enum TokenSource {
     /// Ask `POST /api/dev/token`: the server runs in development mode.

@@ -36,7 +36,7 @@ use crate::error::BotError;
 const WAKER: Token = Token(usize::MAX);
 /// Socket events taken at once.
 const EVENTS: usize = 256;
-/// How long the thread sleeps when nothing is due.
+/// The longest the thread sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(1);
 
 type Job = Box<dyn FnOnce(&mut Peers, Instant) + Send>;
@@ -62,7 +62,7 @@ pub(crate) struct PeerId(usize);
 pub(crate) struct Peers {
     peers: HashMap<usize, Entry>,
     registry: Registry,
-    /// Who is to be woken when, the earliest first. What does not agree with [`Entry::queued`] is out of date.
+    /// The times at which peers are to be woken, the earliest first. What does not agree with [`Entry::queued`] is out of date.
     queue: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
@@ -77,13 +77,13 @@ struct Entry {
 pub struct Totals {
     /// Processor time the media thread has used.
     pub cpu: CpuTime,
-    /// Packets sent.
+    /// How many packets were sent.
     pub sent: u64,
     /// Frames not sent because the thread was late.
     pub skipped: u64,
-    /// Packets received.
+    /// How many packets were received.
     pub received: u64,
-    /// Sequence numbers missing.
+    /// How many sequence numbers are missing.
     pub lost: u64,
 }
 

@@ -75,14 +75,14 @@ impl Peer {
         self.link.local()
     }
 
-    /// Its ufrag and password of ICE, and the fingerprint of its certificate.
+    /// The ufrag and password of its ICE, and the fingerprint of its certificate.
     pub(crate) fn credentials(&mut self) -> (String, String, String) {
         let direct = self.session.rtc.direct_api();
         let ice = direct.local_ice_credentials();
         (ice.ufrag, ice.pass, direct.local_dtls_fingerprint().to_string())
     }
 
-    /// What `connectTransport` takes.
+    /// The parameters that `connectTransport` takes.
     pub(crate) fn dtls_parameters(&mut self) -> DtlsParameters {
         let fingerprint = self.session.rtc.direct_api().local_dtls_fingerprint().to_string();
         let (algorithm, value) = fingerprint.split_once(' ').unwrap_or_default();

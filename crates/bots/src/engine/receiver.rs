@@ -22,15 +22,15 @@ const MAX_TIME_LEAP: f64 = 1.0;
 /// What a consumer received.
 #[derive(Clone, Debug, Default)]
 pub struct StreamStats {
-    /// The consumer.
+    /// The id of the consumer.
     pub consumer: String,
-    /// Picture (or sound).
+    /// Whether the stream is picture; otherwise it is sound.
     pub video: bool,
     /// Different packets, repaired ones included where streams are opened.
     pub packets: u64,
     /// Bytes of payload (of packets, where they are only counted).
     pub bytes: u64,
-    /// Sequence numbers missing.
+    /// How many sequence numbers are missing.
     pub lost: u64,
     /// Copies of packets that had come before.
     pub duplicates: u64,
@@ -46,11 +46,11 @@ pub struct StreamStats {
     pub picture_leaps: u64,
     /// Leaps of the RTP time against the wall clock: there must be none.
     pub time_leaps: u64,
-    /// Payload types seen.
+    /// The payload types that were seen.
     pub payload_types: Vec<u8>,
 }
 
-/// Follows one stream.
+/// Follows one stream that arrives.
 pub(crate) struct Receiver {
     open: bool,
     vp8: bool,
@@ -184,7 +184,7 @@ impl Receiver {
 pub struct Delays(Histogram<u32>);
 
 impl Delays {
-    /// Nothing recorded.
+    /// A record with no delay in it.
     ///
     /// Values from 1 µs to 10 s, to three digits; longer ones count as 10 s.
     #[must_use]
@@ -197,24 +197,24 @@ impl Delays {
         self.0.saturating_record(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Adds another peer's.
+    /// Adds the delays another peer has recorded.
     pub fn add(&mut self, other: &Self) {
         // Both have the same bounds.
         let _ = self.0.add(&other.0);
     }
 
-    /// Forgets everything.
+    /// Forgets all delays.
     pub fn reset(&mut self) {
         self.0.reset();
     }
 
-    /// How many were recorded.
+    /// How many delays were recorded.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.0.len()
     }
 
-    /// Whether none was.
+    /// Whether no delay was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

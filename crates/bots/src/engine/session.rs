@@ -18,10 +18,10 @@ use crate::error::BotError;
 
 /// Packets kept that arrive before their consumer is known: the answer to `consume` races with the media.
 const MAX_EARLY: usize = 256;
-/// How long a picture may stand still before the receiver asks for a key frame, and between two requests.
+/// The time for which a picture may stand still before the receiver asks for a key frame, and that between two requests.
 const KEY_FRAME_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How far a peer has come.
+/// The state of ICE and DTLS of a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PeerState {
     /// DTLS is done, and ICE has a way at the moment.
@@ -153,7 +153,7 @@ impl Session {
         }
     }
 
-    /// Forgets a consumer.
+    /// Forgets the stream of a consumer.
     pub(crate) fn remove_receiver(&mut self, consumer: &str) {
         let rtc = &mut self.rtc;
         self.receivers.retain(|ssrc, receiver| {

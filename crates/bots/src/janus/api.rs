@@ -13,7 +13,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::error::BotError;
 
-/// How long an answer may take: a loaded server answers slowly.
+/// The longest an answer may take: a loaded server answers slowly.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PLUGIN: &str = "janus.plugin.videoroom";
 

@@ -19,7 +19,7 @@ use crate::ortc::TRANSPORT_CC;
 pub(super) struct Local {
     pub(super) ufrag: String,
     pub(super) password: String,
-    /// `sha-256 AB:CD…`.
+    /// The fingerprint of the certificate, as `sha-256 AB:CD…`.
     pub(super) fingerprint: String,
     pub(super) address: SocketAddr,
 }
@@ -34,7 +34,7 @@ pub(super) struct Section {
 
 /// A description from Janus.
 pub(super) struct Description {
-    /// Where and how it can be reached.
+    /// The address and the credentials of the transport.
     pub(super) transport: TransportCreated,
     pub(super) sections: Vec<Section>,
 }
@@ -56,7 +56,7 @@ fn session(mids: &str) -> String {
     format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {mids}\r\na=msid-semantic: WMS bot\r\n")
 }
 
-/// Offers one track.
+/// Writes an offer of one track.
 pub(super) fn offer(rtp: &RtpParameters, kind: MediaKind, local: &Local) -> String {
     let mid = rtp.mid.as_deref().unwrap_or("0");
     let mut sdp = session(mid);
@@ -257,7 +257,7 @@ fn read_section(lines: &[&str]) -> Option<Section> {
     Some(Section { kind, rejected, rtp })
 }
 
-/// `111 opus/48000/2`.
+/// Reads a codec, as `111 opus/48000/2`.
 fn read_codec(kind: MediaKind, map: &str) -> Option<RtpCodecParameters> {
     let (number, codec) = map.split_once(' ')?;
     let mut fields = codec.split('/');

@@ -20,10 +20,10 @@ const KEY_FRAME_FACTOR: usize = 4;
 /// TOC byte of a 20 ms mono Opus frame at full band (RFC 6716, section 3.1).
 const OPUS_TOC: u8 = 0xf8;
 
-/// How a video payload is packed.
+/// The codec whose payload format is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum VideoCodec {
-    /// RFC 7741.
+    /// VP8, as in RFC 7741.
     #[default]
     Vp8,
     /// RFC 6184, packetization mode 1.
@@ -47,7 +47,7 @@ pub struct AudioSource {
 }
 
 impl AudioSource {
-    /// How long a frame is.
+    /// The length of a frame.
     pub const INTERVAL: Duration = Duration::from_millis(20);
     /// RTP ticks of a frame, at 48 kHz.
     pub const TICKS: u32 = 960;
@@ -58,7 +58,7 @@ impl AudioSource {
         Self { bytes: bytes.clamp(1 + Marker::LEN, MAX_PAYLOAD), frame: 0 }
     }
 
-    /// The next frame.
+    /// Makes the next frame.
     pub fn next_frame(&mut self) -> Payload {
         let marker = Marker { index: 0, total: 1, frame: self.frame, reference: self.frame, key: true, layer: 0, sent_ns: clock::now_ns() };
         self.frame = self.frame.wrapping_add(1);
@@ -70,7 +70,7 @@ impl AudioSource {
     }
 }
 
-/// One layer of video.
+/// A layer of video.
 #[derive(Clone, Debug)]
 pub struct VideoSource {
     codec: VideoCodec,
@@ -86,9 +86,9 @@ pub struct VideoSource {
 }
 
 impl VideoSource {
-    /// Frames a second.
+    /// The number of frames a second.
     pub const RATE: u32 = 30;
-    /// Time between frames.
+    /// The time between two frames.
     pub const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / Self::RATE as u64);
     /// RTP ticks between frames, at 90 kHz.
     pub const TICKS: u32 = 90_000 / Self::RATE;

@@ -44,7 +44,7 @@ pub struct Arguments {
     short: bool,
 }
 
-/// Something hostile.
+/// A kind of hostile behaviour.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Attack {
     /// A stranger asks for a file on thousands of connections, and reads nothing
@@ -159,7 +159,7 @@ async fn one(attack: Attack, stage: &Stage<'_>, call: &Call, server: &mut BenchS
 }
 
 impl Outcome {
-    /// Why it counts as failed. On a slow build only that the call goes on counts.
+    /// The reason why it counts as failed. On a slow build only that the call goes on counts.
     fn failure(&self, short: bool) -> Option<String> {
         let Lost { received, lost, refused, .. } = self.lost;
         let wrong = match self {

@@ -9,7 +9,7 @@ use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, Engine, TokenSource, 
 
 /// Between two lines of output.
 const REPORT: Duration = Duration::from_secs(5);
-/// How long ICE and DTLS may take.
+/// The longest that ICE and DTLS may take.
 const CONNECT: Duration = Duration::from_secs(15);
 
 /// The code of a refusal where as many show themselves as may.

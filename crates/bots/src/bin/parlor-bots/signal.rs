@@ -120,9 +120,9 @@ async fn in_rooms(measured: &Measured, arguments: &Arguments, report: &mut Repor
 
 /// A server that is measured, with a store of its own.
 pub struct Measured {
-    /// Its process.
+    /// The server that is measured.
     pub server: BenchServer,
-    /// Where sessions go.
+    /// The place where sessions go.
     pub target: Target,
     store: PathBuf,
 }

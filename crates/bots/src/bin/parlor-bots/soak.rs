@@ -23,11 +23,11 @@ const SHOWS: usize = 3;
 /// For how long somebody stays and stays away, in milliseconds.
 const STAY: std::ops::Range<u64> = 1_000..6_000;
 const AWAY: std::ops::Range<u64> = 100..1_000;
-/// How long who went without a word is waited for: less than the shortest stay, so that nobody is alone with them.
+/// The time for which who went without a word is waited for: less than the shortest stay, so that nobody is alone with them.
 const GRACE_MS: &str = "500";
-/// How long a newcomer may wait for a connection.
+/// The longest a newcomer may wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long everybody who leaves at the end may take to be forgotten, those included who went without a word.
+/// The longest until everybody who leaves at the end is forgotten, those included who went without a word.
 const FORGET: Duration = Duration::from_secs(45);
 /// The part of the run that counts; before, buffers, pools and the allocator's arenas grow to their size.
 const COUNTED: f64 = 0.5;
@@ -124,7 +124,7 @@ fn judge(happened: &Happened, trend: &Trend, length: Duration, emptied: bool, ru
     ]
 }
 
-/// One seat: somebody comes, stays, goes, and somebody else comes. The same person may not come as often as that.
+/// Fills one seat: somebody comes, stays, goes, and somebody else comes. The same person may not come as often as that.
 async fn sit(url: String, engine: Engine, number: usize, happened: Arc<Happened>) {
     let room = format!("soak-{}", number % ROOMS);
     let (mut visits, mut times) = (0u64, 0u64);

@@ -11,7 +11,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// How many there are.
+/// The number of people in the call.
 const PEOPLE: usize = 4;
 /// Everybody hears everybody after this.
 const BEGIN: Duration = Duration::from_secs(15);
@@ -34,7 +34,7 @@ pub struct Call {
 /// What was lost of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lost {
-    /// Packets that arrived.
+    /// How many packets arrived.
     pub received: u64,
     /// Numbers that are missing.
     pub lost: u64,
@@ -42,7 +42,7 @@ pub struct Lost {
     pub p99: Duration,
     /// Newcomers who were answered.
     pub came: u64,
-    /// And who were not.
+    /// Newcomers who were refused.
     pub refused: u64,
 }
 
@@ -70,7 +70,7 @@ impl Call {
         Ok(Self { engine: engine.clone(), _bots: bots, before, came: AtomicU64::new(0), refused: AtomicU64::new(0) })
     }
 
-    /// What follows counts.
+    /// Begins to count anew.
     pub async fn reset(&self) -> anyhow::Result<()> {
         tokio::time::sleep(SETTLE).await;
         *self.before.lock().await = self.engine.totals().await?;

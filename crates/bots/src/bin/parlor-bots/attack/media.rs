@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 
 use super::Stage;
 
-/// How long the attacker may take to begin.
+/// The longest an attacker takes to begin.
 const BEGIN: Duration = Duration::from_secs(15);
 /// A flood goes out in bursts so far apart.
 const TURN: Duration = Duration::from_millis(2);
@@ -22,7 +22,7 @@ const LISTENERS: usize = 3;
 const PACKETS: u32 = 12_000;
 /// Of packets with huge headers: 20 Mbit/s.
 const HEADERS: u32 = 2_400;
-/// Of reports.
+/// How many reports are sent.
 const REPORTS: u32 = 15_000;
 /// Somebody who never asked for anything.
 const THIRD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 88);
@@ -110,7 +110,7 @@ async fn flood(
     Ok(sent)
 }
 
-/// One byte in each.
+/// Sends packets with one byte in each.
 pub async fn packets(stage: &Stage<'_>) -> Said {
     let attacker = Attacker::join(stage).await?;
     let producer = attacker.bot.produce_audio(AudioOptions { bytes: 80, ..AudioOptions::default() }).await?;
@@ -177,7 +177,7 @@ pub async fn feedback(stage: &Stage<'_>) -> Said {
     Ok((format!("{sent} reports of 8,191 packets each"), None))
 }
 
-/// One valid check from an address that never says anything again.
+/// Sends one valid check from an address that never says anything again.
 pub async fn spoof(stage: &Stage<'_>) -> Said {
     let attacker = Attacker::join(stage).await?;
     let [shows, ..] = attacker.listeners.as_slice() else { anyhow::bail!("nobody there") };

@@ -16,7 +16,7 @@ use super::Stage;
 const FROM: [u8; 4] = [127, 0, 0, 66];
 /// Connections that are opened at the same time.
 const OPENING: usize = 64;
-/// How long one is tried for.
+/// The longest one connection is tried for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The smallest a socket may have: so what is not read stays with the server.
 const RECEIVE_BUFFER: u32 = 4_096;

@@ -5,9 +5,9 @@ use super::ramp::Ramp;
 
 /// A workload on our server, and on the peer's if it was measured there.
 pub struct Pair<'a> {
-    /// Ours.
+    /// Parlor's row.
     pub ours: &'a Row,
-    /// The peer's.
+    /// The peer's row.
     pub theirs: Option<&'a Row>,
 }
 
@@ -26,7 +26,7 @@ pub fn loudest(rows: &[Row]) -> Option<(&Row, &Row, f64)> {
     (cost > 0.0).then(|| (few, all, few.us_per_packet_in() / cost))
 }
 
-/// `audio 100 k5`.
+/// Whether it is a workload with a number of loudest talkers, as `audio 100 k5`.
 fn is_k(name: &str) -> bool {
     let last = name.rsplit(' ').next().unwrap_or_default();
     last.strip_prefix('k').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))

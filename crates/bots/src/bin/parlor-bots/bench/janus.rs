@@ -20,14 +20,14 @@ const ELSEWHERE: (&str, u16) = ("203.0.113.1", 9);
 
 /// A running Janus; it is stopped when dropped.
 pub struct JanusServer {
-    /// Its process.
+    /// The process of the server.
     pub process: Process,
     url: String,
     ip: IpAddr,
     directory: PathBuf,
 }
 
-/// Its version, if it is installed.
+/// The version of Janus, if it is installed.
 pub fn version() -> Option<String> {
     let output = Command::new("janus").arg("--version").output().ok()?;
     read_version(&String::from_utf8_lossy(&output.stdout)).or_else(|| read_version(&String::from_utf8_lossy(&output.stderr)))
@@ -59,7 +59,7 @@ impl JanusServer {
         Ok(server)
     }
 
-    /// Where its API is.
+    /// The address of Janus' API.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -69,7 +69,7 @@ impl JanusServer {
         SocketAddr::new(self.ip, PORTS.0)
     }
 
-    /// Makes a room.
+    /// Makes a video room.
     pub async fn create_room(&self, room: u64, publishers: usize) -> anyhow::Result<()> {
         Ok(janus::create_room(&self.url, room, publishers).await?)
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::server::BenchServer;
 
-/// Who talks in the room.
+/// The people who talk in the room.
 const TALKERS: usize = 7;
 /// How long a newcomer may wait: a machine may be busy with other things while nothing is measured.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// What newcomers waited, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Latency {
-    /// How many came.
+    /// How many newcomers came.
     pub joins: usize,
     /// To the first audio packet.
     pub audio: Quantiles,
@@ -30,10 +30,10 @@ pub struct Latency {
     pub video: Quantiles,
 }
 
-/// Milliseconds.
+/// Times of waiting in milliseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Quantiles {
-    /// Half waited less.
+    /// The time that half of them waited less than.
     pub p50_ms: f64,
     /// 95 of 100 waited less.
     pub p95_ms: f64,

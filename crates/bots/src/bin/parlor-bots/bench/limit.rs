@@ -33,16 +33,16 @@ const PAUSE: Duration = Duration::from_micros(800);
 /// Processor time of one packet, in microseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Cost {
-    /// In the program.
+    /// Time spent in the program.
     pub user_us: f64,
-    /// In the kernel.
+    /// Time spent in the kernel.
     pub system_us: f64,
     /// Packets that the reader got, of those sent.
     pub delivered: f64,
 }
 
 impl Cost {
-    /// Both.
+    /// Time spent in the program and in the kernel.
     pub fn total(&self) -> f64 {
         self.user_us + self.system_us
     }
@@ -51,17 +51,17 @@ impl Cost {
 /// What sending costs at the least.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Limits {
-    /// One `sendto` a packet.
+    /// One `sendto` for each packet.
     pub sendto: Cost,
-    /// `sendmmsg`.
+    /// `sendmmsg` for many packets.
     pub sendmmsg: Cost,
     /// `sendmmsg`, one packet to every destination, and then a sleep of [`PAUSE`].
     pub calm: Cost,
-    /// Segmentation offload.
+    /// Segmentation offload of the kernel.
     pub gso: Cost,
 }
 
-/// Measures all four.
+/// Measures all four ways to send.
 pub async fn measure(payload: usize, destinations: usize, each: Duration, cores: Option<Cores>) -> anyhow::Result<Limits> {
     // On a thread of its own, which is then bound to the server's core.
     tokio::task::spawn_blocking(move || {

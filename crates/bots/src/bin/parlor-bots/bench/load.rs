@@ -17,15 +17,15 @@ const SETTLE: Duration = Duration::from_secs(2);
 const OPEN_STREAMS: usize = 2;
 /// With more bots than this, decrypting is left to a few.
 const ALL_TIMED: usize = 101;
-/// And this many of each room do it.
+/// How many of each room time the packets they get.
 const FEW_TIMED: usize = 1;
 
-/// What is measured.
+/// A workload that is measured.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// What the table calls it.
     pub name: String,
-    /// What is sent.
+    /// The media that is sent.
     pub media: Media,
     /// In how many rooms.
     pub rooms: usize,
@@ -41,12 +41,12 @@ pub struct Load {
     pub every_core: bool,
 }
 
-/// What came out.
+/// The result of a workload.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Row {
-    /// The workload.
+    /// The name of the workload.
     pub name: String,
-    /// The server.
+    /// The name of the server.
     pub sfu: String,
     /// People in all rooms.
     pub participants: usize,
@@ -61,13 +61,13 @@ pub struct Row {
     pub lost_percent: f64,
     /// Server processor time per forwarded packet, in the program.
     pub user_us: f64,
-    /// And in the kernel.
+    /// Time spent in the kernel.
     pub system_us: f64,
     /// The server's load, in percent of a core.
     pub server_cpu_percent: f64,
     /// One-way delay, bot to bot, that half of the packets did not exceed, in milliseconds.
     pub delay_p50_ms: f64,
-    /// And 99 of 100.
+    /// The delay that 99 of 100 packets stay below.
     pub delay_p99_ms: f64,
     /// Server memory for each participant, in KiB.
     pub memory_kib: f64,
@@ -146,7 +146,7 @@ impl Load {
         }
     }
 
-    /// One of its rooms.
+    /// The room with this number.
     pub const fn room(&self, number: usize) -> Room {
         let everybody = self.rooms * self.people <= ALL_TIMED;
         let opened = match self.media {
@@ -156,7 +156,7 @@ impl Load {
         Room { number, media: self.media, people: self.people, timed: if everybody { self.people } else { FEW_TIMED }, opened }
     }
 
-    /// How many packets come of one that is sent.
+    /// How many packets the server sends for one that it gets.
     #[expect(clippy::cast_precision_loss, reason = "counts of people")]
     pub fn copies(&self) -> f64 {
         let room = self.room(0);

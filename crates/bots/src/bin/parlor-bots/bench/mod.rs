@@ -33,21 +33,21 @@ use sfu::Sfu;
 const PARLOR: &str = "Parlor";
 /// Above this many packets a second, the bots read in batches, see [`Engine::start_coalescing`].
 const MANY_PACKETS: f64 = 150_000.0;
-/// For how long they then let packets lie: times are the kernel's all the same.
+/// How long bots let packets lie: times are the kernel's all the same.
 const COALESCE: Duration = Duration::from_millis(2);
 /// Packets a talker sends each second.
 const AUDIO_RATE: f64 = 50.0;
 
-/// Who runs where.
+/// The cores that each side runs on.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
-    /// The server's.
+    /// The server's core.
     pub server: usize,
-    /// The bots'.
+    /// The bots' core.
     pub bots: usize,
 }
 
-/// Who is measured beside Parlor.
+/// The server that is measured beside Parlor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Peers {
     /// Janus from Debian, if it is installed

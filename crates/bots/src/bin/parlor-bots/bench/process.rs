@@ -52,12 +52,12 @@ impl Process {
         bail!("it did not come up; it said:\n{}", self.output())
     }
 
-    /// Where its output is.
+    /// The file with its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// What it wrote.
+    /// The text it wrote.
     pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

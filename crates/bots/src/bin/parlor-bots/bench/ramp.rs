@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Above this load the bots are at their own end, in percent of a core.
 const BOTS_FULL: f64 = 95.0;
 
-/// How far to go.
+/// The limits up to which rooms are added.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// People in each room, all of them talking.
@@ -26,10 +26,10 @@ pub struct Plan {
     pub window: Duration,
 }
 
-/// One step.
+/// A step of the ramp.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Step {
-    /// Rooms filled.
+    /// How many rooms were filled.
     pub rooms: usize,
     /// Packets forwarded per second.
     pub packets_out: f64,
@@ -37,11 +37,11 @@ pub struct Step {
     pub missing_percent: f64,
     /// The server's load, in percent of a core.
     pub server_cpu_percent: f64,
-    /// And the bots'.
+    /// The bots' share of their core.
     pub bots_cpu_percent: f64,
 }
 
-/// Why it went no further.
+/// The reason why the ramp went no further.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub enum End {
     /// The server was full.
@@ -54,16 +54,16 @@ pub enum End {
     Fill(String),
 }
 
-/// All steps.
+/// All steps of a ramp.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ramp {
-    /// The server.
+    /// The name of the server.
     pub sfu: String,
     /// People in each room.
     pub people: usize,
     /// What was measured, in order.
     pub steps: Vec<Step>,
-    /// Why it ended.
+    /// The reason why it ended.
     pub end: End,
 }
 

@@ -35,7 +35,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing measured yet.
+    /// A report with nothing measured yet.
     pub const fn new(short: bool, window: Duration) -> Self {
         Self {
             short,
@@ -48,7 +48,7 @@ impl Report {
         }
     }
 
-    /// Adds a workload.
+    /// Adds the result of a workload.
     pub fn add_load(&mut self, row: Row) {
         self.loads.push(row);
     }

@@ -17,15 +17,15 @@ pub type Setting = (&'static str, &'static str);
 
 /// What came of starting a server.
 pub enum Started {
-    /// It runs.
+    /// The server runs.
     Up(BenchServer),
-    /// It does not know this setting: it is older than the workload.
+    /// The server does not know this setting: it is older than the workload.
     Unknown(&'static str),
 }
 
 /// A running server; it is stopped when dropped.
 pub struct BenchServer {
-    /// Its process.
+    /// The process of the server.
     pub process: Process,
     url: String,
 }
@@ -63,7 +63,7 @@ impl BenchServer {
         }
     }
 
-    /// As [`BenchServer::start`], for settings every server knows.
+    /// Starts a server with settings that every version knows.
     pub async fn start_plain(binary: &Path, cores: &[usize]) -> anyhow::Result<Self> {
         match Self::start::<&str>(binary, cores, &[]).await? {
             Started::Up(server) => Ok(server),
@@ -71,24 +71,24 @@ impl BenchServer {
         }
     }
 
-    /// Where it serves.
+    /// The address at which it serves.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its counters, for whoever looks for the reason of a failure.
+    /// The server's counters, for whoever looks for the reason of a failure.
     pub async fn counters(&self) -> anyhow::Result<String> {
         let answer = reqwest::get(format!("{}/api/dev/stats", self.url)).await.context("no counters")?;
         Ok(answer.text().await?)
     }
 }
 
-/// `media.workers` is `PARLOR_MEDIA__WORKERS`.
+/// The environment variable of a setting: `media.workers` is `PARLOR_MEDIA__WORKERS`.
 fn variable(setting: &str) -> String {
     format!("PARLOR_{}", setting.replace('.', "__").to_uppercase())
 }
 
-/// Which setting the server complained of.
+/// The setting that the server complained of.
 fn refused<V>(output: &str, settings: &[(&'static str, V)]) -> Option<&'static str> {
     settings.iter().map(|(name, _)| *name).find(|name| output.contains(&format!("there is no key \"{name}\"")))
 }

@@ -31,41 +31,41 @@ const QUIET: i8 = -70;
 pub enum Media {
     /// Everybody's microphone is open.
     Audio {
-        /// How many are loud; the server forwards only them.
+        /// How many of them are loud; the server forwards only those.
         loud: usize,
     },
-    /// One shows a picture.
+    /// One of them shows a picture.
     Video,
 }
 
-/// One room.
+/// A room that is filled with bots.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Its number.
+    /// The number of the room.
     pub number: usize,
-    /// What is sent.
+    /// The media that is sent in it.
     pub media: Media,
     /// By and to how many.
     pub people: usize,
-    /// How many of them decrypt streams, and so give delays.
+    /// How many of the bots decrypt streams, and so give delays.
     pub timed: usize,
-    /// And how many streams each.
+    /// How many streams each of those decrypts.
     pub opened: usize,
 }
 
 /// A participant, to be kept as long as it is to take part.
 pub type Person = Box<dyn Any>;
 
-/// A running server.
+/// A running server, of either kind.
 pub enum Sfu {
-    /// Ours.
+    /// Parlor's server.
     Parlor(BenchServer),
-    /// The peer.
+    /// The peer's server.
     Janus(JanusServer),
 }
 
 impl Sfu {
-    /// Its process.
+    /// The process of the server.
     pub const fn process(&self) -> &Process {
         match self {
             Self::Parlor(server) => &server.process,
@@ -99,7 +99,7 @@ impl Room {
         self.people - 1
     }
 
-    /// Whose packets are forwarded.
+    /// How many senders have their packets forwarded.
     pub const fn forwarded(&self) -> usize {
         match self.media {
             Media::Audio { loud } => loud,
@@ -107,7 +107,7 @@ impl Room {
         }
     }
 
-    /// How many send.
+    /// How many of the bots send.
     pub const fn senders(&self) -> usize {
         match self.media {
             Media::Audio { .. } => self.people,

@@ -6,7 +6,7 @@ use super::sfu::Media;
 
 /// In a room of more people than this, only the loudest are forwarded.
 const ALL_TALKERS: &str = "media.all_talkers_up_to";
-/// And that many of them.
+/// The setting of how many of them are forwarded.
 const LOUDEST: &str = "media.loudest_talkers";
 const FLUSH_INTERVAL: &str = "media.flush_interval_us";
 const WORKERS: &str = "media.workers";
@@ -40,7 +40,7 @@ pub fn all(short: bool) -> Vec<Load> {
     loads
 }
 
-/// One room in which everybody talks.
+/// A workload of one room in which everybody talks.
 fn audio(name: String, people: usize) -> Load {
     let media = Media::Audio { loud: people };
     Load { name, media, rooms: 1, people, settings: Vec::new(), or_without: false, peers: false, every_core: false }

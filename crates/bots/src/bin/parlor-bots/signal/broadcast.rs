@@ -1,4 +1,4 @@
-//! How long it takes until everybody in a room knows.
+//! The time until everybody in a room knows of an update.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::report::{Quantiles, Report};
 const ROOM: usize = 25;
 /// Between two updates. They come from each in turn, so that nobody meets the limit of a session.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long an update may take to reach everybody.
+/// The longest an update may take to reach everybody.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What 99 of 100 updates should take less than, in milliseconds.
 const GOAL: f64 = 5.0;
@@ -64,7 +64,7 @@ pub async fn measure(measured: &Measured, name: &str, window: Duration, report: 
     Ok(())
 }
 
-/// One of them: says what it is told to say, and when it heard of others.
+/// A participant, who says what it is told to say, and when it heard of others.
 async fn sit(mut line: Line, mut orders: mpsc::Receiver<bool>, told: mpsc::UnboundedSender<Instant>) {
     loop {
         tokio::select! {

@@ -13,7 +13,7 @@ use super::report::Report;
 const MEMORY_GOAL: f64 = 32.0;
 /// Longer than a heartbeat's interval: every buffer has been used once.
 const SETTLE: Duration = Duration::from_secs(9);
-/// How long the server may take to forget sessions that are gone.
+/// The longest the server may take to forget sessions that are gone.
 const FORGET: Duration = Duration::from_secs(30);
 
 /// Connects so many sessions, lets them rest, and cuts them off.

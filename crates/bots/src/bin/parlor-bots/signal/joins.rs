@@ -1,4 +1,4 @@
-//! How fast people get into rooms in which others are.
+//! The rate at which people get into rooms in which others are.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use super::report::{Quantiles, Report};
 /// People in each room.
 const ROOM: usize = 8;
 
-/// Who joins, and how fast.
+/// How many people join, and how fast.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Who is there while others come.
+    /// How many people are there while others come.
     pub people: usize,
     /// Joins a second then.
     pub rate: u32,
-    /// For how long.
+    /// The time for which they come.
     pub window: Duration,
 }
 

@@ -17,10 +17,10 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 const READ_BUFFER: usize = 2048;
 /// Sessions from one source address: the kernel has about 28,000 ports for each.
 const PER_ADDRESS: usize = 20_000;
-/// Connections being made at the same time when many are.
+/// How many connections are made at the same time when many are needed.
 pub const AT_ONCE: usize = 64;
 
-/// Where sessions go.
+/// The server and channel that sessions go to.
 #[derive(Clone)]
 pub struct Target {
     address: SocketAddr,
@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// An authenticated session.
+/// An authenticated session of the signaling protocol.
 pub struct Line {
     stream: WebSocketStream<TcpStream>,
     next_ack: u64,
@@ -100,7 +100,7 @@ impl Line {
         }
     }
 
-    /// Says goodbye.
+    /// Says goodbye and closes the connection.
     pub async fn close(mut self) {
         let _ = self.stream.close(None).await;
     }

@@ -1,4 +1,4 @@
-//! How busy server and bots are over some time.
+//! The load of server and bots over some time.
 
 use std::time::{Duration, Instant};
 
@@ -22,12 +22,12 @@ pub struct Clock {
 pub struct Loads {
     /// The server's, all threads.
     pub server_percent: f64,
-    /// Ours.
+    /// The bots' share of a core.
     pub bots_percent: f64,
 }
 
 impl Clock {
-    /// From now on.
+    /// Begins to measure.
     pub fn start(server: &BenchServer) -> anyhow::Result<Self> {
         Ok(Self { begin: Instant::now(), server: server.process.cpu_time()?, bots: CpuTime::of_process(std::process::id())? })
     }

@@ -15,34 +15,34 @@ pub struct Report {
     figures: Vec<Figure>,
 }
 
-/// One number.
+/// A number of the report.
 #[derive(Clone, Debug, Serialize)]
 struct Figure {
-    /// Under which load.
+    /// The load under which it was measured.
     load: String,
-    /// What it says.
+    /// The words that say what it is.
     what: &'static str,
-    /// The number.
+    /// The number itself.
     value: f64,
     /// What it should be below.
     #[serde(skip_serializing_if = "Option::is_none")]
     goal: Option<f64>,
-    /// How busy both sides were.
+    /// The load of both sides meanwhile.
     #[serde(flatten)]
     loads: Option<Loads>,
 }
 
-/// Milliseconds.
+/// A distribution of times in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantiles {
-    /// Half took less.
+    /// The time that half of them took less than.
     pub p50_ms: f64,
     /// 99 of 100 took less.
     pub p99_ms: f64,
 }
 
 impl Quantiles {
-    /// Of these.
+    /// The distribution of these times.
     pub fn of(times: &[Duration]) -> anyhow::Result<Self> {
         let mut histogram = Histogram::<u32>::new(3)?;
         for time in times {
@@ -55,12 +55,12 @@ impl Quantiles {
 }
 
 impl Report {
-    /// Nothing measured yet.
+    /// A report with nothing measured yet.
     pub const fn new(short: bool) -> Self {
         Self { short, figures: Vec::new() }
     }
 
-    /// Adds a number.
+    /// Adds a number to the report.
     pub fn add(&mut self, load: &str, what: &'static str, value: f64, goal: Option<f64>, loads: Option<Loads>) {
         self.figures.push(Figure { load: load.to_owned(), what, value, goal, loads });
     }

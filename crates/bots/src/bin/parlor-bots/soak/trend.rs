@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Trend(Vec<(f64, f64)>);
 
 impl Trend {
-    /// Adds a measurement.
+    /// Adds a measurement to the trend.
     #[expect(clippy::cast_precision_loss, reason = "bytes of one machine's memory")]
     pub fn add(&mut self, at: Duration, value: u64) {
         self.0.push((at.as_secs_f64(), value as f64));
