@@ -1,4 +1,4 @@
-// How the page finds out who one is: the host's token, a guest's, or none.
+// The ways in which the page finds out who its user is: the host's token, a guest's, or none.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 

@@ -5,9 +5,9 @@ import { newPerson, type Person } from './chromium.js';
 import type { Server } from './server.js';
 import { until } from './until.js';
 
-/** How somebody comes in. */
+/** The way in which somebody comes in. */
 export interface JoinOptions {
-  /** Where the app is. */
+  /** The address of the app. */
   url: string;
   /** The name typed into the form. */
   name: string;
@@ -45,14 +45,14 @@ export async function joinSigned(
   return person;
 }
 
-/** How somebody whom the host signed in comes in. */
+/** The way in which somebody comes in whom the host signed in. */
 export interface SignedOptions {
   name: string;
   channel: string;
   pro?: boolean;
-  /** Their id; the name in small letters unless given. */
+  /** The user id; the name in small letters unless given. */
   sub?: string;
-  /** Where the app is, if not at the server itself. */
+  /** The address of the app, if not that of the server itself. */
   url?: string;
   /** Of the browser: colours, size… */
   options?: Parameters<Browser['newContext']>[0];
@@ -62,7 +62,7 @@ export interface SignedOptions {
 export class AppPerson {
   constructor(private readonly person: Person) {}
 
-  /** The browser's page. */
+  /** The person's page in the browser. */
   get page(): Person['page'] {
     return this.person.page;
   }

@@ -48,7 +48,7 @@ export class Bare {
     return this.client.evaluate((client, options) => client.produce(options), options);
   }
 
-  /** Receives a producer. */
+  /** Begins to receive a producer. */
   consume(producerId: string): Promise<{ consumerId: string; track: string; type: string }> {
     return this.client.evaluate((client, id) => client.consume(id), producerId);
   }
@@ -103,7 +103,7 @@ export class Bare {
     return this.client.evaluate((client) => client.events.length);
   }
 
-  /** Ends it. */
+  /** Ends the client. */
   close(): Promise<void> {
     return this.client.evaluate((client) => client.close());
   }

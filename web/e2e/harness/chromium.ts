@@ -26,7 +26,7 @@ const FLAGS = [
 
 /** What a Chromium is started with. */
 export interface ChromiumOptions {
-  /** Where its network is; that of this machine unless given. */
+  /** The network it is in; that of this machine unless given. */
   namespace?: Host;
   /** A plain-HTTP origin that is to count as secure, so that the page gets a microphone. */
   secureOrigin?: string;

@@ -22,7 +22,7 @@ const PREFERENCES = {
 
 /** What a Firefox is started with. */
 export interface FirefoxOptions {
-  /** Where its network is; that of this machine unless given. */
+  /** The network it is in; that of this machine unless given. */
   namespace?: NetworkNamespace;
 }
 
@@ -61,7 +61,7 @@ export class Firefox {
     return page;
   }
 
-  /** Ends both. */
+  /** Ends the browser and its sound. */
   async close(): Promise<void> {
     try {
       await this.browser.close();

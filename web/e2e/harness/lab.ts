@@ -11,13 +11,13 @@ const CABLE = join(ROOT, 'web', 'e2e', 'harness', 'link.py');
 
 /** What one direction of a cable does to packets; nothing unless said. */
 export interface Impairment {
-  /** In percent. */
+  /** The share of packets that is lost, in percent. */
   loss?: number;
-  /** One way, in ms. */
+  /** The delay of one way, in ms. */
   delay?: number;
   /** In ms, uniform around the delay; nothing overtakes. */
   jitter?: number;
-  /** In kbit/s. */
+  /** The capacity, in kbit/s. */
   rate?: number;
   /** What waits for the bottleneck, in ms at its rate; 200 unless said. */
   queue?: number;
@@ -46,7 +46,7 @@ export class Lab {
     run('ip', 'route', 'add', `${this.net}.0/24`, 'via', this.hub.address);
   }
 
-  /** An empty one. */
+  /** Makes a lab without places. */
   static create(): Lab {
     return new Lab();
   }
@@ -56,14 +56,14 @@ export class Lab {
     return this.hub.hostAddress;
   }
 
-  /** One more place. */
+  /** Adds a place to the lab. */
   async place(): Promise<Place> {
     const place = await Place.create(this.hub, this.net, this.places.length);
     this.places.push(place);
     return place;
   }
 
-  /** Removes everything. */
+  /** Removes the lab with all its places. */
   async remove(): Promise<void> {
     for (const place of this.places) await place.remove();
     this.hub.remove();
@@ -76,7 +76,7 @@ export class Place {
 
   private constructor(
     private readonly name: string,
-    /** Its address. */
+    /** The address of the place. */
     readonly address: string,
     private readonly cable: ChildProcess,
   ) {
@@ -119,7 +119,7 @@ export class Place {
     return { up: there, down: back };
   }
 
-  /** Removes it. */
+  /** Removes the place. */
   async remove(): Promise<void> {
     process.off('exit', this.onExit);
     const ended = new Promise((resolve) => this.cable.once('exit', resolve));

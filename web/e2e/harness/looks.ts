@@ -10,7 +10,7 @@ import { until } from './until.js';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** A small phone. */
+/** A small phone's screen. */
 export const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
 
 /** No violation of WCAG 2.2 A or AA, nor of axe's best practices. */

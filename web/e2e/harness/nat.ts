@@ -43,7 +43,7 @@ export class Nat {
     return this.strays;
   }
 
-  /** Ends it. */
+  /** Ends the NAT. */
   close(): void {
     for (const socket of [this.outside, ...this.ports.values(), ...this.old]) socket.close();
   }

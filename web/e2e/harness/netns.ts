@@ -111,7 +111,7 @@ export class NetworkNamespace {
     this.run('nft', 'add table inet bad; delete table inet bad');
   }
 
-  /** Removes it. */
+  /** Removes the namespace. */
   remove(): void {
     process.off('exit', this.onExit);
     for (const { listener, inside } of this.doors.splice(0)) {
@@ -133,7 +133,7 @@ export class NetworkNamespace {
   }
 }
 
-/** Where a program can be run. */
+/** A place where a program can be run. */
 export interface Host {
   command(...program: string[]): string[];
 }

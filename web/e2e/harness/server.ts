@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { ARTEFACTS, SERVER, temporaryDirectory } from './paths.js';
 import { until, within } from './until.js';
 
-/** How a server is started. */
+/** The choices for starting a server. */
 export interface ServerOptions {
-  /** Names the log. */
+  /** The name of its log. */
   name: string;
   /** More of parlor.toml, in TOML; its tables must not be `http` or `media`. */
   toml?: string;
@@ -21,7 +21,7 @@ export interface ServerOptions {
   dev?: boolean;
   /** More arguments of the command line. */
   args?: string[];
-  /** More environment. */
+  /** Further variables of its environment. */
   env?: Record<string, string>;
   /** The HTTP address to listen on; loopback unless said otherwise. */
   listen?: string;
@@ -36,13 +36,13 @@ export interface Counters {
   workers: { restarts: number; sfu: { routers: number; transports: number; producers: number; consumers: number } }[];
 }
 
-/** A running server. */
+/** A server that runs. */
 export class Server {
   private child: ChildProcess;
 
   private constructor(
     private readonly spawn: () => ChildProcess,
-    /** Its HTTP port. */
+    /** The HTTP port of the server. */
     readonly port: number,
     /** The first of its media ports, UDP and TCP. */
     readonly mediaPort: number,

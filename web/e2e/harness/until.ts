@@ -1,6 +1,6 @@
 // Waiting for a condition with a deadline: no test sleeps for luck.
 
-/** How long things may take on a busy two-core machine before a test gives up. */
+/** The longest things may take on a busy two-core machine before a test gives up. */
 export const PATIENCE_MS = 45_000;
 
 const POLL_MS = 100;

@@ -23,7 +23,7 @@ export const LONGEST_FREEZE_MS = 1_000;
 /** How much of the sound may be made up. */
 export const MOST_CONCEALED = 0.01;
 
-/** Runs it. */
+/** Runs this part. */
 export async function changes(report: Report): Promise<void> {
   const stage = await Stage.set('changes');
   try {

@@ -10,7 +10,7 @@ const DELAY_MS = 25;
 /** Above this, people would notice that they wait. */
 const LONGEST_MS = { sound: 1_000, picture: 1_500 };
 
-/** Runs it. */
+/** Runs this part. */
 export async function joins(report: Report): Promise<void> {
   const stage = await Stage.set('joins');
   try {

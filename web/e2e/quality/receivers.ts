@@ -22,7 +22,7 @@ const MOSTLY = 0.95;
 /** How much of the first receiver's picture has to remain when the others are there. */
 const REMAINS = 0.85;
 
-/** Runs it. */
+/** Runs this part. */
 export async function receivers(report: Report): Promise<void> {
   const stage = await Stage.set('receivers');
   try {

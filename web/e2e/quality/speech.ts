@@ -12,7 +12,7 @@ import { look, type Person, Stage } from './stage.js';
 /** How far below the direct call the server may be, in points of PESQ. */
 const MOST_BELOW = 0.1;
 
-/** In percent. */
+/** The share of packets that is lost, in percent. */
 const LOSSES = (process.env['QUALITY_LOSSES'] ?? '0,2,5,10').split(',').map(Number);
 /** One way, and what the loss is beside. */
 const DISTANCE = { delay: 40, jitter: 30 };

@@ -76,7 +76,7 @@ export class Stage {
     return `http://${this.lab.hostAddress}:${this.server.port}`;
   }
 
-  /** Ends everything. */
+  /** Ends the stage and everything on it. */
   async clear(): Promise<void> {
     await Promise.allSettled(this.browsers.map((browser) => browser.close()));
     await this.server.stop().finally(() => this.lab.remove());

@@ -53,7 +53,7 @@ export class Timeline {
     return (this.rate(from, to, (look) => seen(look)?.bytes) * 8) / 1_000;
   }
 
-  /** Frames per second. */
+  /** The frames per second. */
   frameRate(from: number, to: number): number {
     return this.rate(from, to, (look) => seen(look)?.frames);
   }

@@ -26,7 +26,7 @@ export interface CallContext extends ReceivingContext, SendingContext {
   readonly onLayers: (userId: string, slot: MediaSlot, layers: Layers | null) => void;
   /** What concerns oneself alone. */
   readonly onPersonal: (push: PersonalPush) => void;
-  /** The stay is over, not by one's own doing. */
+  /** The stay is over, and its user did not end it. */
   readonly onLost: (reason: VoiceError) => void;
 }
 
@@ -34,7 +34,7 @@ export interface CallContext extends ReceivingContext, SendingContext {
 export interface EnterOptions {
   /** Waits before the retries of a join that timed out. */
   readonly retries: readonly number[];
-  /** Whether another session of the same user is put out for it. */
+  /** Whether another session of the same user is put out for this one. */
   readonly takeOver?: boolean | undefined;
 }
 
@@ -100,7 +100,7 @@ export class Call {
     const resumed = await signal.request('voice:resume', { channelId, resumeToken: this.#joined?.resumeToken ?? '' });
     this.#check();
     const { transports } = resumed.own;
-    // One that was just being connected does not survive.
+    // A transport that was just being connected does not survive.
     if ([this.#send, this.#recv].some((transport) => transport && !transports.includes(transport.id))) {
       throw new VoiceError('SESSION_EXPIRED', 'The media connection did not survive.');
     }
@@ -170,7 +170,7 @@ export class Call {
   /** Asks for everything at once: the server takes the requests of one session in their order. */
   async #join(wish: Requests['voice:join']['payload'], attempt: number): Promise<FirstRound> {
     const { signal } = this.context;
-    // The try that timed out may have got through: out first, so that the next one is not refused for it.
+    // The try that timed out may have got through: we leave first, so that the next one is not refused for it.
     if (attempt > 0) signal.request('voice:leave', {}).catch(() => {});
     this.#backlog = [];
     const reply = signal.request('voice:join', wish);
@@ -318,7 +318,7 @@ export class Call {
     }
   }
 
-  /** One that was opened while there was no connection to announce it on. */
+  /** A track that was opened while there was no connection to announce it on. */
   async #restoreMicrophone(): Promise<void> {
     const track = this.context.local.track('mic');
     if (!track || this.sending.producers.has('mic')) return;

@@ -71,7 +71,7 @@ export class VoiceError extends Error {
     super(message, options);
   }
 
-  /** How long the server asks to wait before the next try. */
+  /** How many milliseconds the server asks to wait before the next try. */
   get retryAfterMs(): number | undefined {
     const wait = this.details.retryAfterMs;
     return typeof wait === 'number' && Number.isFinite(wait) && wait >= 0 ? wait : undefined;

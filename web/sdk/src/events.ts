@@ -27,15 +27,15 @@ export type Capability = 'VIDEO_CALLING' | 'SCREEN_SHARE';
 /** Done; not allowed; or waiting for one of the channel's video slots: then it begins by itself. */
 export type ToggleOutcome = boolean | 'queued';
 
-/** Where one waits for a video slot. The next in line is 1. */
+/** The user's place among those who wait for a video slot. The next in line is 1. */
 export interface SlotPosition extends SlotCount {
   readonly position: number;
 }
 
-/** What of one's own waits for a video slot. */
+/** The user's own sources that wait for a video slot. */
 export type VideoQueue = Readonly<Partial<Record<VideoSource, SlotPosition>>>;
 
-/** A channel one is in. */
+/** The channel the user is in. */
 export interface ChannelInfo {
   readonly id: string;
   readonly name: string;
@@ -49,7 +49,7 @@ export interface ChannelInfo {
   readonly recording: boolean;
 }
 
-/** Oneself, as one is now. */
+/** The user of this client, as the others see them. */
 export interface Self {
   /** Empty before the first join. */
   readonly userId: string;
@@ -62,7 +62,7 @@ export interface Self {
   readonly cutOff: boolean;
   /** What a moderator has taken away; it cannot be toggled then. */
   readonly restrictions: Restrictions;
-  /** One's own pictures, for the preview. */
+  /** The user's own pictures, for the preview. */
   readonly media: Readonly<Partial<Record<'camera' | 'screen', MediaStreamTrack>>>;
 }
 
@@ -76,7 +76,7 @@ export interface VoiceEvents {
   joined: { channel: ChannelInfo; again: boolean };
   /** The connection broke and is back, and the stay went on meanwhile: nobody saw one leave, no sound was lost. */
   resumed: { channel: ChannelInfo };
-  /** Out of the channel. `error` says why if it was not one's own wish; while `rejoining`, the service tries to come back. */
+  /** The user is out of the channel. `error` says why if they did not ask for it; while `rejoining`, the service tries to come back. */
   left: { channelId: string; error?: VoiceError; reason?: LeftReason; rejoining: boolean };
   /** A moderator moved one to another channel; the service joins it by itself. */
   moved: { from: string; to: string };
@@ -86,7 +86,7 @@ export interface VoiceEvents {
   'participant:joined': { userId: string; name: string };
   /** Somebody left the channel, or was not heard of any more. */
   'participant:left': { userId: string; name: string };
-  /** Who is heard changed: the loudest first, oneself included. */
+  /** Who is heard changed: the loudest first, the user included. */
   speakers: readonly Speaker[];
   /** Anything about oneself changed. */
   self: Self;
@@ -96,15 +96,15 @@ export interface VoiceEvents {
   'audio:blocked': boolean;
   /** The tier does not include it. */
   'capability:required': { capability: Capability };
-  /** What one may do changed in mid-call. What is lost has been stopped. */
+  /** What the user may do changed in mid-call. What is lost has been stopped. */
   entitlement: { permissions: Permissions; lost: readonly Capability[]; gained: readonly Capability[]; reason: 'expired' | 'changed' };
-  /** One's place among those who wait for a video slot; empty when one does not wait (any more). */
+  /** The user's place among those who wait for a video slot; empty when nothing waits (any more). */
   'slot:queue': VideoQueue;
   /** A slot became free: what waited begins. */
   'slot:granted': { source: VideoSource };
   /** A moderator did something to one. */
   moderation: { action: ModerationAction; byUserId: string | null; restrictions: Restrictions; reason: string | null };
-  /** The server closed something of one's own. */
+  /** The server closed one of the user's own tracks. */
   'producer:closed': { slot: MediaSlot; reason?: CloseReason };
   /** Other layers of somebody's picture arrive now; null while none does. */
   layers: { userId: string; slot: MediaSlot; layers: Layers | null };

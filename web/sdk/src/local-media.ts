@@ -1,10 +1,10 @@
-// The tracks of one's own devices. They outlive a connection: after a reconnect the same tracks are sent again.
+// The tracks of the user's own devices. They outlive a connection: after a reconnect the same tracks are sent again.
 
 import { toVoiceError, VoiceError } from './errors.js';
 import type { Capture } from './rtc/capture.js';
 import type { MediaSlot } from './roster.js';
 
-/** The microphone's way: asked for at the join, then there or not. */
+/** The states of the microphone: asked for at the join, then there or not. */
 export type MicrophoneStatus = 'off' | 'asking' | 'on' | 'unavailable';
 
 /** Holds the open tracks; every track that is let go is stopped, so that no device light stays on. */

@@ -21,7 +21,7 @@ export type State =
   | 'PRODUCING_AUDIO_VIDEO_SCREEN'
   | 'LEAVING';
 
-/** What can happen. */
+/** The events of the state machine. */
 export type MachineEvent =
   /** `joinChannel()`, or the automatic rejoin. */
   | 'join'
@@ -41,7 +41,7 @@ export type MachineEvent =
   | 'cameraClosed'
   | 'screenProduced'
   | 'screenClosed'
-  /** `leaveChannel()`. */
+  /** `leaveChannel()` was called. */
   | 'leave'
   /** The server confirmed, or there was nobody to confirm. */
   | 'left'
@@ -93,7 +93,7 @@ export const TABLE: Readonly<Record<State, Readonly<Row>>> = {
   LEAVING: { left: 'DISCONNECTED', lost: 'DISCONNECTED' },
 };
 
-/** Every state. */
+/** All states. */
 export const STATES = Object.keys(TABLE) as State[];
 
 /** The state an event leads to, or undefined if it does not belong there. */

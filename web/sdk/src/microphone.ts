@@ -1,4 +1,4 @@
-// One's own microphone in a call: sent, taken away, lost, and asked for again.
+// The user's own microphone in a call: sent, taken away, lost, and asked for again.
 
 import type { Call } from './call.js';
 import { hasCode, toVoiceError, VoiceError } from './errors.js';
@@ -7,7 +7,7 @@ import type { LocalMedia } from './local-media.js';
 export interface MicrophoneContext {
   readonly local: LocalMedia;
   readonly call: () => Call | undefined;
-  /** Whether one may be heard in the call: no spectator, and not silenced by a moderator. */
+  /** Whether the user may be heard in the call: no spectator, and not silenced by a moderator. */
   readonly mayOpen: () => boolean;
   /** What changed by itself. */
   readonly onChange: (change: MicrophoneChange) => void;
@@ -19,7 +19,7 @@ export type MicrophoneChange = 'back' | 'available';
 
 export class Microphone {
   #opening: Promise<void> | undefined;
-  /** It went away by itself, while it was in use. */
+  /** The microphone went away by itself, while it was in use. */
   #lost = false;
 
   constructor(private readonly context: MicrophoneContext) {}
@@ -76,7 +76,7 @@ export class Microphone {
     this.#lost = false;
     // Silenced while the person was asked.
     if (!this.context.mayOpen()) return this.close();
-    // Or come back in another stay: one that is still being set up sends what is open by itself.
+    // The microphone may have come back in another stay: a stay that is still being set up sends what is open by itself.
     const now = this.context.call();
     if (now?.entered && !now.closed && !now.sending.producers.has('mic')) await now.sending.produce('mic', track);
   }

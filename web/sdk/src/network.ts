@@ -8,7 +8,7 @@ export interface Network {
   watch(handler: (online: boolean) => void): () => void;
 }
 
-/** Where nothing is known of it, there is always one. */
+/** A browser that knows nothing of its network is taken to have one. */
 export const browserNetwork: Network = {
   get online() {
     return (globalThis.navigator as Partial<Navigator> | undefined)?.onLine ?? true;

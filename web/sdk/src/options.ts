@@ -7,7 +7,7 @@ import type { RtcFactory, VideoCodec } from './rtc/rtc.js';
 import type { SignalFactory } from './signal/signal.js';
 import type { TokenSource } from './signal/socketio.js';
 
-/** Where the server is, and who one is there. */
+/** The server, and the user there. */
 export interface VoiceServiceOptions {
   /** A JWT the server trusts, or a function that fetches a fresh one for every connection. */
   token: TokenSource;
@@ -17,7 +17,7 @@ export interface VoiceServiceOptions {
   videoCodec?: VideoCodec;
 }
 
-/** How a channel is joined. */
+/** The choices for joining a channel. */
 export interface JoinOptions {
   /**
    * Goes on here where one is in the channel with another device or window already, which is put out with the reason

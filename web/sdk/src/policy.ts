@@ -3,7 +3,7 @@
 import { VoiceError } from './errors.js';
 import type { RequestName } from './protocol.js';
 
-/** How long a request may take before it counts as failed. */
+/** The longest a request may take before it counts as failed. */
 export function timeoutOf(request: RequestName): number {
   switch (request) {
     case 'voice:join':
@@ -23,13 +23,13 @@ export const TRANSPORT_RETRIES: readonly number[] = [1_000, 1_000];
 export const CONNECT_RETRIES: readonly number[] = [1_000, 1_000];
 /** Waits before the attempts to come back after the connection broke; the last one again and again. */
 export const RECONNECT_DELAYS: readonly number[] = [1_000, 2_000, 4_000, 8_000, 16_000];
-/** How long one attempt to come back may take as a whole. */
+/** The longest one attempt to come back may take as a whole. */
 export const RECONNECT_ATTEMPT = 30_000;
-/** One attempt to open the socket. */
+/** The longest one attempt to open the socket may take. */
 export const SOCKET_TIMEOUT = 5_000;
 /** `disconnected` often heals by itself within a second: only then ICE is restarted. */
 export const ICE_GRACE = 1_000;
-/** How long a restarted ICE may take to connect before it is restarted again. */
+/** The longest a restarted ICE may take to connect before it is restarted again. */
 export const ICE_RESTART_TIMEOUT = 8_000;
 
 /** Waits; rejects with the signal's reason when that aborts first. */

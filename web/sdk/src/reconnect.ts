@@ -24,7 +24,7 @@ export async function comeBack(way: WayBack, network: Network, signal: AbortSign
   let atLeast = 0;
   let elsewhere = 0;
   for (let n = 0; ; n++) {
-    // Where the server says how long to wait, that counts, whatever the network does.
+    // A time to wait that the server names counts, whatever the network does.
     if (atLeast > 0) await sleep(atLeast, signal);
     else await sleepUntilOnline(RECONNECT_DELAYS[Math.min(n, RECONNECT_DELAYS.length - 1)] ?? 0, network, signal);
     try {
@@ -85,7 +85,7 @@ async function bounded({ attempt, connected, giveUp }: WayBack, network: Network
   }
 }
 
-/** Where a moderator moved one to, if that is why the stay ended. */
+/** The channel a moderator moved the user to, if that is why the stay ended. */
 export function movedTo({ details }: VoiceError): string | undefined {
   return details.reason === 'moved' && typeof details.to === 'string' ? details.to : undefined;
 }

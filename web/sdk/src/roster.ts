@@ -1,4 +1,4 @@
-// Who is in the channel, what they send, and which of it is received.
+// The participants of the channel, what they send, and which of it is received.
 
 import type { ParticipantState, ProducerInfo, Role, Source, Speaker, WireParticipant } from './protocol.js';
 
@@ -53,7 +53,7 @@ export class Roster {
     return [...this.#entries.values()].map((entry) => this.#view(entry));
   }
 
-  /** Who is heard, loudest first, oneself included. */
+  /** The participants who are heard, loudest first, the user included. */
   get speakers(): readonly Speaker[] {
     return this.#speakers;
   }

@@ -1,4 +1,4 @@
-// What one sends: one producer for each track of one's own.
+// What the user sends: one producer for each of their own tracks.
 
 import { VoiceError } from './errors.js';
 import type { LocalMedia } from './local-media.js';
@@ -15,7 +15,7 @@ export interface SendingContext {
   /** Whether nothing of it may be heard or seen: muted by oneself or by a moderator. */
   readonly silenced: (slot: MediaSlot) => boolean;
   readonly dispatch: (event: MachineEvent) => boolean;
-  /** A producer of one's own is no more, by the server's or the device's doing; `meanwhile` while the connection was lost. */
+  /** A producer was closed by the server or the device; `meanwhile` while the connection was lost. */
   readonly onProducerLost: (slot: MediaSlot, reason?: CloseReason, meanwhile?: boolean) => void;
 }
 
@@ -62,7 +62,7 @@ export class Sending {
     this.#producers.set(slot, producer);
     // The device may have gone away while the server was asked: a track that ended is not sent for ever.
     if (local.track(slot) !== track) return this.close(slot);
-    // They may have changed while the server was asked.
+    // The permissions may have changed while the server was asked.
     this.refresh();
     if (slot === 'mic' && maxBitrate !== this.#maxBitrate) producer.setMaxBitrate(this.#maxBitrate);
     const event = PRODUCED[slot];

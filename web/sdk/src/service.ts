@@ -22,7 +22,7 @@ import { Stays } from './stays.js';
 import { capabilities, Videos } from './videos.js';
 import { Voice } from './voice.js';
 
-/** Their reason belongs to the end of the stay. */
+/** The reason of these events belongs to the end of the stay. */
 const PUTS_OUT = new Set<string>(['kick', 'ban', 'end-call']);
 
 /** The voice of a page: joins channels, sends and receives, and comes back by itself when the connection breaks. */
@@ -42,7 +42,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
   readonly #watch: () => (() => void)[];
   #watches: (() => void)[] = [];
 
-  /** The channel one is in; during a reconnect the one to come back to. */
+  /** The channel the user is in; during a reconnect the one to come back to. */
   #channel: ChannelInfo | undefined;
   #userId = '';
   #audioBlocked = false;
@@ -123,17 +123,17 @@ export class VoiceService extends Emitter<VoiceEvents> {
     this.#videoCodec = options.videoCodec ?? 'VP8';
   }
 
-  /** Where the client is between being out of every channel and sending all it has. */
+  /** The state of the client between being out of every channel and sending all it has. */
   get state(): State {
     return this.#stays.machine.state;
   }
 
-  /** How the connection to the server is. */
+  /** The state of the connection to the server. */
   get connection(): ConnectionStatus {
     return this.#stays.connection;
   }
 
-  /** The channel one is in; during a reconnect the one to come back to. */
+  /** The channel the user is in; during a reconnect the one to come back to. */
   get channel(): ChannelInfo | undefined {
     return this.#channel;
   }
@@ -148,7 +148,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
     return this.#audioBlocked;
   }
 
-  /** Oneself, as one is now. */
+  /** The user of this client, as the others see them. */
   get self(): Self {
     const camera = this.#videos.sent('camera');
     const screen = this.#videos.sent('screen');
@@ -164,7 +164,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
     };
   }
 
-  /** What of one's own waits for a video slot, and where in the queue. */
+  /** The user's own sources that wait for a video slot, and their place in the queue. */
   get videoQueue(): VideoQueue {
     return this.#videos.queue;
   }
@@ -227,7 +227,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
     await this.#signal.request('voice:moderate', command);
   }
 
-  /** How loud one person is here: 0 (silent) to 1. */
+  /** The loudness of one person here: 0 (silent) to 1. */
   setPerUserVolume(userId: string, volume: number): void {
     this.#audio.setVolume(userId, volume);
   }
@@ -335,7 +335,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
     if (restrictions.screen) this.#videos.drop('screen');
   }
 
-  /** What one may do is no longer as it was, perhaps: what is not allowed any more is stopped. */
+  /** What the user may do has perhaps changed: what is not allowed any more is stopped. */
   #entitle(before: Permissions | undefined, permissions: Permissions, reason: 'expired' | 'changed'): void {
     this.#videos.enforce(permissions);
     if (!before || JSON.stringify(before) === JSON.stringify(permissions)) return;
@@ -352,7 +352,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
     this.emit('left', { ...left, ...(told && { error: told }) });
   }
 
-  /** Nothing stays open. */
+  /** No device stays open. */
   #out(): void {
     for (const end of this.#watches.splice(0)) end();
     this.#channel = undefined;

@@ -11,7 +11,7 @@ export type StatsEntry = Record<string, unknown> & { id: string; type: string; t
 
 /** What WebRTC measures of one track, sent or received. */
 export interface TrackStats {
-  /** Whose track; absent for one's own. */
+  /** The user whose track it is; absent for the user's own. */
   userId?: string;
   producerId: string;
   slot: MediaSlot;

@@ -23,7 +23,7 @@ export interface StaysContext {
   readonly onLeft: (left: VoiceEvents['left']) => void;
   /** A moderator moved one: nothing of the channel before is left. */
   readonly onMoved: (from: string, to: string) => void;
-  /** Media is gone, the people and one's own devices stay for the way back. */
+  /** Media is gone; the people and the user's own devices stay for the way back. */
   readonly onBroken: () => void;
   /** Out for good: nothing may stay open. */
   readonly onOut: () => void;
@@ -181,7 +181,7 @@ export class Stays {
       if (await this.#resume(channelId, stay)) return;
       await this.#enter(channelId, [stay.signal, late], { retries: [], again: true });
     } catch (error) {
-      // One that was given up must not hurt the one after it.
+      // A stay that was given up must not hurt the one after it.
       if (!late.aborted && this.#stay === stay && !this.#call?.resumableMs) this.#failed();
       throw error;
     }
@@ -242,7 +242,7 @@ export class Stays {
     if (wasTold) signal.request('voice:leave', {}).catch(() => {});
   }
 
-  /** Out, and not by one's own doing. */
+  /** The user is out of the channel, and did not ask for it. */
   #out(channelId: string, error: VoiceError): void {
     this.#end();
     this.context.onLeft({ channelId, error, ...reasonOf(error), rejoining: false });

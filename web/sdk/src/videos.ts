@@ -44,7 +44,7 @@ export class Videos {
 
   constructor(private readonly context: VideosContext) {}
 
-  /** Who waits, and where in the queue. */
+  /** The sources that wait, and their place in the queue. */
   get queue(): VideoQueue {
     return Object.fromEntries(this.#waiting);
   }
@@ -90,7 +90,7 @@ export class Videos {
    * the restoration asks for another. What was taken away on purpose is dropped by whoever learns that.
    */
   keeps(slot: MediaSlot): boolean {
-    // Its sound is not heard without it.
+    // The sound of a screen is not heard without its picture.
     if (slot === 'screen') this.context.call()?.sending.close('screenAudio');
     return slot === 'camera' || slot === 'screen';
   }
@@ -100,7 +100,7 @@ export class Videos {
     for (const source of SOURCES) if (!includes(permissions, source)) this.drop(source, false);
   }
 
-  /** It is one's turn: what was waiting begins by itself. Who has cancelled has released it already. */
+  /** It is the user's turn: what was waiting begins by itself. Who has cancelled has released the slot already. */
   granted({ source }: Pick<Pushes['voice:slot:granted'], 'source'>): void {
     const asking = this.#asking.get(source);
     if (asking) return void (asking.granted = true);

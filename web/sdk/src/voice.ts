@@ -48,7 +48,7 @@ export class Voice {
     return screen || (slot === 'screenAudio' && audio);
   }
 
-  /** Whose sound a moderator takes away is muted, and stays it when it is given back, and wherever one is moved to. */
+  /** A user whose sound a moderator takes away is muted, and stays so when it is given back, and wherever they are moved to. */
   restrict(restrictions: Restrictions): void {
     if (restrictions.audio) this.#muted = this.#wantsMuted = true;
     this.#restrictions = restrictions;
@@ -94,7 +94,7 @@ export class Voice {
     return deafened;
   }
 
-  /** Throws where one may not speak. */
+  /** Throws where the user may not speak. */
   demandVoice(): void {
     if (this.role === 'spectator') throw new VoiceError('SPECTATOR', 'You may listen here, not speak.');
     this.demand('audio');

@@ -64,7 +64,7 @@ export function joined(more: Partial<Joined> = {}): Joined {
     e2ee: 'off',
     recording: 'off',
     resumeToken: 'token-1',
-    // As a server that keeps nothing; the tests of resuming say otherwise.
+    // A server that keeps nothing; the tests of resuming say otherwise.
     resumeGraceMs: 0,
     resumed: false,
     role: 'speaker',
@@ -89,11 +89,11 @@ export class FakeServer implements Signal {
   /** Refuses the next connection attempts, one error each. */
   readonly refuseConnects: ErrorCode[] = [];
   join = joined();
-  /** What the resumed stay differs in. Everything of one's own lives on unless said otherwise. */
+  /** What the resumed stay differs in. Everything the user had lives on unless said otherwise. */
   resumed: Partial<Resumed> = {};
   /** The ids it has given out. */
   readonly made: Resumed['own'] = { transports: [], producers: [], consumers: [], slots: [] };
-  /** Like the real one, it lets nobody in who is in already. */
+  /** As the real server, it lets nobody in who is in already. */
   #inside = false;
   #next = 0;
   readonly #answers = new Map<RequestName, Answer[]>();
@@ -329,7 +329,7 @@ export class FakeCapture implements Capture {
   /** While set, the person has not answered the question for the microphone yet. */
   asking: Promise<void> | undefined;
   withScreenAudio = false;
-  /** Whether one is plugged in. */
+  /** Whether a device is plugged in. */
   microphones = true;
   readonly watchers = new Set<() => void>();
 

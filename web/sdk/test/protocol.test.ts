@@ -46,7 +46,7 @@ function typed(name: string, type: (event: string) => string): string[] {
 }
 
 it('is generated from the schema as it is now', async () => {
-  // As with the server's golden files.
+  // The variable that has the server's tests write their golden files, too.
   if (process.env['PARLOR_BLESS']) writeFileSync(OUTPUT, await generate());
   expect(readFileSync(OUTPUT, 'utf8'), 'npm --prefix web run generate').toBe(await generate());
 });

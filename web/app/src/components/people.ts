@@ -2,7 +2,7 @@
 
 import type { Participant, Restrictions, Role, Self } from '@parlor/client';
 
-/** One tile. */
+/** A tile of the stage. */
 export interface Person {
   userId: string;
   name: string;
@@ -21,7 +21,7 @@ export interface Person {
   camera: MediaStreamTrack | undefined;
 }
 
-/** One shared screen. */
+/** A screen that somebody shares. */
 export interface Screen {
   userId: string;
   name: string;
@@ -66,7 +66,7 @@ function personOf({ media: { camera }, serverMuted, serverDeafened, ...person }:
   };
 }
 
-/** The screens of the others first: one's own is on the desk already. */
+/** The screens of the others come first: the user's own is on the desk already. */
 export function screensOf(self: Self, name: string, others: readonly Participant[]): Screen[] {
   const screens = others.flatMap(({ userId, name, media: { screen } }) =>
     screen && !screen.paused ? [{ userId, name, isSelf: false, track: screen.track }] : [],

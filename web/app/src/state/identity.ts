@@ -1,4 +1,4 @@
-// Who one is: a token from the host in the address (#token=…), or a guest token of a server in development mode.
+// The user of the page: a token from the host in the address (#token=…), or a guest token of a server in development mode.
 
 import { readWireError, VoiceError } from '@parlor/client';
 
@@ -14,7 +14,7 @@ const KEPT = 'parlor.token';
 /** Gives guest tokens. It exists in development mode only, as does its neighbour. */
 const DEV_TOKEN = '/api/dev/token';
 const DEV_STATS = '/api/dev/stats';
-/** As long as any request may take: a join must not wait for ever. */
+/** The longest any request may take: a join must not wait for ever. */
 const TOKEN_TIMEOUT = 5_000;
 
 /** What the address says. The token is taken out of it, so that it is not shared with the address. */
@@ -33,7 +33,7 @@ export function readAddress(location: Location, history: History): { token?: str
   return { ...(known !== undefined && { token: known }), ...(channel !== undefined && { channel }) };
 }
 
-/** Finds out how one can get in. */
+/** Finds out how the user can get in. */
 export async function findIdentity(token: string | undefined): Promise<Identity> {
   if (token !== undefined) return { kind: 'host', token, name: nameIn(token) || subjectOf(token) };
   try {

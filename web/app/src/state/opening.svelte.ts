@@ -2,7 +2,7 @@
 
 /** What is known of the window of a channel. */
 export interface Hours {
-  /** It is open. */
+  /** The channel is open. */
   active: boolean;
   opensAt: string | null;
   closesAt: string | null;
@@ -17,7 +17,7 @@ const OPEN_MS = 60_000;
 const SKEWED_MS = 5_000;
 /** The server notices a moment later than at it. */
 const MARGIN_MS = 100;
-/** As long as any request may take. */
+/** The longest any request may take. */
 const LOOK_TIMEOUT = 5_000;
 /** The longest sleep where the server is not asked any more; timers of browsers hold 24 days at most. */
 const SLEEP_MS = 24 * 3_600_000;
@@ -25,7 +25,7 @@ const SLEEP_MS = 24 * 3_600_000;
 export class Opening {
   /** Of the channel that is followed; undefined while nothing is known of it. */
   hours = $state.raw<Hours | undefined>();
-  /** It has opened while it was looked at. */
+  /** The channel has opened while it was looked at. */
   opened = $state(false);
 
   #channel: string | undefined;

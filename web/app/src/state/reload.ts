@@ -2,7 +2,7 @@
 
 const KEPT = 'parlor.call';
 
-/** The call one is in, and how one is there. */
+/** The call the user is in, and their state there. */
 export interface KeptCall {
   channel: string;
   name: string;
@@ -39,7 +39,7 @@ function isCall(value: unknown): value is KeptCall {
   return typeof channel === 'string' && typeof name === 'string' && [pro, muted, deafened].every((flag) => typeof flag === 'boolean');
 }
 
-/** Who a guest is in this tab, also after a reload. Two tabs are two people, who can talk to each other. */
+/** The guest of this tab, also after a reload. Two tabs are two people, who can talk to each other. */
 export function guestId(): string {
   try {
     const known = sessionStorage.getItem('parlor.guest');

@@ -32,7 +32,7 @@ export interface Notice {
   tone: 'info' | 'bad';
   /** What can be done about it at once. */
   action?: { label: string; run: () => unknown };
-  /** What it is about: a later sentence about the same takes its place. */
+  /** The subject of a notice: a later sentence about the same subject takes its place. */
   about?: string;
 }
 
@@ -69,11 +69,11 @@ export class Session {
   joining = $state(false);
   /** Why the last join or stay ended, as a sentence. */
   refusal = $state('');
-  /** A calm hint rather than a failure: nothing is wrong, one is there already. */
+  /** Whether it is a calm hint rather than a failure: nothing is wrong, the user is there already. */
   refusalIsHint = $state(false);
   /** The stay ended by itself: the red dot. */
   wasLost = $state(false);
-  /** One is in the channel already, or went on in another one: in another window, or on another device. */
+  /** Whether the user is in the channel already, or went on in another one: in another window, or on another device. */
   isElsewhere = $state(false);
   /** Before this time a join would be refused again. */
   retryAt = $state(0);
@@ -83,11 +83,11 @@ export class Session {
   /** What a screen reader is told next. */
   announcement = $state('');
   upgrade = $state<Capability | undefined>();
-  /** What of one's own waits for a video slot. */
+  /** The user's own sources that wait for a video slot. */
   queue = $state.raw<VideoQueue>({});
   /** What a moderator is asked once more. */
   question = $state.raw<Question | undefined>();
-  /** Whether the channel one is in, or would join, is open. */
+  /** Whether the channel the user is in, or would join, is open. */
   readonly opening = new Opening(
     async () => this.#token(this.name.trim() || this.#guest),
     (active) => {
@@ -141,7 +141,7 @@ export class Session {
     return { camera: permissions?.video ?? false, screen: permissions?.screenshare ?? false };
   }
 
-  /** `as`: how one was in the call before the page was reloaded. */
+  /** `as`: the state the user had in the call before the page was reloaded. */
   async join(as?: Pick<KeptCall, 'muted' | 'deafened'>, options?: JoinOptions): Promise<void> {
     const { identity } = this;
     const [name, channelId] = [this.name.trim(), this.channelId.trim()];
@@ -251,7 +251,7 @@ export class Session {
     });
   }
 
-  /** After a reload: on with the call, as one was in it. */
+  /** After a reload the call goes on as the user was in it. */
   async #stay(): Promise<void> {
     const kept = this.#kept;
     this.#kept = undefined;
@@ -447,7 +447,7 @@ export class Session {
     screen: { label: t('tool.screen'), run: () => !this.self.media.screen && this.toggleScreen() },
   };
 
-  /** One arrives as one left; who was muted is still, and is told. */
+  /** The user arrives in the state in which they left; who was muted is still, and is told. */
   #sayMoved(channel: ChannelInfo): void {
     const { muted, restrictions } = this.#service?.self ?? NOBODY;
     const silent = muted && !restrictions.audio && channel.role === 'speaker';
@@ -457,7 +457,7 @@ export class Session {
     else this.notify(t('moderated.moved', { channel: channel.name }));
   }
 
-  /** What one cannot do here from the beginning is said at the beginning. */
+  /** What the user cannot do here from the beginning is said at the beginning. */
   #sayWhatHolds(): void {
     if (this.isSpectator) return;
     for (const { text, what } of restrictionNews(FREE, this.#restrictions)) this.notify(text, 'bad', { about: `restriction-${what}` });

@@ -1,4 +1,4 @@
-// How each source is encoded: layers, bitrates, codec. The server's limits are 2.5 Mbit/s for a camera, 1.5 for a screen.
+// The encodings of each source: layers, bitrates, codec. The server's limits are 2.5 Mbit/s for a camera, 1.5 for a screen.
 
 import type { types } from 'mediasoup-client';
 

@@ -1,6 +1,6 @@
 // Plays what the others say: one audio element a track, a volume a person, silence when deafened.
 
-/** Where sound goes. The page is one; tests have another. */
+/** The place where sound goes. The page is one; tests have another. */
 export interface AudioOutput {
   add(id: string, userId: string, track: MediaStreamTrack): void;
   remove(id: string): void;

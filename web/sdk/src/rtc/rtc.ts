@@ -6,7 +6,7 @@ import type { Consumed, MediaKind, RtcConfig, RtpCapabilities, RtpParameters, So
 
 /** A codec that video can be sent with. */
 export type VideoCodec = 'VP8' | 'VP9' | 'H264';
-/** How a transport is connected, as WebRTC says it. */
+/** The state of a transport's connection, as WebRTC says it. */
 export type ConnectionState = types.ConnectionState;
 
 /** What a transport asks the server for, and tells of itself. */
