@@ -44,7 +44,8 @@ part_unit() {
     need_postgresql
     web_build
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --workspace --locked --no-fail-fast
+        # Half of the time of the tests is waiting: for a timer, a process, a database.
+        cargo nextest run --workspace --locked --no-fail-fast --test-threads "$((2 * $(nproc)))"
     else
         cargo test --workspace --all-targets --locked --no-fail-fast
     fi

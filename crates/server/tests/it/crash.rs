@@ -5,14 +5,14 @@ use parlor_store::{Page, Store};
 use serde_json::json;
 
 use super::client::Client;
-use super::process::{Process, dev_server};
+use super::process::{Process, leasing};
 use super::stored::{channel, fresh_file, user};
 
 #[tokio::test]
 async fn a_killed_process_loses_no_acknowledged_write() {
     let url = format!("sqlite:{}", fresh_file("killed").display());
     for round in 0..3 {
-        let mut command = dev_server(&url);
+        let mut command = leasing(&url);
         command.env("PARLOR_CHANNELS", "[{id = \"den\", tier = \"pro\", owner = \"alice\"}]");
         let process = Process::start(command);
         let mut alice = Client::guest(&process.address, "alice", "den").await;

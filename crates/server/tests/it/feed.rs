@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::client::Client;
-use super::process::{Process, serve};
+use super::process::{LEASE_MS, Process, serve};
 
 /// People in each of two rooms.
 const PEOPLE: usize = 4;
@@ -103,7 +103,7 @@ async fn a_killed_server_loses_no_event_and_leaves_no_ghosts() {
     std::fs::create_dir(&directory).expect("makes a directory");
     let config = directory.join("parlor.toml");
     let text = format!(
-        "[store]\nurl = \"sqlite:{}\"\n[limits]\njoins_per_minute = 1000\nreconnect_interval_ms = 0\n\
+        "[store]\nurl = \"sqlite:{}\"\nlease_ms = {LEASE_MS}\n[limits]\njoins_per_minute = 1000\nreconnect_interval_ms = 0\n\
          [[webhooks]]\nname = \"app\"\nurl = \"{}\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n",
         directory.join("parlor.db").display(),
         told.listen().await
