@@ -1,9 +1,9 @@
 //! A track somebody receives: which layer of the producer, and under which numbers.
 
 pub(crate) mod egress;
-pub(crate) mod outgoing;
 pub(crate) mod rewrite;
 pub(crate) mod select;
+pub(crate) mod send_stream;
 
 use std::ops::Deref;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use parlor_proto::ids::ConsumerId;
 use parlor_proto::media::{Layers, MediaKind, StreamType};
 
-use crate::consumer::egress::Understood;
-use crate::consumer::outgoing::{Outgoing, Report};
+use crate::consumer::egress::ReceiverExtensions;
 use crate::consumer::rewrite::Rewriter;
 use crate::consumer::select::Selection;
+use crate::consumer::send_stream::{Report, SendStream};
 use crate::ortc::RED_PAYLOAD_TYPE;
 use crate::producer::{Producer, Step};
 use crate::table::{ProducerIndex, TransportIndex};
-use crate::video::layers::Layers as Within;
+use crate::video::layers::OperatingPoint;
 use crate::wire::rtcp::SenderInfo;
 
 /// How long to wait for a key frame that was asked for, before asking again: the request or the frame was lost.
@@ -41,7 +41,7 @@ pub(crate) enum Start {
 
 /// The stream repairs are sent on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Repair {
+pub(crate) struct RtxStream {
     pub(crate) ssrc: u32,
     pub(crate) payload_type: u8,
 }
@@ -55,11 +55,11 @@ pub(crate) struct Fixed {
     /// Index of the producer.
     pub(crate) producer: ProducerIndex,
     pub(crate) ssrc: u32,
-    pub(crate) rtx: Option<Repair>,
+    pub(crate) rtx: Option<RtxStream>,
     pub(crate) payload_type: u8,
     /// Whether its sound, Opus, may be sent with redundancy as well.
     pub(crate) takes_red: bool,
-    pub(crate) understood: Understood,
+    pub(crate) extensions: ReceiverExtensions,
 }
 
 /// One consumer.
@@ -69,19 +69,19 @@ pub(crate) struct Consumer {
     /// Whether sound with redundancy is sent, where there is.
     pub(crate) with_red: bool,
     pub(crate) rewriter: Rewriter,
-    pub(crate) outgoing: Outgoing,
+    pub(crate) stream: SendStream,
     /// Which packets within a layer's stream are sent. Sound has none. Apart, so that what every packet of sound needs lies together.
     pub(crate) selection: Option<Box<Selection>>,
     /// The layer to be sent as soon as it has a key frame.
     pub(crate) target: u8,
     /// The highest layers the receiver wants: of simulcast the stream, else what is within it.
-    pub(crate) preferred: Within,
+    pub(crate) preferred: OperatingPoint,
     /// The layer being sent.
     current: Option<u8>,
     /// The layer sent last: whether what comes next is of the same encoder.
     last_layer: Option<u8>,
     /// What of the target's stream is to be sent, as it was last chosen.
-    aimed: Option<Within>,
+    aimed: Option<OperatingPoint>,
     asked: Option<Instant>,
     /// Since when it is sent more than its receiver wants.
     over_wish: Option<Instant>,
@@ -103,10 +103,10 @@ impl Consumer {
             paused,
             with_red: fixed.payload_type == RED_PAYLOAD_TYPE,
             rewriter: Rewriter::new(clock_rate, rand::random(), rand::random()),
-            outgoing: Outgoing::new(clock_rate, rand::random()),
-            selection: (kind == MediaKind::Video).then(|| Box::new(Selection::new(Within::ALL))),
+            stream: SendStream::new(clock_rate, rand::random()),
+            selection: (kind == MediaKind::Video).then(|| Box::new(Selection::new(OperatingPoint::ALL))),
             target: 0,
-            preferred: Within::ALL,
+            preferred: OperatingPoint::ALL,
             current: None,
             last_layer: None,
             aimed: None,
@@ -119,7 +119,7 @@ impl Consumer {
     /// The sender report of what is being sent.
     pub(crate) fn sender_report(&self, producer: &Producer, wall: u64, now: Instant) -> Option<SenderInfo> {
         let layer = producer.layers.get(usize::from(self.last_layer?))?;
-        let report = self.outgoing.sender_report(now, wall, layer.reference, self.rewriter.timestamp_offset())?;
+        let report = self.stream.sender_report(now, wall, layer.reference, self.rewriter.timestamp_offset())?;
         let Report { ntp, rtp, packets, octets } = report;
         Some(SenderInfo { ssrc: self.ssrc, ntp, rtp, packets, octets })
     }
@@ -185,7 +185,7 @@ impl Consumer {
             self.asked = None;
         }
         self.aimed = Some(step.within);
-        let within = Within { temporal: step.within.temporal.min(self.preferred.temporal), ..step.within };
+        let within = OperatingPoint { temporal: step.within.temporal.min(self.preferred.temporal), ..step.within };
         self.selection.iter_mut().for_each(|selection| selection.aim(within));
     }
 

@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 use parlor_proto::ids::{ProducerId, RouterId};
 
 use crate::consumer::rewrite::{self, Rewriter};
-use crate::consumer::select::{self, Selection, Verdict};
+use crate::consumer::select::{self, Decision, Selection};
 use crate::ortc::Codec;
 use crate::packet::Packet;
 use crate::payload::{self, Counters, NewCounters, State, Unit};
-use crate::pipe::{PipeBatch, Stream};
-use crate::producer::incoming::{Arrival, Incoming};
-use crate::video::layers::Layers;
-use crate::wire::extension::{self, Element, Meaning, Meanings};
+use crate::pipe::{PipeBatch, StreamId};
+use crate::producer::receive_stream::{Arrival, ReceiveStream};
+use crate::video::layers::OperatingPoint;
+use crate::wire::extension::{self, Element, ExtensionKind, ExtensionMap};
 use crate::wire::red::{self, Red};
 use crate::wire::rtcp::{self, Builder, MAX_BLOCKS, REFERENCE_PERIOD, ReportBlock, Rtcp};
-use crate::wire::rtp::{self, Header, Outgoing};
+use crate::wire::rtp::{self, Header, NewHeader};
 
 /// Longer inputs only repeat themselves.
 const MAX_STEPS: usize = 400;
 /// One for each number a packet can have an id of.
-const MEANINGS: [Meaning; 8] = [
-    Meaning::Mid,
-    Meaning::Rid,
-    Meaning::RepairedRid,
-    Meaning::TransportCc,
-    Meaning::AbsSendTime,
-    Meaning::AudioLevel,
-    Meaning::VideoOrientation,
-    Meaning::DependencyDescriptor,
+const MEANINGS: [ExtensionKind; 8] = [
+    ExtensionKind::Mid,
+    ExtensionKind::Rid,
+    ExtensionKind::RepairedRid,
+    ExtensionKind::TransportCc,
+    ExtensionKind::AbsSendTime,
+    ExtensionKind::AudioLevel,
+    ExtensionKind::VideoOrientation,
+    ExtensionKind::DependencyDescriptor,
 ];
 const VIDEO: [Codec; 4] = [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1];
 
@@ -64,13 +64,13 @@ pub fn rtp(bytes: &[u8]) {
     let Some(header) = Header::parse(bytes) else { return };
     assert!(header.header_len <= bytes.len(), "a header longer than its packet");
     assert!(rtp::payload_end(bytes, &header).is_none_or(|end| (header.header_len..=bytes.len()).contains(&end)));
-    let mut meanings = Meanings::default();
-    (1..).zip(MEANINGS).for_each(|(id, meaning)| meanings.set(id, Some(meaning)));
-    let values = extension::read(bytes, &header, &meanings);
+    let mut extension_map = ExtensionMap::default();
+    (1..).zip(MEANINGS).for_each(|(id, meaning)| extension_map.set(id, Some(meaning)));
+    let values = extension::read(bytes, &header, &extension_map);
     assert!(values.audio_level.is_none_or(|(dbov, _)| dbov <= 0) && values.mid != Some(""));
     let elements: Vec<Element<'_>> = extension::elements(bytes, &header).collect();
     let Header { marker, payload_type, seq, timestamp, ssrc, .. } = header;
-    let outgoing = Outgoing { marker, payload_type, seq, timestamp, ssrc };
+    let outgoing = NewHeader { marker, payload_type, seq, timestamp, ssrc };
     // The other form may take a byte more for each.
     let mut written = vec![0xa5; 2 * bytes.len() + 32];
     let Some(len) = rtp::write_header(&mut written, &outgoing, &elements) else {
@@ -82,7 +82,7 @@ pub fn rtp(bytes: &[u8]) {
     assert_eq!((again.marker, again.payload_type, again.seq, again.timestamp, again.ssrc), (marker, payload_type, seq, timestamp, ssrc));
     assert_eq!(again.header_len, len);
     assert!(extension::elements(&written, &again).eq(elements), "the extensions changed");
-    assert_eq!(extension::read(&written, &again, &meanings), values);
+    assert_eq!(extension::read(&written, &again, &extension_map), values);
 }
 
 /// RTCP of every kind: it ends, and what is written from it reads the same.
@@ -146,7 +146,7 @@ fn transport_feedback(feedback: &rtcp::Feedback<'_>) {
 /// A stream with its repair stream (RFC 4588): no packet arrives twice, and none is asked for that is there.
 pub fn rtx(bytes: &[u8], begin: Instant) {
     let mut rest = Rest(bytes);
-    let (mut now, mut incoming) = (begin, Incoming::new(90_000, true));
+    let (mut now, mut incoming) = (begin, ReceiveStream::new(90_000, true));
     let (mut arrived, mut asked) = (HashSet::new(), Vec::new());
     let mut seq = 0_u64;
     rest.steps(|rest| {
@@ -199,7 +199,7 @@ pub fn stream(bytes: &[u8], begin: Instant) {
         now += Duration::from_millis(1);
         if flags & 2 == 2 {
             let aim = rest.byte();
-            receiver.selection.aim(Layers { spatial: aim >> 4, temporal: aim & 0x0f });
+            receiver.selection.aim(OperatingPoint { spatial: aim >> 4, temporal: aim & 0x0f });
         }
         let descriptor = (codec == Codec::Av1).then(|| rest.take(usize::from(flags >> 3)));
         let len = usize::from(rest.byte() & 0x3f);
@@ -207,7 +207,7 @@ pub fn stream(bytes: &[u8], begin: Instant) {
         let marker = flags & 4 == 4;
         let unit = payload::describe(codec, payload, marker, descriptor, &mut state);
         check_counters(codec, payload, descriptor, &unit);
-        let packet = rewrite::Incoming { seq: at, timestamp, arrival: now };
+        let packet = rewrite::Original { seq: at, timestamp, arrival: now };
         // One that arrives twice gets no further in a call.
         if receiver.arrived.insert(at) {
             receiver.take(packet, marker, &unit, &state);
@@ -226,18 +226,18 @@ struct Receiver {
 
 impl Receiver {
     fn new() -> Self {
-        let (selection, rewriter) = (Selection::new(Layers::ALL), Rewriter::new(90_000, 7, 7));
+        let (selection, rewriter) = (Selection::new(OperatingPoint::ALL), Rewriter::new(90_000, 7, 7));
         Self { selection, rewriter, left: HashSet::new(), arrived: HashSet::new(), lossless: true }
     }
 
-    fn take(&mut self, packet: rewrite::Incoming, marker: bool, unit: &Unit, state: &State) {
+    fn take(&mut self, packet: rewrite::Original, marker: bool, unit: &Unit, state: &State) {
         if !unit.begins_key_frame && self.rewriter.jumps(packet.seq) {
             return self.interrupt();
         }
-        let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
+        let header = select::PacketHeader { seq: packet.seq, timestamp: packet.timestamp, marker };
         let number = match self.selection.decide(header, unit, state.structure()) {
-            Verdict::Send { .. } => self.rewriter.rewrite(packet, &unit.counters).map(|outgoing| outgoing.seq),
-            Verdict::LeaveOut | Verdict::Nothing => self.rewriter.leave_out(packet.seq, &unit.counters).map(|fill| fill.seq),
+            Decision::Send { .. } => self.rewriter.rewrite(packet, &unit.counters).map(|outgoing| outgoing.seq),
+            Decision::LeaveOut | Decision::Nothing => self.rewriter.leave_out(packet.seq, &unit.counters).map(|fill| fill.seq),
         };
         // Twice would be two packets under one nonce (RFC 7714, section 8.1).
         let Some(number) = number else { return };
@@ -324,7 +324,7 @@ pub fn stun(bytes: &[u8]) {
 
 /// What another thread may hand over, without that thread: a packet, or what is told besides packets.
 pub fn piped(batch: &mut PipeBatch, router: RouterId, producer: ProducerId, layer: u8, told: u8, packet: PipedPacket<'_>) {
-    let stream = Stream { router, producer, layer };
+    let stream = StreamId { router, producer, layer };
     let PipedPacket { payload_type, seq, late, timestamp, marker, level, descriptor, payload } = packet;
     match told {
         0 => batch.interrupted(stream),

@@ -36,12 +36,12 @@ pub struct WantedKeyFrame {
 #[derive(Debug, Default)]
 pub struct PipeBatch {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) items: Vec<(Stream, Item)>,
+    pub(crate) items: Vec<(StreamId, Item)>,
 }
 
 /// A stream of a producer, as it is called on every thread of its router.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stream {
+pub(crate) struct StreamId {
     pub(crate) router: RouterId,
     pub(crate) producer: ProducerId,
     pub(crate) layer: u8,
@@ -95,16 +95,16 @@ impl PipeBatch {
         self.items.clear();
     }
 
-    pub(crate) fn interrupted(&mut self, stream: Stream) {
+    pub(crate) fn interrupted(&mut self, stream: StreamId) {
         self.items.push((stream, Item::Interrupted));
     }
 
-    pub(crate) fn replaced(&mut self, stream: Stream) {
+    pub(crate) fn replaced(&mut self, stream: StreamId) {
         self.items.push((stream, Item::Replaced));
     }
 
     /// What is said twice in a row is said once.
-    pub(crate) fn tell(&mut self, stream: Stream, item: Item) {
+    pub(crate) fn tell(&mut self, stream: StreamId, item: Item) {
         let room = self.items.len() < MAX_ITEMS;
         match self.items.last_mut().filter(|(of, last)| *of == stream && last.is_like(&item)) {
             Some((_, last)) => *last = item,
@@ -113,7 +113,7 @@ impl PipeBatch {
         }
     }
 
-    pub(crate) fn push_packet(&mut self, stream: Stream, packet: &Packet<'_>) -> bool {
+    pub(crate) fn push_packet(&mut self, stream: StreamId, packet: &Packet<'_>) -> bool {
         let descriptor = packet.descriptor.unwrap_or_default();
         if self.items.len() >= MAX_PACKETS || self.bytes.len() + descriptor.len() + packet.payload.len() > MAX_BATCH_BYTES {
             return false;
@@ -130,7 +130,7 @@ impl PipeBatch {
 
 /// Something for the mirrors of a producer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Told<'a> {
+pub(crate) enum MirrorUpdate<'a> {
     Packet(&'a Packet<'a>),
     Interrupted,
     Replaced,
@@ -157,16 +157,16 @@ mod tests {
         }
     }
 
-    const STREAM: Stream = Stream { router: RouterId::from_random(1), producer: ProducerId::from_random(1), layer: 0 };
+    const STREAM: StreamId = StreamId { router: RouterId::from_random(1), producer: ProducerId::from_random(1), layer: 0 };
 
     #[test]
     fn what_is_told_again_in_a_row_is_told_once() {
-        let [one, two] = [1, 2].map(|number| Stream { producer: ProducerId::from_random(number), ..STREAM });
+        let [one, two] = [1, 2].map(|number| StreamId { producer: ProducerId::from_random(number), ..STREAM });
         let mut batch = PipeBatch::default();
         (0..1_000).for_each(|_| batch.tell(one, Item::Interrupted));
         assert_eq!(batch.items.len(), 1);
         // Of another layer, another producer, and of another kind it is something else.
-        batch.tell(Stream { layer: 1, ..one }, Item::Interrupted);
+        batch.tell(StreamId { layer: 1, ..one }, Item::Interrupted);
         batch.tell(two, Item::Interrupted);
         (0..1_000).for_each(|_| batch.tell(two, Item::Replaced));
         (0..1_000).for_each(|rtp| batch.tell(two, Item::Reference(Reference { wall: 1, rtp })));
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_batch_nobody_takes_is_bounded_and_keeps_room_for_interruptions() {
-        let streams = [1, 2].map(|number| Stream { producer: ProducerId::from_random(number), ..STREAM });
+        let streams = [1, 2].map(|number| StreamId { producer: ProducerId::from_random(number), ..STREAM });
         let mut batch = PipeBatch::default();
         let taken = (0..2 * MAX_PACKETS).filter(|_| batch.push_packet(streams[0], &packet(&[]))).count();
         assert_eq!(taken, MAX_PACKETS, "also of packets with nothing in them");

@@ -26,18 +26,18 @@ use parlor_proto::transport::{IceCandidate, Protocol};
 use crate::audio::audio_level::Speakers;
 use crate::audio::talkers::Talkers;
 use crate::consumer::Consumer;
-use crate::consumer::egress::Way;
+use crate::consumer::egress::Egress;
 use crate::pipe::{PipeBatch, WantedKeyFrame};
 use crate::plane::checks::Refusals;
 use crate::plane::config::{SfuConfig, SfuError, TalkersConfig};
-use crate::plane::failures::Failures;
+use crate::plane::failures::HandshakeFailures;
 use crate::plane::forward::Forwarder;
-use crate::plane::receive::Receiver;
+use crate::plane::receive::Ingress;
 use crate::plane::stats::SfuStats;
 use crate::producer::Producer;
 use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex, Table, TransportIndex};
 use crate::transport::demux::Demux;
-use crate::transport::send_buffer::{Arena, Batch, MAX_DATAGRAM};
+use crate::transport::send_buffer::{Batch, MAX_DATAGRAM, SendBuffer};
 use crate::transport::timers::Timers;
 use crate::transport::{HandshakeOutput, Identity, Path, Transport};
 use crate::wire::rtcp::{ReportBlock, SenderInfo};
@@ -122,7 +122,7 @@ pub struct Sfu {
     pub(crate) pipes: Vec<PipeBatch>,
     pub(crate) wanted: VecDeque<WantedKeyFrame>,
     pub(crate) stats: SfuStats,
-    pub(crate) arena: Arena,
+    pub(crate) send_buffer: SendBuffer,
     /// Segments of the batch that were taken one by one.
     taken: usize,
     /// Where packets are opened.
@@ -134,7 +134,7 @@ pub struct Sfu {
     pub(crate) infos: Vec<(SenderInfo, ProducerIndex)>,
     pub(crate) lost: Vec<u16>,
     pub(crate) refusals: Refusals,
-    pub(crate) failures: Failures,
+    pub(crate) failures: HandshakeFailures,
     timers: Timers,
     next_destination: u32,
     next_tick: Instant,
@@ -169,13 +169,13 @@ impl Sfu {
             pipes: Vec::new(),
             wanted: VecDeque::new(),
             stats: SfuStats::default(),
-            arena: Arena::default(),
+            send_buffer: SendBuffer::default(),
             taken: 0,
             scratch: Scratch::new(),
             reports: Vec::with_capacity(MAX_DATAGRAM),
             blocks: Vec::new(),
             infos: Vec::new(),
-            failures: Failures::default(),
+            failures: HandshakeFailures::default(),
             lost: Vec::new(),
             refusals: Refusals::new(now),
             timers: Timers::default(),
@@ -233,7 +233,7 @@ impl Sfu {
                 HandshakeOutput::Transmit(bytes) => {
                     // What is too much for an address that is not proved is sent again later, like what is lost.
                     if let Some(destination) = transport.destination.filter(|_| transport.ice.send_flight(bytes.len())) {
-                        self.arena.push(destination.path, &bytes);
+                        self.send_buffer.push(destination.path, &bytes);
                     }
                 }
                 HandshakeOutput::Connected(keys) => {
@@ -305,21 +305,21 @@ impl Sfu {
     /// All that is to be sent. It stays until [`Sfu::clear_batch`].
     #[must_use]
     pub fn batch(&self) -> Batch<'_> {
-        self.arena.batch()
+        self.send_buffer.batch()
     }
 
     /// What [`Sfu::batch`] showed was sent.
     pub fn clear_batch(&mut self) {
-        let batch = self.arena.batch();
+        let batch = self.send_buffer.batch();
         self.stats.datagrams_out += batch.segments.len() as u64;
         self.stats.bytes_out += batch.bytes.len() as u64;
-        self.arena.clear();
+        self.send_buffer.clear();
         self.taken = 0;
     }
 
     /// The next datagram to send, for who takes them one by one.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let batch = self.arena.batch();
+        let batch = self.send_buffer.batch();
         let Some(segment) = batch.segments.get(self.taken) else {
             self.clear_batch();
             return None;
@@ -367,15 +367,15 @@ impl Sfu {
 
     /// The producers, and what their packets need beside them.
     pub(crate) fn forwarder(&mut self, now: Instant) -> (&mut Table<ProducerIndex, Producer>, Forwarder<'_>) {
-        let (_, Receiver { producers, forwarder, .. }) = self.receiver(now);
+        let (_, Ingress { producers, forwarder, .. }) = self.ingress(now);
         (producers, forwarder)
     }
 
     /// Where a packet is opened, and what it needs from there on to its consumers.
-    pub(crate) fn receiver(&mut self, now: Instant) -> (&mut Scratch, Receiver<'_>) {
-        let Self { routers, transports, producers, consumers, pipes, stats, arena, scratch, timers, clock, .. } = self;
-        let way = Way { arena, clock: *clock, now };
-        (scratch, Receiver { producers, timers, forwarder: Forwarder { routers, transports, consumers, pipes, stats, way } })
+    pub(crate) fn ingress(&mut self, now: Instant) -> (&mut Scratch, Ingress<'_>) {
+        let Self { routers, transports, producers, consumers, pipes, stats, send_buffer, scratch, timers, clock, .. } = self;
+        let egress = Egress { send_buffer, clock: *clock, now };
+        (scratch, Ingress { producers, timers, forwarder: Forwarder { routers, transports, consumers, pipes, stats, egress } })
     }
 
     /// What is sent to a transport goes where its ICE side decided.

@@ -1,9 +1,9 @@
 //! A track somebody sends: its layers as they arrive, and who gets it.
 
 pub(crate) mod bitrate;
-pub(crate) mod incoming;
 pub(crate) mod limit;
-pub(crate) mod repair;
+pub(crate) mod receive_stream;
+pub(crate) mod rtx_buffer;
 pub(crate) mod sender_clock;
 
 use std::time::{Duration, Instant};
@@ -13,18 +13,18 @@ use parlor_proto::media::MediaKind;
 use parlor_proto::rtp::RtpParameters;
 
 use crate::audio::audio_level::Level;
-use crate::audio::red_pack::Packer;
-use crate::audio::red_unpack::Unpacker;
+use crate::audio::red_pack::RedPacker;
+use crate::audio::red_unpack::RedUnpacker;
 use crate::ortc::{Codec, ProducerFormat};
 use crate::packet::Packet;
 use crate::payload::{State, h264};
 use crate::producer::bitrate::LayeredMeter;
 use crate::producer::limit::{Cost, Credit, Limit};
-use crate::producer::repair::Store;
+use crate::producer::rtx_buffer::RtxBuffer;
 use crate::producer::sender_clock::Reference;
 use crate::table::{ConsumerIndex, RouterIndex, TalkerIndex, TransportIndex};
-use crate::video::keyframe::{Allowance, Requests};
-use crate::video::layers::Layers as Within;
+use crate::video::keyframe::{KeyFrameAllowance, Requests};
+use crate::video::layers::OperatingPoint;
 
 /// A layer of which so many frames in a row did not come is off: browsers stop the upper ones when bandwidth or CPU run
 /// short. Whoever watches it has a frozen picture until then.
@@ -55,19 +55,19 @@ pub(crate) struct Producer {
     pub(crate) max_bitrate: u32,
     pub(crate) limit: Limit,
     /// The last packet of sound was refused.
-    sound_refused: bool,
+    audio_refused: bool,
     pub(crate) layers: Vec<Layer>,
     /// How often its sender may be asked for key frames.
-    pub(crate) key_frames: Allowance,
+    pub(crate) key_frames: KeyFrameAllowance,
     /// Indexes of its consumers.
     pub(crate) consumers: Vec<ConsumerIndex>,
     pub(crate) level: Level,
     /// Its number among the talkers of its router; pictures and mirrors have none.
     pub(crate) talker: Option<TalkerIndex>,
     /// If its sound comes with redundancy: what is known of the last packets.
-    pub(crate) unpacker: Option<Box<Unpacker>>,
+    pub(crate) unpacker: Option<Box<RedUnpacker>>,
     /// If it comes without, and a receiver loses packets.
-    pub(crate) packer: Option<Box<Packer>>,
+    pub(crate) packer: Option<Box<RedPacker>>,
     /// H.264: what its client gave of the stream's parameter sets beforehand; its receivers are told.
     pub(crate) parameter_sets: Option<Box<str>>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct Layer {
     /// From frame to frame, lately.
     frame_interval: Duration,
     /// What receivers may ask for again.
-    pub(crate) store: Store,
+    pub(crate) store: RtxBuffer,
     /// How its frames hang together, as far as that is told once for many packets.
     pub(crate) frames: State,
     /// Its last sender report, on our clock.
@@ -116,7 +116,7 @@ pub(crate) struct Layer {
 pub(crate) struct Step {
     pub(crate) layer: u8,
     /// What of the layer's stream.
-    pub(crate) within: Within,
+    pub(crate) within: OperatingPoint,
     /// How large the picture is, as clients count: over simulcast streams, or over the layers within one.
     pub(crate) size: u8,
     pub(crate) rate: u64,
@@ -145,7 +145,7 @@ impl Layer {
             last_packet: None,
             newest_frame: None,
             frame_interval: Duration::ZERO,
-            store: Store::new(now),
+            store: RtxBuffer::new(now),
             frames: State::default(),
             reference: None,
             admitted: None,
@@ -165,14 +165,14 @@ impl Layer {
     pub(crate) fn steps(&mut self, layer: u8, whole: bool, now: Instant) -> impl Iterator<Item = Step> + '_ {
         let rate = self.rate(now);
         let (spatial, temporal) = self.meter.layers();
-        let low = (0..temporal - 1).map(|temporal| Within { spatial: 0, temporal });
-        let high = (0..spatial - 1).map(|spatial| Within { spatial, temporal: u8::MAX });
+        let low = (0..temporal - 1).map(|temporal| OperatingPoint { spatial: 0, temporal });
+        let high = (0..spatial - 1).map(|spatial| OperatingPoint { spatial, temporal: u8::MAX });
         let parts = low.chain(high).filter(move |_| !whole);
-        parts.chain([Within::ALL]).map(move |within| Step {
+        parts.chain([OperatingPoint::ALL]).map(move |within| Step {
             layer,
             within,
             size: layer.max(within.spatial.min(spatial - 1)),
-            rate: if within == Within::ALL { rate } else { self.meter.share(rate, within.spatial, within.temporal) },
+            rate: if within == OperatingPoint::ALL { rate } else { self.meter.share(rate, within.spatial, within.temporal) },
         })
     }
 
@@ -219,13 +219,13 @@ impl Producer {
             paused: false,
             max_bitrate: 0,
             limit,
-            sound_refused: false,
+            audio_refused: false,
             layers: Vec::new(),
-            key_frames: Allowance::new(now),
+            key_frames: KeyFrameAllowance::new(now),
             consumers: Vec::new(),
             level: Level::default(),
             talker: sender.talker,
-            unpacker: format.red.map(|opus| Box::new(Unpacker::new(opus))),
+            unpacker: format.red.map(|opus| Box::new(RedUnpacker::new(opus))),
             packer: None,
             parameter_sets: None,
         }
@@ -278,7 +278,7 @@ impl Producer {
     }
 
     /// What follows has nothing to do with what was before.
-    pub(crate) fn interrupt_sound(&mut self) {
+    pub(crate) fn interrupt_audio(&mut self) {
         if let Some(unpacker) = &mut self.unpacker {
             unpacker.interrupt();
         }
@@ -295,7 +295,7 @@ impl Producer {
         let Some(stream) = self.layers.get_mut(usize::from(layer)) else { return Admission::Refused };
         stream.last_packet = Some(now);
         if !is_video {
-            return self.admit_sound(cost, packet, now);
+            return self.admit_audio(cost, packet, now);
         }
         if !packet.late {
             stream.note_frame(packet.timestamp, now);
@@ -317,15 +317,15 @@ impl Producer {
     }
 
     /// Redundancy goes first, then single packets, as far from each other as can be.
-    fn admit_sound(&mut self, cost: Cost, packet: &Packet<'_>, now: Instant) -> Admission {
-        let credit = if self.sound_refused { Credit::AfterLoss } else { Credit::None };
+    fn admit_audio(&mut self, cost: Cost, packet: &Packet<'_>, now: Instant) -> Admission {
+        let credit = if self.audio_refused { Credit::AfterLoss } else { Credit::None };
         let redundancy = match &self.unpacker {
             Some(unpacker) if !self.limit.has_spare(cost.bytes, now) => unpacker.redundancy(packet),
             _ => 0,
         };
         let cost = Cost { bytes: cost.bytes.saturating_sub(redundancy), ..cost };
         let passes = self.limit.admit(cost, credit, now);
-        self.sound_refused = !passes;
+        self.audio_refused = !passes;
         match (passes, redundancy) {
             (false, _) => Admission::Refused,
             (true, 0) => Admission::Passed,

@@ -22,16 +22,16 @@ pub(crate) use ice::{Check, Credentials, Ice, Liveness, Path};
 pub(crate) use receive::{Format, Found, LayerOf, Part, ReceiveTable, Stream};
 pub(crate) use ssrc::SsrcMap;
 
-use crate::audio::receiver_loss::Loss;
+use crate::audio::receiver_loss::ReceiverLoss;
 use crate::bandwidth::Bandwidth;
 use crate::budget::Budget;
 use crate::ortc::transport_needs;
-use crate::producer::incoming::Recorder;
+use crate::producer::receive_stream::Recorder;
 use crate::producer::sender_clock::SenderClock;
 use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex};
 use crate::transport::allowance::Allowances;
 use crate::transport::send_buffer::Destination;
-use crate::wire::extension::{Meaning, Meanings};
+use crate::wire::extension::{ExtensionKind, ExtensionMap};
 use crate::wire::srtp::{Opener, Replay, Sealer};
 
 /// Characters of 5 bits that name a sender.
@@ -86,7 +86,7 @@ pub(crate) struct Transport {
     pub(crate) secure: Option<Box<Secure>>,
     /// Where to send, kept in step with what ICE selected.
     pub(crate) destination: Option<Destination>,
-    pub(crate) meanings: Meanings,
+    pub(crate) extension_map: ExtensionMap,
     /// What arrived, by transport-wide numbers.
     pub(crate) recorder: Recorder,
     /// Counts the reports of that.
@@ -98,7 +98,7 @@ pub(crate) struct Transport {
     /// Estimates what the receiver has room for; there once it is sent pictures.
     pub(crate) bandwidth: Option<Box<Bandwidth>>,
     /// How much of its sound the receiver loses.
-    pub(crate) loss: Loss,
+    pub(crate) loss: ReceiverLoss,
     /// What the receiver itself says it has room for (REMB).
     pub(crate) remb: Option<u64>,
     pub(crate) hold_up_until: Option<Instant>,
@@ -137,13 +137,13 @@ impl Transport {
             scheduled: None,
             secure: None,
             destination: None,
-            meanings: Meanings::default(),
+            extension_map: ExtensionMap::default(),
             recorder: Recorder::new(),
             feedback_number: 0,
             clock: SenderClock::default(),
             probe_replay: None,
             bandwidth: None,
-            loss: Loss::default(),
+            loss: ReceiverLoss::default(),
             remb: None,
             hold_up_until: None,
             limit_sent: None,
@@ -210,14 +210,14 @@ impl Transport {
     /// Takes over the extension ids a producer uses; they must agree with those of the others.
     pub(crate) fn learn_extensions(&mut self, rtp: &RtpParameters) -> Result<(), Error> {
         let others = !self.producers.is_empty();
-        let known = || rtp.header_extensions.iter().filter_map(|e| Meaning::of(&e.uri).map(|meaning| (e.id, meaning)));
-        if others && known().any(|(id, meaning)| self.meanings.get(id).is_some_and(|used| used != meaning)) {
+        let known = || rtp.header_extensions.iter().filter_map(|e| ExtensionKind::of(&e.uri).map(|meaning| (e.id, meaning)));
+        if others && known().any(|(id, meaning)| self.extension_map.get(id).is_some_and(|used| used != meaning)) {
             return Err(Error::invalid(
                 "rtpParameters.headerExtensions",
                 "an id means something else in another producer of the transport",
             ));
         }
-        known().for_each(|(id, meaning)| self.meanings.set(id, Some(meaning)));
+        known().for_each(|(id, meaning)| self.extension_map.set(id, Some(meaning)));
         Ok(())
     }
 

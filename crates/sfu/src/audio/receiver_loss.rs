@@ -20,7 +20,7 @@ const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// What the reports of one receiver come to. Loss is its network's, and so of all streams it is sent.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Loss {
+pub(crate) struct ReceiverLoss {
     /// Sent and lost since the last judgement.
     sent: u32,
     lost: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Loss {
     repeats: u8,
 }
 
-impl Loss {
+impl ReceiverLoss {
     /// How often every packet of sound is to be repeated.
     pub(crate) fn repeats(&self) -> u8 {
         self.repeats
@@ -78,7 +78,7 @@ mod tests {
     /// Reports of (packets, lost, seconds since the last one), and how often is repeated after each.
     fn after(reports: &[(u32, u32, u64)]) -> Vec<u8> {
         let mut clock = parlor_testkit::clock::Clock::new();
-        let mut loss = Loss::default();
+        let mut loss = ReceiverLoss::default();
         let take = |(sent, lost, seconds): &(u32, u32, u64)| {
             clock.advance(Duration::from_secs(*seconds));
             let before = loss.repeats();

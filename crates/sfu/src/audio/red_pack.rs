@@ -16,7 +16,7 @@ const MAX_PACKED: usize = 1_100;
 
 /// Packs the sound of one producer. There is one only while one of its receivers loses packets.
 #[derive(Debug, Default)]
-pub(crate) struct Packer {
+pub(crate) struct RedPacker {
     pub(crate) repeats: usize,
     /// The last packets, from the newest on.
     last: [Kept; MAX_REPEATS],
@@ -31,7 +31,7 @@ struct Kept {
     payload: Vec<u8>,
 }
 
-impl Packer {
+impl RedPacker {
     /// What comes next repeats nothing of what was before. Somebody may have been muted.
     pub(crate) fn interrupt(&mut self) {
         self.last.iter_mut().for_each(Kept::clear);
@@ -112,8 +112,8 @@ mod tests {
         }
     }
 
-    fn packer(repeats: usize) -> Packer {
-        Packer { repeats, ..Packer::default() }
+    fn packer(repeats: usize) -> RedPacker {
+        RedPacker { repeats, ..RedPacker::default() }
     }
 
     /// The offsets and payloads of what is repeated.

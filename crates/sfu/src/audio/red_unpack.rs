@@ -11,16 +11,16 @@ const FURTHEST_BACK: u32 = 1 << 14;
 
 /// A packet of sound in the two forms there are for receivers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packed<'a> {
+pub(crate) struct AudioForms<'a> {
     /// With redundancy, if there is any that may be passed on.
     pub(crate) red: Option<&'a [u8]>,
     /// Without.
     pub(crate) opus: &'a [u8],
-    pub(crate) to: To,
+    pub(crate) to: Audience,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum To {
+pub(crate) enum Audience {
     Everybody,
     /// The others were sent it before, out of the packet after it.
     WithRed,
@@ -30,7 +30,7 @@ pub(crate) enum To {
 
 /// What is known of the last packets of a sender of redundancy.
 #[derive(Debug)]
-pub(crate) struct Unpacker {
+pub(crate) struct RedUnpacker {
     /// The sender's payload type of what is in the blocks.
     opus: u8,
     run: Option<Run>,
@@ -53,19 +53,19 @@ struct Run {
 /// Lost packets that the one after them repeats, from the newest on.
 type Fills<'a> = [Option<Block<'a>>; MAX_REDUNDANT];
 
-impl<'a> Packed<'a> {
+impl<'a> AudioForms<'a> {
     /// The payload type and payload for who is sent redundancy, or is not.
     pub(crate) fn form(&self, with_red: bool) -> Option<(u8, &'a [u8])> {
         match (self.to, self.red) {
-            (To::WithRed, _) if !with_red => None,
-            (To::WithoutRed, _) if with_red => None,
+            (Audience::WithRed, _) if !with_red => None,
+            (Audience::WithoutRed, _) if with_red => None,
             (_, Some(red)) if with_red => Some((RED_PAYLOAD_TYPE, red)),
             _ => Some((OPUS_PAYLOAD_TYPE, self.opus)),
         }
     }
 }
 
-impl Unpacker {
+impl RedUnpacker {
     pub(crate) fn new(opus: u8) -> Self {
         Self { opus, run: None, relabelled: Vec::new() }
     }

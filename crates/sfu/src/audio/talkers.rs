@@ -26,14 +26,14 @@ const TURN: Duration = Duration::from_secs(5);
 
 /// Whom a room lets through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Limit {
+pub(crate) struct TalkerLimit {
     /// So many are heard at a time.
     pub(crate) places: usize,
     /// Only in rooms with more senders of sound than this.
     pub(crate) above: usize,
 }
 
-impl Default for Limit {
+impl Default for TalkerLimit {
     /// Nobody follows more than five voices, and few decode more without effort.
     fn default() -> Self {
         Self { places: 5, above: 8 }
@@ -42,7 +42,7 @@ impl Default for Limit {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Gate {
     /// Forward it.
     Pass,
     /// Do not forward it; hand it to [`Talkers::hold`].
@@ -54,7 +54,7 @@ pub(crate) enum Verdict {
 /// The senders of sound in one room.
 #[derive(Debug)]
 pub(crate) struct Talkers {
-    limit: Option<Limit>,
+    limit: Option<TalkerLimit>,
     talkers: Table<TalkerIndex, Talker>,
     /// As many as the limit has places at most.
     places: Vec<TalkerIndex>,
@@ -82,8 +82,12 @@ enum Hold {
 
 impl Talkers {
     /// `None` lets everybody through.
-    pub(crate) fn new(limit: Option<Limit>) -> Self {
-        Self { limit: limit.map(|limit| Limit { places: limit.places.max(1), ..limit }), talkers: Table::default(), places: Vec::new() }
+    pub(crate) fn new(limit: Option<TalkerLimit>) -> Self {
+        Self {
+            limit: limit.map(|limit| TalkerLimit { places: limit.places.max(1), ..limit }),
+            talkers: Table::default(),
+            places: Vec::new(),
+        }
     }
 
     /// A producer of sound joins; gives the number it goes by here.
@@ -98,21 +102,21 @@ impl Talkers {
     }
 
     /// A packet came, with the level it claims (dBov and voice) if it does.
-    pub(crate) fn on_packet(&mut self, producer: TalkerIndex, level: Option<(i8, bool)>, now: Instant) -> Verdict {
-        let Some(limit) = self.limit else { return Verdict::Pass };
-        let Some(talker) = self.talkers.get_mut(producer) else { return Verdict::Hold };
+    pub(crate) fn on_packet(&mut self, producer: TalkerIndex, level: Option<(i8, bool)>, now: Instant) -> Gate {
+        let Some(limit) = self.limit else { return Gate::Pass };
+        let Some(talker) = self.talkers.get_mut(producer) else { return Gate::Hold };
         let sound = talker.loudness.hear(level, now);
         // Places are given in small rooms too: when one grows, those who speak have them.
         if talker.since.is_none() && sound != Sound::Silence {
             self.compete(producer, sound, limit.places, now);
         }
         let everybody = self.talkers.len() <= limit.above;
-        let Some(talker) = self.talkers.get_mut(producer) else { return Verdict::Hold };
+        let Some(talker) = self.talkers.get_mut(producer) else { return Gate::Hold };
         let passes = everybody || talker.since.is_some();
         match (std::mem::replace(&mut talker.passes, passes), passes) {
-            (_, false) => Verdict::Hold,
-            (true, true) => Verdict::Pass,
-            (false, true) => Verdict::SwitchedIn,
+            (_, false) => Gate::Hold,
+            (true, true) => Gate::Pass,
+            (false, true) => Gate::SwitchedIn,
         }
     }
 
@@ -216,7 +220,7 @@ mod tests {
     impl Room {
         fn new(producers: usize) -> Self {
             let now = parlor_testkit::clock::Clock::new().now();
-            let mut talkers = Talkers::new(Some(Limit { places: PLACES, above: 4 }));
+            let mut talkers = Talkers::new(Some(TalkerLimit { places: PLACES, above: 4 }));
             (0..producers).for_each(|number| assert_eq!(talkers.join(now), TalkerIndex::at(number)));
             Self { talkers, now, seq: 0, forwarded: vec![Vec::new(); producers], switches: 0 }
         }
@@ -231,18 +235,18 @@ mod tests {
         fn packet(&mut self, producer: usize, level: Option<(i8, bool)>) -> bool {
             let talker = TalkerIndex::at(producer);
             let verdict = self.talkers.on_packet(talker, level, self.now);
-            if verdict == Verdict::SwitchedIn {
+            if verdict == Gate::SwitchedIn {
                 self.switches += 1;
                 let preroll = self.talkers.take_preroll(talker, self.now);
                 self.forwarded[producer].extend(preroll.iter().flat_map(|preroll| preroll.packets()).map(|(held, _)| held.seq));
             }
-            if verdict == Verdict::Hold {
+            if verdict == Gate::Hold {
                 let held = Held { seq: self.seq, timestamp: 0, marker: false, payload_type: 111, level, arrival: self.now };
                 self.talkers.hold(talker, held, &[1; 80]);
             } else {
                 self.forwarded[producer].push(self.seq);
             }
-            verdict != Verdict::Hold
+            verdict != Gate::Hold
         }
 
         fn talker(&self, producer: usize) -> &Talker {
@@ -265,7 +269,7 @@ mod tests {
         let mut talkers = Talkers::new(None);
         let now = room.now;
         let numbers: Vec<TalkerIndex> = (0..100).map(|_| talkers.join(now)).collect();
-        assert!(numbers.iter().all(|number| talkers.on_packet(*number, voice(-20), now) == Verdict::Pass));
+        assert!(numbers.iter().all(|number| talkers.on_packet(*number, voice(-20), now) == Gate::Pass));
     }
 
     #[test]
@@ -384,8 +388,8 @@ mod tests {
         let mut room = Room::new(6);
         room.frames(&[voice(-20), voice(-20), voice(-20), voice(-40), voice(-41), SILENT], 50);
         room.talkers.leave(TalkerIndex::at(1));
-        assert_eq!(room.talkers.on_packet(TalkerIndex::at(1), voice(-20), room.now), Verdict::Hold);
-        assert_eq!(room.talkers.on_packet(TalkerIndex::at(3), voice(-40), room.now), Verdict::SwitchedIn);
+        assert_eq!(room.talkers.on_packet(TalkerIndex::at(1), voice(-20), room.now), Gate::Hold);
+        assert_eq!(room.talkers.on_packet(TalkerIndex::at(3), voice(-40), room.now), Gate::SwitchedIn);
         assert_eq!(room.talkers.take_preroll(TalkerIndex::at(1), room.now).map(|_| ()), None);
         room.talkers.hold(
             TalkerIndex::at(77),

@@ -6,7 +6,7 @@ use crate::bandwidth::ProbeId;
 use crate::ortc::{id, uri};
 use crate::payload::{Counters, NewCounters};
 use crate::transport::Transport;
-use crate::transport::send_buffer::{Arena, MAX_DATAGRAM};
+use crate::transport::send_buffer::{MAX_DATAGRAM, SendBuffer};
 use crate::wire::extension::Element;
 use crate::wire::rtp;
 use crate::wire::srtp::MAX_OVERHEAD;
@@ -29,7 +29,7 @@ const TWO_BYTE_FORM: usize = 10;
 
 /// The header extensions a consumer's receiver understands.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Understood {
+pub(crate) struct ReceiverExtensions {
     mid: [u8; MAX_MID],
     mid_len: usize,
     transport_cc: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Understood {
     descriptor: bool,
 }
 
-impl Understood {
+impl ReceiverExtensions {
     pub(crate) fn of(rtp: &RtpParameters) -> Self {
         let mut this = Self::default();
         for extension in &rtp.header_extensions {
@@ -84,7 +84,7 @@ const FRAME_NUMBER_BITS: u8 = 16;
 
 /// A packet with the numbers of its receiver.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Emission<'a> {
+pub(crate) struct EgressPacket<'a> {
     pub(crate) ssrc: u32,
     pub(crate) payload_type: u8,
     /// Extended sequence number.
@@ -104,7 +104,7 @@ pub(crate) struct Emission<'a> {
     pub(crate) probe: Option<ProbeId>,
 }
 
-impl<'a> Emission<'a> {
+impl<'a> EgressPacket<'a> {
     /// One without extensions of its own.
     pub(crate) fn new(ssrc: u32, payload_type: u8, seq: u64, timestamp: u32, payload: &'a [u8]) -> Self {
         Self {
@@ -135,45 +135,50 @@ impl<'a> Emission<'a> {
 }
 
 /// Where packets go, and by which clock.
-pub(crate) struct Way<'a> {
-    pub(crate) arena: &'a mut Arena,
+pub(crate) struct Egress<'a> {
+    pub(crate) send_buffer: &'a mut SendBuffer,
     pub(crate) clock: WallClock,
     pub(crate) now: Instant,
 }
 
-impl Way<'_> {
+impl Egress<'_> {
     /// Writes and seals a packet. Returns its length, or `None` if it does not fit or there is nowhere to send.
-    pub(crate) fn emit(&mut self, transport: &mut Transport, understood: &Understood, emission: &Emission<'_>) -> Option<usize> {
+    pub(crate) fn send(
+        &mut self,
+        transport: &mut Transport,
+        extensions: &ReceiverExtensions,
+        packet_out: &EgressPacket<'_>,
+    ) -> Option<usize> {
         let destination = transport.destination?;
-        let room = self.arena.room()?;
-        let bytes = emission.payload.len() + usize::from(emission.padding) + MAX_OVERHEAD;
-        let described = emission.descriptor.map_or(0, |descriptor| descriptor.len() + TWO_BYTE_FORM);
-        let sealed = emission.payload.len() + usize::from(emission.padding) + TAG + described;
-        let (less, header) = understood.less(Arena::longest_unfragmented(&destination.path).saturating_sub(sealed));
-        let understood = less.as_ref().unwrap_or(understood);
+        let room = self.send_buffer.room()?;
+        let bytes = packet_out.payload.len() + usize::from(packet_out.padding) + MAX_OVERHEAD;
+        let described = packet_out.descriptor.map_or(0, |descriptor| descriptor.len() + TWO_BYTE_FORM);
+        let sealed = packet_out.payload.len() + usize::from(packet_out.padding) + TAG + described;
+        let (less, header) = extensions.less(SendBuffer::longest_unfragmented(&destination.path).saturating_sub(sealed));
+        let extensions = less.as_ref().unwrap_or(extensions);
         // Before the number for feedback is taken: one that is not sent would count as lost.
         let longest = bytes + described + header;
         if transport.secure.is_none() || longest > MAX_DATAGRAM || !transport.ice.may_send(longest, false) {
             return None;
         }
         let mut number = [0; 2];
-        let sent_at = if understood.abs_send_time { abs_send_time(self.clock.ntp(self.now)) } else { [0; 3] };
-        let level = emission.level.map(|(dbov, voice)| [(dbov.unsigned_abs() & 0x7f) | (u8::from(voice) << 7)]);
-        let orientation = emission.orientation.map(|turn| [turn]);
-        let numbered = understood.transport_cc && transport.bandwidth.is_some();
+        let sent_at = if extensions.abs_send_time { abs_send_time(self.clock.ntp(self.now)) } else { [0; 3] };
+        let level = packet_out.level.map(|(dbov, voice)| [(dbov.unsigned_abs() & 0x7f) | (u8::from(voice) << 7)]);
+        let orientation = packet_out.orientation.map(|turn| [turn]);
+        let numbered = extensions.transport_cc && transport.bandwidth.is_some();
         if let Some(bandwidth) = transport.bandwidth.as_mut().filter(|_| numbered) {
-            number = bandwidth.sent(bytes, self.now, emission.probe).to_be_bytes();
+            number = bandwidth.sent(bytes, self.now, packet_out.probe).to_be_bytes();
         }
         let mut copy = [0; MAX_DESCRIPTOR];
         let descriptor =
-            emission.descriptor.filter(|_| understood.descriptor).and_then(|descriptor| emission.renumber(descriptor, &mut copy));
+            packet_out.descriptor.filter(|_| extensions.descriptor).and_then(|descriptor| packet_out.renumber(descriptor, &mut copy));
         let mut elements = [Element { id: 0, data: &[] }; MAX_ELEMENTS];
         let all = [
-            (understood.mid_len > 0).then(|| Element { id: id::MID, data: understood.mid.get(..understood.mid_len).unwrap_or_default() }),
+            (extensions.mid_len > 0).then(|| Element { id: id::MID, data: extensions.mid.get(..extensions.mid_len).unwrap_or_default() }),
             numbered.then_some(Element { id: id::TRANSPORT_CC, data: &number }),
-            understood.abs_send_time.then_some(Element { id: id::ABS_SEND_TIME, data: &sent_at }),
-            level.as_ref().filter(|_| understood.audio_level).map(|data| Element { id: id::AUDIO_LEVEL, data }),
-            orientation.as_ref().filter(|_| understood.orientation).map(|data| Element { id: id::VIDEO_ORIENTATION, data }),
+            extensions.abs_send_time.then_some(Element { id: id::ABS_SEND_TIME, data: &sent_at }),
+            level.as_ref().filter(|_| extensions.audio_level).map(|data| Element { id: id::AUDIO_LEVEL, data }),
+            orientation.as_ref().filter(|_| extensions.orientation).map(|data| Element { id: id::VIDEO_ORIENTATION, data }),
             descriptor.map(|data| Element { id: id::DEPENDENCY_DESCRIPTOR, data }),
         ];
         let mut count = 0;
@@ -181,36 +186,36 @@ impl Way<'_> {
             *slot = element;
             count += 1;
         }
-        let header = rtp::Outgoing {
-            marker: emission.marker,
-            payload_type: emission.payload_type,
+        let header = rtp::NewHeader {
+            marker: packet_out.marker,
+            payload_type: packet_out.payload_type,
             #[expect(clippy::cast_possible_truncation, reason = "the low bits are on the wire")]
-            seq: emission.seq as u16,
-            timestamp: emission.timestamp,
-            ssrc: emission.ssrc,
+            seq: packet_out.seq as u16,
+            timestamp: packet_out.timestamp,
+            ssrc: packet_out.ssrc,
         };
         let header_len = rtp::write_header(room, &header, elements.get(..count)?)?;
-        let len = write_payload(room, header_len, emission)?;
-        let sealed = transport.secure.as_ref()?.sealer.seal_rtp(room, len, header_len, emission.seq)?;
-        self.arena.commit(destination, sealed);
+        let len = write_payload(room, header_len, packet_out)?;
+        let sealed = transport.secure.as_ref()?.sealer.seal_rtp(room, len, header_len, packet_out.seq)?;
+        self.send_buffer.commit(destination, sealed);
         Some(sealed)
     }
 }
 
-fn write_payload(room: &mut [u8], header_len: usize, emission: &Emission<'_>) -> Option<usize> {
+fn write_payload(room: &mut [u8], header_len: usize, packet_out: &EgressPacket<'_>) -> Option<usize> {
     let mut at = header_len;
-    if let Some(repeats) = emission.repeats {
+    if let Some(repeats) = packet_out.repeats {
         room.get_mut(at..at + 2)?.copy_from_slice(&repeats.to_be_bytes());
         at += 2;
     }
-    let payload = room.get_mut(at..at + emission.payload.len())?;
-    payload.copy_from_slice(emission.payload);
-    if let Some((old, new)) = emission.counters.filter(|(old, _)| old.picture_bits() != FRAME_NUMBER_BITS) {
+    let payload = room.get_mut(at..at + packet_out.payload.len())?;
+    payload.copy_from_slice(packet_out.payload);
+    if let Some((old, new)) = packet_out.counters.filter(|(old, _)| old.picture_bits() != FRAME_NUMBER_BITS) {
         old.write(new, payload);
     }
-    at += emission.payload.len();
-    if emission.padding > 0 {
-        at = rtp::write_padding(room, at, emission.padding)?;
+    at += packet_out.payload.len();
+    if packet_out.padding > 0 {
+        at = rtp::write_padding(room, at, packet_out.padding)?;
     }
     (at + MAX_OVERHEAD <= room.len()).then_some(at)
 }

@@ -21,7 +21,7 @@ type Numbers = Ledger<16>;
 
 /// The numbers of an incoming packet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct Original {
     /// Extended sequence number.
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Incoming {
 
 /// The numbers a packet leaves with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct Rewritten {
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
     /// To be written with [`Counters::write`].
@@ -117,7 +117,7 @@ impl Rewriter {
     }
 
     /// The numbers to send a packet with; `None` for one that is older than the present run, or was left out before.
-    pub(crate) fn rewrite(&mut self, packet: Incoming, counters: &Counters) -> Option<Outgoing> {
+    pub(crate) fn rewrite(&mut self, packet: Original, counters: &Counters) -> Option<Rewritten> {
         if self.broken || self.jumps(packet.seq) {
             self.begin_run(packet, counters);
         }
@@ -129,7 +129,7 @@ impl Rewriter {
             self.last_timestamp = timestamp;
             self.last_arrival = Some(packet.arrival);
         }
-        Some(Outgoing { seq, timestamp, counters: self.pictures.send(counters, newest) })
+        Some(Rewritten { seq, timestamp, counters: self.pictures.send(counters, newest) })
     }
 
     /// Leaves out a packet within the present run, on purpose: what follows closes up. If it is too late for that,
@@ -147,7 +147,7 @@ impl Rewriter {
         }
     }
 
-    fn begin_run(&mut self, packet: Incoming, counters: &Counters) {
+    fn begin_run(&mut self, packet: Original, counters: &Counters) {
         self.numbers = Numbers::new(packet.seq, self.last_seq + 1);
         self.began = packet.seq;
         if self.new_source {

@@ -8,13 +8,13 @@ mod pictures;
 
 use crate::payload::Unit;
 use crate::payload::av1::{Frame, Structure};
-use crate::video::layers::Layers;
+use crate::video::layers::OperatingPoint;
 use frames::Frames;
 use pictures::{Found, Picture, Pictures};
 
 /// What is in the header of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct PacketHeader {
     /// Extended sequence number.
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Packet {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Decision {
     /// It is sent, with this marker bit: the last packet of the highest layer sent ends the picture for who gets no more.
     Send { marker: bool },
     /// It is left out on purpose: its number is to be closed up.
@@ -34,11 +34,11 @@ pub(crate) enum Verdict {
 /// The choice for one consumer, of the stream it is sent at present.
 #[derive(Debug)]
 pub(crate) struct Selection {
-    target: Layers,
+    target: OperatingPoint,
     /// What the next picture is sent up to.
-    limit: Layers,
+    limit: OperatingPoint,
     /// The highest layers since the last key frame.
-    seen: Layers,
+    seen: OperatingPoint,
     started: bool,
     /// Where the key frame began that sending began with.
     first: u64,
@@ -50,11 +50,11 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    pub(crate) const fn new(target: Layers) -> Self {
+    pub(crate) const fn new(target: OperatingPoint) -> Self {
         Self {
             target,
-            limit: Layers { spatial: 0, temporal: 0 },
-            seen: Layers { spatial: 0, temporal: 0 },
+            limit: OperatingPoint { spatial: 0, temporal: 0 },
+            seen: OperatingPoint { spatial: 0, temporal: 0 },
             started: false,
             first: 0,
             newest: 0,
@@ -64,7 +64,7 @@ impl Selection {
     }
 
     /// What is wanted from now on. Less is taken at once, more as soon as a decoder can follow.
-    pub(crate) fn aim(&mut self, target: Layers) {
+    pub(crate) fn aim(&mut self, target: OperatingPoint) {
         self.target = target;
     }
 
@@ -74,7 +74,7 @@ impl Selection {
     }
 
     /// What is sent; `None` before the first key frame.
-    pub(crate) fn current(&self) -> Option<Layers> {
+    pub(crate) fn current(&self) -> Option<OperatingPoint> {
         self.started.then(|| self.limit.min(self.seen))
     }
 
@@ -88,15 +88,15 @@ impl Selection {
     }
 
     /// `structure` is of the stream (AV1).
-    pub(crate) fn decide(&mut self, packet: Packet, unit: &Unit, structure: Option<&Structure>) -> Verdict {
+    pub(crate) fn decide(&mut self, packet: PacketHeader, unit: &Unit, structure: Option<&Structure>) -> Decision {
         if !self.started {
             if !unit.begins_key_frame {
-                return Verdict::Nothing;
+                return Decision::Nothing;
             }
             self.start(packet.seq);
         }
         if packet.seq < self.first {
-            return Verdict::Nothing;
+            return Decision::Nothing;
         }
         let newest = packet.seq > self.newest || self.pictures.is_empty();
         if newest {
@@ -109,15 +109,15 @@ impl Selection {
             _ => self.by_layer(packet, newest, found, unit),
         };
         match sent_up_to {
-            Some(highest) => Verdict::Send { marker: packet.marker || unit.ends_frame && unit.spatial == highest },
-            None => Verdict::LeaveOut,
+            Some(highest) => Decision::Send { marker: packet.marker || unit.ends_frame && unit.spatial == highest },
+            None => Decision::LeaveOut,
         }
     }
 
     fn start(&mut self, first: u64) {
         self.started = true;
         self.first = first;
-        self.limit = Layers::default();
+        self.limit = OperatingPoint::default();
         self.pictures.clear();
         if let Some(frames) = &mut self.frames {
             frames.clear();
@@ -125,9 +125,9 @@ impl Selection {
     }
 
     fn look_at(&mut self, unit: &Unit) {
-        let layers = Layers { spatial: unit.spatial, temporal: unit.temporal };
+        let layers = OperatingPoint { spatial: unit.spatial, temporal: unit.temporal };
         // The temporal layers of a stream are seen one after another.
-        let seen = if unit.begins_key_frame { Layers { spatial: 0, ..self.seen } } else { self.seen };
+        let seen = if unit.begins_key_frame { OperatingPoint { spatial: 0, ..self.seen } } else { self.seen };
         self.seen = seen.max(layers);
     }
 }
@@ -135,7 +135,7 @@ impl Selection {
 /// VP8, VP9, and what has no layers: by the numbers of the layers.
 impl Selection {
     /// The highest spatial layer of the picture that is sent, if the packet is.
-    fn by_layer(&mut self, packet: Packet, newest: bool, found: Found, unit: &Unit) -> Option<u8> {
+    fn by_layer(&mut self, packet: PacketHeader, newest: bool, found: Found, unit: &Unit) -> Option<u8> {
         let limit = match found {
             Found::At(place) => {
                 if newest {
@@ -150,7 +150,9 @@ impl Selection {
                 limit
             }
             // The base layer is always sent.
-            Found::Late(before) => before.and_then(|place| self.pictures.at(place)).map_or(Layers::default(), |picture| picture.next),
+            Found::Late(before) => {
+                before.and_then(|place| self.pictures.at(place)).map_or(OperatingPoint::default(), |picture| picture.next)
+            }
         };
         if newest && unit.opens_upper && limit.contain(unit) && self.limit.temporal < self.target.temporal {
             self.open_upper(packet.timestamp);
@@ -159,7 +161,7 @@ impl Selection {
     }
 
     /// What a new picture is sent up to.
-    fn next_limit(&self, unit: &Unit) -> Layers {
+    fn next_limit(&self, unit: &Unit) -> OperatingPoint {
         if unit.begins_key_frame {
             return self.target;
         }
@@ -201,7 +203,15 @@ impl Selection {
 /// AV1: by what the sender says every frame is to every decode target (AV1 RTP specification, appendix A).
 impl Selection {
     /// The highest spatial layer that is sent, if the packet is.
-    fn by_frame(&mut self, packet: Packet, newest: bool, found: Found, unit: &Unit, frame: &Frame, structure: &Structure) -> Option<u8> {
+    fn by_frame(
+        &mut self,
+        packet: PacketHeader,
+        newest: bool,
+        found: Found,
+        unit: &Unit,
+        frame: &Frame,
+        structure: &Structure,
+    ) -> Option<u8> {
         if found == Found::New {
             self.pictures.push(Picture { timestamp: packet.timestamp, first: packet.seq, limit: self.limit, next: self.limit });
         }
@@ -223,13 +233,13 @@ impl Selection {
             }
         };
         let (spatial, temporal) = structure.layers(frames.decode_target);
-        self.limit = Layers { spatial, temporal };
+        self.limit = OperatingPoint { spatial, temporal };
         sent.then_some(spatial)
     }
 }
 
 /// Goes to the decode target that is wanted, or nearer to it, if this frame allows it.
-fn retarget(frames: &mut Frames, new_picture: bool, target: Layers, frame: &Frame, structure: &Structure) {
+fn retarget(frames: &mut Frames, new_picture: bool, target: OperatingPoint, frame: &Frame, structure: &Structure) {
     let wanted = structure.best(target.spatial, target.temporal, frame.active);
     let current = frames.decode_target;
     frames.stuck = false;

@@ -67,7 +67,7 @@ impl Sfu {
         self.stats.work.checks += 1;
         let path = datagram.path();
         if let Some(refusal) = request.objection() {
-            return self.arena.push(path, &request.refuse(refusal, Some(password)));
+            return self.send_buffer.push(path, &request.refuse(refusal, Some(password)));
         }
         if in_use {
             self.stats.drops.taken_address += 1;
@@ -94,7 +94,7 @@ impl Sfu {
             }
             self.look_after_paths(other, now);
         }
-        self.arena.push(path, &reply);
+        self.send_buffer.push(path, &reply);
         self.look_after_paths(index, now);
         self.update_state(index, now);
         // A handshake message may have waited for somewhere to go.
@@ -117,7 +117,7 @@ impl Sfu {
         }
         let answer = request.refuse(refusal, None);
         if answer.len() <= datagram.bytes.len() {
-            self.arena.push(datagram.path(), &answer);
+            self.send_buffer.push(datagram.path(), &answer);
         }
     }
 
@@ -138,7 +138,7 @@ impl Sfu {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let changed = transport.ice.choose(now);
         if let Some((path, id, theirs, ours)) = transport.ice.next_probe(now) {
-            self.arena.push(path, &probe(id, theirs, ours));
+            self.send_buffer.push(path, &probe(id, theirs, ours));
         }
         if changed {
             self.follow_path(index);

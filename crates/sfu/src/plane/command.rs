@@ -11,15 +11,15 @@ use parlor_proto::transport::{Direction, DtlsParameters, DtlsRole};
 
 use crate::audio::audio_level::{Level, Speakers};
 use crate::audio::talkers::Talkers;
-use crate::consumer::egress::Understood;
-use crate::consumer::{Consumer, Fixed, Repair};
+use crate::consumer::egress::ReceiverExtensions;
+use crate::consumer::{Consumer, Fixed, RtxStream};
 use crate::ortc::{self, ConsumerStreams, RED_PAYLOAD_TYPE};
 use crate::payload::h264;
 use crate::plane::{Router, Sfu};
 use crate::producer::{Mirrored, Producer, Sender};
 use crate::table::{ConsumerIndex, ProducerIndex, TransportIndex};
 use crate::transport::{Credentials, Format, HandshakeOutput, Transport, cname};
-use crate::video::layers::Layers as Within;
+use crate::video::layers::OperatingPoint;
 
 /// Far above what the rules allow one participant to send; a bug there shall not fill the memory here.
 const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
@@ -179,7 +179,7 @@ impl Sfu {
         transport.handshake().close(now);
         // What its state becomes is nobody's business any more.
         while let Some((HandshakeOutput::Transmit(bytes), to)) = transport.destination.map(|to| (transport.handshake().poll(), to)) {
-            self.arena.push(to.path, &bytes);
+            self.send_buffer.push(to.path, &bytes);
         }
         let (producers, consumers) = (std::mem::take(&mut transport.producers), std::mem::take(&mut transport.consumers));
         producers.into_iter().for_each(|producer| self.close_producer(producer));
@@ -261,7 +261,7 @@ impl Sfu {
         let Some(producer) = self.producers.get_mut(index).filter(|producer| producer.paused != paused) else { return };
         producer.paused = paused;
         producer.level = Level::default();
-        producer.interrupt_sound();
+        producer.interrupt_audio();
         let consumers = producer.consumers.clone();
         for consumer in consumers {
             if paused {
@@ -324,7 +324,7 @@ impl Sfu {
             h264::tell(&mut codec.parameters, sets);
         }
         let repaired = rtp.encodings.first().and_then(|encoding| encoding.rtx);
-        let repair = repaired.zip(producer.format.router_rtx()).map(|(rtx, payload_type)| Repair { ssrc: rtx.ssrc, payload_type });
+        let repair = repaired.zip(producer.format.router_rtx()).map(|(rtx, payload_type)| RtxStream { ssrc: rtx.ssrc, payload_type });
         transport.prepare_estimation(&new.capabilities, producer.kind() == MediaKind::Video, now);
         let fixed = Fixed {
             id: new.consumer,
@@ -334,7 +334,7 @@ impl Sfu {
             rtx: repair,
             payload_type: rtp.codecs.first().map_or(producer.format.router_payload_type(), |codec| codec.payload_type),
             takes_red: rtp.codecs.iter().skip(1).any(|codec| codec.payload_type == RED_PAYLOAD_TYPE),
-            understood: Understood::of(&rtp),
+            extensions: ReceiverExtensions::of(&rtp),
         };
         let index = self.consumers.insert_large(Consumer::new(fixed, producer.kind(), producer.format.codec.clock_rate(), new.paused));
         transport.sent.insert(ssrc, index);
@@ -348,7 +348,7 @@ impl Sfu {
         if let Some(producer) = self.producers.get_mut(producer_index) {
             producer.consumers.push(index);
         }
-        self.protect(index);
+        self.update_redundancy(index);
         if self.consumers.get(index).is_some_and(|consumer| consumer.selection.is_some()) {
             self.choose_layers(transport_index, now);
         }
@@ -376,7 +376,7 @@ impl Sfu {
             producer.consumers.retain(|other| *other != index);
         }
         if consumer.takes_red && consumer.with_red {
-            self.pack_for_receivers(consumer.producer);
+            self.update_packer(consumer.producer);
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport) {
             if let Some(router) = self.routers.get(transport.router) {
@@ -391,7 +391,7 @@ impl Sfu {
     fn set_preferred_layers(&mut self, id: (RouterId, ConsumerId), layers: Layers, now: Instant) {
         let Some(index) = self.consumer_ids.get(&id).copied() else { return };
         let Some(consumer) = self.consumers.get_mut(index) else { return };
-        consumer.preferred = Within { spatial: layers.spatial_layer, temporal: layers.temporal_layer.unwrap_or(u8::MAX) };
+        consumer.preferred = OperatingPoint { spatial: layers.spatial_layer, temporal: layers.temporal_layer.unwrap_or(u8::MAX) };
         let transport = consumer.transport;
         self.choose_layers(transport, now);
         self.repeat_requests(transport, now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parlor_proto::transport::Protocol;
 
-use crate::audio::talkers::Limit;
+use crate::audio::talkers::TalkerLimit;
 
 /// An address at which clients reach this `Sfu`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,8 +45,8 @@ pub struct TalkersConfig {
 }
 
 impl TalkersConfig {
-    pub(crate) fn limit(self) -> Option<Limit> {
-        (self.loudest > 0).then_some(Limit { places: self.loudest, above: self.all_up_to })
+    pub(crate) fn limit(self) -> Option<TalkerLimit> {
+        (self.loudest > 0).then_some(TalkerLimit { places: self.loudest, above: self.all_up_to })
     }
 }
 

@@ -12,13 +12,13 @@ const LINES: u32 = 10;
 
 /// Counts them.
 #[derive(Default)]
-pub(crate) struct Failures {
+pub(crate) struct HandshakeFailures {
     since: Option<Instant>,
     lines: u32,
     untold: u32,
 }
 
-impl Failures {
+impl HandshakeFailures {
     /// A handshake failed. `why` is of our own making: nothing in it was chosen by the client.
     pub(crate) fn note(&mut self, transport: TransportId, reason: TransportFailure, why: &str, now: Instant) {
         self.tell_if_due(now);
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn ten_in_ten_seconds_are_told_one_by_one_and_the_rest_is_counted() {
         let mut clock = Clock::new();
-        let mut failures = Failures::default();
+        let mut failures = HandshakeFailures::default();
         let told = (0..1_000).filter(|_| failures.admit(clock.now())).count();
         assert_eq!(told, 10);
         clock.advance(Duration::from_secs(9));

@@ -5,25 +5,25 @@ use std::time::Instant;
 use parlor_proto::media::MediaKind;
 
 use crate::audio::red_pack::MAX_REPEATS;
-use crate::audio::red_unpack::Packed;
-use crate::consumer::egress::{Emission, Way};
-use crate::consumer::outgoing::Sent;
-use crate::consumer::rewrite::Incoming;
-use crate::consumer::select::{self, Verdict as Choice};
+use crate::audio::red_unpack::AudioForms;
+use crate::consumer::egress::{Egress, EgressPacket};
+use crate::consumer::rewrite::Original;
+use crate::consumer::select::{self, Decision};
+use crate::consumer::send_stream::Sent;
 use crate::consumer::{Consumer, Start};
 use crate::packet::Packet;
 use crate::payload::av1::Structure;
 use crate::payload::{self, Unit};
-use crate::pipe::{PipeBatch, Told};
+use crate::pipe::{MirrorUpdate, PipeBatch};
 use crate::plane::stats::SfuStats;
 use crate::plane::{Router, Sfu};
-use crate::producer::repair::Stored;
+use crate::producer::rtx_buffer::Stored;
 use crate::producer::{Admission, Producer};
 use crate::table::{ConsumerIndex, ProducerIndex, RouterIndex, Table, TransportIndex};
 use crate::transport::{LayerOf, Transport};
 
 /// A packet with what all its consumers need to know about it.
-pub(crate) struct Passing<'a> {
+pub(crate) struct DescribedPacket<'a> {
     pub(crate) packet: &'a Packet<'a>,
     pub(crate) layer: u8,
     pub(crate) start: Start,
@@ -32,7 +32,7 @@ pub(crate) struct Passing<'a> {
     /// How the frames of its stream hang together, where that is told once for many packets (AV1).
     pub(crate) structure: Option<&'a Structure>,
     /// Sound that came with redundancy, or is packed with it for somebody.
-    pub(crate) packed: Option<Packed<'a>>,
+    pub(crate) packed: Option<AudioForms<'a>>,
 }
 
 /// All that a packet of a producer needs beside the producer, borrowed once for a packet.
@@ -42,7 +42,7 @@ pub(crate) struct Forwarder<'a> {
     pub(crate) consumers: &'a mut Table<ConsumerIndex, Consumer>,
     pub(crate) pipes: &'a mut [PipeBatch],
     pub(crate) stats: &'a mut SfuStats,
-    pub(crate) way: Way<'a>,
+    pub(crate) egress: Egress<'a>,
 }
 
 impl Forwarder<'_> {
@@ -56,22 +56,22 @@ impl Forwarder<'_> {
             Some(_) => self.stats.rtp_in += 1,
             None => self.stats.rtp_piped += 1,
         }
-        let admission = producer.admit(layer, packet, self.way.now);
+        let admission = producer.admit(layer, packet, self.egress.now);
         match (admission, producer.kind()) {
             (Admission::Refused, _) => {}
             (Admission::FrameRefused, _) => self.interrupt_layer(producer, layer),
             _ if producer.paused => {}
-            (Admission::PassedBare, _) => self.forward_bare_sound(producer, packet),
-            (Admission::Passed, MediaKind::Audio) => self.forward_sound(producer, packet),
-            (Admission::Passed, MediaKind::Video) => self.forward_picture(producer, layer, packet),
+            (Admission::PassedBare, _) => self.forward_without_redundancy(producer, packet),
+            (Admission::Passed, MediaKind::Audio) => self.forward_audio(producer, packet),
+            (Admission::Passed, MediaKind::Video) => self.forward_video(producer, layer, packet),
         }
         let passed = matches!(admission, Admission::Passed | Admission::PassedBare);
         self.stats.drops.over_bitrate += u64::from(!passed);
         passed
     }
 
-    fn forward_picture(&mut self, producer: &mut Producer, number: u8, packet: &Packet<'_>) {
-        let (codec, now) = (producer.format.codec, self.way.now);
+    fn forward_video(&mut self, producer: &mut Producer, number: u8, packet: &Packet<'_>) {
+        let (codec, now) = (producer.format.codec, self.egress.now);
         let Some(layer) = producer.layers.get_mut(usize::from(number)) else { return };
         let unit = payload::describe(codec, packet.payload, packet.marker, packet.descriptor, &mut layer.frames);
         let start = match (unit.begins_key_frame, packet.late) {
@@ -86,13 +86,13 @@ impl Forwarder<'_> {
         layer.meter.add(packet.payload.len() + packet.descriptor.map_or(0, <[u8]>::len), unit.spatial, unit.temporal, now);
         let Packet { timestamp, marker, orientation, descriptor, payload, .. } = *packet;
         layer.store.put(packet.seq, now, &Stored { timestamp, marker, orientation, descriptor, payload });
-        self.tell_mirrors(producer, number, Told::Packet(packet));
+        self.tell_mirrors(producer, number, MirrorUpdate::Packet(packet));
         let structure = producer.layers.get(usize::from(number)).and_then(|layer| layer.frames.structure());
-        self.fan_out(&producer.consumers, &Passing { packet, layer: number, start, unit: Some(unit), structure, packed: None });
+        self.fan_out(&producer.consumers, &DescribedPacket { packet, layer: number, start, unit: Some(unit), structure, packed: None });
     }
 
     /// To the consumers on this thread.
-    pub(crate) fn fan_out(&mut self, consumers: &[ConsumerIndex], passing: &Passing<'_>) {
+    pub(crate) fn fan_out(&mut self, consumers: &[ConsumerIndex], passing: &DescribedPacket<'_>) {
         for consumer in consumers {
             self.send(*consumer, passing);
         }
@@ -100,8 +100,8 @@ impl Forwarder<'_> {
 
     /// The consumers of a layer go on with its next key frame.
     pub(crate) fn interrupt_layer(&mut self, producer: &mut Producer, layer: u8) {
-        self.tell_mirrors(producer, layer, Told::Interrupted);
-        producer.interrupt_sound();
+        self.tell_mirrors(producer, layer, MirrorUpdate::Interrupted);
+        producer.interrupt_audio();
         for consumer in &producer.consumers {
             if let Some(consumer) = self.consumers.get_mut(*consumer).filter(|consumer| consumer.current() == Some(layer)) {
                 consumer.interrupt();
@@ -111,8 +111,8 @@ impl Forwarder<'_> {
 
     /// The consumers of a layer whose encoder was replaced begin again with a key frame.
     pub(crate) fn source_replaced(&mut self, producer: &mut Producer, layer: u8) {
-        self.tell_mirrors(producer, layer, Told::Replaced);
-        producer.interrupt_sound();
+        self.tell_mirrors(producer, layer, MirrorUpdate::Replaced);
+        producer.interrupt_audio();
         if let Some(stream) = producer.layers.get_mut(usize::from(layer)) {
             stream.source_replaced();
         }
@@ -123,7 +123,7 @@ impl Forwarder<'_> {
         }
     }
 
-    fn send(&mut self, index: ConsumerIndex, passing: &Passing<'_>) {
+    fn send(&mut self, index: ConsumerIndex, passing: &DescribedPacket<'_>) {
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
         if consumer.paused || !transport.is_connected() || !consumer.takes(passing.layer, passing.start) {
@@ -136,11 +136,11 @@ impl Forwarder<'_> {
             if passing.start != Start::KeyFrame && consumer.rewriter.jumps(packet.seq) {
                 return consumer.interrupt();
             }
-            let header = select::Packet { seq: packet.seq, timestamp: packet.timestamp, marker };
+            let header = select::PacketHeader { seq: packet.seq, timestamp: packet.timestamp, marker };
             match selection.decide(header, unit, passing.structure) {
-                Choice::Send { marker: last } => marker = last,
+                Decision::Send { marker: last } => marker = last,
                 // Nothing: it is from before the key frame that sending began with.
-                Choice::LeaveOut | Choice::Nothing => return self.leave_out(index, passing),
+                Decision::LeaveOut | Decision::Nothing => return self.leave_out(index, passing),
             }
         }
         let Some((payload_type, payload)) = passing.form(consumer) else { return };
@@ -148,22 +148,22 @@ impl Forwarder<'_> {
             return self.leave_out(index, passing);
         }
         let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
-        let incoming = Incoming { seq: packet.seq, timestamp: packet.timestamp, arrival: self.way.now };
+        let incoming = Original { seq: packet.seq, timestamp: packet.timestamp, arrival: self.egress.now };
         let Some(numbers) = consumer.rewriter.rewrite(incoming, &counters) else { return };
-        let emission = Emission {
+        let packet_out = EgressPacket {
             marker,
             level: packet.level,
             orientation: packet.orientation,
             descriptor: packet.descriptor,
             counters: numbers.counters.map(|new| (counters, new)),
-            ..Emission::new(consumer.ssrc, payload_type, numbers.seq, numbers.timestamp, payload)
+            ..EgressPacket::new(consumer.ssrc, payload_type, numbers.seq, numbers.timestamp, payload)
         };
-        if self.way.emit(transport, &consumer.understood, &emission).is_none() {
+        if self.egress.send(transport, &consumer.extensions, &packet_out).is_none() {
             self.stats.drops.send += 1;
             return;
         }
         self.stats.rtp_forwarded += 1;
-        consumer.outgoing.sent(numbers.timestamp, payload.len(), self.way.now);
+        consumer.stream.sent(numbers.timestamp, payload.len(), self.egress.now);
         if passing.unit.is_some() && consumer.rtx.is_some() {
             let sent = Sent {
                 out_seq: numbers.seq,
@@ -174,18 +174,19 @@ impl Forwarder<'_> {
                 counters: numbers.counters,
                 len: u16::try_from(packet.payload.len()).unwrap_or(u16::MAX),
             };
-            consumer.outgoing.remember(sent, self.way.now);
+            consumer.stream.remember(sent, self.egress.now);
         }
     }
 
     /// What is left out on purpose leaves no gap; where one is there already, it is filled with nothing.
-    fn leave_out(&mut self, index: ConsumerIndex, passing: &Passing<'_>) {
+    fn leave_out(&mut self, index: ConsumerIndex, passing: &DescribedPacket<'_>) {
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         let counters = passing.unit.map(|unit| unit.counters).unwrap_or_default();
         let Some(fill) = consumer.rewriter.leave_out(passing.packet.seq, &counters) else { return };
         let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
-        let emission = Emission { padding: 1, ..Emission::new(consumer.ssrc, consumer.payload_type, fill.seq, fill.timestamp, &[]) };
-        self.way.emit(transport, &consumer.understood, &emission);
+        let packet_out =
+            EgressPacket { padding: 1, ..EgressPacket::new(consumer.ssrc, consumer.payload_type, fill.seq, fill.timestamp, &[]) };
+        self.egress.send(transport, &consumer.extensions, &packet_out);
     }
 }
 
@@ -235,7 +236,7 @@ impl Sfu {
     }
 }
 
-impl<'a> Passing<'a> {
+impl<'a> DescribedPacket<'a> {
     /// Whether a consumer, if the redundancy is ours, may be sent all that the packet can repeat. What was said while its receiver
     /// had paused it is not for it; what comes with redundancy is as it is.
     fn may_repeat(&self, consumer: &Consumer) -> bool {

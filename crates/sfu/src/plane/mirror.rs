@@ -5,7 +5,7 @@ use std::time::Instant;
 use parlor_proto::ids::{ProducerId, RouterId};
 
 use crate::packet::Packet;
-use crate::pipe::{Item, MAX_PIPES, Numbers, PipeBatch, Stream, Told, WantedKeyFrame};
+use crate::pipe::{Item, MAX_PIPES, MirrorUpdate, Numbers, PipeBatch, StreamId, WantedKeyFrame};
 use crate::plane::Sfu;
 use crate::plane::forward::Forwarder;
 use crate::producer::Producer;
@@ -27,7 +27,7 @@ impl Sfu {
         // The sender's next report may be seconds away; until then its sound and picture would not be together.
         let Some(batch) = self.pipes.get_mut(usize::from(thread)) else { return };
         for (layer, stream) in (0_u8..).zip(&producer.layers) {
-            let of = Stream { router, producer: producer.id, layer };
+            let of = StreamId { router, producer: producer.id, layer };
             batch.items.extend(stream.reference.map(|reference| (of, Item::Reference(reference))));
         }
     }
@@ -52,7 +52,7 @@ impl Sfu {
     /// Takes what another thread has for mirrors here.
     pub fn handle_piped(&mut self, batch: &PipeBatch, now: Instant) {
         let mut rest = batch.bytes.as_slice();
-        for (Stream { router, producer, layer }, item) in &batch.items {
+        for (StreamId { router, producer, layer }, item) in &batch.items {
             let mut take = |len: usize| {
                 let (taken, left) = rest.split_at_checked(len).unwrap_or_default();
                 rest = left;
@@ -112,24 +112,24 @@ impl Forwarder<'_> {
     }
 
     /// Passes something on to the mirrors of a producer. Most have none.
-    pub(crate) fn tell_mirrors(&mut self, producer: &Producer, layer: u8, told: Told<'_>) {
+    pub(crate) fn tell_mirrors(&mut self, producer: &Producer, layer: u8, told: MirrorUpdate<'_>) {
         if producer.pipes.is_empty() {
             return;
         }
         let Some(router) = self.routers.get(producer.router) else { return };
-        let stream = Stream { router: router.id, producer: producer.id, layer };
+        let stream = StreamId { router: router.id, producer: producer.id, layer };
         for thread in &producer.pipes {
             let Some(batch) = self.pipes.get_mut(usize::from(*thread)) else { continue };
             let item = match told {
-                Told::Packet(packet) => {
+                MirrorUpdate::Packet(packet) => {
                     if !batch.push_packet(stream, packet) {
                         self.stats.drops.pipe += 1;
                     }
                     continue;
                 }
-                Told::Interrupted => Item::Interrupted,
-                Told::Replaced => Item::Replaced,
-                Told::Reference(reference) => Item::Reference(reference),
+                MirrorUpdate::Interrupted => Item::Interrupted,
+                MirrorUpdate::Replaced => Item::Replaced,
+                MirrorUpdate::Reference(reference) => Item::Reference(reference),
             };
             batch.tell(stream, item);
         }
@@ -138,6 +138,6 @@ impl Forwarder<'_> {
     pub(crate) fn set_reference(&mut self, producer: &mut Producer, layer: u8, reference: Reference) {
         let Some(stream) = producer.layers.get_mut(usize::from(layer)) else { return };
         stream.reference = Some(reference);
-        self.tell_mirrors(producer, layer, Told::Reference(reference));
+        self.tell_mirrors(producer, layer, MirrorUpdate::Reference(reference));
     }
 }

@@ -7,8 +7,8 @@ use crate::plane::forward::Forwarder;
 use crate::plane::stats::SfuStats;
 use crate::plane::{Datagram, Sfu};
 use crate::producer::Producer;
-use crate::producer::incoming::Arrival;
 use crate::producer::limit::CARRIER;
+use crate::producer::receive_stream::Arrival;
 use crate::table::{ProducerIndex, StreamIndex, Table, TransportIndex};
 use crate::transport::timers::Timers;
 use crate::transport::{Found, LayerOf, Part, Stream, Transport};
@@ -18,15 +18,15 @@ use crate::wire::rtp::{self, Header};
 use crate::wire::srtp::{Opener, Replay};
 
 /// All that an SRTP packet needs from its transport on, borrowed once.
-pub(crate) struct Receiver<'a> {
+pub(crate) struct Ingress<'a> {
     pub(crate) producers: &'a mut Table<ProducerIndex, Producer>,
     pub(crate) timers: &'a mut Timers,
     pub(crate) forwarder: Forwarder<'a>,
 }
 
-impl Receiver<'_> {
+impl Ingress<'_> {
     fn take_rtp(&mut self, index: TransportIndex, header: &Header, packet: &mut [u8], datagram: &Datagram<'_>) {
-        let now = self.forwarder.way.now;
+        let now = self.forwarder.egress.now;
         let Forwarder { transports, stats, .. } = &mut self.forwarder;
         let Some(transport) = transports.get_mut(index) else { return };
         if header.ssrc == 0 {
@@ -38,9 +38,9 @@ impl Receiver<'_> {
         let Some(stream) = transport.receive.stream(slot) else { return };
         let of = stream.of;
         stream.replay(part).accept(number);
-        let values = extension::read(bytes, header, &transport.meanings);
+        let values = extension::read(bytes, header, &transport.extension_map);
         let counted = count(stream, header, &opened, &values, now);
-        if let Some(at) = stream.incoming.next_nack() {
+        if let Some(at) = stream.received.next_nack() {
             self.timers.schedule(transports, index, at);
         }
         let passed = match &counted {
@@ -57,7 +57,7 @@ impl Receiver<'_> {
         // What was cut is reported lost, by numbers and by report: so its sender hears of it in every way there is.
         let Some(transport) = self.forwarder.transports.get_mut(index) else { return };
         transport.was_cut = true;
-        transport.receive.stream(slot).into_iter().for_each(|stream| stream.incoming.on_cut());
+        transport.receive.stream(slot).into_iter().for_each(|stream| stream.received.on_cut());
     }
 
     /// Takes a packet to its producer. False if it was more than its sender may send.
@@ -75,7 +75,7 @@ impl Receiver<'_> {
     /// Notes a packet for transport-wide feedback.
     fn note_arrival(&mut self, index: TransportIndex, number: Option<u16>) {
         let Some((transport, number)) = self.forwarder.transports.get_mut(index).zip(number) else { return };
-        transport.recorder.record(number, self.forwarder.way.now);
+        transport.recorder.record(number, self.forwarder.egress.now);
         if let Some(at) = transport.recorder.due().filter(|at| transport.has_turn_after(*at)) {
             self.timers.schedule(self.forwarder.transports, index, at);
         }
@@ -85,10 +85,10 @@ impl Receiver<'_> {
 impl Sfu {
     /// Takes an SRTP packet of a transport.
     pub(crate) fn handle_rtp(&mut self, index: TransportIndex, datagram: &Datagram<'_>, now: Instant) {
-        let (scratch, mut receiver) = self.receiver(now);
+        let (scratch, mut ingress) = self.ingress(now);
         match (Header::parse(datagram.bytes), scratch.copy(datagram.bytes)) {
-            (Some(header), Some(packet)) => receiver.take_rtp(index, &header, packet, datagram),
-            _ => receiver.forwarder.stats.drops.malformed += 1,
+            (Some(header), Some(packet)) => ingress.take_rtp(index, &header, packet, datagram),
+            _ => ingress.forwarder.stats.drops.malformed += 1,
         }
     }
 
@@ -163,7 +163,7 @@ fn open_rtp<'a>(
         stats.drops.transport += 1;
         return None;
     };
-    let found = transport.receive.find(header.ssrc, || extension::read(packet, header, &transport.meanings));
+    let found = transport.receive.find(header.ssrc, || extension::read(packet, header, &transport.extension_map));
     let fresh = Replay::default();
     let replay = match found {
         Found::Known(slot, part) => &*transport.receive.stream(slot)?.replay(part),
@@ -209,11 +209,11 @@ fn count<'a>(stream: &mut Stream, header: &Header, opened: &Opened<'a>, values: 
     // A repair stream carries padding, too.
     let unwrapped = match opened.part {
         Part::Media => Some((opened.number, payload)),
-        Part::Repair => stream.incoming.unwrap(payload),
+        Part::Repair => stream.received.unwrap(payload),
     };
     let Some((seq, payload)) = unwrapped else { return Counted::Nothing };
     let repaired = opened.part == Part::Repair;
-    let arrival = stream.incoming.on_packet(seq, header.timestamp, now, repaired);
+    let arrival = stream.received.on_packet(seq, header.timestamp, now, repaired);
     if arrival == Arrival::Again {
         return Counted::Again;
     }
@@ -257,7 +257,7 @@ fn open_probe(
         stats.drops.over_rate += 1;
         return None;
     }
-    extension::read(packet.get(..len)?, header, &transport.meanings).transport_cc
+    extension::read(packet.get(..len)?, header, &transport.extension_map).transport_cc
 }
 
 /// Opens a packet in place, if its number is new; returns its number and its length. `sealed` is what it was before.

@@ -11,24 +11,24 @@ impl Sfu {
     /// Takes how much a receiver says it has lost of a consumer.
     pub(crate) fn take_loss(&mut self, index: ConsumerIndex, lost: i32, now: Instant) {
         let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.selection.is_none()) else { return };
-        let (sent, lost) = consumer.outgoing.on_report(lost, consumer.rewriter.used());
+        let (sent, lost) = consumer.stream.on_report(lost, consumer.rewriter.used());
         let Some(transport) = self.transports.get_mut(consumer.transport) else { return };
         if transport.loss.on_report(sent, lost, now) {
-            transport.consumers.clone().into_iter().for_each(|consumer| self.protect(consumer));
+            transport.consumers.clone().into_iter().for_each(|consumer| self.update_redundancy(consumer));
         }
     }
 
     /// Sends a consumer redundancy, or none, as its receiver's losses ask for.
-    pub(crate) fn protect(&mut self, index: ConsumerIndex) {
+    pub(crate) fn update_redundancy(&mut self, index: ConsumerIndex) {
         let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.takes_red) else { return };
         let Some(transport) = self.transports.get(consumer.transport) else { return };
         consumer.with_red = transport.loss.repeats() > 0;
         let producer = consumer.producer;
-        self.pack_for_receivers(producer);
+        self.update_packer(producer);
     }
 
     /// Packs the sound of a producer as often as the worst of its receivers needs, if any does.
-    pub(crate) fn pack_for_receivers(&mut self, index: ProducerIndex) {
+    pub(crate) fn update_packer(&mut self, index: ProducerIndex) {
         let Some(producer) = self.producers.get_mut(index) else { return };
         let lossy = producer.consumers.iter().filter_map(|consumer| self.consumers.get(*consumer)).filter(|consumer| consumer.takes_red);
         let repeats = lossy.filter_map(|consumer| self.transports.get(consumer.transport)).map(|transport| transport.loss.repeats());

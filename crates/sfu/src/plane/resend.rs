@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::consumer::egress::{Emission, Way};
+use crate::consumer::egress::{Egress, EgressPacket};
 use crate::payload;
 use crate::plane::Sfu;
 use crate::plane::rtcp::RECEIVER_RTT;
@@ -26,24 +26,24 @@ impl Sfu {
         let Some((rtx, producer)) = consumer.rtx.zip(self.producers.get(consumer.producer)) else { return true };
         let rtt = transport.bandwidth.as_ref().map_or(RECEIVER_RTT, |bandwidth| bandwidth.rtt());
         let codec = producer.format.codec;
-        let mut way = Way { arena: &mut self.arena, clock: self.clock, now };
+        let mut egress = Egress { send_buffer: &mut self.send_buffer, clock: self.clock, now };
         for seq in lost {
             self.stats.work.nacked += 1;
             if !transport.allowances.nacked.take(1, now) {
                 return false;
             }
-            let Some(sent) = consumer.outgoing.find(seq, now, rtt) else { continue };
+            let Some(sent) = consumer.stream.find(seq, now, rtt) else { continue };
             let Some(layer) = producer.layers.get(usize::from(sent.layer)) else { continue };
             let Some(stored) = layer.store.get(sent.in_seq, now) else { continue };
-            let emission = Emission {
+            let packet_out = EgressPacket {
                 marker: sent.marker,
                 repeats: Some(seq),
                 orientation: stored.orientation,
                 descriptor: stored.descriptor,
                 counters: sent.counters.map(|new| (payload::counters(codec, stored.payload, stored.descriptor), new)),
-                ..Emission::new(rtx.ssrc, rtx.payload_type, consumer.outgoing.next_rtx(), sent.timestamp, stored.payload)
+                ..EgressPacket::new(rtx.ssrc, rtx.payload_type, consumer.stream.next_rtx(), sent.timestamp, stored.payload)
             };
-            if way.emit(transport, &consumer.understood, &emission).is_some() {
+            if egress.send(transport, &consumer.extensions, &packet_out).is_some() {
                 self.stats.rtp_repeated += 1;
             }
         }
@@ -61,19 +61,19 @@ impl Sfu {
         };
         // Nothing to send now is no reason not to ask again.
         if let Some((rtx, request)) = consumer.rtx.zip(bandwidth.padding(now)) {
-            let mut way = Way { arena: &mut self.arena, clock: self.clock, now };
+            let mut egress = Egress { send_buffer: &mut self.send_buffer, clock: self.clock, now };
             let mut left = request.bytes;
             for _ in 0..MAX_PADDING_PACKETS {
                 if left == 0 {
                     break;
                 }
-                let padding = Emission {
+                let padding = EgressPacket {
                     padding: MAX_PADDING,
                     probe: Some(request.probe),
-                    ..Emission::new(rtx.ssrc, rtx.payload_type, consumer.outgoing.next_rtx(), 0, &[])
+                    ..EgressPacket::new(rtx.ssrc, rtx.payload_type, consumer.stream.next_rtx(), 0, &[])
                 };
-                let Some(sent) = way.emit(transport, &consumer.understood, &padding) else { break };
-                consumer.outgoing.padded(sent);
+                let Some(sent) = egress.send(transport, &consumer.extensions, &padding) else { break };
+                consumer.stream.padded(sent);
                 left = left.saturating_sub(sent);
             }
         }

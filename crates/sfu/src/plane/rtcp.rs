@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::pipe::WantedKeyFrame;
 use crate::plane::Sfu;
 use crate::table::{ProducerIndex, TransportIndex};
-use crate::transport::send_buffer::{Arena, Destination};
+use crate::transport::send_buffer::{Destination, SendBuffer};
 use crate::transport::{Ice, LayerOf, Secure};
 use crate::wire::rtcp::{self, Builder, Feedback, MAX_BLOCKS, MAX_RTCP, ReportBlock, Rtcp, SenderInfo};
 use crate::wire::srtp::MAX_OVERHEAD;
@@ -101,7 +101,7 @@ impl Sfu {
         let SenderInfo { ssrc, ntp, rtp, .. } = *info;
         let Some(transport) = self.transports.get_mut(index) else { return };
         if let Some(stream) = transport.receive.by_ssrc(ssrc) {
-            stream.incoming.on_sender_report(ntp, now);
+            stream.received.on_sender_report(ntp, now);
             transport.clock.on_sender_report(ntp, wall, now);
             if let Some((of, reference)) = Some(stream.of).zip(transport.clock.reference(ntp, rtp)) {
                 let (producers, mut forwarder) = self.forwarder(now);
@@ -167,17 +167,17 @@ impl Sfu {
         let ours = transport.ssrc;
         if reports {
             self.blocks.clear();
-            self.blocks.extend(transport.receive.streams().map(|stream| stream.incoming.report(stream.ssrc, now)));
+            self.blocks.extend(transport.receive.streams().map(|stream| stream.received.report(stream.ssrc, now)));
             for blocks in self.blocks.chunks(MAX_BLOCKS) {
                 self.reports.clear();
                 Builder::new(&mut self.reports, ours).receiver_report(blocks);
-                send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
+                send_report(&mut self.send_buffer, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
             }
         }
         self.reports.clear();
         for stream in transport.receive.streams() {
             self.lost.clear();
-            stream.incoming.nacks(now, SENDER_RTT, &mut self.lost);
+            stream.received.nacks(now, SENDER_RTT, &mut self.lost);
             let mut rest = self.lost.as_slice();
             while !rest.is_empty() {
                 let taken = Builder::resume(&mut self.reports, ours).nack(stream.ssrc, rest);
@@ -186,16 +186,16 @@ impl Sfu {
                     if self.reports.is_empty() {
                         break;
                     }
-                    send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
+                    send_report(&mut self.send_buffer, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
                     self.reports.clear();
                 }
             }
-            if stream.incoming.take_lost() {
+            if stream.received.take_lost() {
                 wanted.push(stream.of);
             }
-            next = next.into_iter().chain(stream.incoming.next_nack()).min();
+            next = next.into_iter().chain(stream.received.next_nack()).min();
         }
-        send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
+        send_report(&mut self.send_buffer, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
         while transport.recorder.due().is_some_and(|due| due <= now) {
             let Some(report) = transport.recorder.take(now) else { break };
             let (mut base, mut rest) = (report.base, report.arrivals);
@@ -210,7 +210,7 @@ impl Sfu {
                 rest = rest.get(taken..).unwrap_or_default();
                 base = base.wrapping_add(u16::try_from(taken).unwrap_or(u16::MAX));
                 transport.feedback_number = transport.feedback_number.wrapping_add(1);
-                send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
+                send_report(&mut self.send_buffer, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
             }
         }
         next = next.into_iter().chain(transport.recorder.due()).min();
@@ -241,7 +241,7 @@ impl Sfu {
                 builder.sender_report(info) && sender.is_some_and(|sender| builder.cname(info.ssrc, &sender.cname))
             };
             let taken = rest.iter().take_while(|(info, producer)| write(info, *producer)).count();
-            send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
+            send_report(&mut self.send_buffer, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
             rest = rest.get(taken.max(1)..).unwrap_or_default();
         }
     }
@@ -259,7 +259,7 @@ impl Sfu {
         let Some(ssrc) = sender.receive.ssrc(of) else { return };
         self.reports.clear();
         Builder::new(&mut self.reports, sender.ssrc).pli(ssrc);
-        send_report(&mut self.arena, &mut sender.secure, (sender.destination, &mut sender.ice), &self.reports);
+        send_report(&mut self.send_buffer, &mut sender.secure, (sender.destination, &mut sender.ice), &self.reports);
         self.stats.key_frame_requests += 1;
     }
 
@@ -272,21 +272,21 @@ impl Sfu {
         }
         self.reports.clear();
         Builder::new(&mut self.reports, transport.ssrc).remb(bitrate, &ssrcs);
-        send_report(&mut self.arena, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
+        send_report(&mut self.send_buffer, &mut transport.secure, (transport.destination, &mut transport.ice), &self.reports);
     }
 }
 
 /// Seals a compound packet into what is to be sent.
-fn send_report(arena: &mut Arena, secure: &mut Option<Box<Secure>>, to: (Option<Destination>, &mut Ice), report: &[u8]) {
+fn send_report(send_buffer: &mut SendBuffer, secure: &mut Option<Box<Secure>>, to: (Option<Destination>, &mut Ice), report: &[u8]) {
     let Some((secure, destination)) = secure.as_mut().zip(to.0) else { return };
     if report.is_empty() || report.len() > MAX_RTCP || !to.1.may_send(report.len() + MAX_OVERHEAD, true) {
         return;
     }
-    let Some(room) = arena.room() else { return };
+    let Some(room) = send_buffer.room() else { return };
     let Some(place) = room.get_mut(..report.len()) else { return };
     place.copy_from_slice(report);
     if let Some(len) = secure.sealer.seal_rtcp(room, report.len()) {
-        arena.commit(destination, len);
+        send_buffer.commit(destination, len);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::plane::Sfu;
 use crate::producer::Layer;
 use crate::table::TransportIndex;
 use crate::transport::LayerOf;
-use crate::video::layers::{self, Candidate};
+use crate::video::layers::{self, LayerCandidate};
 
 /// How often a sender is reminded of its limit: REMB is sent once and may be lost.
 const REMIND_LIMIT_EVERY: Duration = Duration::from_secs(2);
@@ -19,11 +19,11 @@ const LIMIT_OVERHEAD_PERCENT: u64 = 110;
 const WANTED_PERCENT: u64 = 130;
 
 /// What is around fifty packets of sound a second: half of what it takes at 32 kbit/s, and part of what REMB limits.
-const SOUND_OVERHEAD: u64 = 30_000;
+const AUDIO_OVERHEAD: u64 = 30_000;
 
-fn sound_overhead(kind: MediaKind) -> u64 {
+fn audio_overhead(kind: MediaKind) -> u64 {
     match kind {
-        MediaKind::Audio => SOUND_OVERHEAD,
+        MediaKind::Audio => AUDIO_OVERHEAD,
         MediaKind::Video => 0,
     }
 }
@@ -71,7 +71,7 @@ impl Sfu {
         if !transport.was_cut && !producers().any(|producer| producer.kind() == MediaKind::Video) {
             return;
         }
-        let total: u64 = producers().map(|producer| u64::from(producer.max_bitrate) + sound_overhead(producer.kind())).sum();
+        let total: u64 = producers().map(|producer| u64::from(producer.max_bitrate) + audio_overhead(producer.kind())).sum();
         transport.limit_sent = Some(now);
         transport.was_cut = false;
         self.send_limit(index, total * LIMIT_OVERHEAD_PERCENT / 100);
@@ -97,7 +97,7 @@ impl Sfu {
             if steps.len() <= 1 {
                 fixed += rates.iter().sum::<u64>();
             } else if rates.iter().any(|rate| *rate > 0) {
-                candidates.push(Candidate { rates, preferred, current: consumer.at(&steps) });
+                candidates.push(LayerCandidate { rates, preferred, current: consumer.at(&steps) });
                 choices.push((*consumer_index, steps));
             } else if consumer.aimed_at(&steps) > Some(preferred) {
                 // While nothing arrives at all (a still screen), what is sent next is decided when it does: but no more than is wanted.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use parlor_proto::rtp::RtpParameters;
 
 use super::ssrc::SsrcMap;
-use crate::producer::incoming::Incoming;
+use crate::producer::receive_stream::ReceiveStream;
 use crate::table::{ProducerIndex, StreamIndex, Table};
 use crate::wire::extension::Values;
 use crate::wire::srtp::Replay;
@@ -36,15 +36,15 @@ pub(crate) struct Stream {
     pub(crate) of: LayerOf,
     pub(crate) ssrc: u32,
     rtx: Option<u32>,
-    pub(crate) incoming: Incoming,
+    pub(crate) received: ReceiveStream,
     replay: Replay,
     repair_replay: Option<Box<Replay>>,
 }
 
 impl Stream {
     fn new(of: LayerOf, ssrc: u32, rtx: Option<u32>, format: Format) -> Self {
-        let incoming = Incoming::new(format.clock_rate, format.repairs);
-        Self { of, ssrc, rtx, incoming, replay: Replay::default(), repair_replay: None }
+        let received = ReceiveStream::new(format.clock_rate, format.repairs);
+        Self { of, ssrc, rtx, received, replay: Replay::default(), repair_replay: None }
     }
 
     pub(crate) fn replay(&mut self, part: Part) -> &mut Replay {

@@ -52,7 +52,7 @@ pub(crate) struct Destination {
 
 /// Collects what is to be sent until it is taken.
 #[derive(Debug, Default)]
-pub(crate) struct Arena {
+pub(crate) struct SendBuffer {
     /// Grows, and keeps what it has: room is not cleared again for each packet.
     bytes: Vec<u8>,
     used: usize,
@@ -60,7 +60,7 @@ pub(crate) struct Arena {
     loose: u32,
 }
 
-impl Arena {
+impl SendBuffer {
     /// Room for one datagram; `None` when there is too much already.
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
         let end = self.used + MAX_DATAGRAM;
@@ -123,33 +123,33 @@ mod tests {
 
     #[test]
     fn what_is_written_is_found_where_its_segment_says() {
-        let mut arena = Arena::default();
+        let mut send_buffer = SendBuffer::default();
         for n in 0..200_u8 {
-            let room = arena.room().expect("room");
+            let room = send_buffer.room().expect("room");
             room[..usize::from(n)].fill(n);
-            arena.commit(Destination { number: u32::from(n), path: path(1) }, usize::from(n));
+            send_buffer.commit(Destination { number: u32::from(n), path: path(1) }, usize::from(n));
         }
-        let batch = arena.batch();
+        let batch = send_buffer.batch();
         assert_eq!(batch.segments.len(), 200);
         for (n, segment) in (0..200_u8).zip(batch.segments) {
             assert_eq!(segment.destination, u32::from(n));
             assert!(batch.bytes[segment.start..segment.start + segment.len].iter().all(|byte| *byte == n));
         }
-        arena.clear();
-        assert!(arena.batch().segments.is_empty() && arena.batch().bytes.is_empty());
+        send_buffer.clear();
+        assert!(send_buffer.batch().segments.is_empty() && send_buffer.batch().bytes.is_empty());
     }
 
     #[test]
     fn it_does_not_grow_without_end() {
-        let mut arena = Arena::default();
+        let mut send_buffer = SendBuffer::default();
         let written = std::iter::from_fn(|| {
-            arena.room()?;
-            arena.commit(Destination { number: 1, path: path(1) }, MAX_DATAGRAM);
+            send_buffer.room()?;
+            send_buffer.commit(Destination { number: 1, path: path(1) }, MAX_DATAGRAM);
             Some(())
         });
         assert!(written.count() <= MAX_BYTES / MAX_DATAGRAM);
-        arena.clear();
-        arena.clear();
-        assert!(arena.bytes.capacity() <= KEPT_BYTES, "an idle worker gives back what a burst took");
+        send_buffer.clear();
+        send_buffer.clear();
+        assert!(send_buffer.bytes.capacity() <= KEPT_BYTES, "an idle worker gives back what a burst took");
     }
 }

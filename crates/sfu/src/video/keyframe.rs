@@ -13,12 +13,12 @@ const REFILL: Duration = Duration::from_millis(750);
 
 /// What one sender may be asked for, over all its layers.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub(crate) struct KeyFrameAllowance {
     left: u32,
     since: Instant,
 }
 
-impl Allowance {
+impl KeyFrameAllowance {
     pub(crate) fn new(now: Instant) -> Self {
         Self { left: IN_A_ROW, since: now }
     }
@@ -48,7 +48,7 @@ pub(crate) struct Requests {
 impl Requests {
     /// Somebody needs a key frame: true if the sender is to be asked now. Otherwise the request waits for
     /// [`Requests::due`]; it is not lost.
-    pub(crate) fn ask(&mut self, now: Instant, allowance: &mut Allowance) -> bool {
+    pub(crate) fn ask(&mut self, now: Instant, allowance: &mut KeyFrameAllowance) -> bool {
         self.wait(now);
         self.due(now, allowance)
     }
@@ -64,7 +64,7 @@ impl Requests {
     }
 
     /// Whether a request that waited is to be sent now.
-    pub(crate) fn due(&mut self, now: Instant, allowance: &mut Allowance) -> bool {
+    pub(crate) fn due(&mut self, now: Instant, allowance: &mut KeyFrameAllowance) -> bool {
         let free = self.last.is_none_or(|last| now.saturating_duration_since(last) >= INTERVAL);
         if self.waiting.is_none() || !free || !allowance.take(now) {
             return false;
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_burst_of_requests_becomes_one_now_and_one_later() {
         let now = parlor_testkit::clock::Clock::new().now();
-        let (mut requests, mut allowance) = (Requests::default(), Allowance::new(now));
+        let (mut requests, mut allowance) = (Requests::default(), KeyFrameAllowance::new(now));
         assert!(requests.ask(now, &mut allowance));
         assert!(!requests.ask(now + Duration::from_millis(100), &mut allowance));
         assert!(!requests.due(now + Duration::from_millis(499), &mut allowance));
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_key_frame_answers_those_who_wait() {
         let now = parlor_testkit::clock::Clock::new().now();
-        let (mut requests, mut allowance) = (Requests::default(), Allowance::new(now));
+        let (mut requests, mut allowance) = (Requests::default(), KeyFrameAllowance::new(now));
         assert!(requests.ask(now, &mut allowance));
         assert!(!requests.ask(now, &mut allowance));
         requests.satisfied();
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn who_asks_without_end_is_answered_now_and_then() {
         let now = parlor_testkit::clock::Clock::new().now();
-        let mut allowance = Allowance::new(now);
+        let mut allowance = KeyFrameAllowance::new(now);
         let mut layers = [Requests::default(), Requests::default(), Requests::default()];
         let mut sent = 0;
         for ms in (0..60_000).step_by(50) {

@@ -11,12 +11,12 @@ const KEEP_PERCENT: u64 = 115;
 
 /// A spatial and a temporal layer, each with all below it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(crate) struct Layers {
+pub(crate) struct OperatingPoint {
     pub(crate) spatial: u8,
     pub(crate) temporal: u8,
 }
 
-impl Layers {
+impl OperatingPoint {
     /// Whatever there is.
     pub(crate) const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
 
@@ -35,7 +35,7 @@ impl Layers {
 
 /// What one consumer could get: steps from little to much, known by their numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct LayerCandidate {
     /// The bitrate of every step; 0 for one that is off.
     pub(crate) rates: Vec<u64>,
     /// The highest step its receiver wants.
@@ -44,7 +44,7 @@ pub(crate) struct Candidate {
     pub(crate) current: Option<usize>,
 }
 
-impl Candidate {
+impl LayerCandidate {
     fn rate(&self, step: usize) -> u64 {
         self.rates.get(step).copied().unwrap_or(0)
     }
@@ -75,8 +75,8 @@ impl Candidate {
 /// some had to go down.
 ///
 /// Everybody gets a picture before anybody gets a better one; then all rise step by step, in order.
-pub(crate) fn choose(candidates: &[Candidate], budget: u64, may_rise: bool) -> Vec<usize> {
-    let mut chosen: Vec<usize> = candidates.iter().map(Candidate::lowest).collect();
+pub(crate) fn choose(candidates: &[LayerCandidate], budget: u64, may_rise: bool) -> Vec<usize> {
+    let mut chosen: Vec<usize> = candidates.iter().map(LayerCandidate::lowest).collect();
     let mut spent: u64 = candidates.iter().zip(&chosen).map(|(candidate, step)| candidate.rate(*step)).sum();
     loop {
         let mut raised = false;
@@ -98,7 +98,7 @@ pub(crate) fn choose(candidates: &[Candidate], budget: u64, may_rise: bool) -> V
 }
 
 /// What the candidates would use if there were room for everything.
-pub(crate) fn wanted(candidates: &[Candidate]) -> u64 {
+pub(crate) fn wanted(candidates: &[LayerCandidate]) -> u64 {
     candidates
         .iter()
         .map(|candidate| candidate.active().rfind(|step| *step <= candidate.preferred).map_or(0, |step| candidate.rate(step)))
@@ -109,8 +109,8 @@ pub(crate) fn wanted(candidates: &[Candidate]) -> u64 {
 mod tests {
     use super::*;
 
-    fn candidate(preferred: usize, current: Option<usize>) -> Candidate {
-        Candidate { rates: vec![150_000, 500_000, 1_500_000], preferred, current }
+    fn candidate(preferred: usize, current: Option<usize>) -> LayerCandidate {
+        LayerCandidate { rates: vec![150_000, 500_000, 1_500_000], preferred, current }
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         for rates in [[0, 0, 900_000], [0, 500_000, 900_000], [0, 0, 0], [150_000, 0, 900_000]] {
             for current in [None, Some(0), Some(1), Some(2)] {
                 for preferred in 0..3 {
-                    let chosen = choose(&[Candidate { rates: rates.to_vec(), preferred, current }], 10_000_000, true);
+                    let chosen = choose(&[LayerCandidate { rates: rates.to_vec(), preferred, current }], 10_000_000, true);
                     assert!(chosen[0] <= preferred, "{rates:?} {current:?} {preferred}: {chosen:?}");
                 }
             }

@@ -11,7 +11,7 @@ const MAX_ONE_BYTE: usize = 16;
 
 /// What the media plane reads of a packet's extensions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Meaning {
+pub(crate) enum ExtensionKind {
     Mid,
     Rid,
     RepairedRid,
@@ -22,7 +22,7 @@ pub(crate) enum Meaning {
     DependencyDescriptor,
 }
 
-impl Meaning {
+impl ExtensionKind {
     pub(crate) fn of(uri: &str) -> Option<Self> {
         Some(match uri {
             uri::MID => Self::Mid,
@@ -41,11 +41,11 @@ impl Meaning {
 /// What each id means on one transport. Clients number extensions as they like, and say how only when they
 /// produce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Meanings([Option<Meaning>; MAX_ID as usize + 1]);
+pub(crate) struct ExtensionMap([Option<ExtensionKind>; MAX_ID as usize + 1]);
 
-impl Meanings {
+impl ExtensionMap {
     /// Ids that cannot be on the wire (0, and above 14) are left out.
-    pub(crate) fn set(&mut self, id: u8, meaning: Option<Meaning>) {
+    pub(crate) fn set(&mut self, id: u8, meaning: Option<ExtensionKind>) {
         if id == 0 {
             return;
         }
@@ -54,7 +54,7 @@ impl Meanings {
         }
     }
 
-    pub(crate) fn get(&self, id: u8) -> Option<Meaning> {
+    pub(crate) fn get(&self, id: u8) -> Option<ExtensionKind> {
         *self.0.get(usize::from(id))?
     }
 }
@@ -76,22 +76,22 @@ pub(crate) struct Values<'a> {
 }
 
 /// Reads what a packet's extensions say. `header` must be that of `packet`.
-pub(crate) fn read<'a>(packet: &'a [u8], header: &Header, meanings: &Meanings) -> Values<'a> {
+pub(crate) fn read<'a>(packet: &'a [u8], header: &Header, extension_map: &ExtensionMap) -> Values<'a> {
     let mut values = Values::default();
     for Element { id, data } in elements(packet, header) {
-        let Some(meaning) = meanings.get(id) else { continue };
+        let Some(meaning) = extension_map.get(id) else { continue };
         match (meaning, data) {
-            (Meaning::Mid, _) => values.mid = name(data),
-            (Meaning::Rid, _) => values.rid = name(data),
-            (Meaning::RepairedRid, _) => values.repaired_rid = name(data),
-            (Meaning::TransportCc, [high, low, ..]) => values.transport_cc = Some(u16::from_be_bytes([*high, *low])),
-            (Meaning::AbsSendTime, [a, b, c]) => values.abs_send_time = Some(u32::from_be_bytes([0, *a, *b, *c])),
-            (Meaning::AudioLevel, [level, ..]) => {
+            (ExtensionKind::Mid, _) => values.mid = name(data),
+            (ExtensionKind::Rid, _) => values.rid = name(data),
+            (ExtensionKind::RepairedRid, _) => values.repaired_rid = name(data),
+            (ExtensionKind::TransportCc, [high, low, ..]) => values.transport_cc = Some(u16::from_be_bytes([*high, *low])),
+            (ExtensionKind::AbsSendTime, [a, b, c]) => values.abs_send_time = Some(u32::from_be_bytes([0, *a, *b, *c])),
+            (ExtensionKind::AudioLevel, [level, ..]) => {
                 let quiet = i8::try_from(level & 0x7f).unwrap_or(i8::MAX);
                 values.audio_level = Some((-quiet, level & 0x80 != 0));
             }
-            (Meaning::VideoOrientation, [turn, ..]) => values.orientation = Some(*turn),
-            (Meaning::DependencyDescriptor, [_, ..]) => values.descriptor = Some(data),
+            (ExtensionKind::VideoOrientation, [turn, ..]) => values.orientation = Some(*turn),
+            (ExtensionKind::DependencyDescriptor, [_, ..]) => values.descriptor = Some(data),
             _ => {}
         }
     }
@@ -162,22 +162,22 @@ mod tests {
 
     use super::*;
 
-    fn meanings() -> Meanings {
-        let mut meanings = Meanings::default();
+    fn extension_map() -> ExtensionMap {
+        let mut extension_map = ExtensionMap::default();
         let all = [
-            (1, Meaning::AudioLevel),
-            (2, Meaning::AbsSendTime),
-            (3, Meaning::TransportCc),
-            (4, Meaning::Mid),
-            (10, Meaning::Rid),
-            (11, Meaning::RepairedRid),
-            (12, Meaning::DependencyDescriptor),
-            (13, Meaning::VideoOrientation),
+            (1, ExtensionKind::AudioLevel),
+            (2, ExtensionKind::AbsSendTime),
+            (3, ExtensionKind::TransportCc),
+            (4, ExtensionKind::Mid),
+            (10, ExtensionKind::Rid),
+            (11, ExtensionKind::RepairedRid),
+            (12, ExtensionKind::DependencyDescriptor),
+            (13, ExtensionKind::VideoOrientation),
         ];
         for (id, meaning) in all {
-            meanings.set(id, Some(meaning));
+            extension_map.set(id, Some(meaning));
         }
-        meanings
+        extension_map
     }
 
     fn packet(profile: [u8; 2], elements: &[u8]) -> Vec<u8> {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn values(packet: &[u8]) -> Values<'_> {
-        read(packet, &Header::parse(packet).expect("a header"), &meanings())
+        read(packet, &Header::parse(packet).expect("a header"), &extension_map())
     }
 
     #[test]
@@ -253,15 +253,15 @@ mod tests {
 
     #[test]
     fn ids_that_cannot_be_on_the_wire_mean_nothing() {
-        let mut meanings = Meanings::default();
+        let mut extension_map = ExtensionMap::default();
         for id in [0, 15, 255] {
-            meanings.set(id, Some(Meaning::Mid));
-            assert_eq!(meanings.get(id), None);
+            extension_map.set(id, Some(ExtensionKind::Mid));
+            assert_eq!(extension_map.get(id), None);
         }
-        meanings.set(14, Some(Meaning::Mid));
-        assert_eq!(meanings.get(14), Some(Meaning::Mid));
-        meanings.set(14, None);
-        assert_eq!(meanings, Meanings::default());
+        extension_map.set(14, Some(ExtensionKind::Mid));
+        assert_eq!(extension_map.get(14), Some(ExtensionKind::Mid));
+        extension_map.set(14, None);
+        assert_eq!(extension_map, ExtensionMap::default());
     }
 
     proptest! {
@@ -276,7 +276,7 @@ mod tests {
         #[test]
         fn a_header_of_another_packet_breaks_nothing(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let header = Header::parse(&packet([0x10, 0x00], &[4; 32])).expect("a header");
-            read(&bytes, &header, &meanings());
+            read(&bytes, &header, &extension_map());
         }
     }
 }

@@ -94,7 +94,7 @@ pub(crate) fn payload_end(packet: &[u8], header: &Header) -> Option<usize> {
 /// What a packet leaves with. There are no contributing sources: nothing is mixed here, and those of the
 /// sender mean nothing to a receiver that knows us as the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outgoing {
+pub(crate) struct NewHeader {
     pub(crate) marker: bool,
     pub(crate) payload_type: u8,
     pub(crate) seq: u16,
@@ -104,7 +104,7 @@ pub(crate) struct Outgoing {
 
 /// Writes a header with its extensions; its length, or `None` if `out` is too short or an element cannot be
 /// written. Elements have the one-byte form unless one of them only fits the other (RFC 8285, section 4.1.2).
-pub(crate) fn write_header(out: &mut [u8], outgoing: &Outgoing, elements: &[Element<'_>]) -> Option<usize> {
+pub(crate) fn write_header(out: &mut [u8], outgoing: &NewHeader, elements: &[Element<'_>]) -> Option<usize> {
     let (fixed, rest) = out.split_first_chunk_mut::<FIXED_HEADER>()?;
     let [s0, s1] = outgoing.seq.to_be_bytes();
     let [t0, t1, t2, t3] = outgoing.timestamp.to_be_bytes();
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::wire::extension::elements;
 
-    const OUTGOING: Outgoing = Outgoing { marker: true, payload_type: 96, seq: 0x1234, timestamp: 0x5678_9abc, ssrc: 0xdead_beef };
+    const OUTGOING: NewHeader = NewHeader { marker: true, payload_type: 96, seq: 0x1234, timestamp: 0x5678_9abc, ssrc: 0xdead_beef };
 
     #[test]
     fn a_header_is_written_as_the_rfc_draws_it() {
@@ -285,12 +285,12 @@ mod tests {
             marker: bool, payload_type in 0u8..128, seq: u16, timestamp: u32, ssrc: u32,
             parts in prop::collection::vec((1u8..=15, prop::collection::vec(any::<u8>(), 0..20)), 0..6),
         ) {
-            let outgoing = Outgoing { marker, payload_type, seq, timestamp, ssrc };
+            let outgoing = NewHeader { marker, payload_type, seq, timestamp, ssrc };
             let written: Vec<_> = parts.iter().map(|(id, data)| Element { id: *id, data }).collect();
             let mut out = [0xff; 300];
             let len = write_header(&mut out, &outgoing, &written).expect("room");
             let header = Header::parse(&out[..len]).expect("a header");
-            let read = Outgoing {
+            let read = NewHeader {
                 marker: header.marker,
                 payload_type: header.payload_type,
                 seq: header.seq,

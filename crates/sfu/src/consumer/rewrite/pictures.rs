@@ -13,7 +13,7 @@ type Numbers = Ledger<4>;
 pub(super) struct Pictures {
     /// Made with the first picture: sound has none.
     numbers: Option<Box<Numbers>>,
-    /// Outgoing: of the newest picture.
+    /// Of the newest picture, as it leaves.
     last: u64,
     last_tl0: u8,
     tl0_offset: u8,

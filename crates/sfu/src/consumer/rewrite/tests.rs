@@ -8,8 +8,8 @@ fn start() -> Instant {
     parlor_testkit::clock::Clock::new().now()
 }
 
-fn at(seq: u64, timestamp: u32, arrival: Instant) -> Incoming {
-    Incoming { seq, timestamp, arrival }
+fn at(seq: u64, timestamp: u32, arrival: Instant) -> Original {
+    Original { seq, timestamp, arrival }
 }
 
 fn rewriter() -> Rewriter {
@@ -64,7 +64,7 @@ fn counters(payload: &[u8]) -> Counters {
     describe(Codec::Vp8, payload, false, None, &mut State::default()).counters
 }
 
-fn counted(rewriter: &mut Rewriter, packet: Incoming, counters: &Counters) -> (u16, u8) {
+fn counted(rewriter: &mut Rewriter, packet: Original, counters: &Counters) -> (u16, u8) {
     let new = rewriter.rewrite(packet, counters).expect("sent").counters.expect("counted");
     (new.picture_id, new.tl0_index)
 }

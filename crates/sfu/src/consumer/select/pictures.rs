@@ -1,6 +1,6 @@
 //! What was decided of the last pictures, for those of their packets that come late.
 
-use crate::video::layers::Layers;
+use crate::video::layers::OperatingPoint;
 
 /// A second at thirty pictures a second: longer than a repair takes.
 const REMEMBERED: usize = 32;
@@ -11,9 +11,9 @@ pub(super) struct Picture {
     /// Its lowest sequence number that was seen.
     pub(super) first: u64,
     /// The layers of it that are sent.
-    pub(super) limit: Layers,
+    pub(super) limit: OperatingPoint,
     /// The layers that are sent of pictures of which nothing was seen before later ones.
-    pub(super) next: Layers,
+    pub(super) next: OperatingPoint,
 }
 
 /// A ring, by age.

@@ -150,7 +150,7 @@ fn nacks_make_us_look_for_four_thousand_numbers_a_second_and_no_more() {
     // Nothing is looked for of who gets no repairs.
     assert!(nack.len() / 4 * 17 > 5_000);
     let Some(consumer) = receiver.sfu.consumers.values_mut().next() else { panic!("consumes") };
-    consumer.fixed.rtx = Some(crate::consumer::Repair { ssrc: 9, payload_type: 97 });
+    consumer.fixed.rtx = Some(crate::consumer::RtxStream { ssrc: 9, payload_type: 97 });
     let stats = receiver.flood(15_000, &nack);
     assert!((4_000..=SECONDS * 4_000 + 15_000).contains(&stats.work.nacked), "{:?}", stats.work);
     assert!(stats.work.nacked <= SECONDS * 4_000 + stats.drops.over_reports, "one step each tells that it was too much");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::super::*;
-use crate::consumer::rewrite::{Incoming, Rewriter};
+use crate::consumer::rewrite::{Original, Rewriter};
 use crate::ortc::Codec;
 use crate::payload::{State, describe};
 
@@ -83,7 +83,7 @@ fn arrivals(fates: &[Fate]) -> Vec<(Sent, Fate)> {
 
 #[derive(Debug)]
 struct Out {
-    /// Incoming, and in which run of sending.
+    /// The number a packet came with, and the run of sending it belongs to.
     seq: u64,
     run: u32,
     picture: u32,
@@ -106,12 +106,12 @@ struct Received {
 /// Checks what must hold of each step.
 fn forward(fates: &[Fate]) -> Result<Received, TestCaseError> {
     let now = parlor_testkit::clock::Clock::new().now();
-    let (mut selection, mut rewriter) = (Selection::new(Layers::ALL), Rewriter::new(90_000, 7, 1));
+    let (mut selection, mut rewriter) = (Selection::new(OperatingPoint::ALL), Rewriter::new(90_000, 7, 1));
     let mut received = Received::default();
     let (mut run, mut newest, mut last_timestamp) = (0, 0, 0_u32);
     for (packet, fate) in arrivals(fates) {
         match fate {
-            Fate::Aimed(temporal) => selection.aim(Layers { spatial: 0, temporal }),
+            Fate::Aimed(temporal) => selection.aim(OperatingPoint { spatial: 0, temporal }),
             Fate::Interrupted => selection.restart(),
             _ => {}
         }
@@ -124,22 +124,22 @@ fn forward(fates: &[Fate]) -> Result<Received, TestCaseError> {
             rewriter.skip();
             run += 1;
         }
-        let header = Packet { seq: packet.seq, timestamp: packet.picture * 3_000, marker: packet.marker };
+        let header = PacketHeader { seq: packet.seq, timestamp: packet.picture * 3_000, marker: packet.marker };
         match selection.decide(header, &unit, None) {
-            verdict @ (Verdict::LeaveOut | Verdict::Nothing) => {
+            verdict @ (Decision::LeaveOut | Decision::Nothing) => {
                 let fill = rewriter.leave_out(packet.seq, &unit.counters);
                 if let Some(fill) = fill {
                     prop_assert!(received.fills.insert(fill.seq) && !received.packets.contains_key(&fill.seq), "a number twice");
                 }
                 match verdict {
-                    Verdict::LeaveOut => received.left_out.insert(packet.seq),
+                    Decision::LeaveOut => received.left_out.insert(packet.seq),
                     // A fill is counted as one.
                     _ => fill.is_none() && received.past.insert(packet.seq),
                 };
             }
-            Verdict::Send { marker } => {
+            Decision::Send { marker } => {
                 prop_assert_eq!(marker, packet.marker);
-                let incoming = Incoming { seq: packet.seq, timestamp: header.timestamp, arrival: now };
+                let incoming = Original { seq: packet.seq, timestamp: header.timestamp, arrival: now };
                 let Some(numbers) = rewriter.rewrite(incoming, &unit.counters) else {
                     return Err(TestCaseError::fail("it is within what is sent"));
                 };
@@ -248,7 +248,7 @@ proptest! {
     fn no_stream_breaks_them(packets in prop::collection::vec((anything(), 0u8..12), 1..300), codec in 0usize..5) {
         let now = parlor_testkit::clock::Clock::new().now();
         let codec = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1][codec];
-        let (mut selection, mut rewriter, mut state) = (Selection::new(Layers::ALL), Rewriter::new(90_000, 7, 1), State::default());
+        let (mut selection, mut rewriter, mut state) = (Selection::new(OperatingPoint::ALL), Rewriter::new(90_000, 7, 1), State::default());
         let (mut seq, mut timestamp, mut given) = (10_000_i64, 0_u32, BTreeSet::new());
         let mut seen = BTreeSet::new();
         for ((step, later, marker, payload, descriptor), what) in packets {
@@ -262,14 +262,14 @@ proptest! {
             match what {
                 0 => selection.restart(),
                 1 => rewriter.switch(),
-                2..5 => selection.aim(Layers { spatial: what - 2, temporal: what - 2 }),
+                2..5 => selection.aim(OperatingPoint { spatial: what - 2, temporal: what - 2 }),
                 _ => {}
             }
             let unit = describe(codec, &payload, marker, descriptor.as_deref(), &mut state);
-            let number = match selection.decide(Packet { seq, timestamp, marker }, &unit, state.structure()) {
-                Verdict::Send { .. } => rewriter.rewrite(Incoming { seq, timestamp, arrival: now }, &unit.counters).map(|out| out.seq),
-                Verdict::LeaveOut => rewriter.leave_out(seq, &unit.counters).map(|fill| fill.seq),
-                Verdict::Nothing => None,
+            let number = match selection.decide(PacketHeader { seq, timestamp, marker }, &unit, state.structure()) {
+                Decision::Send { .. } => rewriter.rewrite(Original { seq, timestamp, arrival: now }, &unit.counters).map(|out| out.seq),
+                Decision::LeaveOut => rewriter.leave_out(seq, &unit.counters).map(|fill| fill.seq),
+                Decision::Nothing => None,
             };
             if let Some(number) = number {
                 prop_assert!(given.insert(number), "{number} twice");

@@ -31,7 +31,7 @@ pub(crate) struct Stored<'a> {
 
 /// The last packets of one stream.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct RtxBuffer {
     /// Times are kept as milliseconds since then.
     epoch: Instant,
     /// By sequence number; its length is a power of two.
@@ -63,7 +63,7 @@ struct Entry {
     used: bool,
 }
 
-impl Store {
+impl RtxBuffer {
     /// Takes no memory until something is put in.
     pub(crate) fn new(now: Instant) -> Self {
         Self { epoch: now, entries: Vec::new(), blocks: VecDeque::new(), first_block: 0 }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn a_packet_comes_back_as_it_was() {
         let now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         let first = Stored { descriptor: Some(&[1, 2, 3]), ..packet(&[4, 5]) };
         let second = Stored { marker: false, orientation: None, ..packet(&[]) };
         let third = Stored { descriptor: Some(&[]), ..packet(&[6]) };
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn what_is_too_old_is_refused() {
         let now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         store.put(1, now, &packet(&[1]));
         assert!(store.get(1, now + MAX_AGE).is_some());
         assert!(store.get(1, now + MAX_AGE + Duration::from_millis(1)).is_none());
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn two_seconds_of_the_largest_layer_are_kept_and_memory_stays() {
         let mut now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         let payload = [9; 1_100];
         let mut settled = 0;
         for seq in 0..10_000u64 {
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_stream_faster_than_the_bound_loses_the_oldest() {
         let now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         (0..3_000).for_each(|seq| store.put(seq, now, &packet(&[1; 1_200])));
         assert!(store.bytes() <= MAX_BYTES);
         assert!(store.get(2_999, now).is_some() && store.get(2_300, now).is_some());
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn memory_is_small_for_a_small_layer_and_given_back_by_a_silent_one() {
         let mut now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         assert_eq!(store.bytes(), 0);
         for seq in 0..1_000 {
             // 150 kbit/s.
@@ -301,9 +301,9 @@ mod tests {
     #[test]
     fn surplus_memory_goes_after_a_fall_of_the_bitrate() {
         let mut now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         let mut seq = 0;
-        let mut run = |seconds: u64, gap: u64, now: &mut Instant, store: &mut Store| {
+        let mut run = |seconds: u64, gap: u64, now: &mut Instant, store: &mut RtxBuffer| {
             for _ in 0..seconds * 1_000_000 / gap {
                 *now += Duration::from_micros(gap);
                 seq += 1;
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn another_encoder_begins_anew() {
         let now = start();
-        let mut store = Store::new(now);
+        let mut store = RtxBuffer::new(now);
         store.put(70_000, now, &packet(&[1]));
         store.clear();
         assert!(store.get(70_000, now).is_none());
@@ -334,7 +334,7 @@ mod tests {
             steps in proptest::collection::vec((0u64..6_000, 0usize..2_500, 0usize..300, 0u64..40), 1..400),
         ) {
             let mut now = start();
-            let mut store = Store::new(now);
+            let mut store = RtxBuffer::new(now);
             for (seq, len, descriptor, later) in steps {
                 now += Duration::from_millis(later);
                 let byte = |of: u64| (of % 251) as u8;

@@ -37,7 +37,7 @@ impl Count {
 
 /// The stream to one consumer.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct SendStream {
     clock_rate: u32,
     media: Count,
     repeated: Count,
@@ -52,7 +52,7 @@ pub(crate) struct Outgoing {
     next_rtx: u64,
 }
 
-impl Outgoing {
+impl SendStream {
     /// `first_rtx` is better random (RFC 3550, section 5.1); its highest bit is cut: SRTP's rollover counter begins at 0.
     pub(crate) fn new(clock_rate: u32, first_rtx: u16) -> Self {
         Self {
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn nothing_is_reported_before_something_is_sent_and_padding_is_no_payload() {
         let now = start();
-        let mut outgoing = Outgoing::new(90_000, 0xffff);
+        let mut outgoing = SendStream::new(90_000, 0xffff);
         outgoing.padded(200);
         assert_eq!(outgoing.sender_report(now, ntp(0), None, 0), None);
         outgoing.sent(1_000, 50, now);
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_receivers_report_tells_what_was_lost_behind_us_since_the_last_one() {
         let now = start();
-        let mut outgoing = Outgoing::new(48_000, 0);
+        let mut outgoing = SendStream::new(48_000, 0);
         let mut report = |packets: u32, lost: i32, used: u64| {
             (0..packets).for_each(|_| outgoing.sent(0, 50, now));
             outgoing.on_report(lost, used)
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn while_the_sender_has_not_reported_time_goes_on_from_what_was_sent() {
         let now = start();
-        let mut outgoing = Outgoing::new(90_000, 0);
+        let mut outgoing = SendStream::new(90_000, 0);
         outgoing.sent(u32::MAX - 100, 50, now);
         outgoing.sent(u32::MAX - 3_100, 50, now + Duration::from_millis(5));
         let report = outgoing.sender_report(now + Duration::from_secs(1), ntp(1_000_000), None, 77).expect("sent");
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_report_that_cannot_be_meant_is_not_used() {
         let now = start();
-        let mut outgoing = Outgoing::new(90_000, 0);
+        let mut outgoing = SendStream::new(90_000, 0);
         outgoing.sent(5_000, 50, now);
         let at = |rtp: u32| outgoing.sender_report(now, ntp(0), Some(Reference { wall: ntp(0), rtp }), 100).expect("sent").rtp;
         assert_eq!(at(5_000 - 100 + 45_000), 50_000, "half a second ahead");
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn repairs_are_numbered_on_their_own_and_counted() {
         let now = start();
-        let mut outgoing = Outgoing::new(90_000, 0xffff);
+        let mut outgoing = SendStream::new(90_000, 0xffff);
         assert_eq!(outgoing.find(1, now, Duration::ZERO), None, "no history, as of audio");
         let sent = Sent { out_seq: 1, in_seq: 2, timestamp: 3, layer: 0, marker: false, counters: None, len: 400 };
         outgoing.remember(sent, now);
@@ -233,7 +233,7 @@ mod tests {
         ) {
             let begin = start();
             let mut clock = SenderClock::default();
-            let (mut audio, mut video) = (Outgoing::new(48_000, 0), Outgoing::new(90_000, 0));
+            let (mut audio, mut video) = (SendStream::new(48_000, 0), SendStream::new(90_000, 0));
             let mut audio_report = None;
             let rtp = |capture: i64, rate: i64, base: u32| base.wrapping_add((i128::from(capture) * i128::from(rate) / 1_000_000) as u32);
             // Of the sender: starts anywhere, and runs at its own pace.

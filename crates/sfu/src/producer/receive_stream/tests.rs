@@ -15,14 +15,14 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn ask(stream: &mut Incoming, now: Instant) -> Vec<u16> {
+fn ask(stream: &mut ReceiveStream, now: Instant) -> Vec<u16> {
     let mut out = Vec::new();
     stream.nacks(now, RTT, &mut out);
     out
 }
 
-fn video(numbers: &[u64], now: Instant) -> Incoming {
-    let mut stream = Incoming::new(90_000, true);
+fn video(numbers: &[u64], now: Instant) -> ReceiveStream {
+    let mut stream = ReceiveStream::new(90_000, true);
     for seq in numbers {
         stream.on_packet(*seq, 0, now, false);
     }
@@ -69,12 +69,12 @@ fn what_never_comes_is_given_up() {
 
 #[test]
 fn audio_asks_for_nothing_and_stays_small() {
-    let mut stream = Incoming::new(48_000, false);
+    let mut stream = ReceiveStream::new(48_000, false);
     for seq in [1, 5, 9] {
         stream.on_packet(seq, 0, start(), false);
     }
     assert!(stream.next_nack().is_none() && ask(&mut stream, start() + ms(50)).is_empty());
-    assert!(size_of::<Incoming>() <= 400, "{}", size_of::<Incoming>());
+    assert!(size_of::<ReceiveStream>() <= 400, "{}", size_of::<ReceiveStream>());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn the_last_sender_report_is_told_back() {
 fn an_even_stream_has_no_jitter_and_an_uneven_one_has() {
     let now = start();
     let jitter = |wobble: u64| {
-        let mut stream = Incoming::new(48_000, false);
+        let mut stream = ReceiveStream::new(48_000, false);
         for n in 0..500_u64 {
             let timestamp = (u32::MAX - 5_000).wrapping_add(n as u32 * 960);
             stream.on_packet(n, timestamp, now + ms(n * 20 + n % 2 * wobble), false);
@@ -148,7 +148,7 @@ proptest::proptest! {
             }
         }
         arrivals.sort_unstable();
-        let mut stream = Incoming::new(90_000, true);
+        let mut stream = ReceiveStream::new(90_000, true);
         let mut here = HashSet::new();
         let mut asked: HashMap<u16, Vec<u64>> = HashMap::new();
         let mut left = arrivals.iter().peekable();
@@ -182,7 +182,7 @@ proptest::proptest! {
         steps in proptest::collection::vec((proptest::num::u64::ANY, proptest::num::u32::ANY, 0_u64..20_000), 1..200)
     ) {
         let now = start();
-        let mut stream = Incoming::new(0, true);
+        let mut stream = ReceiveStream::new(0, true);
         let mut recorder = Recorder::new();
         for (seq, timestamp, at) in steps {
             let near = stream.extend(seq as u16);

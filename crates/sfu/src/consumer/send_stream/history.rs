@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::payload::NewCounters;
 
-use crate::producer::repair::MAX_AGE;
+use crate::producer::rtx_buffer::MAX_AGE;
 
-/// Two seconds (what [`crate::producer::repair`] keeps) of a thousand packets each.
+/// Two seconds (what [`crate::producer::rtx_buffer`] keeps) of a thousand packets each.
 const MAX_ENTRIES: usize = 2_048;
 /// Two seconds of a small layer; a power of two, doubled as needed.
 const FIRST_ENTRIES: usize = 128;
@@ -21,7 +21,7 @@ const OVERHEAD: u64 = 80;
 /// Saved up at most, and given at the start: 200 ms of 2.5 Mbit/s lost as a whole, or a key frame.
 const BURST_BYTES: u64 = 64 * 1_024;
 
-/// A packet as it was sent to one consumer; the rest of it is in the [`crate::producer::repair::Store`] of its layer.
+/// A packet as it was sent to one consumer; the rest of it is in the [`crate::producer::rtx_buffer::Store`] of its layer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Sent {
     /// Extended sequence number it was sent under.

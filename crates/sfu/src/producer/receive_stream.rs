@@ -30,7 +30,7 @@ struct SenderClock {
 
 /// One received stream, its repair stream included.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct ReceiveStream {
     clock_rate: u32,
     window: Window,
     /// Lowest number that counts as expected.
@@ -49,7 +49,7 @@ pub(crate) struct Incoming {
     missing: Option<Box<Missing>>,
 }
 
-impl Incoming {
+impl ReceiveStream {
     pub(crate) fn new(clock_rate: u32, nack: bool) -> Self {
         Self {
             clock_rate: clock_rate.max(1),
