@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Camera, World, assert_contiguous, fixtures, origin, speak};
 use parlor_proto::error::ErrorCode;
-use parlor_proto::media::{MediaCommand, MediaEvent, MediaKind};
+use parlor_proto::media::{Layers, MediaCommand, MediaEvent, MediaKind};
 use parlor_proto::transport::{Direction, Protocol, TransportFailure, TransportState};
 
 #[test]
@@ -448,4 +448,35 @@ fn an_order_for_one_room_reaches_nothing_of_another() {
     speak(&mut world, alice, 1_111, 0, 50, -30);
     world.run(Duration::from_millis(100));
     assert_eq!(world.clients[bob].received_of(&consumed.rtp).count(), 50, "all goes on");
+}
+
+#[test]
+fn an_order_about_a_consumer_that_names_another_transport_is_ignored() {
+    let mut world = World::new();
+    let router = world.router();
+    let alice = world.connected(router, Direction::Send);
+    let [bob, carol] = [(); 2].map(|()| world.connected(router, Direction::Recv));
+    let producer = world.produce(alice, MediaKind::Video, &fixtures::simulcast("1"));
+    let consumed = world.consume(bob, producer);
+    let mut camera = Camera::simulcast(alice);
+    camera.film(&mut world, Duration::from_secs(8));
+    let consumer = consumed.consumer;
+    let requests = world.clients[alice].key_frames_wanted();
+    let transport = world.clients[carol].transport;
+    let smallest = Layers { spatial_layer: 0, temporal_layer: None };
+    for order in [
+        MediaCommand::RequestKeyFrame { transport, consumer },
+        MediaCommand::SetPreferredLayers { transport, consumer, layers: smallest },
+        MediaCommand::SetConsumerPaused { transport, consumer, paused: true },
+        MediaCommand::CloseConsumer { transport, consumer },
+    ] {
+        world.command(order.clone());
+        let before = world.clients[bob].received_of(&consumed.rtp).count();
+        camera.film(&mut world, Duration::from_secs(2));
+        let received = world.clients[bob].received_of(&consumed.rtp).count() - before;
+        assert!(received > 100, "{received} packets after {order:?}: as before");
+        assert_eq!(world.clients[alice].key_frames_wanted(), requests, "{order:?}");
+    }
+    world.close_consumer(consumer);
+    assert_eq!(world.sfu.stats().consumers, 0, "by its own transport it is found");
 }

@@ -84,21 +84,34 @@ impl Sfu {
                 };
                 self.report(router, event);
             }
-            MediaCommand::SetConsumerPaused { transport: _, consumer, paused } => self.set_consumer_paused((router, consumer), paused, now),
-            MediaCommand::CloseConsumer { transport: _, consumer } => {
-                if let Some(index) = self.consumer_ids.get(&(router, consumer)).copied() {
+            MediaCommand::SetConsumerPaused { transport, consumer, paused } => {
+                if let Some(index) = self.consumer_on((router, transport), consumer) {
+                    self.set_consumer_paused(index, paused, now);
+                }
+            }
+            MediaCommand::CloseConsumer { transport, consumer } => {
+                if let Some(index) = self.consumer_on((router, transport), consumer) {
                     self.close_consumer(index);
                 }
             }
-            MediaCommand::SetPreferredLayers { transport: _, consumer, layers } => {
-                self.set_preferred_layers((router, consumer), layers, now)
+            MediaCommand::SetPreferredLayers { transport, consumer, layers } => {
+                if let Some(index) = self.consumer_on((router, transport), consumer) {
+                    self.set_preferred_layers(index, layers, now);
+                }
             }
-            MediaCommand::RequestKeyFrame { transport: _, consumer } => {
-                if let Some(index) = self.consumer_ids.get(&(router, consumer)).copied() {
+            MediaCommand::RequestKeyFrame { transport, consumer } => {
+                if let Some(index) = self.consumer_on((router, transport), consumer) {
                     self.ask_for_consumer(index, now);
                 }
             }
         }
+    }
+
+    /// Finds a consumer for an order, which names the transport that the consumer is on: with another one it finds nothing.
+    fn consumer_on(&self, transport: (RouterId, TransportId), consumer: ConsumerId) -> Option<ConsumerIndex> {
+        let on = self.transport_ids.get(&transport)?;
+        let index = self.consumer_ids.get(&(transport.0, consumer)).copied()?;
+        self.consumers.get(index).filter(|consumer| consumer.transport == *on).map(|_| index)
     }
 
     fn create_router(&mut self, id: RouterId, now: Instant) {
@@ -358,8 +371,7 @@ impl Sfu {
         Ok(MediaEvent::Consumed { consumer: new.consumer, rtp: Box::new(rtp), stream_type })
     }
 
-    fn set_consumer_paused(&mut self, id: (RouterId, ConsumerId), paused: bool, now: Instant) {
-        let Some(index) = self.consumer_ids.get(&id).copied() else { return };
+    fn set_consumer_paused(&mut self, index: ConsumerIndex, paused: bool, now: Instant) {
         let Some(consumer) = self.consumers.get_mut(index).filter(|consumer| consumer.paused != paused) else { return };
         consumer.paused = paused;
         consumer.interrupt();
@@ -388,8 +400,7 @@ impl Sfu {
         }
     }
 
-    fn set_preferred_layers(&mut self, id: (RouterId, ConsumerId), layers: Layers, now: Instant) {
-        let Some(index) = self.consumer_ids.get(&id).copied() else { return };
+    fn set_preferred_layers(&mut self, index: ConsumerIndex, layers: Layers, now: Instant) {
         let Some(consumer) = self.consumers.get_mut(index) else { return };
         consumer.preferred = OperatingPoint { spatial: layers.spatial_layer, temporal: layers.temporal_layer.unwrap_or(u8::MAX) };
         let transport = consumer.transport;
