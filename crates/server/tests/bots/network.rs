@@ -1,5 +1,6 @@
 //! Ways through the network: TCP only, and a network that changes in the middle of a call.
 
+use futures_util::future::join_all;
 use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, VideoOptions};
 use parlor_proto::transport::Direction;
 use parlor_testkit::wait::PATIENCE;
@@ -34,13 +35,13 @@ async fn packets_that_wait_for_each_other_all_arrive() {
         bot.produce_audio(AudioOptions::default()).await.expect("talks");
         bot.produce_video(VideoOptions { bitrates: vec![400_000], ..VideoOptions::default() }).await.expect("shows");
     }
-    for bot in &bots {
-        for other in bots.iter().map(Bot::user).filter(|user| *user != bot.user()) {
-            let stats = hears_more(bot, other, false, 50).await;
-            assert_smooth(stream_of(&stats, other, false).expect("is heard"));
-            assert_smooth(stream_of(&hears_more(bot, other, true, 50).await, other, true).expect("is seen"));
-        }
-    }
+    let gets = async |(bot, other): (&Bot, &Bot)| {
+        let (heard, seen) = tokio::join!(hears_more(bot, other.user(), false, 50), hears_more(bot, other.user(), true, 50));
+        assert_smooth(stream_of(&heard, other.user(), false).expect("is heard"));
+        assert_smooth(stream_of(&seen, other.user(), true).expect("is seen"));
+    };
+    let pairs = bots.iter().flat_map(|bot| bots.iter().map(move |other| (bot, other))).filter(|(bot, other)| bot.user() != other.user());
+    join_all(pairs.map(gets)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

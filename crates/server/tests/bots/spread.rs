@@ -1,5 +1,6 @@
 //! A room on two media workers: nobody can tell.
 
+use futures_util::future::join_all;
 use parlor_bots::{Bot, VideoOptions};
 use parlor_testkit::wait::{PATIENCE, seen};
 use serde_json::{Value, json};
@@ -32,10 +33,8 @@ async fn a_room_on_two_workers_is_like_any_other() {
     let stats = hears_more(&zed, "ann", false, 50).await;
     assert_smooth(stream_of(&stats, "ann", false).expect("is heard"));
     hears_more(&ann, "zed", false, 50).await;
-    for listener in &listeners {
-        hears_more(listener, "ann", false, 20).await;
-        hears_more(listener, "zed", false, 20).await;
-    }
+    let hears_both = async |listener: &Bot| tokio::join!(hears_more(listener, "ann", false, 20), hears_more(listener, "zed", false, 20));
+    join_all(listeners.iter().map(hears_both)).await;
     let of = |workers: &[Value], what: &str| -> Vec<u64> { workers.iter().filter_map(|worker| worker[what].as_u64()).collect() };
     let now = workers(&world).await;
     assert_eq!(of(&now, "producers"), [2, 0]);
