@@ -50,7 +50,7 @@ fn through_the_sfu(sfu: &mut Sfu, packets: &[Recorded]) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Opus,
-    /// With redundancy.
+    /// Opus with redundancy (RFC 2198).
     Red,
 }
 

@@ -34,7 +34,7 @@ pub(crate) const MAX_BITRATE: u64 = 50_000_000;
 const NEED_PERCENT: u64 = 125;
 /// After overuse: less than what got through, so that the queue empties (draft-ietf-rmcat-gcc-02, section 5.5: beta).
 const DECREASE_PERCENT: u64 = 85;
-/// Of what a probe found; its first packets were skipped, so that is close to what the link carries.
+/// The share of what a probe found that becomes the estimate: its first packets were skipped, so it is close to what the link carries.
 const PROBE_PERCENT: u64 = 95;
 /// A probe as a multiple of the estimate: less would hide in what a shaper lets pass before it counts, more fills
 /// the queue. As long as probes get through, one follows the other.
@@ -95,9 +95,9 @@ pub(crate) struct Bandwidth {
     delay: Delay,
     loss: Loss,
     prober: Prober,
-    /// What arrives.
+    /// The rate of what arrives.
     acked: Meter,
-    /// What arrives while the link is busy: its rate.
+    /// The rate of what arrives while the link is busy.
     busy: Meter,
     estimate: u64,
     want: u64,
@@ -126,7 +126,7 @@ pub(crate) struct Bandwidth {
 }
 
 impl Bandwidth {
-    /// `start` in bit/s.
+    /// Begins with an estimate of `start` bit/s.
     pub(crate) fn new(start: u64, now: Instant) -> Self {
         let estimate = start.clamp(MIN_BITRATE, MAX_BITRATE);
         Self {
@@ -159,7 +159,7 @@ impl Bandwidth {
         }
     }
 
-    /// In bit/s.
+    /// What the receiver is taken to have room for, in bit/s.
     pub(crate) const fn estimate(&self) -> u64 {
         self.estimate
     }
@@ -304,7 +304,7 @@ impl Bandwidth {
         self.next_padding().into_iter().chain(silence).min()
     }
 
-    /// The same, but for silence, which can be noticed a little later.
+    /// When [`Self::padding`] has something to do, but for silence, which can be noticed a little later.
     pub(crate) fn next_padding(&self) -> Option<Instant> {
         match self.prober.next_timeout() {
             Some(micros) => Some(self.epoch + Duration::from_micros(micros)),

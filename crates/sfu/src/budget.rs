@@ -18,7 +18,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Full at first.
+    /// Makes a budget that is full.
     pub(crate) fn new(per_second: u64, at_once: u64, now: Instant) -> Self {
         let at_once = fine(at_once);
         Self { per_second, at_once, left: at_once, last: now }

@@ -32,9 +32,9 @@ const OVER_WISH_AT_MOST: Duration = Duration::from_millis(1_000);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Start {
     None,
-    /// It begins a key frame.
+    /// The packet begins a key frame.
     KeyFrame,
-    /// It begins a key frame of which later packets came, and were left out, before it (it was lost and repaired):
+    /// The packet begins a key frame of which later packets came, and were left out, before it (it was lost and repaired):
     /// a receiver who started here would wait for those in vain.
     LateKeyFrame,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Fixed {
     pub(crate) extensions: ReceiverExtensions,
 }
 
-/// One consumer.
+/// A track that one client receives of another.
 pub(crate) struct Consumer {
     pub(crate) fixed: Fixed,
     pub(crate) paused: bool,

@@ -4,11 +4,11 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
     pub(crate) payload_type: u8,
-    /// It was lost, and came by the repair stream.
+    /// The packet was lost, and came by the repair stream (RFC 4588).
     pub(crate) repaired: bool,
-    /// A later one came before it.
+    /// A later packet came before this one.
     pub(crate) late: bool,
-    /// Extended sequence number.
+    /// The sequence number with its rollovers.
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,

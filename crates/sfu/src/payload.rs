@@ -15,9 +15,9 @@ use crate::ortc::Codec;
 pub(crate) struct Unit {
     /// A decoder can start here.
     pub(crate) begins_key_frame: bool,
-    /// It is the first packet of a frame (of one spatial layer).
+    /// The packet is the first of a frame (of one spatial layer).
     pub(crate) begins_frame: bool,
-    /// It is the last packet of a frame (of one spatial layer).
+    /// The packet is the last of a frame (of one spatial layer).
     pub(crate) ends_frame: bool,
     pub(crate) spatial: u8,
     pub(crate) temporal: u8,

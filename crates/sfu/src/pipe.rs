@@ -26,9 +26,9 @@ pub struct WantedKeyFrame {
     pub thread: u16,
     /// The router, which is on both.
     pub router: RouterId,
-    /// What is mirrored.
+    /// The producer that is mirrored.
     pub producer: ProducerId,
-    /// Of which of its streams, from small to large.
+    /// The stream of the producer that the key frame is needed of, counted from the smallest.
     pub layer: u8,
 }
 
@@ -54,9 +54,9 @@ pub(crate) enum Item {
         descriptor: usize,
         payload: usize,
     },
-    /// Its consumers begin again with what comes next.
+    /// The consumers of the stream begin again with what comes next.
     Interrupted,
-    /// Another encoder sends.
+    /// Another encoder sends the stream from now on.
     Replaced,
     Reference(Reference),
 }

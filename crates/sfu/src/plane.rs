@@ -58,13 +58,13 @@ const LAST_DESTINATION: u32 = (1 << 31) - 1;
 /// One UDP datagram or one RFC 4571 frame that arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
-    /// What carried it.
+    /// What carried the datagram.
     pub protocol: Protocol,
     /// The announced candidate it arrived at.
     pub local: SocketAddr,
-    /// Where it comes from.
+    /// The address it comes from.
     pub remote: SocketAddr,
-    /// Its content.
+    /// The content of the datagram.
     pub bytes: &'a [u8],
 }
 
@@ -81,9 +81,9 @@ pub struct Transmit {
     pub protocol: Protocol,
     /// The announced candidate to send from.
     pub local: SocketAddr,
-    /// Where to.
+    /// The address to send to.
     pub remote: SocketAddr,
-    /// Its content.
+    /// The content of the datagram.
     pub bytes: Vec<u8>,
 }
 
@@ -346,7 +346,7 @@ impl Sfu {
         }
     }
 
-    /// Counters and sizes.
+    /// What went through, what was dropped, and how much of everything there is.
     #[must_use]
     pub fn stats(&self) -> SfuStats {
         let mirrors = self.routers.values().map(|router| router.mirrors.len()).sum();

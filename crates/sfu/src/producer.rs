@@ -29,7 +29,7 @@ use crate::video::layers::OperatingPoint;
 /// A layer of which so many frames in a row did not come is off: browsers stop the upper ones when bandwidth or CPU run
 /// short. Whoever watches it has a frozen picture until then.
 const FRAMES_MISSED: u32 = 3;
-/// Of a fast layer a hole this long may be the network's.
+/// A hole this long may be the network's, however fast the layer is.
 const LAYER_SILENT_AFTER: Duration = Duration::from_millis(600);
 /// A frame a second is the slowest picture that is one; what comes after a longer silence tells nothing about the pace.
 const LAYER_SILENT_AT_LAST: Duration = Duration::from_secs(3);
@@ -37,7 +37,7 @@ const LAYER_SILENT_AT_LAST: Duration = Duration::from_secs(3);
 /// one has twice the width and height, and is taken to need four times as much.
 const SMALLEST_LAYER_BITRATE: u64 = 150_000;
 
-/// One producer.
+/// A track that a client sends, or the mirror of one that is sent to another thread.
 pub(crate) struct Producer {
     pub(crate) id: ProducerId,
     /// Index of its router.
@@ -62,7 +62,7 @@ pub(crate) struct Producer {
     /// Indexes of its consumers.
     pub(crate) consumers: Vec<ConsumerIndex>,
     pub(crate) level: Level,
-    /// Its number among the talkers of its router; pictures and mirrors have none.
+    /// The producer among the talkers of its router; pictures and mirrors are none.
     pub(crate) talker: Option<TalkerIndex>,
     /// If its sound comes with redundancy: what is known of the last packets.
     pub(crate) unpacker: Option<Box<RedUnpacker>>,
@@ -100,9 +100,9 @@ pub(crate) struct Layer {
     frame_interval: Duration,
     /// What receivers may ask for again.
     pub(crate) store: RtxBuffer,
-    /// How its frames hang together, as far as that is told once for many packets.
+    /// How the frames of the layer hang together, as far as that is told once for many packets.
     pub(crate) frames: State,
-    /// Its last sender report, on our clock.
+    /// The last sender report of the layer, on our clock.
     pub(crate) reference: Option<Reference>,
     /// The timestamp of the newest frame that was let in: the rest of it is, too.
     admitted: Option<u32>,
@@ -128,7 +128,7 @@ pub(crate) enum Admission {
     Passed,
     /// Passed without the redundancy that came with it.
     PassedBare,
-    /// Dropped.
+    /// The packet is dropped.
     Refused,
     /// Dropped, and the rest of its frame will be.
     FrameRefused,
@@ -194,7 +194,7 @@ impl Layer {
         }
     }
 
-    /// Its bitrate; 0 while it is off. What is expected of it, until it is measured.
+    /// The bitrate of the layer: 0 while it is off, and what is expected until it is measured.
     pub(crate) fn rate(&mut self, now: Instant) -> u64 {
         let on = self.is_on(now);
         match self.meter.rate(now) {
@@ -238,7 +238,7 @@ impl Producer {
         let max_bitrate = max_bitrate.unwrap_or(u32::MAX);
         let mut layers: Vec<Layer> =
             layers.map(|(position, encoding)| Layer::new(position, encoding.max_bitrate, max_bitrate, now)).collect();
-        // Those of one size are not those of another.
+        // The parameter sets of one size of picture are not those of another.
         let sets = rtp.codecs.first().filter(|_| self.format.codec == Codec::H264 && layers.len() == 1);
         let parameter_sets = sets.and_then(|codec| h264::out_of_band(&codec.parameters)).map(Box::from);
         layers.iter_mut().for_each(|layer| layer.frames.parameter_sets_told = parameter_sets.is_some());

@@ -6,7 +6,7 @@ use slab::Slab;
 
 /// A table grows by this share of what it holds.
 const GROWTH_DIVISOR: usize = 8;
-/// And by this much at least.
+/// A table grows by this many entries at least.
 const LEAST_GROWTH: usize = 8;
 
 /// The number of an entry in a table. It is used again once its entry is gone.
@@ -34,17 +34,17 @@ macro_rules! index {
 }
 
 index! {
-    /// Of a router among those of an `Sfu`.
+    /// The number of a router among those of an `Sfu`.
     RouterIndex
-    /// Of a transport among those of an `Sfu`.
+    /// The number of a transport among those of an `Sfu`.
     TransportIndex
-    /// Of a producer among those of an `Sfu`, mirrors included.
+    /// The number of a producer among those of an `Sfu`, mirrors included.
     ProducerIndex
-    /// Of a consumer among those of an `Sfu`.
+    /// The number of a consumer among those of an `Sfu`.
     ConsumerIndex
-    /// Of a stream that arrives among those of its transport.
+    /// The number of a stream that arrives among those of its transport.
     StreamIndex
-    /// Of a sender of sound among those of its router.
+    /// The number of a sender of sound among those of its router.
     TalkerIndex
 }
 

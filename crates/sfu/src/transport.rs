@@ -61,7 +61,7 @@ pub(crate) struct Secure {
     pub(crate) opener: Opener,
 }
 
-/// One transport.
+/// A connection to a client, in one direction of media.
 pub(crate) struct Transport {
     pub(crate) id: TransportId,
     /// Index of its router.
@@ -72,7 +72,7 @@ pub(crate) struct Transport {
     /// Indexes of what it carries.
     pub(crate) producers: Vec<ProducerIndex>,
     pub(crate) consumers: Vec<ConsumerIndex>,
-    /// Those of them that are pictures: in a large room far fewer, and all that layers and key frames are about.
+    /// The consumers of pictures: in a large room far fewer than all, and the only ones that have layers and key frames.
     pub(crate) pictures: Vec<ConsumerIndex>,
     pub(crate) receive: ReceiveTable,
     /// Which consumer an SSRC of ours is.
@@ -196,7 +196,7 @@ impl Transport {
         }
     }
 
-    /// It failed for good; the first reason stays.
+    /// The transport failed for good; the first reason stays.
     pub(crate) fn failed(&mut self, reason: TransportFailure) {
         self.failure.get_or_insert(reason);
     }

@@ -177,7 +177,7 @@ fn a_consumer_made_before_its_transport_is_connected_flows_when_it_is() {
     assert_eq!(camera.key_frames(0), before + 1, "asked for when the transport was connected");
 }
 
-/// Of a screen on which nothing changes nothing is sent; who comes then sees nothing before the sender was asked, however many requests get lost.
+/// A screen on which nothing changes sends nothing; who comes then sees nothing before the sender was asked, however many requests get lost.
 #[test]
 fn a_still_picture_is_asked_for_again_until_it_comes() {
     let mut world = World::new();

@@ -16,7 +16,7 @@ use str0m::rtp::rtcp::Rtcp;
 
 const SSRC: u32 = 2_222;
 
-/// Somebody who films.
+/// A client who films, with what was produced of it.
 struct Filmed {
     client: usize,
     producer: ProducerId,

@@ -30,22 +30,22 @@ const MAX_BYTES: i64 = 64 * 1_024;
 enum Stage {
     /// Every participant has a transport for each direction.
     Transports,
-    /// And they are connected.
+    /// The transports of all participants are connected.
     Connected,
-    /// And everyone sends sound,
+    /// Every participant has a producer of sound.
     Producers,
-    /// which all others receive,
+    /// Every participant has a consumer of each other's sound.
     Consumers,
-    /// and does so.
+    /// Every participant speaks.
     Speech,
 }
 
-/// Bytes.
+/// Bytes of the heap.
 #[derive(Clone, Copy, Debug)]
 struct Heap {
     /// What our code took.
     own: i64,
-    /// With what AWS-LC took for keys, and what the allocator adds to everything.
+    /// What our code took, with what AWS-LC took for keys, and what the allocator adds to everything.
     with_all: Option<i64>,
 }
 

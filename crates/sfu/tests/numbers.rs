@@ -162,7 +162,7 @@ proptest! {
     }
 }
 
-/// The same of sound, which has no key frames: what is lost stays a gap, and a pause is none.
+/// Sound has no key frames: what is lost stays a gap, and a pause is none.
 #[test]
 fn sound_has_gaps_where_packets_were_lost_and_only_there() {
     let mut world = World::new();

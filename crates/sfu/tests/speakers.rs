@@ -1,4 +1,4 @@
-//! Who is heard.
+//! Active speakers: who is reported to be heard, and how loud.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 

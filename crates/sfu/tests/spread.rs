@@ -17,7 +17,7 @@ use parlor_testkit::link::Conditions;
 struct Call {
     world: World,
     router: RouterId,
-    /// Who sends.
+    /// The client who sends.
     alice: usize,
 }
 

@@ -4,7 +4,7 @@ use crate::ortc::{OPUS_PAYLOAD_TYPE, RED_PAYLOAD_TYPE};
 use crate::packet::Packet;
 use crate::wire::red::{Block, MAX_REDUNDANT, Red, relabel};
 
-/// Of so many packets back it is known which were filled in: as many as a word has bits, and more than a packet can fill.
+/// How many packets back it is known which were filled in: as many as a word has bits, and more than a packet can fill.
 const REMEMBERED: u64 = 64;
 /// How far back a redundant block can be, in RTP ticks: its offset has 14 bits.
 const FURTHEST_BACK: u32 = 1 << 14;
@@ -12,9 +12,9 @@ const FURTHEST_BACK: u32 = 1 << 14;
 /// A packet of sound in the two forms there are for receivers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AudioForms<'a> {
-    /// With redundancy, if there is any that may be passed on.
+    /// The payload with redundancy, if there is any that may be passed on.
     pub(crate) red: Option<&'a [u8]>,
-    /// Without.
+    /// The payload without redundancy.
     pub(crate) opus: &'a [u8],
     pub(crate) to: Audience,
 }
@@ -22,9 +22,9 @@ pub(crate) struct AudioForms<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Audience {
     Everybody,
-    /// The others were sent it before, out of the packet after it.
+    /// Receivers with redundancy: the others were sent the packet before, out of the one after it.
     WithRed,
-    /// The others find it in the packet after it.
+    /// Receivers without redundancy: the others find the packet in the one after it.
     WithoutRed,
 }
 
@@ -44,7 +44,7 @@ struct Run {
     /// The timestamp it began with, until nothing can be from before it any more.
     first: Option<u32>,
     highest: u64,
-    /// Of the highest.
+    /// The timestamp of the packet with the highest number.
     timestamp: u32,
     /// Bit n: the packet n before the highest was filled in.
     filled: u64,
@@ -86,7 +86,7 @@ impl RedUnpacker {
         self.red(packet).map_or(0, |red| packet.payload.len().saturating_sub(red.primary.payload.len()))
     }
 
-    /// The same packet without what it repeats.
+    /// Gives a packet without what it repeats.
     pub(crate) fn bare<'a>(&self, packet: &Packet<'a>) -> Packet<'a> {
         let payload = self.red(packet).map_or(packet.payload, |red| red.primary.payload);
         Packet { payload_type: self.opus, payload, ..*packet }

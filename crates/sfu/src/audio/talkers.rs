@@ -27,9 +27,9 @@ const TURN: Duration = Duration::from_secs(5);
 /// Whom a room lets through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TalkerLimit {
-    /// So many are heard at a time.
+    /// How many are heard at a time.
     pub(crate) places: usize,
-    /// Only in rooms with more senders of sound than this.
+    /// The limit holds only in rooms with more senders of sound than this.
     pub(crate) above: usize,
 }
 
@@ -40,14 +40,14 @@ impl Default for TalkerLimit {
     }
 }
 
-/// What becomes of a packet.
+/// Whether a packet of a talker is forwarded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Gate {
-    /// Forward it.
+    /// The packet is to be forwarded.
     Pass,
-    /// Do not forward it; hand it to [`Talkers::hold`].
+    /// The packet is not to be forwarded, but handed to [`Talkers::hold`].
     Hold,
-    /// Forward what [`Talkers::take_preroll`] has, then this.
+    /// What [`Talkers::take_preroll`] has is to be forwarded, then the packet.
     SwitchedIn,
 }
 

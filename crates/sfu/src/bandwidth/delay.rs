@@ -12,9 +12,10 @@ const WINDOW_PACKETS: u32 = 4;
 /// Where every packet waits longer than this beyond what is usual, the queue does not empty: well below the
 /// 100 ms from which on people notice a delay.
 const OVERUSE_MICROS: i64 = 45_000;
-/// So many windows in a row make it overuse, fewer if the wait is even longer by this: a large frame that came all
-/// at once makes a queue too, but one that soon empties.
+/// Windows in a row with such a wait that make it overuse: a large frame that came all at once makes a queue too, but one that
+/// soon empties.
 const OVERUSE_WINDOWS: u32 = 3;
+/// Fewer windows are enough if the wait is longer by [`HIGH_MICROS`].
 const HIGH_WINDOWS: u32 = 2;
 const HIGH_MICROS: i64 = 50_000;
 /// What is usual (on a radio link with jitter, even the least wait is long), as an average over so many windows, ...

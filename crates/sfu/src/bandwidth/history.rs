@@ -42,7 +42,7 @@ pub(super) struct Reported {
     pub(super) bytes: u64,
     /// The probe it was part of; 0 for none.
     pub(super) probe: u8,
-    /// It had been reported lost, and was only late.
+    /// The packet had been reported lost, and was only late.
     pub(super) was_lost: bool,
 }
 

@@ -1,6 +1,6 @@
 //! The share of packets that get lost, over windows that are large enough to tell.
 
-/// Of fewer packets, one more or less lost is more than the steps between the rules.
+/// Packets in a window at least: among fewer, one more or less lost is more than the steps between the rules.
 const MIN_PACKETS: i64 = 60;
 const MIN_MICROS: u64 = 400_000;
 
@@ -12,7 +12,7 @@ pub(super) struct Loss {
     /// What is merely late is counted as lost at first, and given back when it arrives: perhaps in the next window,
     /// which ends with others that are late.
     lost: i64,
-    /// Of the last full window.
+    /// The share that was lost in the last full window.
     fraction: f32,
 }
 

@@ -25,7 +25,7 @@ const MAX_REQUEST_BYTES: u64 = 6 * PACKET_BYTES;
 const REPORT_MICROS: u64 = 350_000;
 /// The link carries the rate if this share of it arrives: the rest is the noise of a short measurement.
 const REACHED_PERCENT: u64 = 85;
-/// Of a probe that arrives as fast as it was sent, losses up to here are those of a bad radio link.
+/// If this share of a probe arrives, and as fast as it was sent, the losses are those of a bad radio link.
 const ARRIVED_PERCENT: u64 = 75;
 /// A probe of which less than this arrived was measured by chance.
 const ENOUGH_PERCENT: u64 = 50;

@@ -19,8 +19,9 @@ const MAX_MID: usize = 10;
 const MAX_ELEMENTS: usize = 6;
 /// The longest header without a descriptor, and the number a repair begins with: 12 + 4 + 22 of extensions, padded, + 2.
 const MAX_HEADER: usize = 44;
-/// The same with nothing but the number for feedback: 12 + 4 + 3 padded, + 2. And with nothing.
+/// The longest header whose only extension is the number for feedback: 12 + 4 + 3 padded, + 2.
 const FEEDBACK_HEADER: usize = 22;
+/// The longest header without extensions.
 const BARE_HEADER: usize = 14;
 /// What sealing adds to a packet of media (RFC 7714, section 9).
 const TAG: usize = 16;

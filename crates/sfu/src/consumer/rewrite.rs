@@ -16,7 +16,7 @@ use pictures::Pictures;
 /// incoming numbers is closed instead of passed on.
 const MAX_GAP: u64 = 400;
 
-/// Of the last 1024 packets it is known which were left out: a second at ten megabits, longer than a repair takes.
+/// Which of the last 1024 packets were left out: a second at ten megabits, longer than a repair takes.
 type Numbers = Ledger<16>;
 
 /// The numbers of an incoming packet.

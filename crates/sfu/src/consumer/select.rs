@@ -23,9 +23,9 @@ pub(crate) struct PacketHeader {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Decision {
-    /// It is sent, with this marker bit: the last packet of the highest layer sent ends the picture for who gets no more.
+    /// The packet is sent, with this marker bit: the last packet of the highest layer sent ends the picture for who gets no more.
     Send { marker: bool },
-    /// It is left out on purpose: its number is to be closed up.
+    /// The packet is left out on purpose: its number is to be closed up.
     LeaveOut,
     /// Nothing is sent before a key frame.
     Nothing,
@@ -42,7 +42,7 @@ pub(crate) struct Selection {
     started: bool,
     /// Where the key frame began that sending began with.
     first: u64,
-    /// Highest sequence number.
+    /// The highest sequence number that was seen.
     newest: u64,
     pictures: Pictures,
     /// AV1 only, from its first frame on.

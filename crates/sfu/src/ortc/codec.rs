@@ -6,20 +6,20 @@ use parlor_proto::rtp::{CodecParameters, ParameterValue};
 /// A codec the media plane knows how to forward: it can tell where its key frames begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Codec {
-    /// Sound (RFC 7587).
+    /// Opus, for sound (RFC 7587).
     Opus,
-    /// RFC 7741.
+    /// VP8 (RFC 7741).
     Vp8,
-    /// RFC 9628.
+    /// VP9 (RFC 9628).
     Vp9,
-    /// RFC 6184.
+    /// H.264 (RFC 6184).
     H264,
     /// The AV1 RTP specification, 1.0.
     Av1,
 }
 
 impl Codec {
-    /// Sound or picture.
+    /// Whether the codec is for sound or for pictures.
     #[must_use]
     pub const fn kind(self) -> MediaKind {
         match self {

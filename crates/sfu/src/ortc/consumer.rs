@@ -14,9 +14,9 @@ use super::{ExtensionDirection, ProducerFormat, feedback, header_extensions, uri
 pub struct ConsumerStreams {
     /// The media section, unique on the transport.
     pub mid: String,
-    /// The stream.
+    /// The SSRC of the stream.
     pub ssrc: u32,
-    /// Its repair stream, used if the receiver has RTX.
+    /// The SSRC of the repair stream (RFC 4588), used if the receiver has RTX.
     pub rtx: u32,
     /// Ties the streams of one sender together, for lip sync.
     pub cname: String,

@@ -9,7 +9,7 @@ use super::codec::{self, Codec, RouterCodec};
 /// What matters of a producer's parameters once they are checked.
 #[derive(Clone, Copy, Debug)]
 pub struct ProducerFormat {
-    /// What it sends.
+    /// The codec that is sent.
     pub codec: Codec,
     /// The payload type it sends it under.
     pub payload_type: u8,
@@ -17,7 +17,7 @@ pub struct ProducerFormat {
     pub red: Option<u8>,
     /// The payload type of its retransmissions.
     pub rtx_payload_type: Option<u8>,
-    /// How its quality can be chosen.
+    /// How the quality of what is sent can be chosen.
     pub stream_type: StreamType,
     pub(crate) router: &'static RouterCodec,
 }

@@ -18,13 +18,13 @@ pub(crate) struct Frame {
     /// How far back the frames are that it refers to.
     references: [u16; MAX_REFERENCES],
     reference_count: u8,
-    /// It refers to more than that, or further back than can be remembered.
+    /// The frame refers to more frames than `references` holds, or further back than can be remembered.
     pub(crate) refers_further: bool,
     /// The decode targets the sender sends.
     pub(crate) active: u32,
 }
 
-/// Table A.1.
+/// Decode target indications (AV1 RTP payload format, table A.1): what the frame is to a decode target.
 const NOT_PRESENT: u64 = 0;
 const SWITCH: u64 = 2;
 

@@ -24,7 +24,7 @@ pub(crate) struct NewCounters {
 }
 
 impl Counters {
-    /// Of 7 bits, or of 15 behind a set M bit (RFC 7741, section 4.2; RFC 9628, section 4.2).
+    /// Reads a picture id of 7 bits, or of 15 behind a set M bit (RFC 7741, section 4.2; RFC 9628, section 4.2).
     pub(super) fn read_picture_id(payload: &[u8], at: usize) -> Option<Self> {
         let high = *payload.get(at)?;
         let picture_at = u8::try_from(at).ok()?;

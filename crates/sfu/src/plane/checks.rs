@@ -152,7 +152,7 @@ fn pair_priority(theirs: u32, ours: u32) -> u64 {
     (low << 32) + 2 * high + u64::from(theirs > ours)
 }
 
-/// That of the candidate a check came to.
+/// The priority of the candidate that a check came to.
 fn local_priority(candidates: &[IceCandidate], path: &Path) -> u32 {
     let same = |candidate: &&IceCandidate| {
         (candidate.protocol, candidate.address, candidate.port) == (path.protocol, path.local.ip(), path.local.port())

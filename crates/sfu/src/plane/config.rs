@@ -10,7 +10,7 @@ use crate::audio::talkers::TalkerLimit;
 /// An address at which clients reach this `Sfu`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LocalCandidate {
-    /// UDP or TCP.
+    /// What carries datagrams to it: UDP or TCP.
     pub protocol: Protocol,
     /// The announced address: what clients are told, and what datagrams and transmits name as `local`.
     pub address: SocketAddr,

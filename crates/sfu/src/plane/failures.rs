@@ -10,7 +10,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Lines within that time: a client is enough to cause one, and an operator reads no more.
 const LINES: u32 = 10;
 
-/// Counts them.
+/// Counts the lines about handshakes that failed.
 #[derive(Default)]
 pub(crate) struct HandshakeFailures {
     since: Option<Instant>,

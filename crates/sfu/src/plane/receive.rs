@@ -129,11 +129,11 @@ impl Sfu {
 
 /// A packet that is what it claims to be.
 struct Opened<'a> {
-    /// Its stream in the table.
+    /// The stream of the packet.
     slot: StreamIndex,
     part: Part,
     number: u64,
-    /// Its stream takes the place of another.
+    /// The stream of the packet takes the place of another.
     replaced: bool,
     bytes: &'a [u8],
     /// What it took on the wire, with all around it.
@@ -143,7 +143,7 @@ struct Opened<'a> {
 /// What a packet is among those of its stream.
 enum Counted<'a> {
     Packet(Packet<'a>),
-    /// It was there before.
+    /// The packet was there before.
     Again,
     /// A repair of nothing.
     Nothing,

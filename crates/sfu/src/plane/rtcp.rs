@@ -16,7 +16,7 @@ use parlor_proto::transport::Direction;
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long a sender takes to answer: it is not measured, and browsers are rarely farther.
 pub(crate) const SENDER_RTT: Duration = Duration::from_millis(100);
-/// The same of a receiver of whom nothing was measured yet.
+/// How long a receiver is taken to need for an answer while nothing was measured of it.
 pub(crate) const RECEIVER_RTT: Duration = Duration::from_millis(100);
 /// An estimate that fell to this share of what it was says that a link got worse.
 const FALL_PERCENT: u64 = 95;

@@ -53,11 +53,11 @@ pub struct Work {
 pub struct SfuStats {
     /// Datagrams that arrived.
     pub datagrams_in: u64,
-    /// Their bytes.
+    /// The bytes of the datagrams that arrived.
     pub bytes_in: u64,
-    /// Datagrams to send.
+    /// Datagrams that were sent.
     pub datagrams_out: u64,
-    /// Their bytes.
+    /// The bytes of the datagrams that were sent.
     pub bytes_out: u64,
     /// RTP packets received of producers.
     pub rtp_in: u64,
@@ -69,18 +69,18 @@ pub struct SfuStats {
     pub rtp_repeated: u64,
     /// Key frames asked of senders.
     pub key_frame_requests: u64,
-    /// What was dropped.
+    /// Datagrams and packets that were dropped, by reason.
     pub drops: Drops,
     /// What clients made us do.
     pub work: Work,
-    /// Routers there are.
+    /// How many routers there are.
     pub routers: usize,
-    /// Transports there are.
+    /// How many transports there are.
     pub transports: usize,
-    /// Producers there are, without mirrors.
+    /// How many producers there are, without mirrors.
     pub producers: usize,
     /// Mirrors of producers on other threads.
     pub mirrors: usize,
-    /// Consumers there are.
+    /// How many consumers there are.
     pub consumers: usize,
 }

@@ -52,7 +52,7 @@ impl Sfu {
         self.failures.tell_if_due(now);
     }
 
-    /// Of a receiver who reports nothing. To wake up for each would cost more than to look at it some milliseconds later.
+    /// Gives a receiver who reports nothing a turn. To wake up for each would cost more than to look at it some milliseconds later.
     fn notice_silence(&mut self, index: TransportIndex, now: Instant) {
         let bandwidth = self.transports.get(index).and_then(|transport| transport.bandwidth.as_ref());
         if bandwidth.and_then(|bandwidth| bandwidth.next_timeout()).is_some_and(|at| at <= now) {

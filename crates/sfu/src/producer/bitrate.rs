@@ -48,7 +48,7 @@ const WITHIN: usize = 4;
 #[derive(Debug)]
 pub(crate) struct LayeredMeter {
     total: Meter,
-    /// Of the last windows: one with a key frame in it is no reason to give a layer up.
+    /// The rates of the last windows: one with a key frame in it is no reason to give a layer up.
     smooth: u64,
     /// The window that is in `smooth` already.
     smoothed: Instant,

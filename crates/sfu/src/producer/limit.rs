@@ -17,13 +17,13 @@ const OVERHEAD: u64 = 80;
 
 /// Encoders miss their target by some tens of percent for seconds; only what is clearly beyond is dropped.
 const SOUND_TOLERANCE_PERCENT: u64 = 150;
-/// The same, with a tenth for the headers of packets of usual size and for repairs.
+/// What encoders of pictures may exceed their target by, with a tenth for the headers of packets of usual size and for repairs.
 const PICTURE_TOLERANCE_PERCENT: u64 = 160;
 /// Redundancy (RFC 2198) as browsers send it has everything twice.
 const REDUNDANT_TIMES: u64 = 2;
 /// Opus in the shortest packets a browser makes, of 10 ms.
 const SOUND_PACKETS: u64 = 100;
-/// And half as many more: what a tolerance is for bytes.
+/// Packets of sound that pass: half as many more, as bytes have a tolerance.
 const SOUND_PACKETS_TOLERATED: u64 = 150;
 /// Sixty frames a second in three layers have 180 packets, however small they are.
 const FRAMES: u64 = 200;
@@ -50,9 +50,9 @@ const CREDIT_DIVISOR: u64 = 4;
 /// What a packet costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
-    /// On the wire.
+    /// What the packet takes on the wire.
     pub(crate) bytes: usize,
-    /// How many it goes to.
+    /// How many receivers the packet goes to.
     pub(crate) receivers: usize,
 }
 

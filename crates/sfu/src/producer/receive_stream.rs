@@ -16,7 +16,7 @@ use window::{Seen, Window};
 pub(crate) enum Arrival {
     /// Newer than all before it.
     Next,
-    /// Fills a hole.
+    /// The packet fills a hole.
     Late,
     /// Was here already, or is too old to know.
     Again,

@@ -101,7 +101,7 @@ impl RtxBuffer {
         if !entry.used || entry.seq != seq || !is_fresh(entry.stored_at, self.millis(now)) {
             return None;
         }
-        // Of a block that was overwritten the distance is negative: beyond any length.
+        // The distance to a block that was overwritten is negative: beyond any length.
         let block = self.blocks.get(usize::try_from(entry.block.wrapping_sub(self.first_block)).ok()?)?;
         let rest = block.bytes.get(usize::from(entry.offset)..)?;
         let (descriptor, rest) = rest.split_at_checked(usize::from(entry.descriptor_len.unwrap_or(0)))?;

@@ -73,11 +73,11 @@ pub(crate) enum HandshakeOutput {
     Transmit(Vec<u8>),
     /// The client is who it announced to be; media can flow.
     Connected(Box<SrtpKeys>),
-    /// It ended, or broke for good.
+    /// The handshake ended, or broke for good.
     Closed(End),
 }
 
-/// How it ended.
+/// How a handshake ended.
 pub(crate) struct End {
     pub(crate) reason: TransportFailure,
     /// What to write into the log of a handshake that failed; given out once. It has names and numbers of ours only.
@@ -250,7 +250,7 @@ impl Handshake {
         }
     }
 
-    /// It is over. The first reason stays.
+    /// The handshake is over. The first reason stays.
     fn end(&mut self, reason: TransportFailure, why: Option<String>) {
         if !matches!(self.state, State::Closed(_)) {
             self.state = State::Closed(End { reason, why });

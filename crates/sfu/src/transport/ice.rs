@@ -81,7 +81,7 @@ pub(crate) struct Check<'a> {
     pub(crate) theirs: &'a str,
     /// The number of the nomination, if it is one.
     pub(crate) nomination: Option<u32>,
-    /// That of the pair (RFC 8445, section 6.1.2.3).
+    /// The priority of the pair (RFC 8445, section 6.1.2.3).
     pub(crate) priority: u64,
     pub(crate) bytes: usize,
 }
@@ -101,7 +101,7 @@ pub(crate) enum Liveness {
     /// No check has arrived yet.
     Unknown,
     Alive,
-    /// It may come back.
+    /// The client was not heard for a while, and may come back.
     Silent,
     Gone,
 }
@@ -230,7 +230,7 @@ impl Ice {
         self.select(Some(target))
     }
 
-    /// Where to send.
+    /// The path to send by.
     pub(crate) fn selected(&self) -> Option<Path> {
         self.selected.and_then(|at| self.paths.get(at)).map(|known| known.path)
     }

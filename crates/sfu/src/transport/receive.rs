@@ -73,11 +73,11 @@ struct Announced {
 /// Which stream a packet belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
-    /// A known one, by its number in the table.
+    /// A known stream.
     Known(StreamIndex, Part),
-    /// One that was announced by name; to be adopted once a packet of it could be opened.
+    /// A stream that was announced by name; to be adopted once a packet of it could be opened.
     New(LayerOf, Part),
-    /// None.
+    /// No stream of this transport.
     Nothing,
 }
 
@@ -93,7 +93,7 @@ struct Ended {
 /// The incoming streams of one transport.
 #[derive(Default)]
 pub(crate) struct ReceiveTable {
-    /// The oldest first.
+    /// Streams that ended, the oldest first.
     ended: VecDeque<Ended>,
     announced: Vec<Announced>,
     streams: Table<StreamIndex, Stream>,

@@ -26,11 +26,11 @@ pub struct Segment {
     pub protocol: Protocol,
     /// The announced candidate to send from.
     pub local: SocketAddr,
-    /// Where to.
+    /// The address to send to.
     pub remote: SocketAddr,
-    /// Where it begins in [`Batch::bytes`].
+    /// Where the datagram begins in [`Batch::bytes`].
     pub start: usize,
-    /// Its length.
+    /// The length of the datagram.
     pub len: usize,
 }
 
@@ -39,7 +39,7 @@ pub struct Segment {
 pub struct Batch<'a> {
     /// The contents of all segments.
     pub bytes: &'a [u8],
-    /// What goes where.
+    /// Where each piece of `bytes` goes.
     pub segments: &'a [Segment],
 }
 

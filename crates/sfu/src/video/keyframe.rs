@@ -7,7 +7,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Requests to one sender in a row: a few join at the same time, and each climbs from layer to layer.
 const IN_A_ROW: u32 = 6;
-/// Then this often. Browsers answer with key frames of all layers, which everybody pays for; and one receiver who loses them
+/// After those in a row, how often a sender may be asked. Browsers answer with key frames of all layers, which everybody pays for; and one receiver who loses them
 /// again and again would ask without end.
 const REFILL: Duration = Duration::from_millis(750);
 

@@ -17,7 +17,7 @@ pub(crate) struct OperatingPoint {
 }
 
 impl OperatingPoint {
-    /// Whatever there is.
+    /// All layers there are.
     pub(crate) const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX };
 
     pub(crate) fn contain(self, unit: &Unit) -> bool {

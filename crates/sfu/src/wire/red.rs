@@ -11,7 +11,7 @@ pub(crate) struct Red<'a> {
     redundant: [Option<Block<'a>>; MAX_REDUNDANT],
 }
 
-/// One block.
+/// A block of a packet: the sound of one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Block<'a> {
     /// To be compared with that of the sound's codec: anything else is not it.

@@ -140,7 +140,7 @@ struct Raw<'a> {
     kind: u8,
     /// How many reports or sources, or the kind of feedback.
     count: u8,
-    /// Without header and padding.
+    /// The content, without header and padding.
     body: &'a [u8],
 }
 

@@ -7,7 +7,7 @@ const MAX_PACKET: usize = 2_048;
 pub(crate) struct Scratch(Vec<u8>);
 
 impl Default for Scratch {
-    /// Without room: what stands in while the real one is in use.
+    /// A scratch buffer without room: what stands in while the real one is in use.
     fn default() -> Self {
         Self(Vec::new())
     }

@@ -32,7 +32,7 @@ const RTCP_HEADER_LEN: usize = 8;
 const MAX_PACKET_LEN: usize = 65_535;
 /// Rollover counter and sequence number; beyond it keystream would repeat (RFC 3711, section 9.2).
 const MAX_RTP_INDEX: u64 = (1 << 48) - 1;
-/// Likewise for SRTCP.
+/// The highest index of SRTCP; beyond it keystream would repeat (RFC 3711, section 9.2).
 const MAX_RTCP_INDEX: u32 = (1 << 31) - 1;
 
 /// A protection profile that a DTLS handshake can agree on (RFC 5764, section 4.1.2; RFC 7714, section 14.2).

@@ -94,7 +94,7 @@ pub(crate) enum Stun<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Answer {
     pub(crate) id: TransactionId,
-    /// It is the refusal that only an ICE agent gives: 400 or 401, and no wish for other credentials.
+    /// The answer is the refusal that only an ICE agent gives: 400 or 401, and no wish for other credentials.
     pub(crate) is_of_ice_agent: bool,
 }
 
@@ -210,7 +210,7 @@ impl<'a> Request<'a> {
         self.nomination.or(self.use_candidate.then_some(0))
     }
 
-    /// That of the client's candidate; 0 if it is not told.
+    /// The priority of the client's candidate; 0 if it is not told.
     pub(crate) fn priority(&self) -> u32 {
         self.priority.unwrap_or(0)
     }
@@ -264,7 +264,7 @@ impl<'a> Request<'a> {
 /// A client's password is never signaled, so the integrity is of no password, and an ICE agent answers that it is wrong (RFC
 /// 8489, section 9.1.3). What is no ICE agent does not look at it, and answers something else or nothing.
 pub(crate) fn probe(id: TransactionId, theirs: &str, ours: &str) -> Vec<u8> {
-    /// Of a peer-reflexive candidate (RFC 8445, section 5.1.2.1); nobody is to prefer this path for it.
+    /// The priority of a peer-reflexive candidate (RFC 8445, section 5.1.2.1); nobody is to prefer this path for it.
     const PRIORITY: u32 = (110 << 24) + 255;
     let mut writer = Writer::new(kind::REQUEST, id);
     writer.put(attribute::USERNAME, format!("{theirs}:{ours}").as_bytes());

@@ -43,7 +43,7 @@ impl Camera {
         Self::simulcast_from(client, Client::unsignaled_ssrc(0))
     }
 
-    /// The same, with the SSRC of its smallest layer.
+    /// Three layers, with the SSRC of the smallest one.
     pub fn simulcast_from(client: usize, ssrc: u32) -> Self {
         let of = |index: u32, packets, bytes| layer(ssrc + 10 * index, Some(format!("r{index}")), packets, bytes);
         Self::new(client, vec![of(0, 1, 312), of(1, 2, 1_000), of(2, 6, 1_000)])
@@ -63,7 +63,7 @@ impl Camera {
         Self::new(client, vec![layer(ssrc, None, packets_per_frame, packet_bytes)])
     }
 
-    /// Its frames have another number of packets from now on.
+    /// Has frames with another number of packets from now on.
     pub fn set_packets(&mut self, packets_per_frame: usize) {
         self.layers.iter_mut().for_each(|layer| layer.packets_per_frame = packets_per_frame);
     }

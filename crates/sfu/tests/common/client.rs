@@ -77,9 +77,9 @@ pub struct Client {
 pub enum Checks {
     #[default]
     AsTheyAre,
-    /// They say nothing about which path is to be used, as those of Firefox once it has nominated one.
+    /// Checks say nothing about which path is to be used, as those of Firefox once it has nominated one.
     Plain,
-    /// They are lost.
+    /// Checks are lost.
     Lost,
 }
 

@@ -27,7 +27,7 @@ pub fn parameters(browser: &str, name: &str) -> RtpParameters {
     serde_json::from_value(part(browser, name)).expect("parameters")
 }
 
-/// The same for another media section and other SSRCs.
+/// Parameters for another media section and other SSRCs.
 pub fn with(mut rtp: RtpParameters, mid: &str, ssrc: u32) -> RtpParameters {
     rtp.mid = Some(mid.to_owned());
     for encoding in &mut rtp.encodings {

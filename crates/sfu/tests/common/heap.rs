@@ -21,7 +21,7 @@ thread_local! {
     static TAKEN: Cell<Taken> = const { Cell::new(Taken { times: 0, live: 0 }) };
 }
 
-/// Of this thread, since it began.
+/// What this thread has taken from the heap since it began.
 pub fn taken() -> Taken {
     TAKEN.with(Cell::get)
 }

@@ -36,7 +36,7 @@ pub fn sfu_address() -> SocketAddr {
     ([10, 0, 0, 1], 7401).into()
 }
 
-/// The same by IPv6.
+/// Where the `Sfu` is, by IPv6.
 pub fn sfu_address_6() -> SocketAddr {
     ([0xfd00, 0, 0, 0, 0, 0, 0, 1], 7401).into()
 }
@@ -56,7 +56,7 @@ pub enum Call {
 /// Is told when something is called, and when it returns.
 pub type Watch = fn(call: Call, begins: bool);
 
-/// What `Consumed` says.
+/// A consumer as its client is told of it.
 #[derive(Clone, Debug)]
 pub struct Consumed {
     pub consumer: ConsumerId,
@@ -64,11 +64,11 @@ pub struct Consumed {
     pub stream_type: StreamType,
 }
 
-/// Everything there is.
+/// An `Sfu`, or two, and all their clients, with one clock.
 pub struct World {
     pub clock: Clock,
     pub sfu: Sfu,
-    /// That of another thread, reached at the same address.
+    /// The `Sfu` of another thread, reached at the same address.
     pub second: Option<Sfu>,
     /// Commands are for the second.
     pub at_second: bool,

@@ -10,7 +10,7 @@ pub(super) const LOUDEST: i8 = -15;
 const NOTHING: i32 = -12_800;
 /// Sound without voice counts for so much less, in dB: below speech.
 const NO_VOICE: i8 = 20;
-/// Of loudness, in hundredths of a dB per ms: 10 dB a second. Over a pause between words (up to 300 ms) it falls by less
+/// How fast loudness falls, in hundredths of a dB per ms: 10 dB a second. Over a pause between words (up to 300 ms) it falls by less
 /// than makes a difference.
 const RELEASE: i32 = 1;
 /// A gap between packets, in ms, that ends what was heard: the sender stopped for silence (DTX).
@@ -36,7 +36,7 @@ pub(super) enum Sound {
 /// The loudness of one producer over time.
 #[derive(Debug)]
 pub(super) struct Loudness {
-    /// Of the last packet, if it was sound.
+    /// The level of the last packet, if it was sound.
     previous: Option<i32>,
     /// The last two packets were sound: one alone may be a click.
     lasts: bool,

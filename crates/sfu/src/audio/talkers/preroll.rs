@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) const KEPT: Duration = Duration::from_millis(120);
 /// Longer than between two packets of somebody silent (DTX: 400 ms).
 const FREED_AFTER: Duration = Duration::from_secs(2);
-/// So many of 10 ms; of the usual 20 ms half as many.
+/// How many packets are kept: those of [`KEPT`] if each is of 10 ms, half as many of the usual 20 ms.
 const MAX_PACKETS: usize = 12;
 /// Opus at 64 kbit/s with as much redundancy is 320 bytes in 20 ms. Larger ones are music, which has no first syllable.
 const MAX_PAYLOAD: usize = 400;
@@ -40,7 +40,7 @@ struct Payload {
 }
 
 impl Preroll {
-    /// In order.
+    /// The held packets, in order.
     pub(crate) fn packets(&self) -> impl Iterator<Item = (Held, &[u8])> {
         self.packets.iter().map(|(held, payload)| (*held, payload.bytes.get(..payload.len).unwrap_or_default()))
     }

@@ -6,14 +6,14 @@ use crate::payload::{Counters, NewCounters};
 /// Ids wrap; counting on from here leaves room for ids from before the first.
 const FIRST: u64 = 1 << 32;
 
-/// Of the last 256 pictures, eight seconds at thirty a second, it is known which were left out.
+/// Which of the last 256 pictures were left out: eight seconds at thirty a second.
 type Numbers = Ledger<4>;
 
 #[derive(Debug)]
 pub(super) struct Pictures {
     /// Made with the first picture: sound has none.
     numbers: Option<Box<Numbers>>,
-    /// Of the newest picture, as it leaves.
+    /// The number that the newest picture left with.
     last: u64,
     last_tl0: u8,
     tl0_offset: u8,

@@ -8,7 +8,7 @@ const REMEMBERED: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Picture {
     pub(super) timestamp: u32,
-    /// Its lowest sequence number that was seen.
+    /// The lowest sequence number that was seen of the picture.
     pub(super) first: u64,
     /// The layers of it that are sent.
     pub(super) limit: OperatingPoint,
@@ -31,7 +31,7 @@ pub(super) struct Pictures {
 pub(super) enum Found {
     /// A picture, by its place.
     At(usize),
-    /// A new one.
+    /// A picture of which nothing was seen before.
     New,
     /// One of which nothing was seen, and the place of the one before it.
     Late(Option<usize>),

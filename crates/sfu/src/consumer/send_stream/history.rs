@@ -28,12 +28,12 @@ pub(crate) struct Sent {
     pub(crate) out_seq: u64,
     /// Extended sequence number it came with.
     pub(crate) in_seq: u64,
-    /// As it was sent.
+    /// The timestamp the packet left with.
     pub(crate) timestamp: u32,
     pub(crate) layer: u8,
     pub(crate) marker: bool,
     pub(crate) counters: Option<NewCounters>,
-    /// Of the payload.
+    /// The length of the payload.
     pub(crate) len: u16,
 }
 
@@ -50,7 +50,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct History {
     epoch: Instant,
-    /// Its length is a power of two.
+    /// The packets by sequence number; the length of the list is a power of two.
     entries: Vec<Option<Entry>>,
     highest: u64,
     /// Bytes that may be repeated.

@@ -9,7 +9,7 @@ use super::window::WINDOW;
 pub(super) const MAX_HOLES: usize = 512;
 /// Later packets after which a hole is no longer taken for a packet overtaken on its way.
 const REORDERED_PACKETS: u64 = 3;
-/// The same for streams too slow to bring that many packets.
+/// After this time a hole is taken for a loss too, where a stream is too slow to bring [`REORDERED_PACKETS`].
 const REORDERED_TIME: Duration = Duration::from_millis(10);
 /// Asked this often, a packet is gone at its sender too.
 pub(super) const MAX_TRIES: u8 = 10;

@@ -8,7 +8,7 @@ use super::Ice;
 /// priority. One that changes its mind stops nominating the other, and checks most often every 2.5 s.
 const TOGETHER: Duration = Duration::from_secs(2);
 
-/// That a client asked for a path.
+/// A client's wish that a path be used (RFC 8445, section 8.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Nomination {
     at: Instant,

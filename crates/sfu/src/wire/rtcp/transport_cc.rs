@@ -16,9 +16,9 @@ pub(crate) const REFERENCE_PERIOD: i64 = REFERENCE_UNIT << 24;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Status {
     Lost,
-    /// Its time follows in one byte.
+    /// The packet arrived, and its time follows in one byte.
     Small,
-    /// Its time follows in two bytes, with a sign.
+    /// The packet arrived, and its time follows in two bytes, with a sign.
     Large,
 }
 
@@ -134,7 +134,7 @@ impl Chunk {
         Self { word, symbols }
     }
 
-    /// Of at most `left` packets: how many it speaks of, and the length of their times.
+    /// How many packets the chunk speaks of, `left` at the most, and the length of their times.
     fn size(mut self, left: u16) -> (u16, usize) {
         let covered = self.symbols.min(left);
         if self.word >> 15 == 0 {
@@ -175,7 +175,7 @@ pub(crate) struct Arrivals<'a> {
 }
 
 impl Arrivals<'_> {
-    /// Without the lost ones that are not among `known` numbers from `first` on. A run of them takes two bytes however long
+    /// Leaves lost packets out that are not among `known` numbers from `first` on. A run of them takes two bytes however long
     /// it is; so it is passed over in one step.
     pub(crate) fn within(self, first: u16, known: u16) -> Self {
         Self { first, known: known.into(), ..self }

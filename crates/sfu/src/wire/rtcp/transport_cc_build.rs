@@ -85,7 +85,7 @@ struct Chunk {
     word: u16,
     /// How many packets it speaks of.
     count: u16,
-    /// Its own length and that of the times that come with it.
+    /// The length of the chunk and of the times that come with it.
     len: usize,
 }
 

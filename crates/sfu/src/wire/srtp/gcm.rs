@@ -13,7 +13,7 @@ pub(super) const SALT_LEN: usize = 12;
 /// Session key and salt.
 pub(super) struct Gcm {
     key: LessSafeKey,
-    /// 96 bits.
+    /// The salt, of 96 bits.
     salt: u128,
 }
 

@@ -13,7 +13,7 @@ const ROUND: u64 = 1 << 16;
 /// Only [`Replay::accept`] changes it, so it must hear of authenticated packets only.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Replay {
-    /// Highest index accepted.
+    /// The highest index that was accepted.
     highest: Option<u64>,
     /// One bit for each index of the window, at the index modulo its size.
     seen: [u64; WORDS],
