@@ -7,27 +7,17 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
-mod consumers;
 mod ending;
-mod entry;
 pub mod feed;
 mod ids;
 pub mod limit;
-mod moderate;
 mod output;
 mod participant;
-mod pending;
 pub mod permission;
 pub mod policy;
-mod presence;
-mod producers;
-mod resume;
 mod room;
+mod sfu;
 pub mod slots;
-mod standing;
-mod tiers;
-mod transports;
-mod video;
 pub mod whereabouts;
 
 pub use access::{Admitted, Ban, Facts, Refused, admit};
@@ -35,7 +25,6 @@ pub use feed::{Happening, Ledger};
 pub use limit::JoinLimiter;
 pub use output::{Join, Output, RequestId, Resume};
 pub use policy::Policy;
-pub use room::{Room, RoomConfig, RoomSize};
+pub use room::{Room, RoomConfig, RoomSize, Standing};
 pub use slots::{Slot, SlotQueue};
-pub use standing::Standing;
 pub use whereabouts::{Stay, Whereabouts};

@@ -1,5 +1,13 @@
 //! One room: the inputs it takes, the outputs it gives, and what all its rules share.
 
+mod entitlement;
+mod entry;
+mod moderate;
+mod presence;
+mod resume;
+mod standing;
+mod video;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,10 +24,12 @@ use crate::feed::Happening;
 use crate::ids::Ids;
 use crate::output::{Join, Output, RequestId, Resume};
 use crate::participant::{Participant, invalid_state};
-use crate::pending::{Operation, Pending};
 use crate::permission;
 use crate::policy::Policy;
+use crate::sfu::pending::{Operation, Pending};
 use crate::slots::SlotQueue;
+
+pub use standing::Standing;
 
 /// What a room is made from.
 #[derive(Clone, Debug)]
@@ -314,13 +324,13 @@ impl Room {
             Request::RestartIce { transport } => self.restart_ice(session, request, transport, now),
             Request::CloseTransport { transport } => self.close_own_transport(session, transport),
             Request::Produce { transport, kind, source, rtp, paused } => {
-                self.produce(session, request, crate::producers::Wanted { transport, kind, source, rtp, paused }, now)
+                self.produce(session, request, crate::sfu::producers::Wanted { transport, kind, source, rtp, paused }, now)
             }
             Request::PauseProducer { producer } => self.set_producer_paused(session, producer, true),
             Request::ResumeProducer { producer } => self.set_producer_paused(session, producer, false),
             Request::CloseProducer { producer } => self.close_producer(session, producer),
             Request::Consume { producer, transport, capabilities, paused } => {
-                self.consume(session, request, crate::consumers::Wanted { producer, transport, capabilities, paused }, now)
+                self.consume(session, request, crate::sfu::consumers::Wanted { producer, transport, capabilities, paused }, now)
             }
             Request::PauseConsumer { consumer } => self.set_consumer_paused(session, consumer, true),
             Request::ResumeConsumer { consumer } => self.set_consumer_paused(session, consumer, false),

@@ -3,6 +3,7 @@
 
 mod access;
 mod deadlines;
+mod entitlement;
 mod entry;
 mod feed;
 mod join_limit;
@@ -17,7 +18,7 @@ mod resume;
 mod sending;
 mod slot_queue;
 mod standing;
-mod tiers;
+
 mod transports;
 mod whereabouts;
 

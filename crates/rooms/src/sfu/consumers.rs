@@ -11,8 +11,8 @@ use parlor_proto::{ConsumerId, Error, MediaCommand, MediaKind, ProducerId, Sessi
 
 use crate::output::RequestId;
 use crate::participant::{Consumer, Participant, Producer, Stage, invalid_state, not_found};
-use crate::pending::{Operation, Waiting};
 use crate::room::{Answer, Room};
+use crate::sfu::pending::{Operation, Waiting};
 
 /// A track somebody wants to receive.
 pub(crate) struct Wanted {

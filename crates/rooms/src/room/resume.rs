@@ -8,8 +8,8 @@ use parlor_proto::{Error, ErrorCode, Identity, ResumeToken, SessionId, Timestamp
 use crate::access::pro_until;
 use crate::ending::{Departure, Ending};
 use crate::output::{Output, Resume};
-use crate::pending::Operation;
 use crate::room::Room;
+use crate::sfu::pending::Operation;
 
 impl Room {
     /// Whether there is a stay of this user with this token: without one there is nothing to resume, whatever they

@@ -12,9 +12,9 @@ use crate::ending::Ending;
 use crate::feed::{CLOSED, Happening};
 use crate::output::RequestId;
 use crate::participant::{Producer, invalid_state, not_found};
-use crate::pending::{Operation, Waiting};
 use crate::permission::check_produce;
 use crate::room::{Answer, Room};
+use crate::sfu::pending::{Operation, Waiting};
 use crate::slots::Slot;
 
 /// A track somebody wants to send.

@@ -9,8 +9,8 @@ use crate::ending::Ending;
 use crate::feed::CLOSED;
 use crate::output::RequestId;
 use crate::participant::{Stage, Transport, invalid_state, not_found};
-use crate::pending::{Operation, Waiting};
 use crate::room::{Answer, Room};
+use crate::sfu::pending::{Operation, Waiting};
 
 impl Room {
     pub(crate) fn create_transport(&mut self, session: SessionId, request: RequestId, direction: Direction, now: Instant) -> Answer {
