@@ -1,6 +1,5 @@
-//! Makes the ids of a room's objects: random, so that nobody can guess one.
+//! Where the ids of a room come from: random bits, so that nobody can guess one.
 
-use parlor_proto::{ConsumerId, ProducerId, ResumeToken, TransportId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -12,23 +11,8 @@ impl Ids {
         Self(StdRng::from_seed(seed))
     }
 
-    pub(crate) fn transport(&mut self) -> TransportId {
-        TransportId::from_random(self.bits())
-    }
-
-    pub(crate) fn producer(&mut self) -> ProducerId {
-        ProducerId::from_random(self.bits())
-    }
-
-    pub(crate) fn consumer(&mut self) -> ConsumerId {
-        ConsumerId::from_random(self.bits())
-    }
-
-    pub(crate) fn resume_token(&mut self) -> ResumeToken {
-        ResumeToken::from_random(self.bits())
-    }
-
-    fn bits(&mut self) -> u128 {
+    /// The bits of one id.
+    pub(crate) fn bits(&mut self) -> u128 {
         (u128::from(self.0.next_u64()) << 64) | u128::from(self.0.next_u64())
     }
 }

@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+mod core;
 mod ending;
 pub mod feed;
 mod ids;
 pub mod limit;
+mod media;
 mod output;
 mod participant;
 pub mod permission;
@@ -23,8 +25,11 @@ pub mod whereabouts;
 pub use access::{Admitted, Ban, Facts, Refused, admit};
 pub use feed::{Happening, Ledger};
 pub use limit::JoinLimiter;
-pub use output::{Join, Output, RequestId, Resume};
+pub use media::MediaConfig;
+pub use output::{Join, Output, RequestId, Resume, RoomSize};
 pub use policy::Policy;
-pub use room::{Room, RoomConfig, RoomSize, Standing};
+pub use room::standing::Standing;
+pub use room::{Room, RoomConfig};
+pub use sfu::SfuConfig;
 pub use slots::{Slot, SlotQueue};
 pub use whereabouts::{Stay, Whereabouts};

@@ -96,3 +96,20 @@ pub enum Output {
     /// The room is finished and answers every further join with a refusal: make a new one.
     Closed,
 }
+
+/// How many objects a room holds; all zero when nobody is in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RoomSize {
+    /// Participants.
+    pub participants: usize,
+    /// Transports, those being made among them.
+    pub transports: usize,
+    /// Producers, those being made among them.
+    pub producers: usize,
+    /// Consumers, those being made among them.
+    pub consumers: usize,
+    /// Requests that wait for the media plane.
+    pub pending: usize,
+    /// Video slots held, and those who wait for one.
+    pub slots: usize,
+}

@@ -1,8 +1,5 @@
 //! What a participant may do, derived from the tier, and what that means for one track.
 
-use std::sync::Arc;
-
-use parlor_proto::rtp::{ParameterValue, RtpCapabilities};
 use parlor_proto::{Entitlement, Error, ErrorCode, MediaKind, Permissions, Role, Source};
 
 use crate::policy::Policy;
@@ -35,21 +32,6 @@ pub(crate) fn check_produce(policy: &Policy, permissions: Permissions, kind: Med
         }
     }
 }
-
-/// What the media plane can forward, with the bitrate somebody may use for sound: a sender's Opus keeps to it by itself then
-/// (RFC 7587, section 6.1).
-pub(crate) fn capabilities(all: &RtpCapabilities, permissions: Permissions) -> Arc<RtpCapabilities> {
-    let mut within = all.clone();
-    let bitrate = i64::from(permissions.max_bitrate.clamp(OPUS_LEAST, OPUS_MOST));
-    for codec in within.codecs.iter_mut().filter(|codec| codec.mime_type.eq_ignore_ascii_case("audio/opus")) {
-        codec.parameters.insert("maxaveragebitrate".to_owned(), ParameterValue::Number(bitrate));
-    }
-    Arc::new(within)
-}
-
-/// What the parameter can say (RFC 7587, section 6.1), in bit/s.
-const OPUS_LEAST: u32 = 6_000;
-const OPUS_MOST: u32 = 510_000;
 
 fn missing(capability: &str, sentence: &str) -> Error {
     Error::new(ErrorCode::CapabilityRequired).with("capability", capability).say(sentence)

@@ -19,7 +19,7 @@ use parlor_proto::{
     Actor, Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, Moderation, Request, ResumeToken, RouterId, SessionId, Tier,
     Timestamp, UserId,
 };
-use parlor_rooms::{Facts, Happening, Join, Ledger, Output, Policy, RequestId, Room, RoomConfig};
+use parlor_rooms::{Facts, Happening, Join, Ledger, MediaConfig, Output, Policy, RequestId, Room, RoomConfig, SfuConfig};
 
 use crate::client_model::ClientModel;
 use crate::clock::Clock;
@@ -73,10 +73,12 @@ struct Client {
 pub fn config(channel: &str, seed: u8) -> RoomConfig {
     RoomConfig {
         channel: Channel::new(channel_id(channel), format!("The {channel}")),
-        router: RouterId::from_random(u128::from(seed) + 1),
-        capabilities: Arc::new(rtp::capabilities()),
+        media: MediaConfig::Sfu(SfuConfig {
+            router: RouterId::from_random(u128::from(seed) + 1),
+            capabilities: Arc::new(rtp::capabilities()),
+            endpoint: "sfu-1".into(),
+        }),
         policy: Policy::default(),
-        sfu_endpoint: "sfu-1".into(),
         seed: [seed; 32],
     }
 }

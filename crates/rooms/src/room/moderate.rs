@@ -1,20 +1,20 @@
 //! Moderation of a call: who may, and what it does. The media plane enforces it; the client is only told.
 
 use parlor_proto::event::{Event, LeftReason, ParticipantState};
-use parlor_proto::media::Source;
 use parlor_proto::{Actor, Error, ErrorCode, Moderation, Restrictions, SessionId, UserId};
 
+use crate::core::{Answer, Asker, not_found};
 use crate::ending::Departure;
 use crate::feed::Happening;
-use crate::output::{Output, RequestId};
-use crate::participant::not_found;
-use crate::room::{Answer, Room};
+use crate::output::Output;
+use crate::room::Room;
 
 impl Room {
     /// A participant wants to moderate. Allowed wishes go out to the shell, which keeps what outlives the call
     /// and then comes back with [`Room::handle_moderation`].
-    pub(crate) fn moderate(&mut self, session: SessionId, request: RequestId, action: Moderation) -> Answer {
-        let participant = self.participant(session)?;
+    pub(crate) fn moderate(&mut self, asker: Asker, action: Moderation) -> Answer {
+        let Asker { session, request } = asker;
+        let participant = self.core.participant(session)?;
         if !participant.moderator {
             return Err(Error::new(ErrorCode::PermissionDenied).say("Only moderators may do that."));
         }
@@ -23,13 +23,13 @@ impl Room {
         }
         let by = participant.identity.clone();
         self.check_moderation(&by.user, &action)?;
-        self.output(Output::Moderate { session, request, by, action });
+        self.core.output(Output::Moderate { session, request, by, action });
         Ok(None)
     }
 
     fn check_moderation(&self, by: &UserId, action: &Moderation) -> Result<(), Error> {
         let Some(user) = action.user() else { return Ok(()) };
-        if self.config.channel.owner.as_ref() == Some(user) && user != by {
+        if self.core.channel.owner.as_ref() == Some(user) && user != by {
             return Err(Error::new(ErrorCode::PermissionDenied).say("Nobody moderates the owner of a channel."));
         }
         if user == by && lifts(action) {
@@ -37,21 +37,21 @@ impl Room {
         }
         // A ban keeps somebody out; everything else is done to somebody who is here.
         let needs_presence = !matches!(action, Moderation::Ban { .. });
-        if needs_presence && self.session_of(user).is_none() {
+        if needs_presence && self.core.session_of(user).is_none() {
             return Err(not_found().say("This person is not in the channel any more."));
         }
         match action {
-            Moderation::Move { to, .. } if *to == self.config.channel.id => Err(Error::invalid("to", "is this channel")),
+            Moderation::Move { to, .. } if *to == self.core.channel.id => Err(Error::invalid("to", "is this channel")),
             _ => Ok(()),
         }
     }
 
     pub(crate) fn moderated(&mut self, action: &Moderation, by: &Actor) {
-        if self.closed {
+        if self.core.closed {
             return;
         }
-        self.feed(Happening::Moderation { by: by.clone(), action: action.clone() });
-        let session = action.user().and_then(|user| self.session_of(user));
+        self.core.feed(Happening::Moderation { by: by.clone(), action: action.clone() });
+        let session = action.user().and_then(|user| self.core.session_of(user));
         match (action, session) {
             (Moderation::EndCall { .. }, _) => {
                 self.tell_everybody_ended(action, by);
@@ -67,39 +67,28 @@ impl Room {
 
     /// What moderators have taken from somebody who is here.
     pub(crate) fn restrictions_of(&self, user: &UserId) -> Option<Restrictions> {
-        let participant = self.session_of(user).and_then(|session| self.participants.get(&session))?;
+        let participant = self.core.session_of(user).and_then(|session| self.core.participants.get(&session))?;
         Some(participant.state.restrictions())
     }
 
     fn restrict(&mut self, session: SessionId, action: &Moderation, by: &Actor) {
-        let Some(before) = self.participants.get(&session).map(|p| p.state) else { return };
-        let after = self.keep_silent(session, before, before.restricted(before.restrictions().after(action)));
+        let Some(before) = self.core.participants.get(&session).map(|p| p.state) else { return };
+        let after = keep_silent(before, before.restricted(before.restrictions().after(action)));
         if before != after {
             self.tell_moderated(session, after.restrictions(), action, by);
             self.set_state(session, after);
         }
     }
 
-    /// A participant who gets something back may use it again, and is not heard or seen before they do: what was silenced is now
-    /// muted, or paused, by themselves.
-    fn keep_silent(&mut self, session: SessionId, before: ParticipantState, after: ParticipantState) -> ParticipantState {
-        let Some(participant) = self.participants.get_mut(&session) else { return after };
-        for producer in participant.producers.iter_mut().filter(|p| p.source != Source::Mic) {
-            producer.paused |= producer.silent(before) && !producer.silent(after);
-        }
-        let released = before.server_muted.audio && !after.server_muted.audio;
-        ParticipantState { muted: after.muted || released, ..after }
-    }
-
     fn put_out(&mut self, session: SessionId, reason: LeftReason, action: &Moderation, by: &Actor) {
-        let Some(restrictions) = self.participants.get(&session).map(|p| p.state.restrictions()) else { return };
+        let Some(restrictions) = self.core.participants.get(&session).map(|p| p.state.restrictions()) else { return };
         self.tell_moderated(session, restrictions, action, by);
         let to = if let Moderation::Move { to, .. } = action { Some(to.clone()) } else { None };
         self.remove(session, Departure::PutOut(reason, to));
     }
 
     fn tell_everybody_ended(&mut self, action: &Moderation, by: &Actor) {
-        let all: Vec<(SessionId, Restrictions)> = self.participants.iter().map(|(s, p)| (*s, p.state.restrictions())).collect();
+        let all: Vec<(SessionId, Restrictions)> = self.core.participants.iter().map(|(s, p)| (*s, p.state.restrictions())).collect();
         for (session, restrictions) in all {
             self.tell_moderated(session, restrictions, action, by);
         }
@@ -107,8 +96,15 @@ impl Room {
 
     fn tell_moderated(&mut self, session: SessionId, restrictions: Restrictions, action: &Moderation, by: &Actor) {
         let (by_user_id, reason) = (by.user().cloned(), action.reason().map(str::to_owned));
-        self.tell(session, Event::Moderation { action: action.action(), by_user_id, restrictions, reason });
+        self.core.tell(session, Event::Moderation { action: action.action(), by_user_id, restrictions, reason });
     }
+}
+
+/// Who gets their sound back may use it again, and is not heard before they do: what was silenced is now muted by
+/// themselves. The media rules see to the rest.
+fn keep_silent(before: ParticipantState, after: ParticipantState) -> ParticipantState {
+    let released = before.server_muted.audio && !after.server_muted.audio;
+    ParticipantState { muted: after.muted || released, ..after }
 }
 
 /// Gives somebody something back.

@@ -40,7 +40,7 @@ impl Room {
     /// What the store has of a user, and of the channel, as of a write: they stay, or not. Older than what they were let in
     /// with, it says nothing. Without a channel there is none any more.
     pub fn handle_facts(&mut self, user: &UserId, found: Option<(&Channel, &Facts, i64)>, wall: Timestamp, now: Instant) {
-        let Some(participant) = self.session_of(user).and_then(|session| self.participants.get_mut(&session)) else { return };
+        let Some(participant) = self.core.session_of(user).and_then(|session| self.core.participants.get_mut(&session)) else { return };
         if found.is_some_and(|(_, _, as_of)| as_of < participant.as_of) {
             return;
         }
@@ -60,7 +60,7 @@ impl Room {
 
     /// A ban was written with this number, and may have been lifted since: whoever was let in before is put out.
     pub fn handle_ban_written(&mut self, seq: i64, ban: &Moderation, now: Instant) {
-        let participant = ban.user().and_then(|user| self.session_of(user)).and_then(|session| self.participants.get(&session));
+        let participant = ban.user().and_then(|user| self.core.session_of(user)).and_then(|session| self.core.participants.get(&session));
         if participant.is_some_and(|p| p.as_of < seq) {
             self.handle_moderation(ban, &Actor::Server, now);
         }

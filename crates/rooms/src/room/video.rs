@@ -1,106 +1,95 @@
 //! Video slots in a room: who may show something now, and who is told that it is their turn.
 
-use parlor_proto::event::{CloseReason, Event, Reply, SlotStatus, VideoSlots};
+use parlor_proto::event::{CloseReason, Event, Reply, SlotStatus};
 use parlor_proto::{Channel, Error, ErrorCode, MediaKind, SessionId, Source};
 
+use crate::core::{Answer, invalid_state};
 use crate::ending::Ending;
 use crate::feed::CLOSED;
-use crate::participant::{Producer, invalid_state};
 use crate::permission::check_produce;
-use crate::room::{Answer, Room};
+use crate::room::Room;
 use crate::slots::{News, Slot, Standing};
 
 impl Room {
     pub(crate) fn request_slot(&mut self, session: SessionId, source: Source) -> Answer {
-        let permissions = self.participant(session)?.permissions;
-        check_produce(&self.config.policy, permissions, MediaKind::Video, source)?;
-        let (status, position) = match self.slots.request(Slot { session, source }) {
+        let permissions = self.core.participant(session)?.permissions;
+        check_produce(&self.core.policy, permissions, MediaKind::Video, source)?;
+        let (status, position) = match self.core.slots.request(Slot { session, source }) {
             Standing::Granted => (SlotStatus::Granted, None),
             Standing::Queued(position) => (SlotStatus::Queued, Some(position)),
         };
-        Ok(Some(Reply::Slot { source, status, position, slots: self.slots.slots() }))
+        Ok(Some(Reply::Slot { source, status, position, slots: self.core.slots.slots() }))
     }
 
     /// Gives a slot back that nothing is shown with, or a place in the queue.
     pub(crate) fn release_slot(&mut self, session: SessionId, source: Source) -> Answer {
-        if self.participant(session)?.producers.iter().any(|p| p.kind == MediaKind::Video && p.source == source) {
+        if self.media.uses(Slot { session, source }) {
             return Err(invalid_state("close the producer first: that gives its slot back"));
         }
-        self.slots.release(Slot { session, source });
-        let reply = Reply::Slot { source, status: SlotStatus::Released, position: None, slots: self.slots.slots() };
+        self.core.slots.release(Slot { session, source });
+        let reply = Reply::Slot { source, status: SlotStatus::Released, position: None, slots: self.core.slots.slots() };
         Ok(Some(reply))
-    }
-
-    /// Every camera and every shared screen takes a slot, from the moment it is asked for: two that ask at
-    /// the same time cannot both get the last one.
-    pub(crate) fn take_slot(&mut self, session: SessionId, source: Source) -> Result<(), Error> {
-        if self.slots.take(Slot { session, source }) {
-            return Ok(());
-        }
-        let VideoSlots { current, max } = self.slots.slots();
-        Err(Error::new(ErrorCode::VideoLimitReached).with("current", current).with("max", max))
     }
 
     /// While somebody waits, no slot is kept for a lost connection: what was lost first goes first. Its owner, back in time,
     /// queues at the end. Called after every input.
     pub(crate) fn give_slots_on(&mut self) {
-        while self.slots.is_wanted()
+        while self.core.slots.is_wanted()
             && let Some(slot) = self.lost_slot()
         {
             let ending = Ending { error: Error::new(ErrorCode::SessionExpired), told: None, feed: CLOSED };
-            self.end_producers(slot.session, &ending, |p| p.kind == MediaKind::Video && p.source == slot.source);
+            self.media.end_video(&mut self.core, slot, &ending);
             // One that nothing was shown with.
-            self.slots.release(slot);
-            if let Some(participant) = self.participants.get_mut(&slot.session) {
+            self.core.slots.release(slot);
+            if let Some(participant) = self.core.participants.get_mut(&slot.session) {
                 participant.given_on.push(slot.source);
             }
         }
     }
 
     fn lost_slot(&self) -> Option<Slot> {
-        let lost = self.participants.iter().filter_map(|(session, p)| p.lost.map(|deadline| (deadline, *session)));
-        let holding = lost.filter_map(|(deadline, session)| Some((deadline, session, *self.slots.held_by(session).first()?)));
+        let lost = self.core.participants.iter().filter_map(|(session, p)| p.lost.map(|deadline| (deadline, *session)));
+        let holding = lost.filter_map(|(deadline, session)| Some((deadline, session, *self.core.slots.held_by(session).first()?)));
         holding.min_by_key(|(deadline, session, _)| (*deadline, *session)).map(|(_, session, source)| Slot { session, source })
     }
 
     /// Somebody is back whose slots were given on.
     pub(crate) fn want_slots_again(&mut self, session: SessionId) {
-        let Ok(participant) = self.participant(session) else { return };
+        let Ok(participant) = self.core.participant(session) else { return };
         let (sources, permissions) = (std::mem::take(&mut participant.given_on), participant.permissions);
         for source in sources {
-            if check_produce(&self.config.policy, permissions, MediaKind::Video, source).is_ok() {
-                self.slots.wait_again(Slot { session, source });
+            if check_produce(&self.core.policy, permissions, MediaKind::Video, source).is_ok() {
+                self.core.slots.wait_again(Slot { session, source });
             }
         }
     }
 
     /// Tells those who wait what changed for them. Called after every input.
     pub(crate) fn tell_slot_news(&mut self) {
-        let slots = self.slots.slots();
-        for news in self.slots.take_news() {
+        let slots = self.core.slots.slots();
+        for news in self.core.slots.take_news() {
             match news {
-                News::Granted(Slot { session, source }) => self.tell(session, Event::SlotGranted { source, slots }),
-                News::Moved(Slot { session, source }, position) => self.tell(session, Event::SlotQueue { source, position, slots }),
+                News::Granted(Slot { session, source }) => self.core.tell(session, Event::SlotGranted { source, slots }),
+                News::Moved(Slot { session, source }, position) => self.core.tell(session, Event::SlotQueue { source, position, slots }),
             }
         }
     }
 
     /// The channel's record changed. With fewer slots than before, the newest videos end.
     pub(crate) fn channel_changed(&mut self, channel: Channel) {
-        if self.closed || channel.id != self.config.channel.id {
+        if self.core.closed || channel.id != self.core.channel.id {
             return;
         }
-        self.config.channel = channel;
-        let max = self.config.policy.videos(self.config.channel.tier);
+        self.core.channel = channel;
+        let max = self.core.policy.videos(self.core.channel.tier);
         let error = Error::new(ErrorCode::VideoLimitReached).with("max", max);
         let ending = Ending { error, told: Some(CloseReason::Entitlement), feed: CloseReason::Entitlement.as_str() };
-        for slot in self.slots.set_max(max) {
-            let Some(participant) = self.participants.get(&slot.session) else { continue };
-            let shows = |p: &Producer| p.kind == MediaKind::Video && p.source == slot.source;
-            if participant.producers.iter().any(shows) {
-                self.end_producers(slot.session, &ending, shows);
-            } else if participant.lost.is_none() {
-                self.slots.requeue(slot);
+        for slot in self.core.slots.set_max(max) {
+            let Some(participant) = self.core.participants.get(&slot.session) else { continue };
+            if self.media.uses(slot) {
+                self.media.end_video(&mut self.core, slot, &ending);
+            } else if participant.is_connected() {
+                self.core.slots.requeue(slot);
             }
         }
     }

@@ -9,50 +9,51 @@ use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::Direction;
 use parlor_proto::{ConsumerId, Error, MediaCommand, MediaKind, ProducerId, SessionId, TransportId};
 
-use crate::output::RequestId;
-use crate::participant::{Consumer, Participant, Producer, Stage, invalid_state, not_found};
-use crate::room::{Answer, Room};
-use crate::sfu::pending::{Operation, Waiting};
+use super::Sfu;
+use super::owned::{Consumer, Owned, Producer, Setup};
+use super::pending::Operation;
+use crate::core::{Answer, Asker, Core, invalid_state, not_found};
 
 /// A track somebody wants to receive.
-pub(crate) struct Wanted {
-    pub(crate) producer: ProducerId,
-    pub(crate) transport: Option<TransportId>,
-    pub(crate) capabilities: Option<Arc<RtpCapabilities>>,
-    pub(crate) paused: bool,
+pub(super) struct TrackToReceive {
+    pub(super) producer: ProducerId,
+    pub(super) transport: Option<TransportId>,
+    pub(super) capabilities: Option<Arc<RtpCapabilities>>,
+    pub(super) paused: bool,
 }
 
-impl Room {
-    pub(crate) fn consume(&mut self, session: SessionId, request: RequestId, wanted: Wanted, now: Instant) -> Answer {
-        let Wanted { producer, transport, capabilities, paused } = wanted;
-        let transport = receive_transport(self.participant(session)?, transport)?;
-        let (owner, origin) = self.origin_of(producer).ok_or_else(not_found)?;
+impl Sfu {
+    pub(super) fn consume(&mut self, core: &mut Core, asker: Asker, wanted: TrackToReceive, now: Instant) -> Answer {
+        let session = asker.session;
+        let TrackToReceive { producer, transport, capabilities, paused } = wanted;
+        let transport = receive_transport(self.owned(session)?, transport)?;
+        let (owner, origin) = self.origin_of(core, producer).ok_or_else(not_found)?;
         if owner == session {
             return Err(invalid_state("this producer is one's own"));
         }
-        let id = self.ids.consumer();
-        let participant = self.participant(session)?;
-        if participant.consumers.of(producer).is_some() {
+        let id = ConsumerId::from_random(core.ids.bits());
+        let owned = self.owned(session)?;
+        if owned.consumers.of(producer).is_some() {
             return Err(invalid_state("this producer is consumed already"));
         }
         let capabilities = capabilities
-            .or_else(|| participant.capabilities.clone())
+            .or_else(|| owned.capabilities.clone())
             .ok_or_else(|| Error::invalid("rtpCapabilities", "must be given here or with voice:join"))?;
         let consumer = Consumer { producer, kind: origin.kind, paused, live: false };
-        let silent = consumer.silent(participant.state);
-        participant.consumers.insert(id, consumer);
+        let silent = consumer.silent(core.participant(session)?.state);
+        owned.consumers.insert(id, consumer);
         self.owners.consumers.insert(id, session);
-        self.pending.begin(Operation::Consume(id), Waiting { session, request }, self.config.policy.consume_timeout, now);
-        self.media(MediaCommand::Consume { transport, consumer: id, producer, origin, capabilities, paused: silent });
+        self.pending.begin(Operation::Consume(id), asker, core.policy.consume_timeout, now);
+        self.order(core, MediaCommand::Consume { transport, consumer: id, producer, origin, capabilities, paused: silent });
         Ok(None)
     }
 
-    pub(crate) fn consumed(&mut self, id: ConsumerId, rtp: Box<RtpParameters>, stream_type: StreamType) {
+    pub(super) fn consumed(&mut self, core: &mut Core, id: ConsumerId, rtp: Box<RtpParameters>, stream_type: StreamType) {
         let Some(consumer) = self.consumer_mut(id).filter(|c| !c.live) else { return };
         consumer.live = true;
         let (producer_id, kind, paused) = (consumer.producer, consumer.kind, consumer.paused);
         let Some((owner, producer)) = self.live_producer(producer_id) else { return };
-        let Some(sender) = self.participants.get(&owner) else { return };
+        let Some(sender) = core.participants.get(&owner) else { return };
         let reply = Reply::Consumed {
             id,
             consumer_id: id,
@@ -65,132 +66,123 @@ impl Room {
             paused,
             producer_paused: producer.silent(sender.state),
         };
-        self.settle(Operation::Consume(id), Ok(reply));
+        self.settle(core, Operation::Consume(id), Ok(reply));
     }
 
-    pub(crate) fn consume_failed(&mut self, id: ConsumerId, error: Error) {
+    pub(super) fn consume_failed(&mut self, core: &mut Core, id: ConsumerId, error: Error) {
         if self.pending.contains(Operation::Consume(id)) {
-            self.give_up_consumer(id, error);
+            self.give_up_consumer(core, id, error);
         }
     }
 
     /// Drops a consumer whose id the client does not know.
-    pub(crate) fn give_up_consumer(&mut self, id: ConsumerId, error: Error) {
+    pub(super) fn give_up_consumer(&mut self, core: &mut Core, id: ConsumerId, error: Error) {
         if let Some(session) = self.owners.consumers.remove(&id) {
-            if let Some(participant) = self.participants.get_mut(&session) {
-                participant.consumers.remove(id);
+            if let Some(owned) = self.owned.get_mut(&session) {
+                owned.consumers.remove(id);
             }
             // Late or refused, the media plane may have made something of it.
-            self.order_receiver(session, |transport| MediaCommand::CloseConsumer { transport, consumer: id });
+            self.order_receiver(core, session, |transport| MediaCommand::CloseConsumer { transport, consumer: id });
         }
-        self.settle(Operation::Consume(id), Err(error));
+        self.settle(core, Operation::Consume(id), Err(error));
     }
 
-    pub(crate) fn set_consumer_paused(&mut self, session: SessionId, id: ConsumerId, paused: bool) -> Answer {
-        let participant = self.participant(session)?;
-        let state = participant.state;
-        let consumer = participant.own_consumer(id)?;
+    pub(super) fn set_consumer_paused(&mut self, core: &mut Core, session: SessionId, id: ConsumerId, paused: bool) -> Answer {
+        let state = core.participant(session)?.state;
+        let consumer = self.owned(session)?.own_consumer(id)?;
         let before = consumer.silent(state);
         consumer.paused = paused;
         let after = consumer.silent(state);
         if before != after {
-            self.order_receiver(session, |transport| MediaCommand::SetConsumerPaused { transport, consumer: id, paused: after });
+            self.order_receiver(core, session, |transport| MediaCommand::SetConsumerPaused { transport, consumer: id, paused: after });
         }
         Ok(Some(if paused { Reply::ConsumerPaused { consumer_id: id } } else { Reply::ConsumerResumed { consumer_id: id } }))
     }
 
-    pub(crate) fn close_consumer(&mut self, session: SessionId, id: ConsumerId) -> Answer {
-        let participant = self.participant(session)?;
-        participant.own_consumer(id)?;
-        participant.consumers.remove(id);
+    pub(super) fn close_consumer(&mut self, core: &mut Core, session: SessionId, id: ConsumerId) -> Answer {
+        let owned = self.owned(session)?;
+        owned.own_consumer(id)?;
+        owned.consumers.remove(id);
         self.owners.consumers.remove(&id);
-        self.order_receiver(session, |transport| MediaCommand::CloseConsumer { transport, consumer: id });
+        self.order_receiver(core, session, |transport| MediaCommand::CloseConsumer { transport, consumer: id });
         Ok(Some(Reply::ConsumerClosed { consumer_id: id }))
     }
 
-    pub(crate) fn set_preferred_layers(&mut self, session: SessionId, id: ConsumerId, layers: Layers) -> Answer {
+    pub(super) fn set_preferred_layers(&mut self, core: &mut Core, session: SessionId, id: ConsumerId, layers: Layers) -> Answer {
         self.own_video(session, id)?;
-        self.order_receiver(session, |transport| MediaCommand::SetPreferredLayers { transport, consumer: id, layers });
+        self.order_receiver(core, session, |transport| MediaCommand::SetPreferredLayers { transport, consumer: id, layers });
         Ok(Some(Reply::PreferredLayersSet { consumer_id: id, layers }))
     }
 
-    pub(crate) fn request_key_frame(&mut self, session: SessionId, id: ConsumerId) -> Answer {
+    pub(super) fn request_key_frame(&mut self, core: &mut Core, session: SessionId, id: ConsumerId) -> Answer {
         self.own_video(session, id)?;
-        self.order_receiver(session, |transport| MediaCommand::RequestKeyFrame { transport, consumer: id });
+        self.order_receiver(core, session, |transport| MediaCommand::RequestKeyFrame { transport, consumer: id });
         Ok(Some(Reply::KeyFrameRequested { consumer_id: id }))
     }
 
     fn own_video(&mut self, session: SessionId, id: ConsumerId) -> Result<(), Error> {
-        match self.participant(session)?.own_consumer(id)?.kind {
+        match self.owned(session)?.own_consumer(id)?.kind {
             MediaKind::Video => Ok(()),
             MediaKind::Audio => Err(invalid_state("only video has layers and key frames")),
         }
     }
 
-    pub(crate) fn layers_changed(&mut self, id: ConsumerId, layers: Option<Layers>) {
+    pub(super) fn layers_changed(&mut self, core: &mut Core, id: ConsumerId, layers: Option<Layers>) {
         let Some(session) = self.owners.consumers.get(&id).copied() else { return };
         if self.consumer_mut(id).is_some_and(|c| c.live) {
-            self.tell(session, Event::LayersChanged { consumer_id: id, layers });
+            core.tell(session, Event::LayersChanged { consumer_id: id, layers });
         }
     }
 
     /// Forgets everybody's consumers of a producer that is closed. The media plane closes them with it.
-    pub(crate) fn forget_consumers_of(&mut self, producer: ProducerId, error: &Error) {
-        let found = |p: &mut Participant| p.consumers.of(producer).filter(|id| p.consumers.remove(*id).is_some());
-        let gone: Vec<ConsumerId> = self.participants.values_mut().filter_map(found).collect();
+    pub(super) fn forget_consumers_of(&mut self, core: &mut Core, producer: ProducerId, error: &Error) {
+        let found = |owned: &mut Owned| owned.consumers.of(producer).filter(|id| owned.consumers.remove(*id).is_some());
+        let gone: Vec<ConsumerId> = self.owned.values_mut().filter_map(found).collect();
         for id in gone {
             self.owners.consumers.remove(&id);
-            self.settle(Operation::Consume(id), Err(error.clone()));
+            self.settle(core, Operation::Consume(id), Err(error.clone()));
         }
     }
 
     /// Forgets all of somebody's consumers, whose transport is closed. The media plane closes them with it.
-    pub(crate) fn forget_all_consumers(&mut self, session: SessionId, error: &Error) {
-        let Some(participant) = self.participants.get_mut(&session) else { return };
-        let gone = std::mem::take(&mut participant.consumers);
+    pub(super) fn forget_all_consumers(&mut self, core: &mut Core, session: SessionId, error: &Error) {
+        let Some(owned) = self.owned.get_mut(&session) else { return };
+        let gone = std::mem::take(&mut owned.consumers);
         for id in gone.ids() {
             self.owners.consumers.remove(&id);
-            self.settle(Operation::Consume(id), Err(error.clone()));
+            self.settle(core, Operation::Consume(id), Err(error.clone()));
         }
     }
 
     /// A producer that can be consumed, with its owner.
-    pub(crate) fn live_producer(&self, id: ProducerId) -> Option<(SessionId, &Producer)> {
+    pub(super) fn live_producer(&self, id: ProducerId) -> Option<(SessionId, &Producer)> {
         let owner = *self.owners.producers.get(&id)?;
-        let producer = self.participants.get(&owner)?.producers.iter().find(|p| p.id == id && p.live)?;
+        let producer = self.owned.get(&owner)?.producers.iter().find(|p| p.id == id && p.live)?;
         Some((owner, producer))
     }
 
     /// A producer that can be consumed, with its owner and what the media plane has to know of it where it has not been made.
-    fn origin_of(&self, id: ProducerId) -> Option<(SessionId, Origin)> {
+    fn origin_of(&self, core: &Core, id: ProducerId) -> Option<(SessionId, Origin)> {
         let (owner, producer) = self.live_producer(id)?;
-        let sender = self.participants.get(&owner)?;
-        let transport = sender.send.as_ref()?.id;
-        let (kind, rtp, paused) = (producer.kind, Arc::clone(&producer.rtp), producer.silent(sender.state));
+        let state = core.participants.get(&owner)?.state;
+        let transport = self.owned.get(&owner)?.send.as_ref()?.id;
+        let (kind, rtp, paused) = (producer.kind, Arc::clone(&producer.rtp), producer.silent(state));
         Some((owner, Origin { transport, kind, rtp, paused }))
-    }
-
-    /// An order about something that a participant receives. All of it is on their one receive transport.
-    pub(crate) fn order_receiver(&mut self, session: SessionId, order: impl FnOnce(TransportId) -> MediaCommand) {
-        let transport = self.participants.get(&session).and_then(|participant| participant.recv.as_ref()).map(|transport| transport.id);
-        if let Some(transport) = transport {
-            self.media(order(transport));
-        }
     }
 
     fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
         let session = self.owners.consumers.get(&id)?;
-        self.participants.get_mut(session)?.consumers.get_mut(id)
+        self.owned.get_mut(session)?.consumers.get_mut(id)
     }
 }
 
 /// The transport to receive on: the one named, or the one there is. It need not be connected, because
 /// `mediasoup-client` connects it with the first consumer.
-fn receive_transport(participant: &mut Participant, named: Option<TransportId>) -> Result<TransportId, Error> {
+fn receive_transport(owned: &mut Owned, named: Option<TransportId>) -> Result<TransportId, Error> {
     if let Some(id) = named {
-        let (direction, _) = participant.own_transport(id)?;
+        let (direction, _) = owned.own_transport(id)?;
         return if direction == Direction::Recv { Ok(id) } else { Err(invalid_state("this transport is for sending")) };
     }
-    let there = participant.recv.as_ref().filter(|t| t.stage != Stage::Creating);
+    let there = owned.recv.as_ref().filter(|t| t.setup != Setup::Creating);
     there.map(|t| t.id).ok_or_else(|| invalid_state("there is no transport for receiving"))
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use parlor_proto::event::{Event, LeftReason, Reply};
 use parlor_proto::{Error, ErrorCode, MediaCommand, MediaEvent, SessionId, UserId};
-use parlor_rooms::{Happening, Ledger, Output, RequestId, Room, RoomConfig};
+use parlor_rooms::{Happening, Ledger, MediaConfig, Output, RequestId, Room, RoomConfig, SfuConfig};
 use tokio::sync::mpsc;
 
 use self::entry::{Entry, Joining};
@@ -48,10 +48,12 @@ impl RoomTask {
     pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, lease: Lease) -> Self {
         let config = RoomConfig {
             channel: record.channel.clone(),
-            router: handle.router(),
-            capabilities: Arc::clone(registry.capabilities()),
+            media: MediaConfig::Sfu(SfuConfig {
+                router: handle.router(),
+                capabilities: Arc::clone(registry.capabilities()),
+                endpoint: registry.sfu_endpoint.clone(),
+            }),
             policy: registry.policy().clone(),
-            sfu_endpoint: registry.sfu_endpoint.clone(),
             seed: rand::random(),
         };
         let room = Room::new(config, Instant::now());
