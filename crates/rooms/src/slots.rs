@@ -17,12 +17,12 @@ pub struct Slot {
     pub source: Source,
 }
 
-/// What became of a wish for a slot.
+/// What somebody who asks for a slot gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// The slot is held.
+pub enum Place {
+    /// The slot.
     Granted,
-    /// So many come first, this one included.
+    /// A place in the queue for one, counted from 1.
     Queued(u32),
 }
 
@@ -81,21 +81,21 @@ impl SlotQueue {
     }
 
     /// Asks for a slot: held at once if one is free, otherwise the last in the queue. Asking again changes nothing.
-    pub fn request(&mut self, slot: Slot) -> Standing {
+    pub fn request(&mut self, slot: Slot) -> Place {
         if let Some(held) = self.held.iter_mut().find(|h| h.slot == slot) {
             held.asked = true;
-            return Standing::Granted;
+            return Place::Granted;
         }
         if let Some(position) = self.position(slot) {
-            return Standing::Queued(position);
+            return Place::Queued(position);
         }
         if self.has_free() && self.waiting.is_empty() {
             self.held.push(Held { slot, asked: true });
-            return Standing::Granted;
+            return Place::Granted;
         }
         let told = count(self.waiting.len()) + 1;
         self.waiting.push_back(Waiting { slot, told, held_before: false });
-        Standing::Queued(told)
+        Place::Queued(told)
     }
 
     /// Puts somebody at the end of the queue who lost a slot and did not ask again. What comes of it is news to them.

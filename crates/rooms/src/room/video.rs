@@ -8,15 +8,15 @@ use crate::ending::Ending;
 use crate::feed::CLOSED;
 use crate::permission::check_produce;
 use crate::room::Room;
-use crate::slots::{News, Slot, Standing};
+use crate::slots::{News, Place, Slot};
 
 impl Room {
     pub(crate) fn request_slot(&mut self, session: SessionId, source: Source) -> Answer {
         let permissions = self.core.participant(session)?.permissions;
         check_produce(&self.core.policy, permissions, MediaKind::Video, source)?;
         let (status, position) = match self.core.slots.request(Slot { session, source }) {
-            Standing::Granted => (SlotStatus::Granted, None),
-            Standing::Queued(position) => (SlotStatus::Queued, Some(position)),
+            Place::Granted => (SlotStatus::Granted, None),
+            Place::Queued(position) => (SlotStatus::Queued, Some(position)),
         };
         Ok(Some(Reply::Slot { source, status, position, slots: self.core.slots.slots() }))
     }

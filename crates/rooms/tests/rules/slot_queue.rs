@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parlor_proto::media::Source;
 use parlor_proto::{SessionId, Tier};
-use parlor_rooms::slots::{News, Slot, SlotQueue, Standing};
+use parlor_rooms::slots::{News, Place, Slot, SlotQueue};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -65,8 +65,8 @@ impl Watched {
     fn play(&mut self, act: Act) {
         match act {
             Act::Request(slot) => match self.queue.request(slot) {
-                Standing::Granted => self.hold(slot),
-                Standing::Queued(position) => {
+                Place::Granted => self.hold(slot),
+                Place::Queued(position) => {
                     if !self.waiting.contains(&slot) {
                         self.waiting.push(slot);
                     }
