@@ -21,7 +21,7 @@ const OVERHEAD: u64 = 80;
 /// Saved up at most, and given at the start: 200 ms of 2.5 Mbit/s lost as a whole, or a key frame.
 const BURST_BYTES: u64 = 64 * 1_024;
 
-/// A packet as it was sent to one consumer; the rest of it is in the [`crate::producer::rtx_buffer::Store`] of its layer.
+/// A packet as it was sent to one consumer; the rest of it is in the [`crate::producer::rtx_buffer::RtxBuffer`] of its layer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Sent {
     /// Extended sequence number it was sent under.
