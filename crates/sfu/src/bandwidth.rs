@@ -60,7 +60,7 @@ const INCREASE_LIMIT_PERCENT: u64 = 120;
 /// Section 6: below the first, losses say nothing; above the second, there are too many.
 const LOSS_LOW: f32 = 0.02;
 const LOSS_HIGH: f32 = 0.10;
-/// Up to here losses without a queue are taken for a bad radio link, which loses as much of less.
+/// Up to this share, losses without a queue are taken for a bad radio link, which loses as much of less.
 const LOSS_RANDOM: f32 = 0.25;
 /// Reports come several times a second. None for so long while packets are sent: the link is gone or blocked.
 const SILENCE: Duration = Duration::from_millis(1_000);
@@ -70,7 +70,7 @@ const STALE_MICROS: u64 = 500_000;
 const UNMEASURED_PROBES: u32 = 2;
 /// A receiver that has not reported on so many probes will not report at all.
 const UNREPORTED_PROBES: u32 = 3;
-/// Before anything is known: a connection across a continent.
+/// The round trip that is assumed before one was measured: a connection across a continent.
 const FIRST_RTT: Duration = Duration::from_millis(100);
 /// What is longer is not a round trip, but a report that was held back.
 const MAX_RTT: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ pub(crate) struct ProbeId(u8);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PaddingRequest {
     pub(crate) probe: ProbeId,
-    /// At least one packet; to be split into packets of usual size.
+    /// What to send, at least one packet; to be split into packets of usual size.
     pub(crate) bytes: usize,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Bandwidth {
     estimate: u64,
     want: u64,
     rtt: Option<Duration>,
-    /// Behind the newest packet reported.
+    /// The number after the newest packet that was reported.
     next_number: u64,
     last_arrival: Option<i64>,
     /// The last packet waited in the queue.

@@ -10,7 +10,7 @@ const FINE: i64 = 1_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     per_second: u64,
-    /// In millionths, as what is left.
+    /// The most that can be saved up, in millionths.
     at_once: i64,
     /// What is owed, if negative.
     left: i64,

@@ -89,14 +89,14 @@ pub(crate) struct Mirrored {
     pub(crate) transport: TransportId,
 }
 
-/// One of its streams, from small to large.
+/// One of the streams of a producer; they are counted from small to large.
 pub(crate) struct Layer {
     pub(crate) meter: LayeredMeter,
     pub(crate) requests: Requests,
     pub(crate) last_packet: Option<Instant>,
     /// The newest frame: its timestamp, and when it began to arrive.
     newest_frame: Option<(u32, Instant)>,
-    /// From frame to frame, lately.
+    /// The time from frame to frame, lately.
     frame_interval: Duration,
     /// What receivers may ask for again.
     pub(crate) store: RtxBuffer,
@@ -231,7 +231,7 @@ impl Producer {
         }
     }
 
-    /// With the layers its client announced, within the bitrate it may use; a mirror's is held where it arrives.
+    /// Gives the producer the layers its client announced, and the bitrate it may use; what a mirror is of is held to its bitrate where it arrives.
     pub(crate) fn within(self, max_bitrate: Option<u32>, rtp: &RtpParameters, paused: bool, now: Instant) -> Self {
         let layers = (0_u32..).zip(&rtp.encodings);
         let limit = Limit::new(self.kind(), self.format.red.is_some(), max_bitrate, now);

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// One packet in so many: at 2 % speech is half a point of PESQ below what it is without loss.
+/// A receiver that loses one packet in so many is helped: at 2 % speech is half a point of PESQ below what it is without loss.
 const LOSSY_ONE_IN: u32 = 64;
 /// Fewer lost packets than this may be chance.
 const LOSSY_LEAST: u32 = 2;
-/// One packet in so many: then more than one in a hundred is lost together with the packet that repeats it.
+/// If one packet in so many is lost, each is repeated twice: more than one in a hundred is lost together with the packet that repeats it.
 const HEAVY_ONE_IN: u32 = 10;
 /// So many lost packets are not chance where a tenth of [`HEAVY_ONE_IN`] is usual.
 const HEAVY_LEAST: u32 = 5;
-/// One packet in so many is what a receiver makes up without being heard.
+/// A loss of one packet in so many is what a receiver makes up without being heard.
 const CLEAN_ONE_IN: u32 = 100;
 /// Reports are added up until they speak of so many packets: 4 s of one speaker. Browsers report on sound every 5 s, others
 /// every second.

@@ -25,7 +25,7 @@ pub(crate) struct RedPacker {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// None if there is nothing to repeat.
+    /// The number of the packet; none if there is nothing to repeat.
     seq: Option<u64>,
     timestamp: u32,
     payload: Vec<u8>,

@@ -56,7 +56,7 @@ pub(crate) enum Gate {
 pub(crate) struct Talkers {
     limit: Option<TalkerLimit>,
     talkers: Table<TalkerIndex, Talker>,
-    /// As many as the limit has places at most.
+    /// Who has a place: as many talkers as the limit has places at most.
     places: Vec<TalkerIndex>,
 }
 

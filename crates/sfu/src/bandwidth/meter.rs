@@ -1,6 +1,6 @@
 //! A rate over the latest intervals that were really observed.
 
-/// One slot; also the usual distance of two reports.
+/// The length of a slot; also the usual distance of two reports.
 const SLOT_MICROS: u64 = 100_000;
 /// With [`SLOT_MICROS`] half a second: several frames of video, and still short beside the two seconds within
 /// which a drop of the link has to be followed.
@@ -43,7 +43,7 @@ impl Meter {
         *self = Self::default();
     }
 
-    /// In bit/s; `None` while too little was observed.
+    /// The rate in bit/s; `None` while too little was observed.
     pub(super) fn rate(&self) -> Option<u64> {
         let (bytes, micros) =
             self.slots.iter().fold((0_u64, 0), |(bytes, micros), slot| (bytes.saturating_add(slot.bytes), micros + slot.micros));

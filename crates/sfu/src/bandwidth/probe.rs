@@ -66,7 +66,7 @@ struct Cluster {
     last_number: u64,
     /// What is sent before it is not measured.
     first_measured: u64,
-    /// Behind the newest packet reported on.
+    /// The number after the newest packet that was reported on.
     next_reported: u64,
     measure: Measure,
     is_complete: bool,

@@ -255,7 +255,7 @@ impl Sim {
         self.receivers[0].bandwidth.estimate()
     }
 
-    /// One millisecond.
+    /// Lets a millisecond pass.
     fn step(&mut self) {
         for receiver in &mut self.receivers {
             receiver.step(&mut self.link, self.now);

@@ -13,7 +13,7 @@ use crate::wire::srtp::MAX_OVERHEAD;
 use crate::wire::wall_clock::{WallClock, abs_send_time};
 use parlor_proto::rtp::RtpParameters;
 
-/// As many digits as a media section's name can have.
+/// The most digits that a media section's name can have.
 const MAX_MID: usize = 10;
 /// Kinds of header extensions a receiver may get.
 const MAX_ELEMENTS: usize = 6;
@@ -57,7 +57,7 @@ impl ReceiverExtensions {
         this
     }
 
-    /// As much of it as there is room for a header. Its sender filled the frame, and what we add would make two fragments of it, of which
+    /// The extensions for which there is room in a header. Its sender filled the frame, and what we add would make two fragments of it, of which
     /// either may be lost. The receiver knows the stream by its SSRC.
     ///
     /// Returns it if that is less than all, and the longest header without a descriptor.
@@ -78,7 +78,7 @@ impl ReceiverExtensions {
     }
 }
 
-/// As long as an element of a header extension can be.
+/// The longest that an element of a header extension can be (RFC 8285, section 4.3).
 const MAX_DESCRIPTOR: usize = 255;
 /// The counter of AV1 has 16 bits; those in payloads have fewer.
 const FRAME_NUMBER_BITS: u8 = 16;
@@ -106,7 +106,7 @@ pub(crate) struct EgressPacket<'a> {
 }
 
 impl<'a> EgressPacket<'a> {
-    /// One without extensions of its own.
+    /// A packet without extensions of its own.
     pub(crate) fn new(ssrc: u32, payload_type: u8, seq: u64, timestamp: u32, payload: &'a [u8]) -> Self {
         Self {
             ssrc,

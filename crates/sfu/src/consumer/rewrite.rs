@@ -33,7 +33,7 @@ pub(crate) struct Original {
 pub(crate) struct Rewritten {
     pub(crate) seq: u64,
     pub(crate) timestamp: u32,
-    /// To be written with [`Counters::write`].
+    /// The frame counters, to be written with [`Counters::write`].
     pub(crate) counters: Option<NewCounters>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Fill {
 #[derive(Debug)]
 pub(crate) struct Rewriter {
     clock_rate: u32,
-    /// Before the first sequence number.
+    /// The number before the first sequence number.
     begin: u64,
     /// Highest sequence number sent.
     last_seq: u64,

@@ -28,7 +28,7 @@ impl Codec {
         }
     }
 
-    /// As it is written in capabilities.
+    /// The MIME type as it is written in capabilities.
     #[must_use]
     pub const fn mime_type(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ pub(crate) const OPUS_PAYLOAD_TYPE: u8 = 111;
 pub(crate) const RED_PAYLOAD_TYPE: u8 = 63;
 pub(super) const RED_MIME: &str = "audio/red";
 
-/// In order of preference. The payload types are Chromium's where it has fixed ones.
+/// What a router supports, in order of preference. The payload types are Chromium's where it has fixed ones.
 pub(crate) const ROUTER_CODECS: &[RouterCodec] = &[
     RouterCodec { codec: Codec::Opus, payload_type: OPUS_PAYLOAD_TYPE, rtx: None, packetization_mode: 0 },
     RouterCodec { codec: Codec::Vp8, payload_type: 96, rtx: Some(97), packetization_mode: 0 },

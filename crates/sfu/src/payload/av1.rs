@@ -49,7 +49,7 @@ impl Frame {
     }
 }
 
-/// Without a descriptor there is only the aggregation header (section 4.4): its N bit begins a sequence.
+/// Describes a packet. Without a descriptor there is only the aggregation header (section 4.4): its N bit begins a sequence.
 pub(super) fn describe(payload: &[u8], marker: bool, descriptor: Option<&[u8]>, known: &mut Option<Box<Structure>>) -> Unit {
     let begins_sequence = payload.first().is_some_and(|header| header & 0x88 == 0x08);
     let plain = Unit { begins_key_frame: begins_sequence, begins_frame: begins_sequence, ends_frame: marker, ..Unit::default() };

@@ -2,7 +2,7 @@
 
 use super::{Counters, Unit};
 
-/// Without an extension there are no layers, and the start and the end of a frame are all there is to know.
+/// Describes a packet (RFC 7741, section 4.2). Without an extension there are no layers, and the start and the end of a frame are all there is to know.
 pub(super) fn describe(payload: &[u8], marker: bool) -> Unit {
     let mut unit = Unit { ends_frame: marker, ..Unit::default() };
     let Some(first) = payload.first() else { return unit };

@@ -236,7 +236,7 @@ impl Sfu {
         Ok(())
     }
 
-    /// As many packets a second as the producers of a transport may send together.
+    /// Allows a transport as many packets a second as its producers may send together.
     fn allow_packets(&mut self, index: TransportIndex, now: Instant) {
         let Some(transport) = self.transports.get_mut(index) else { return };
         let producers = transport.producers.iter().filter_map(|producer| self.producers.get(*producer));

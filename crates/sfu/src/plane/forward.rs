@@ -91,7 +91,7 @@ impl Forwarder<'_> {
         self.fan_out(&producer.consumers, &DescribedPacket { packet, layer: number, start, unit: Some(unit), structure, packed: None });
     }
 
-    /// To the consumers on this thread.
+    /// Sends a packet to the consumers on this thread.
     pub(crate) fn fan_out(&mut self, consumers: &[ConsumerIndex], passing: &DescribedPacket<'_>) {
         for consumer in consumers {
             self.send(*consumer, passing);

@@ -3,21 +3,21 @@
 /// Datagrams and packets that were dropped, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Drops {
-    /// From an address no transport knows, and not a STUN binding request.
+    /// Datagrams from an address no transport knows that are no STUN binding requests.
     pub unknown_address: u64,
-    /// A STUN request for a transport that does not exist.
+    /// STUN requests for a transport that does not exist.
     pub unknown_ufrag: u64,
-    /// A STUN request whose message integrity does not verify.
+    /// STUN requests whose message integrity does not verify.
     pub bad_integrity: u64,
-    /// Not STUN, DTLS, RTP or RTCP, or truncated, or redundant sound that lies about what is in it.
+    /// What is not STUN, DTLS, RTP or RTCP, or truncated, or redundant sound that lies about what is in it.
     pub malformed: u64,
-    /// Refused by DTLS or SRTP.
+    /// What DTLS or SRTP refused.
     pub transport: u64,
     /// RTCP, or parts of it, beyond what a client may make us do.
     pub over_reports: u64,
     /// Valid STUN requests beyond what a client may make us do.
     pub over_checks: u64,
-    /// A packet that was there before.
+    /// Packets that were there before.
     pub replayed: u64,
     /// RTP of no producer of its transport.
     pub unknown_stream: u64,
@@ -25,9 +25,9 @@ pub struct Drops {
     pub over_bitrate: u64,
     /// RTP beyond the packets a second of its transport.
     pub over_rate: u64,
-    /// A valid STUN request from an address that another transport is using.
+    /// Valid STUN requests from an address that another transport is using.
     pub taken_address: u64,
-    /// An address more than a transport may use at once.
+    /// Addresses beyond those that a transport may use at once.
     pub too_many_addresses: u64,
     /// Packets a consumer's transport could not take.
     pub send: u64,

@@ -23,7 +23,7 @@ impl Meter {
         self.bytes += bytes as u64;
     }
 
-    /// In bit/s; 0 when nothing has arrived for a window or two.
+    /// The bitrate in bit/s; 0 when nothing has arrived for a window or two.
     pub(crate) fn rate(&mut self, now: Instant) -> u64 {
         self.roll(now);
         self.rate

@@ -34,9 +34,9 @@ pub(crate) struct Stored<'a> {
 pub(crate) struct RtxBuffer {
     /// Times are kept as milliseconds since then.
     epoch: Instant,
-    /// By sequence number; its length is a power of two.
+    /// Where packets lie, by sequence number; the length of the list is a power of two.
     entries: Vec<Entry>,
-    /// From old to new; the last one is being filled.
+    /// The payloads, from old to new; the last block is being filled.
     blocks: VecDeque<Block>,
     /// The number of the first of `blocks`: they are counted through.
     first_block: u32,

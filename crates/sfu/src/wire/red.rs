@@ -14,7 +14,7 @@ pub(crate) struct Red<'a> {
 /// A block of a packet: the sound of one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Block<'a> {
-    /// To be compared with that of the sound's codec: anything else is not it.
+    /// The payload type, to be compared with that of the sound's codec: anything else is not it.
     pub(crate) payload_type: u8,
     /// How much earlier it was than the timestamp of the packet, in RTP ticks.
     pub(crate) timestamp_offset: u16,

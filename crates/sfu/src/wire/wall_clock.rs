@@ -8,7 +8,7 @@ const NTP_OFFSET: u64 = 2_208_988_800;
 /// Ties the two clocks together, once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WallClock {
-    /// Since the epoch of Unix.
+    /// The time of the start, since the epoch of Unix.
     start: Duration,
     started: Instant,
 }

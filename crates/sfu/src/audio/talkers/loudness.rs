@@ -21,7 +21,7 @@ const TIRING: i32 = 20_000;
 const REST: i32 = 4;
 /// What is lost after that, in hundredths of a dB per 10 ms: 2 dB a second.
 const TIRED: i32 = 2;
-/// At most, in ms: 40 dB down from the loudest, below the quietest that is clearly heard.
+/// The most that counts as tiring, in ms: 40 dB down from the loudest, below the quietest that is clearly heard.
 const MOST_TIRING: i32 = TIRING + 20_000;
 
 /// What a packet carries, by its own claim.
@@ -40,7 +40,7 @@ pub(super) struct Loudness {
     previous: Option<i32>,
     /// The last two packets were sound: one alone may be a click.
     lasts: bool,
-    /// In hundredths of a dB.
+    /// The loudness, in hundredths of a dB.
     level: i32,
     /// Up to when `level` and `unbroken` count, in whole milliseconds since the beginning: no flood of packets rounds time away.
     counted: Instant,
@@ -78,7 +78,7 @@ impl Loudness {
         sound
     }
 
-    /// In hundredths of a dB, less what it is tired by.
+    /// The loudness now, in hundredths of a dB, less what the producer tires by.
     pub(super) fn now(&self, now: Instant) -> i32 {
         let tired = (self.unbroken - TIRING).max(0) / 10 * TIRED;
         self.fallen(now).saturating_sub(tired)

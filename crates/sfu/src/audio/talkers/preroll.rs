@@ -29,7 +29,7 @@ pub(crate) struct Held {
 /// The last packets of one producer, by sequence number.
 #[derive(Debug, Default)]
 pub(crate) struct Preroll {
-    /// As few as were needed; each has its room for a payload.
+    /// The packets, as few as were needed; each has its room for a payload.
     packets: VecDeque<(Held, Payload)>,
 }
 

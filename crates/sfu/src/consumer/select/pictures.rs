@@ -33,7 +33,7 @@ pub(super) enum Found {
     At(usize),
     /// A picture of which nothing was seen before.
     New,
-    /// One of which nothing was seen, and the place of the one before it.
+    /// An older picture of which nothing was seen, and the place of the one before it.
     Late(Option<usize>),
 }
 
@@ -65,7 +65,7 @@ impl Pictures {
         }
     }
 
-    /// By sequence number where the timestamp is not known: senders may set their clock back.
+    /// Finds the picture of a packet; by sequence number where the timestamp is not known, as senders may set their clock back.
     pub(super) fn find(&self, seq: u64, timestamp: u32, newest: bool) -> Found {
         let place = |age: usize| (self.newest + REMEMBERED - age) % REMEMBERED;
         let mut before = None;

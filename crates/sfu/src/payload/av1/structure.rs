@@ -28,7 +28,7 @@ pub(crate) struct Structure {
     template_count: usize,
     /// The layers of each decode target: spatial, temporal.
     layers: [(u8, u8); 32],
-    /// For each decode target: in which others all of its frames are.
+    /// In which other decode targets all frames of a decode target are, for each.
     within: [u32; 32],
     /// The decode targets the sender sends at present.
     pub(super) active: u32,

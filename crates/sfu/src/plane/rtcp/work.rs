@@ -28,7 +28,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Of a camera; so many packets were sent to it.
+    /// The receiver of a camera, to which so many packets were sent.
     fn new(sent: usize) -> Self {
         let now = parlor_testkit::clock::Clock::new().now();
         let candidate = LocalCandidate { protocol: Protocol::Udp, address: ([10, 0, 0, 1], 7_401).into() };
@@ -72,7 +72,7 @@ impl Receiver {
         (0..packets).for_each(|_| _ = bandwidth.sent(1_000, self.now, None));
     }
 
-    /// So many datagrams of a kind, over a second.
+    /// Takes so many equal datagrams, over a second.
     fn flood(&mut self, datagrams: u64, datagram: &[u8]) -> SfuStats {
         assert!(datagram.len() <= MTU, "{}", datagram.len());
         for number in 0..datagrams {

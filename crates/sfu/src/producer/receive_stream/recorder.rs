@@ -8,7 +8,7 @@ pub(super) const MAX_NUMBERS: usize = 8_192;
 /// A jump further than this is no loss of an honest sender: that of a second at 10 Mbit/s. What it passes over is recorded
 /// number by number.
 pub(super) const MAX_GAP: usize = 1_000;
-/// At 2 bytes of delta and 2 bits of status each, one RTCP packet of 1,200 bytes holds them whatever they are.
+/// Packets in a report: at 2 bytes of delta and 2 bits of status each, one RTCP packet of 1,200 bytes holds them whatever they are.
 pub(super) const MAX_REPORT: usize = 500;
 /// Losses before the first arrival of a report; a report needs an arrival for its reference time.
 const MAX_LEADING: usize = 250;

@@ -27,7 +27,7 @@ pub(super) struct Known {
     pub(super) last_heard: Instant,
     /// The last one that was no check.
     pub(super) media: Option<Instant>,
-    /// Its client asked for it to be used, and has not asked for less since.
+    /// The client asked for the path to be used, and has not asked for less since.
     pub(super) nomination: Option<Nomination>,
     /// The client is there.
     pub(super) proved: bool,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Ice, Path, TransactionId};
 
-/// Until a probe is sent again. It was lost, or the client does not answer such requests.
+/// The time until a probe is sent again: it was lost, or the client does not answer such requests.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// What a probe costs of a path's credit: more than it is long.
 const PROBE_BYTES: usize = 128;
@@ -40,7 +40,7 @@ pub(super) enum Flights {
         path: Path,
         bytes: u64,
     },
-    /// To more than one.
+    /// Reports went to more than one path.
     Scattered {
         bytes: u64,
     },
@@ -53,7 +53,7 @@ pub(super) struct Challenge {
     hits: u8,
 }
 
-/// As it comes back: the middle 32 bits of the report's NTP time (RFC 3550, section 6.4.1), and what they would be without the secret.
+/// The date of a report as it comes back: the middle 32 bits of the report's NTP time (RFC 3550, section 6.4.1), and what they would be without the secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Date {
     sent: u32,

@@ -233,7 +233,7 @@ impl Iterator for Entries<'_> {
     }
 }
 
-/// For numbers that were bounded before.
+/// The low byte of a number that was bounded before.
 fn low_byte(number: usize) -> u8 {
     u8::try_from(number).unwrap_or(u8::MAX)
 }

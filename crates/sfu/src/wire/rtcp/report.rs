@@ -37,17 +37,17 @@ impl SenderInfo {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReportBlock {
     pub(crate) ssrc: u32,
-    /// In 256ths, since the last report.
+    /// The share that was lost since the last report, in 256ths.
     pub(crate) fraction_lost: u8,
-    /// In all, 24 bits; negative if more arrived than was sent.
+    /// Packets lost in all, in 24 bits; negative if more arrived than was sent.
     pub(crate) lost: i32,
     /// Extended: the low half is the sequence number.
     pub(crate) highest: u32,
-    /// In units of the timestamp.
+    /// The jitter between arrivals, in units of the timestamp.
     pub(crate) jitter: u32,
     /// The middle half of the NTP time of the last sender report; 0 if there was none.
     pub(crate) last_sr: u32,
-    /// Since then, in 65536ths of a second.
+    /// The time since the last sender report came, in 65536ths of a second.
     pub(crate) delay_since_sr: u32,
 }
 
@@ -86,7 +86,7 @@ impl ReportBlock {
 pub(crate) struct Reports<'a>(std::slice::Iter<'a, [u8; BLOCK]>);
 
 impl<'a> Reports<'a> {
-    /// Behind the blocks may stand what a profile adds; it is not read.
+    /// Reads the blocks. Behind them may stand what a profile adds; it is not read.
     pub(super) fn read(bytes: &'a [u8], count: u8) -> Option<Self> {
         let (blocks, _) = bytes.as_chunks::<BLOCK>();
         Some(Self(blocks.get(..usize::from(count))?.iter()))

@@ -61,7 +61,7 @@ pub(crate) struct Feedback<'a> {
     pub(crate) base: u16,
     /// How many packets it speaks of.
     pub(crate) count: u16,
-    /// In units of 64 ms, 24 bits with a sign.
+    /// The reference time in units of 64 ms, 24 bits with a sign.
     pub(crate) reference_time: i32,
     chunks: &'a [[u8; 2]],
     deltas: &'a [u8],

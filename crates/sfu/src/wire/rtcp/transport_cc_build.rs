@@ -10,7 +10,7 @@ const UNITS: i64 = REFERENCE_UNIT / DELTA_UNIT;
 
 /// What one feedback packet will say: as many arrivals as have room.
 pub(super) struct Draft<'a> {
-    /// In units of 64 ms, before it is cut to 24 bits.
+    /// The reference time in units of 64 ms, before it is cut to 24 bits.
     reference: i64,
     pub(super) count: u16,
     len: usize,

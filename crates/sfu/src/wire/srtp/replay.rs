@@ -1,6 +1,6 @@
 //! The packet index of one received SSRC, and which of them were there already (RFC 3711, section 3.3).
 
-/// As deep as a repair can come late: 1,024 packets are a second of a busy video stream.
+/// Packets that a repair can come late by: 1,024 packets are a second of a busy video stream.
 const WINDOW: u64 = 1_024;
 const WORDS: usize = 16;
 /// Half of all sequence numbers: what is farther away belongs to the round before or after.

@@ -9,7 +9,7 @@ const WINDOW: u32 = u128::BITS;
 /// Windows of all SSRCs that authenticated packets came from.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct RtcpReplay {
-    /// In order of their SSRCs.
+    /// The windows in order of their SSRCs.
     windows: Vec<Window>,
     /// Packets accepted, to tell which window is the longest unused.
     accepted: u64,

@@ -61,7 +61,7 @@ impl Writer {
         self.0
     }
 
-    /// As if so many bytes were to follow.
+    /// Writes the length of the message, as if so many bytes were to follow.
     fn set_length(&mut self, follow: usize) {
         let len = u16::try_from(self.0.len() + follow - HEADER).unwrap_or(u16::MAX).to_be_bytes();
         self.0.iter_mut().skip(2).zip(len).for_each(|(to, from)| *to = from);
