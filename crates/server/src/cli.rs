@@ -5,6 +5,7 @@ mod channel;
 mod channel_fields;
 mod ending;
 mod key;
+mod load;
 mod member;
 mod output;
 mod records;
@@ -22,8 +23,9 @@ use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+use self::load::load;
 use crate::Options;
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config};
 
 pub use output::exit_code;
 
@@ -180,11 +182,6 @@ impl Settings {
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
-}
-
-fn load(file: Option<PathBuf>, flags: Vec<(&'static str, Value)>) -> anyhow::Result<Config> {
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Ok(config::load(&Sources { file: config::read_file(file)?, env: env.collect(), flags })?)
 }
 
 /// What is shown below the options of a command that works on the store.

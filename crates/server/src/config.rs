@@ -8,7 +8,6 @@ mod limits;
 mod list;
 mod load;
 mod period;
-mod secret;
 mod store;
 mod webhooks;
 
@@ -18,6 +17,7 @@ use parlor_proto::event::{IceServer, IceTransportPolicy, RtcConfig};
 use parlor_sfu::TalkersConfig;
 use serde::{Deserialize, Serialize};
 
+pub use crate::secret::Secret;
 pub use address::is_loopback;
 pub use api::Api;
 pub use auth::{Auth, KeySource, NamedSecret};
@@ -26,7 +26,6 @@ pub use limits::Limits;
 pub use list::written;
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
 pub use period::Period;
-pub use secret::Secret;
 pub use store::Store;
 pub use webhooks::{Feed, Webhook};
 

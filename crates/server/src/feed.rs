@@ -5,11 +5,11 @@
 //! notice.
 
 mod event;
+mod ownership;
 mod pause;
-mod sign;
+mod running;
 #[cfg(test)]
 mod tests;
-mod turn;
 mod webhook;
 mod writer;
 
@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::wall;
 use crate::config;
 
-pub use event::{Event, KINDS, Pattern};
-pub use sign::Signer;
+pub use event::Event;
+use running::Running;
 use webhook::{Courier, Endpoint, Timing};
 use writer::{PAUSES, Writer};
 
@@ -67,18 +67,6 @@ impl FeedHandle {
     pub fn nowhere() -> Self {
         Self { queue: mpsc::channel(1).0 }
     }
-}
-
-/// What its tasks share.
-#[derive(Debug)]
-struct Running {
-    /// The number of the last event in the store. Kept here too, so that who waits for a change waits on when the
-    /// writer has ended.
-    written: watch::Sender<i64>,
-    /// No room is left: the writer writes what is queued, and ends.
-    stopping: CancellationToken,
-    /// Nothing is written any more: couriers deliver what is there, and end.
-    finishing: CancellationToken,
 }
 
 /// The running feed.

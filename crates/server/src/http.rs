@@ -1,15 +1,11 @@
 //! Everything that comes in over HTTP: the REST API, the web app, development helpers, and the way to socket.io.
 
 pub mod api;
+mod app;
 mod conditions;
 mod dev;
 mod enter;
-mod guard;
-pub mod listen;
-mod local;
-mod places;
 mod policy;
-mod source;
 mod web;
 
 use std::sync::Arc;
@@ -21,53 +17,19 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use parlor_store::Store;
-use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::DeadlineBody;
 
-use crate::auth::Authenticator;
 use crate::config;
-use crate::media::Pool;
-use crate::rooms::Registry;
-use crate::signal::SocketIo;
+use crate::net::source::Trusted;
 
-pub use enter::PlaceOf;
-pub use listen::{Shared, bind, serve};
-pub use places::{Place, Places};
-pub use source::{PeerAddress, Source, Trusted, site};
+pub use app::{App, DevRoutes};
 
 /// A request's body outside socket.io. The largest there is describes a channel.
 const MAX_BODY: usize = 16 * 1024;
 /// Time to send a request's whole body: at most 64 KiB, which the slowest network of a call carries in a few seconds.
 /// One that trickles in for ever would keep a connection, a buffer and, in signaling, a place.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What request handlers share.
-#[derive(Clone, Debug)]
-pub struct App {
-    /// Verifies and, in development mode, issues tokens.
-    pub authenticator: Arc<Authenticator>,
-    /// The rooms.
-    pub registry: Arc<Registry>,
-    /// The media threads.
-    pub pool: Arc<Pool>,
-    /// The signaling connections.
-    pub socketio: SocketIo,
-    /// The server stops: not ready for new clients.
-    pub stopping: CancellationToken,
-    /// Channels, and what is known of people.
-    pub store: Store,
-}
-
-/// Which routes there are beyond those that always are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct DevRoutes {
-    /// Tokens and counters for everybody.
-    pub enabled: bool,
-    /// A worker can be made to panic.
-    pub crash: bool,
-}
 
 /// The whole HTTP service.
 pub fn router(app: &App, config: &config::Http, api: &config::Api, trusted: &Trusted, dev: DevRoutes) -> Router {
@@ -80,7 +42,7 @@ pub fn router(app: &App, config: &config::Http, api: &config::Api, trusted: &Tru
     let router = router.fallback(web::serve).with_state(app.clone()).merge(api::routes(app, api)).layer(DefaultBodyLimit::max(MAX_BODY));
     let router = app.socketio.mount(router);
     let listed: Arc<[String]> = config.cors_origins.clone().into();
-    let router = if dev.enabled { router.layer(middleware::from_fn_with_state(listed, local::only)) } else { router };
+    let router = if dev.enabled { router.layer(middleware::from_fn_with_state(listed, dev::local::only)) } else { router };
     router
         .layer(middleware::from_fn_with_state(trusted.clone(), enter::enter))
         .layer(middleware::from_fn(limit_body_time))
@@ -102,7 +64,7 @@ fn in_time(body: Body) -> Body {
 fn cors(config: &config::Http, dev: bool) -> CorsLayer {
     let allowed = config.cors_origins.clone();
     let listed = move |origin: &HeaderValue| {
-        origin.to_str().is_ok_and(|origin| allowed.iter().any(|a| a == origin) || dev && local::is_localhost(origin))
+        origin.to_str().is_ok_and(|origin| allowed.iter().any(|a| a == origin) || dev && dev::local::is_localhost(origin))
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, request| listed(origin) && is_for_pages(request.uri.path())))

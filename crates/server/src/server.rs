@@ -14,12 +14,15 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::feed::{self, Feed};
-use crate::http::{self, App, DevRoutes, Places, Trusted};
+use crate::http::{self, App, DevRoutes};
 use crate::media::Pool;
+use crate::net::places::Places;
+use crate::net::source::Trusted;
+use crate::net::{listen, open_files};
 use crate::node::Node;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
-use crate::{node, open_files, store};
+use crate::{node, store};
 
 pub use stop::{Progress, STOP_WITHIN};
 
@@ -50,7 +53,7 @@ impl Server {
     pub async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
         open_files::raise_limit();
         let authenticator = Arc::new(Authenticator::new(&config.auth, options.dev)?);
-        let listeners = http::bind(&config.http.listen, options.dev).await?;
+        let listeners = listen::bind(&config.http.listen, options.dev).await?;
         let store = store::open(config, options.dev).await?;
         let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
         let port = addresses.first().map_or(0, SocketAddr::port);
@@ -59,7 +62,7 @@ impl Server {
         let (node, feed) = match take_place(config, &store, port).await {
             Ok(taken) => taken,
             Err(error) => {
-                stop::end_media(pool, Instant::now() + Duration::from_secs(1)).await;
+                pool.end(Instant::now() + Duration::from_secs(1)).await;
                 return Err(error);
             }
         };
@@ -73,9 +76,9 @@ impl Server {
         let router = http::router(&app, &config.http, &config.api, &trusted, dev);
         let (accepting, connections) = (CancellationToken::new(), TaskTracker::new());
         let (places, stopping) = (Places::default(), accepting.clone());
-        let shared = http::Shared { router, places, trusted, connections: connections.clone(), stopping };
+        let shared = listen::Shared { router, places, trusted, connections: connections.clone(), stopping };
         for listener in listeners {
-            connections.spawn(http::serve(listener, shared.clone()));
+            connections.spawn(listen::serve(listener, shared.clone()));
         }
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");

@@ -4,8 +4,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parlor_proto::{Error, ErrorCode, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::claims::{self, Refusal, Rules};
-use super::keys::MAX_TOKEN_BYTES;
+use crate::auth::claims::{self, Refusal, Rules};
+use crate::auth::keys::MAX_TOKEN_BYTES;
 use crate::config::{self, NamedSecret, Period};
 
 /// How long a token is valid when nobody said: a working day.

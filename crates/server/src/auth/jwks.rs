@@ -12,8 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::fetch::{self, Fetcher};
-use super::keys::{self, Key, KeySet};
+use crate::auth::fetch::{self, Fetcher};
+use crate::auth::keys::{self, Key, KeySet};
 use crate::config::{self, KeySource};
 
 /// The least time between two looks that unknown keys cause.

@@ -18,7 +18,7 @@ pub fn checked(config: &config::Auth) -> Result<Vec<NamedSecret>, String> {
     let secrets: Vec<_> = config.all_secrets().collect();
     for (index, secret) in secrets.iter().enumerate() {
         check(secret.secret.reveal(), &name(index))?;
-        if secret.kid.chars().nth(super::keys::MAX_KID_CHARS).is_some() {
+        if secret.kid.chars().nth(crate::auth::keys::MAX_KID_CHARS).is_some() {
             return Err(format!("the kid of {} is too long.", name(index)));
         }
     }

@@ -8,7 +8,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::Authenticator;
+use crate::auth::Authenticator;
 use crate::config::{Auth, Secret};
 
 pub const SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef";
@@ -79,7 +79,7 @@ pub fn authenticator(change: impl FnOnce(&mut Auth)) -> Authenticator {
 
 /// Seconds since 1970, that many hours from now.
 pub fn hour(offset: i64) -> i64 {
-    super::now().0 / 1000 + offset * 3600
+    crate::auth::now().0 / 1000 + offset * 3600
 }
 
 /// Claims of bob, valid for an hour, with others added.

@@ -7,8 +7,8 @@ use parlor_proto::Tier;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::testing::{OTHER_SECRET, SECRET, Signer, authenticator, bob, hour, with};
-use super::*;
+use crate::auth::testing::{OTHER_SECRET, SECRET, Signer, authenticator, bob, hour, with};
+use crate::auth::*;
 use crate::config::Secret;
 
 fn verify(auth: &Authenticator, token: &str) -> Result<Pass, Error> {

@@ -6,8 +6,8 @@ use parlor_proto::{ChannelId, Timestamp, UserId, limits};
 use parlor_store::{BanPut, BanRecord, StoreError};
 use serde_json::json;
 
-use super::output::{explain, missing, quoted};
-use super::records::{Common, Records, all, channel_id, moment, period, time, user_id};
+use crate::cli::output::{explain, missing, quoted};
+use crate::cli::records::{Common, Records, all, channel_id, moment, period, time, user_id};
 use crate::config::Period;
 
 /// Shown below the options.

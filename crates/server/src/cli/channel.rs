@@ -5,10 +5,10 @@ use parlor_proto::{Channel, ChannelId, Timestamp, UserId, limits};
 use parlor_store::{StoreError, Stored, What};
 use serde_json::{Value, json};
 
-use super::channel_fields::{Field, Fields};
-use super::output::{conflict, explain, missing, quoted};
-use super::records::{Common, Records, all, channel_id, time, user_id};
-use super::seat::{self, SeatCommand};
+use crate::cli::channel_fields::{Field, Fields};
+use crate::cli::output::{conflict, explain, missing, quoted};
+use crate::cli::records::{Common, Records, all, channel_id, time, user_id};
+use crate::cli::seat::{self, SeatCommand};
 use crate::http::api::ChannelView;
 
 /// Shown below the options.

@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use parlor_proto::{Access, Channel, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Timestamp, Topology, UserId};
 
-use super::records::{display_name, moment, user_id, word};
+use crate::cli::records::{display_name, moment, user_id, word};
 
 /// The most participants a channel may be given, and the most spectators, as in the REST API.
 const MAX_PEOPLE: i64 = 1_000;

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::output::FAILED;
+use crate::cli::output::FAILED;
 use crate::server::Progress;
 
 /// A process that is still there so long after it was told to stop does not end by itself any more: everything in it has

@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use parlor_store::{ApiKey, KeyText, NewKey, StoreError};
 use serde_json::{Value, json};
 
-use super::output::{explain, missing};
-use super::records::{Common, Records, all, display_name, time};
+use crate::cli::output::{explain, missing};
+use crate::cli::records::{Common, Records, all, display_name, time};
 use crate::http::api::Scope;
 
 /// Shown below the options.

@@ -5,8 +5,8 @@ use parlor_proto::{ChannelId, MemberRole, UserId};
 use parlor_store::{Member, StoreError};
 use serde_json::json;
 
-use super::output::{explain, missing, quoted};
-use super::records::{Common, Records, all, channel_id, time, user_id};
+use crate::cli::output::{explain, missing, quoted};
+use crate::cli::records::{Common, Records, all, channel_id, time, user_id};
 
 /// Shown below the options.
 pub const EXAMPLES: &str = "\

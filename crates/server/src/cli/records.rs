@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::Value as Setting;
 
-use super::output::{self, Output, explain, usage};
+use crate::cli::load::load;
+use crate::cli::output::{self, Output, explain, usage};
 use crate::clock;
 use crate::config::Period;
 
@@ -48,7 +49,7 @@ impl Common {
         let Self { config, store, json } = self;
         let named = store.is_some();
         let flags = store.map(|address| ("store.url", Setting::String(address))).into_iter().collect();
-        let url = super::load(config, flags)?.store.effective_url(false);
+        let url = load(config, flags)?.store.effective_url(false);
         anyhow::ensure!(url != "sqlite::memory:", "the configured store is in the memory of the server, out of reach from here");
         let made = Store::is_missing(&url);
         if made && !writes {

@@ -5,8 +5,8 @@ use parlor_proto::{ChannelId, UserId};
 use parlor_store::{Seat, StoreError};
 use serde_json::json;
 
-use super::output::{conflict, explain, missing, quoted};
-use super::records::{Records, all, channel_id, seat as name, time, user_id};
+use crate::cli::output::{conflict, explain, missing, quoted};
+use crate::cli::records::{Records, all, channel_id, seat as name, time, user_id};
 
 /// `parlor channel seat`
 #[derive(Debug, Subcommand)]

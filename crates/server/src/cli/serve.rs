@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::ending;
+use crate::cli::ending;
 use crate::config::Config;
 use crate::server::{Progress, STOP_WITHIN};
 use crate::{Options, Server};

@@ -4,9 +4,9 @@ use clap::Args;
 use parlor_proto::{ChannelId, GrantRole, Timestamp, UserId};
 use serde_json::{Value, json};
 
-use super::output::usage;
-use super::records::{display_name, period, user_id};
 use crate::auth::{self, Issued, NotIssued, Wish, claims};
+use crate::cli::output::usage;
+use crate::cli::records::{display_name, period, user_id};
 use crate::config::{Config, Period};
 
 /// Shown below the options.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::list;
+use crate::config::list;
 
 /// `[api]`
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

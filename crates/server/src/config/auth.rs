@@ -8,8 +8,8 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::secret::without_query;
-use super::{Period, Secret, is_loopback};
+use crate::config::{Period, Secret, is_loopback};
+use crate::secret::without_query;
 
 /// Clocks that differ by more are wrong, and every minute here is one that an expired token still counts.
 const MAX_LEEWAY: Period = Period::minutes(5);

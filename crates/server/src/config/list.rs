@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-use super::Secret;
+use crate::config::Secret;
 
 /// What is read from a text, and how to write it: the standard library only says that it is wrong.
 pub trait Written: FromStr {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use super::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS, webhooks};
+use crate::config::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS, webhooks};
 
 /// The file that is read when none is named and it is there.
 pub const FILE_NAME: &str = "parlor.toml";
@@ -329,7 +329,7 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if !config.log.level.split(',').all(directive) {
         return fail("log.level", "must be error, warn, info, debug, trace, or directives such as info,parlor=debug");
     }
-    match config.http.cors_origins.iter().find_map(|origin| super::address::check_origin(origin).err()) {
+    match config.http.cors_origins.iter().find_map(|origin| crate::config::address::check_origin(origin).err()) {
         Some(reason) => fail("http.cors_origins", &reason),
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use crate::config::Secret;
 
 /// The file that is made when nothing else is configured.
 const FILE_NAME: &str = "parlor.db";

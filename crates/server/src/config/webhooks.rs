@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::secret::without_query;
-use super::{Secret, is_loopback, list};
-use crate::feed::{KINDS, Pattern, Signer};
+use crate::config::{Secret, is_loopback, list};
+use crate::hook::kind::{KINDS, Pattern};
+use crate::hook::sign::Signer;
+use crate::secret::without_query;
 
 /// Webhooks at the most: each has a task and a request of its own, and one host application needs one or two.
 pub const MAX_WEBHOOKS: usize = 16;

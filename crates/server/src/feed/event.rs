@@ -7,22 +7,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-/// Every type of event there is.
-pub const KINDS: [&str; 12] = [
-    "room.started",
-    "room.ended",
-    "participant.joined",
-    "participant.left",
-    "producer.started",
-    "producer.stopped",
-    "moderation.mute",
-    "moderation.deafen",
-    "moderation.kick",
-    "moderation.ban",
-    "moderation.move",
-    "moderation.end-call",
-];
-
 /// The reason of ends that a crashed server could not tell of itself.
 pub const CRASHED: &str = "crashed";
 /// What a channel owes once its room has started.
@@ -59,29 +43,6 @@ impl From<FeedEvent> for Event {
     fn from(event: FeedEvent) -> Self {
         let FeedEvent { seq, id, at, kind, channel, data } = event;
         Self { sequence: seq, id, kind, at: at.to_rfc3339(), channel_id: channel.as_str().to_owned(), data }
-    }
-}
-
-/// Which types a webhook wants: one, all of a group (`participant.*`), or all (`*`).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pattern(String);
-
-impl Pattern {
-    /// Reads one; `None` if there is no such type.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let pattern = Self(text.to_owned());
-        KINDS.iter().any(|kind| pattern.matches(kind)).then_some(pattern)
-    }
-
-    /// Whether this type is meant.
-    #[must_use]
-    pub fn matches(&self, kind: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some("") => true,
-            Some(group) => group.ends_with('.') && kind.starts_with(group),
-            None => self.0 == kind,
-        }
     }
 }
 

@@ -9,8 +9,8 @@ use parlor_proto::{ChannelId, MediaKind, ProducerId, SessionId, Source, UserId};
 use parlor_rooms::Happening;
 use parlor_store::Store;
 
-use super::{Event, Feed, Start, Timing};
 use crate::config::{self, Secret, Webhook};
+use crate::feed::{Event, Feed, Start, Timing};
 
 /// The key of the tests' webhook, and how it is configured.
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";

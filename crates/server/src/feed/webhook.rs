@@ -12,13 +12,14 @@ use reqwest::{Client, Response, StatusCode, Url, header, redirect};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Running;
-use super::event::{Event, Events, Pattern};
-use super::pause::Backoff;
-use super::sign::{ID_HEADER, SIGNATURE_HEADER, Signer, TIMESTAMP_HEADER};
-use super::turn::{Taken, Turn};
 use crate::clock::wall;
 use crate::config::Webhook;
+use crate::feed::event::{Event, Events};
+use crate::feed::ownership::{Taken, Turn};
+use crate::feed::pause::Backoff;
+use crate::feed::running::Running;
+use crate::hook::kind::Pattern;
+use crate::hook::sign::{ID_HEADER, SIGNATURE_HEADER, Signer, TIMESTAMP_HEADER};
 
 /// Events of one delivery: at 600 bytes each as much as fits into a body of 64 KiB.
 pub const PAGE: u32 = 100;

@@ -6,7 +6,7 @@ use parlor_store::{FeedEvent, MAX_PAGE, NewFeedEvent, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::pause::Backoff;
+use crate::feed::pause::Backoff;
 
 /// Events of one transaction. While one is written the next ones gather, so a busy store gets larger ones.
 const BATCH: usize = 500;

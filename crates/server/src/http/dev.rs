@@ -1,5 +1,7 @@
 //! Routes of the development mode: guest tokens and counters. Outside it they do not exist.
 
+pub mod local;
+
 use std::sync::atomic::Ordering;
 
 use axum::Router;
@@ -12,8 +14,8 @@ use parlor_proto::Error;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::App;
 use crate::auth::{Issued, Wish};
+use crate::http::App;
 use crate::media::WorkerHandle;
 
 /// The routes; `crash` adds the one that makes media workers panic.

@@ -1,7 +1,7 @@
 //! What happens to every request before anything else: where it comes from is noted, and its connection counted.
 
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -11,17 +11,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
 
-use super::listen;
-use super::places::Place;
-use super::source::{PeerAddress, Source, Trusted};
+use crate::net::places::{Place, PlaceOf};
+use crate::net::source::{PeerAddress, Source, Trusted};
 use crate::signal;
 
 /// When to try again what found no place, in seconds: strangers are gone by then, or asked for something.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
-
-/// The place of the connection a request came by.
-#[derive(Clone, Debug)]
-pub struct PlaceOf(pub Weak<Place>);
 
 /// Lets a request in, unless whoever it is from has too many under way.
 pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: Next) -> Response {
@@ -33,7 +28,7 @@ pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: N
     if !belongs_to_signaling(&request)
         && let Err(full) = place.charge(source)
     {
-        listen::count(full);
+        full.count();
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER)]).into_response();
     }
     let mut settled = Settled(Some(place));

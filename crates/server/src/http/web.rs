@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::conditions::{Conditions, Read};
+use crate::http::conditions::{Conditions, Read};
 use coding::Coding;
 
 /// What `npm run build` made of `web/app`: in the binary, in debug builds too, so that tests see what a release does.

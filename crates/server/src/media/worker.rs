@@ -1,5 +1,9 @@
 //! A media thread: it owns sockets, clock and one `Sfu`, and survives a panic of the latter.
 
+pub mod handle;
+pub mod pace;
+pub mod pipes;
+
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -10,18 +14,17 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Interest, Poll, Token};
-use parlor_proto::media::Origin;
 use parlor_proto::transport::Protocol;
-use parlor_proto::{MediaCommand, MediaEvent, ProducerId, RouterId};
-use parlor_sfu::{Datagram, Sfu, SfuConfig, SfuStats, TalkersConfig};
+use parlor_proto::{MediaCommand, MediaEvent, RouterId};
+use parlor_sfu::{Datagram, Sfu, SfuConfig, TalkersConfig};
 use parlor_udp::{Entry, Grouper, Inbox, Outbox, Outlet, Piece, Received, SendBatch};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::pace::Pace;
-use super::pipes::Pipes;
-use super::sockets::{self, Bound};
-use super::tcp::{Connections, Progress};
-use super::{Counters, Phase, WAKER};
+use crate::media::net::sockets::{self, Bound};
+use crate::media::net::tcp::{Connections, Progress};
+use crate::media::worker::handle::{Command, Counters, Phase, Report, WAKER};
+use crate::media::worker::pace::Pace;
+use crate::media::worker::pipes::Pipes;
 
 /// Poll events taken at once; what does not fit comes with the next poll.
 const EVENTS: usize = 256;
@@ -45,26 +48,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// A clock before 1970 is wrong by more than RTCP could tell.
 static START: LazyLock<(Instant, Duration)> =
     LazyLock::new(|| (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
-
-/// What a worker tells a room, and of which router.
-pub type Report = (RouterId, MediaEvent);
-
-/// What a worker is told.
-#[derive(Debug)]
-pub enum Command {
-    /// Events of this router go to this mailbox. A closed mailbox tells the room that its router is lost.
-    Open(RouterId, mpsc::Sender<Report>),
-    /// An order of the rules for a router.
-    Media(RouterId, MediaCommand),
-    /// Mirror a producer of the worker with this number.
-    Mirror(RouterId, ProducerId, Box<Origin>, u16),
-    /// Hand a producer's packets to the worker with this number as well.
-    Pipe(RouterId, ProducerId, u16),
-    /// Answer with the counters.
-    Stats(oneshot::Sender<SfuStats>),
-    /// Panic: tests prove with it that calls on other workers, and the server, survive.
-    Crash,
-}
 
 /// What of the configuration a worker needs while it runs.
 #[derive(Clone, Copy, Debug)]

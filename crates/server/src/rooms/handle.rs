@@ -5,7 +5,7 @@ use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::mail::{Answer, Ending, Letter, Mail, ReplyTo};
+use crate::rooms::mail::{Answer, Ending, Letter, Mail, ReplyTo};
 
 /// Letters that wait for a room. Each session has at most a handful outstanding; who sends more waits.
 const MAILBOX: usize = 256;

@@ -1,7 +1,7 @@
 //! The task that owns one room: it feeds it time, requests and media events, and carries out what it says.
 
-mod agree;
-mod entry;
+mod addressee;
+mod sessions;
 
 use std::collections::{HashMap, hash_map};
 use std::panic::AssertUnwindSafe;
@@ -14,12 +14,12 @@ use parlor_proto::{Error, ErrorCode, MediaCommand, MediaEvent, SessionId, UserId
 use parlor_rooms::{Happening, Ledger, MediaConfig, Output, RequestId, Room, RoomConfig, SfuConfig};
 use tokio::sync::mpsc;
 
-use self::entry::{Entry, Joining};
-use super::handle::RoomHandle;
-use super::mail::{Answer, Ending, HEARTBEAT, Letter, Mail, Record, ReplyTo};
-use super::{Broadcast, Registry};
 use crate::clock;
-use crate::media::Lease;
+use crate::media::Placement;
+use crate::rooms::handle::RoomHandle;
+use crate::rooms::mail::{Answer, Ending, HEARTBEAT, Letter, Mail, Record, ReplyTo};
+use crate::rooms::{Broadcast, Registry};
+use addressee::{Addressee, Joining};
 
 /// The longest sleep when the room has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
@@ -33,9 +33,9 @@ pub struct RoomTask {
     room: Room,
     /// Its channel, as the room has it.
     record: Record,
-    lease: Lease,
+    placement: Placement,
     /// The way to each session that is in the room, or has an answer to get.
-    peers: HashMap<SessionId, Entry>,
+    peers: HashMap<SessionId, Addressee>,
     /// What the host application was told and that has not ended: it is owed the end even if the room breaks.
     ledger: Ledger,
     /// Those who wait until what they brought is carried out.
@@ -45,7 +45,7 @@ pub struct RoomTask {
 
 impl RoomTask {
     /// A room with nobody in it.
-    pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, lease: Lease) -> Self {
+    pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, placement: Placement) -> Self {
         let config = RoomConfig {
             channel: record.channel.clone(),
             media: MediaConfig::Sfu(SfuConfig {
@@ -58,7 +58,7 @@ impl RoomTask {
         };
         let room = Room::new(config, Instant::now());
         let (peers, ledger, waiting) = (HashMap::new(), Ledger::default(), Vec::new());
-        Self { registry, handle, room, record, lease, peers, ledger, waiting, closed: false }
+        Self { registry, handle, room, record, placement, peers, ledger, waiting, closed: false }
     }
 
     /// Runs until the room is empty or the server stops. A panic of the rules ends this room alone.
@@ -69,11 +69,11 @@ impl RoomTask {
         }
         self.registry.forget(&self.handle);
         inbox.close();
-        self.lease.command(self.handle.router(), MediaCommand::CloseRouter).await;
+        self.placement.command(self.handle.router(), MediaCommand::CloseRouter).await;
         // Nothing comes in any more. What is still there gets an answer; joins are retried by their senders.
         while let Some(letter) = inbox.recv().await {
             if let Mail::Request { session, request, .. } = letter.mail
-                && let Some(peer) = self.registry.people.peer(session)
+                && let Some(peer) = self.registry.presence.peer(session)
             {
                 peer.refuse(request, Error::new(ErrorCode::NotInChannel));
             }
@@ -90,7 +90,7 @@ impl RoomTask {
         while !self.closed {
             let wake = self.room.poll_timeout().unwrap_or_else(|| Instant::now() + NO_DEADLINE);
             tokio::select! {
-                event = self.lease.event(), if !media_lost => {
+                event = self.placement.event(), if !media_lost => {
                     // A worker that panics lost what it had of this room; without it the rest is of no use.
                     media_lost = event.is_none();
                     let (router, event) = event.unwrap_or((self.handle.router(), MediaEvent::RouterLost));
@@ -223,10 +223,10 @@ impl RoomTask {
     }
 
     /// The entry of a session; nothing if its connection has ended.
-    fn entry(&mut self, session: SessionId) -> Option<&mut Entry> {
+    fn entry(&mut self, session: SessionId) -> Option<&mut Addressee> {
         match self.peers.entry(session) {
             hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
-            hash_map::Entry::Vacant(free) => Some(free.insert(Entry::new(self.registry.people.peer(session)?))),
+            hash_map::Entry::Vacant(free) => Some(free.insert(Addressee::new(self.registry.presence.peer(session)?))),
         }
     }
 
@@ -241,7 +241,7 @@ impl RoomTask {
                         peer.peer.push(self.handle.router(), &broadcast);
                     }
                 }
-                Output::Media(router, command) => self.lease.command(router, command).await,
+                Output::Media(router, command) => self.placement.command(router, command).await,
                 Output::Feed(happening) => self.publish(happening).await,
                 Output::Moderate { session, request, by, action } => self.moderate(session, request, by, action),
                 Output::Left { session } => {

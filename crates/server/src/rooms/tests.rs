@@ -15,13 +15,13 @@ use parlor_testkit::wait::until;
 use sqlx::{Connection as _, Executor as _};
 use tokio::time::Instant;
 
-use super::admission::Admission;
-use super::mail::Mail;
-use super::{Broadcast, Ending, JoinWish, Peer, Registry, ResumeWish};
 use crate::clock;
 use crate::config::{Config, Media};
 use crate::feed::FeedHandle;
 use crate::media::Pool;
+use crate::rooms::enter::admission::Admission;
+use crate::rooms::mail::Mail;
+use crate::rooms::{Broadcast, Ending, JoinWish, Peer, Registry, ResumeWish};
 
 /// A connection that keeps its answers.
 struct Listener {
@@ -96,7 +96,7 @@ impl Stage {
 
     /// Connects a session, unless it is connected already.
     fn connect(&self, peer: &Arc<Listener>, name: &str) {
-        if self.registry.people.peer(peer.id).is_none() {
+        if self.registry.presence.peer(peer.id).is_none() {
             let connected = self.registry.connected(&identity(name), Arc::clone(peer) as Arc<dyn Peer>, clock::wall());
             connected.expect("has a place");
         }
@@ -116,7 +116,7 @@ impl Stage {
     }
 
     fn is_in(&self, name: &str) -> bool {
-        self.registry.people.channels_of(&user(name)).contains(&lobby())
+        self.registry.presence.channels_of(&user(name)).contains(&lobby())
     }
 
     async fn ban(&self, name: &str) {
@@ -171,7 +171,7 @@ async fn a_change_is_known_of_before_rooms_have_felt_it() {
     stage.admit("alice").await;
     stage.registry.follow().await.expect("follows");
     let lobby = lobby();
-    let place = stage.registry.turns.place(&lobby);
+    let place = stage.registry.locks.place(&lobby);
     let turn = place.turn().await;
     stage.ban("mallory").await;
     stage.registry.changed();
@@ -190,7 +190,7 @@ async fn who_was_banned_on_the_way_in_is_out_once_the_store_answers_and_does_not
     stage.notice();
     stage.break_store("ALTER TABLE bans RENAME TO bans_elsewhere").await;
     let lobby = lobby();
-    let place = stage.registry.turns.place(&lobby);
+    let place = stage.registry.locks.place(&lobby);
     let turn = place.turn().await;
     assert!(stage.join(&mallory, "mallory", &admission, soon()).await, "in, whoever moderates");
     assert!(matches!(mallory.answer(), Ok(Reply::Joined(_))));
@@ -379,7 +379,7 @@ async fn a_room_that_does_not_answer_stops_nobody_elses_moderation_or_change_log
     assert!(registry.participants(&den).await.iter().any(|bob| bob.state.server_muted.audio), "and in the other it does");
     elsewhere.put_ban(&den, &user("bob"), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
     assert!(registry.settled(&[den]).await);
-    assert!(registry.people.channels_of(&user("bob")).is_empty(), "the change log goes on");
+    assert!(registry.presence.channels_of(&user("bob")).is_empty(), "the change log goes on");
     assert!(stage.is_in("carol"), "the lobby is stuck to the end");
 
     drop(stuck);

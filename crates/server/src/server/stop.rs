@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::Server;
-use crate::media::Pool;
+use crate::server::Server;
 
 /// The time that all parts have together. Supervisors kill after 10 s at the earliest, and the process has to end as well.
 pub const STOP_WITHIN: Duration = Duration::from_millis(6_500);
@@ -76,15 +75,6 @@ impl Server {
             tracing::debug!("the store was not closed in time; nothing is lost without it");
         }
         progress.enter("ending media threads");
-        end_media(self.app.pool, deadline).await
+        self.app.pool.end(deadline).await
     }
-}
-
-/// Ends the media threads and tells the names of those that do not end.
-pub async fn end_media(pool: Arc<Pool>, deadline: Instant) -> Vec<String> {
-    let hung = tokio::task::spawn_blocking(move || pool.stop(deadline.into_std())).await.unwrap_or_default();
-    for thread in &hung {
-        tracing::error!(thread, "a media thread does not end; it goes with the process");
-    }
-    hung
 }

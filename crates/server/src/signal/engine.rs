@@ -24,7 +24,7 @@ use parlor_proto::codec::engineio::{PING, Packet};
 use serde::Serialize;
 
 pub use self::socket::{CloseCode, End, Frame, Socket};
-use crate::http::Source;
+use crate::net::source::Source;
 
 /// What is above this protocol.
 pub trait Handler: Send + Sync + Sized + 'static {
@@ -106,7 +106,7 @@ impl<H: Handler> Engine<H> {
         match (request.method(), session) {
             (&Method::GET, session) if query.websocket => self.upgrade(request, session, source),
             (&Method::GET, None) => self.open_polling(source),
-            (&Method::GET, Some(socket)) => polling::poll(&socket).await,
+            (&Method::GET, Some(socket)) => self.poll(&socket).await,
             (&Method::POST, Some(socket)) => self.post(&socket, request.into_body()).await,
             _ => Err(Refusal::BadMethod),
         }

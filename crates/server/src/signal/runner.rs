@@ -3,17 +3,42 @@
 use std::sync::Arc;
 
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{ChannelId, ErrorCode, Request, ResumeToken};
+use parlor_proto::{ChannelId, Error, ErrorCode, Request, ResumeToken, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
-use super::session::Session;
-use super::wire::Wire;
+use crate::auth::Pass;
+use crate::clock;
 use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
+use crate::signal::session::Session;
+use crate::signal::wire::Wire;
+
+/// Starts a session; its task ends when [`Session::end`] is called. Refused if its user has too many.
+pub fn start<W: Wire>(
+    pass: Pass,
+    wire: W,
+    registry: Arc<Registry>,
+    finished: impl FnOnce(SessionId) + Send + 'static,
+) -> Result<Arc<Session<W>>, Error> {
+    let (session, inbox) = Session::new(pass, wire);
+    registry.connected(&session.pass().identity, Arc::clone(&session) as Arc<dyn Peer>, clock::wall())?;
+    let task = Arc::clone(&session);
+    let span = tracing::error_span!("session", id = ?session.id());
+    let running = async move {
+        tracing::debug!("a session begins");
+        Runner::new(Arc::clone(&task), Arc::clone(&registry)).run(inbox).await;
+        registry.disconnected(&task.pass().identity.user, task.id());
+        tracing::debug!("a session ends");
+        finished(task.id());
+    };
+    tokio::spawn(running.instrument(span));
+    Ok(session)
+}
 
 /// The task of a session: one request after the other.
-pub struct Runner<W: Wire> {
+struct Runner<W: Wire> {
     session: Arc<Session<W>>,
     registry: Arc<Registry>,
     room: Option<RoomHandle>,
@@ -21,12 +46,12 @@ pub struct Runner<W: Wire> {
 
 impl<W: Wire> Runner<W> {
     /// The task of a session that is in no room.
-    pub const fn new(session: Arc<Session<W>>, registry: Arc<Registry>) -> Self {
+    const fn new(session: Arc<Session<W>>, registry: Arc<Registry>) -> Self {
         Self { session, registry, room: None }
     }
 
     /// Runs until the session has ended, and tells its room.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<(RequestId, Request)>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<(RequestId, Request)>) {
         let session = Arc::clone(&self.session);
         let ending = loop {
             tokio::select! {

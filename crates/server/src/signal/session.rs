@@ -11,13 +11,10 @@ use parlor_proto::{Culprit, Error, ErrorCode, Request, RouterId, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
-use super::runner::Runner;
-use super::wire::{Asked, Closing, Wire};
 use crate::auth::Pass;
-use crate::clock;
-use crate::rooms::{Broadcast, Ending, Peer, Registry};
+use crate::rooms::{Broadcast, Ending, Peer};
+use crate::signal::wire::{Asked, Closing, Wire};
 use crate::tally::Tally;
 
 /// Requests of a session that wait for an answer. Entering a full room with three tracks each is 75 `consume`
@@ -64,16 +61,11 @@ impl<W: Wire> std::fmt::Debug for Session<W> {
 }
 
 impl<W: Wire> Session<W> {
-    /// Starts a session; its task ends when [`Session::end`] is called. Refused if its user has too many.
-    pub fn start(
-        pass: Pass,
-        wire: W,
-        registry: Arc<Registry>,
-        finished: impl FnOnce(SessionId) + Send + 'static,
-    ) -> Result<Arc<Self>, Error> {
+    /// A session that nobody runs yet, and the end where its requests come out. Its wire is the dialect's.
+    pub(super) fn new(pass: Pass, wire: W) -> (Arc<Self>, mpsc::Receiver<(RequestId, Request)>) {
         let (requests, inbox) = mpsc::channel(MAX_OUTSTANDING);
         let limiter = |rate, burst| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
-        let session = Arc::new(Self {
+        let session = Self {
             id: SessionId::from_random(rand::random()),
             pass,
             wire,
@@ -86,19 +78,8 @@ impl<W: Wire> Session<W> {
             gone: CancellationToken::new(),
             room: Mutex::default(),
             ending: Mutex::default(),
-        });
-        registry.connected(&session.pass.identity, Arc::clone(&session) as Arc<dyn Peer>, clock::wall())?;
-        let task = Arc::clone(&session);
-        let span = tracing::error_span!("session", id = ?session.id);
-        let running = async move {
-            tracing::debug!("a session begins");
-            Runner::new(Arc::clone(&task), Arc::clone(&registry)).run(inbox).await;
-            registry.disconnected(&task.pass.identity.user, task.id);
-            tracing::debug!("a session ends");
-            finished(task.id);
         };
-        tokio::spawn(running.instrument(span));
-        Ok(session)
+        (Arc::new(session), inbox)
     }
 
     /// Ends the session: it leaves its room at once, unless it was only lost and may be taken up again.

@@ -6,8 +6,8 @@
 mod events;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,18 +16,15 @@ use axum::middleware::{self, Next};
 use parlor_proto::codec::socketio::packet::{self, Packet};
 use parlor_proto::{Error, ErrorCode, SessionId, limits};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::engine::{CloseCode, Config, End, Engine, Handler, Socket};
-use super::session;
-use super::waiting::{Full, Place, Waiting};
 use crate::auth::{Authenticator, Checked, Pass};
 use crate::rooms::{Ending, HEARTBEAT, Peer, Registry};
+use crate::signal::engine::{CloseCode, Config, End, Engine, Handler, Socket};
+use crate::signal::runner;
+use crate::signal::waiting::{Full, Waiting};
 use crate::tally::Tally;
-use events::Events;
-
-/// A session of this dialect.
-type Session = session::Session<Events>;
+use events::{Connection, Events, Session, Slot};
 
 /// The path clients connect to.
 const PATH: &str = "/socket.io";
@@ -68,32 +65,6 @@ struct Shared {
     sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     places: Arc<Semaphore>,
     waiting: Waiting,
-}
-
-/// What belongs to one engine.io connection.
-#[derive(Debug, Default)]
-pub struct Connection {
-    session: Mutex<Option<Arc<Session>>>,
-    tries: AtomicU32,
-    /// Binary messages that are still to come: the attachments of an event that was refused.
-    attachments: AtomicU32,
-    /// One of [`MAX_CONNECTIONS`], free again when the connection is dropped.
-    place: OnceLock<OwnedSemaphorePermit>,
-    /// Held while there is no session.
-    waiting: Mutex<Option<Place>>,
-}
-
-/// Where a connection keeps its session.
-type Slot<'a> = MutexGuard<'a, Option<Arc<Session>>>;
-
-impl Connection {
-    fn session(&self) -> Slot<'_> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Option<Place>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl SocketIo {
@@ -253,7 +224,7 @@ impl SocketIo {
         // Held over the start, so that a session that ends at once is not added after its removal.
         let mut sessions = self.sessions_lock();
         let finished = move |id| drop(shared.sessions_lock().remove(&id));
-        let session = Session::start(pass, Events(Arc::clone(socket)), registry, finished)?;
+        let session = runner::start(pass, Events(Arc::clone(socket)), registry, finished)?;
         sessions.insert(session.id(), Arc::clone(&session));
         Ok(session)
     }

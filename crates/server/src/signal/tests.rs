@@ -10,13 +10,14 @@ use parlor_proto::{Error, ErrorCode};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::session::Session;
-use super::wire::{Closing, Wire};
 use crate::auth::Authenticator;
 use crate::config::{Config, Media};
 use crate::feed::FeedHandle;
 use crate::media::Pool;
 use crate::rooms::{Broadcast, Ending, Registry};
+use crate::signal::runner;
+use crate::signal::session::Session;
+use crate::signal::wire::{Closing, Wire};
 
 /// A client of the dialect: what it is sent.
 struct Lines(mpsc::Sender<Value>);
@@ -76,7 +77,7 @@ async fn a_dialect_needs_nothing_of_rooms_and_media() {
     let connect = async |user: &str| {
         let pass = authenticator.verify(&authenticator.issue(user, None, false).expect("issued")).await.expect("valid");
         let (sender, told) = mpsc::channel(16);
-        Client { session: Session::start(pass, Lines(sender), Arc::clone(&registry), |_| {}).expect("starts"), told }
+        Client { session: runner::start(pass, Lines(sender), Arc::clone(&registry), |_| {}).expect("starts"), told }
     };
     let (mut alice, mut bob) = (connect("alice").await, connect("bob").await);
     alice.ask(1, "voice:state:update", &json!({"muted": true}));

@@ -4,7 +4,7 @@ use parlor_proto::limits::{MAX_ID_CHARS, MAX_NAME_CHARS};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use crate::auth::claims::*;
 use crate::config::{Auth, Period};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);

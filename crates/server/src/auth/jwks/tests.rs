@@ -12,9 +12,9 @@ use axum::routing::get;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
-use super::super::testing::{Signer, authenticator, bob, with};
-use super::super::{Authenticator, Checked};
-use super::*;
+use crate::auth::jwks::*;
+use crate::auth::testing::{Signer, authenticator, bob, with};
+use crate::auth::{Authenticator, Checked};
 use crate::config::{Period, Secret};
 
 /// What the server answers, and how often it was asked.

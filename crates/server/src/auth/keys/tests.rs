@@ -4,8 +4,8 @@ use aws_lc_rs::rsa::KeySize;
 use jsonwebtoken::EncodingKey;
 use serde_json::json;
 
-use super::super::testing::{SECRET, Signer, bob, rsa};
-use super::*;
+use crate::auth::keys::*;
+use crate::auth::testing::{SECRET, Signer, bob, rsa};
 
 fn set(keys: &[Value]) -> KeySet {
     read_set(json!({ "keys": keys }).to_string().as_bytes()).expect("a set")

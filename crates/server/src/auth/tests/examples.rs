@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use parlor_proto::{GrantRole, Timestamp};
 
-use super::*;
+use crate::auth::tests::*;
 
 const DOCS: &str = include_str!("../../../../../docs/identity.md");
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::receiver::{Receiver, Script};
-use super::{Event, camera, joined, kinds, left, publish, start, store, stored, webhook};
+use crate::feed::tests::receiver::{Receiver, Script};
+use crate::feed::tests::{Event, camera, joined, kinds, left, publish, start, store, stored, webhook};
 use parlor_proto::{Actor, Moderation};
 use parlor_rooms::Happening;
 
@@ -53,12 +53,12 @@ async fn after_a_restart_it_goes_on_where_it_was() {
     let webhooks = [webhook(&receiver.url, &[])];
     let feed = start(&store, &webhooks).await;
     publish(&feed, &visit(1)).await;
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
     assert_eq!(receiver.taken().len(), 4, "what is queued is delivered before the end");
     let feed = start(&store, &webhooks).await;
     publish(&feed, &visit(2)).await;
     assert_eq!(sequences(&receiver.wait_for(8).await), (1..=8).collect::<Vec<_>>());
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn the_same_events_have_the_same_id_after_a_restart() {
     let end = Moderation::EndCall { reason: None };
     publish(&feed, &[Happening::Moderation { by: Actor::Server, action: end }]).await;
     receiver.wait(|receiver| !receiver.deliveries().is_empty()).await;
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
     let before = receiver.deliveries().len();
     let _feed = start(&store, &webhooks).await;
     receiver.wait(|receiver| receiver.deliveries().len() > before).await;
@@ -85,7 +85,7 @@ async fn what_was_not_delivered_before_the_end_is_delivered_after_the_next_start
     for number in 0..3 {
         let feed = start(&store, &webhooks).await;
         publish(&feed, &visit(number)).await;
-        feed.shut_down(super::soon()).await;
+        feed.shut_down(crate::feed::tests::soon()).await;
     }
     let _feed = start(&store, &webhooks).await;
     assert_eq!(sequences(&receiver.wait_for(12).await), (1..=12).collect::<Vec<_>>());
@@ -96,7 +96,7 @@ async fn a_new_endpoint_hears_of_what_happens_from_now_on() {
     let (store, receiver) = (store().await, Receiver::start(&[]).await);
     let feed = start(&store, &[]).await;
     publish(&feed, &visit(1)).await;
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
     let feed = start(&store, &[webhook(&receiver.url, &[])]).await;
     publish(&feed, &visit(2)).await;
     assert_eq!(sequences(&receiver.wait_for(4).await), [5, 6, 7, 8]);
@@ -126,7 +126,7 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_the_next_start() {
     receiver.wait(|receiver| receiver.deliveries().len() == 1).await;
     publish(&feed, &visit(2)).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
     assert_eq!(receiver.deliveries().len(), 1);
     let _feed = start(&store, &webhooks).await;
     assert_eq!(sequences(&receiver.wait_for(8).await), (1..=8).collect::<Vec<_>>(), "nothing is skipped");
@@ -175,12 +175,12 @@ async fn of_two_nodes_one_delivers() {
     let (store, receiver) = (store().await, Receiver::start(&[]).await);
     let webhooks = [webhook(&receiver.url, &[])];
     let feed = crate::config::Feed::default();
-    let begin = |node: &'static str| super::Start { node, shared: true, feed: &feed, webhooks: &webhooks };
-    let first = super::Feed::start_with(&store, &begin("a"), super::quick()).await.expect("starts");
+    let begin = |node: &'static str| crate::feed::tests::Start { node, shared: true, feed: &feed, webhooks: &webhooks };
+    let first = crate::feed::tests::Feed::start_with(&store, &begin("a"), crate::feed::tests::quick()).await.expect("starts");
     publish(&first, &visit(1)).await;
     receiver.wait_for(4).await;
-    first.shut_down(super::soon()).await;
-    let second = super::Feed::start_with(&store, &begin("b"), super::quick()).await.expect("starts");
+    first.shut_down(crate::feed::tests::soon()).await;
+    let second = crate::feed::tests::Feed::start_with(&store, &begin("b"), crate::feed::tests::quick()).await.expect("starts");
     publish(&second, &visit(2)).await;
     assert_eq!(sequences(&receiver.wait_for(8).await), (1..=8).collect::<Vec<_>>(), "the other goes on at once after a clean end");
 }

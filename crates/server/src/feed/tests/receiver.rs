@@ -120,7 +120,7 @@ fn check_signature([id, time, signature]: [&str; 3], body: &[u8]) {
     let seconds: i64 = time.parse().expect("seconds");
     assert!((wall().0 / 1000 - seconds).abs() < 60, "{time}");
     let mut key = [0_u8; 64];
-    key[..super::KEY.len()].copy_from_slice(super::KEY);
+    key[..crate::feed::tests::KEY.len()].copy_from_slice(crate::feed::tests::KEY);
     let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
     let inner = digest(&SHA256, &[pad(0x36).as_slice(), id.as_bytes(), b".", time.as_bytes(), b".", body].concat());
     let outer = digest(&SHA256, &[pad(0x5c).as_slice(), inner.as_ref()].concat());

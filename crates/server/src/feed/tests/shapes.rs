@@ -4,8 +4,9 @@ use parlor_proto::{Actor, Moderation, ProducerId, Timestamp};
 use parlor_rooms::Happening;
 use serde_json::{Value, json};
 
-use super::super::{KINDS, Pattern, event};
-use super::{camera, channel, joined, left, user};
+use crate::feed::event;
+use crate::feed::tests::{camera, channel, joined, left, user};
+use crate::hook::kind::{KINDS, Pattern};
 
 fn moderation(action: Moderation) -> Happening {
     Happening::Moderation { by: Actor::Session(user("mod")), action }

@@ -8,10 +8,10 @@ use parlor_store::{FeedEvent, NewFeedEvent, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::super::pause::Backoff;
-use super::super::writer::{Outbox, Writer};
-use super::super::{FeedHandle, event};
-use super::{channel, joined, publish, start, store, stored};
+use crate::feed::pause::Backoff;
+use crate::feed::tests::{channel, joined, publish, start, store, stored};
+use crate::feed::writer::{Outbox, Writer};
+use crate::feed::{FeedHandle, event};
 
 /// What happens to an attempt to append.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +129,7 @@ async fn what_is_queued_is_written_before_the_end() {
     let feed = start(&store, &[]).await;
     let many: Vec<_> = (0..3_000).map(joined).collect();
     publish(&feed, &many).await;
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
     assert_eq!(store.feed_range().await.expect("reads").last, 3_000);
 }
 
@@ -138,14 +138,14 @@ async fn old_events_are_removed_at_the_start() {
     let store = store().await;
     let feed = start(&store, &[]).await;
     publish(&feed, &[joined(1), joined(2), joined(3)]).await;
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
     let keep = crate::config::Feed { keep_events: 1, ..crate::config::Feed::default() };
-    let begin = super::Start { node: "other", shared: false, feed: &keep, webhooks: &[] };
-    let feed = super::Feed::start(&store, &begin).await.expect("starts");
+    let begin = crate::feed::tests::Start { node: "other", shared: false, feed: &keep, webhooks: &[] };
+    let feed = crate::feed::tests::Feed::start(&store, &begin).await.expect("starts");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while store.feed_range().await.expect("reads").first != 3 {
         assert!(tokio::time::Instant::now() < deadline, "trimmed in time");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    feed.shut_down(super::soon()).await;
+    feed.shut_down(crate::feed::tests::soon()).await;
 }

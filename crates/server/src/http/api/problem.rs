@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::schema::Code;
+use crate::http::api::document::schema::Code;
 
 /// The media type of a refusal.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -47,6 +47,9 @@ pub struct Refusal {
     #[schema(value_type = Object, required = false)]
     details: Map<String, Value>,
 }
+
+/// What a handler answers.
+pub type Answer<T> = Result<T, Problem>;
 
 impl Problem {
     /// A code with its own sentence.

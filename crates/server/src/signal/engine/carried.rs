@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use axum::extract::Request;
 
-use crate::http::{Place, PlaceOf};
+use crate::net::places::{Place, PlaceOf};
 
 /// HTTP connections that count as a session's: one that waits, one that posts, a WebSocket they are changed for, and one of
 /// them anew.

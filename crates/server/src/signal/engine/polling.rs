@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use parlor_proto::codec::engineio::{CLOSE, NOOP, decode_payload, push_packet};
 
-use super::{End, Engine, Handler, Refusal, Socket, respond};
+use crate::signal::engine::{End, Engine, Handler, Refusal, Socket, respond};
 
 impl<H: Handler> Engine<H> {
     /// Begins a connection.
@@ -58,35 +58,35 @@ impl<H: Handler> Engine<H> {
         }
         Ok(text("ok".to_owned()))
     }
-}
 
-/// Waits for something to bring, and brings all there is.
-pub(super) async fn poll<D>(socket: &Socket<D>) -> Result<Response, Refusal> {
-    if socket.is_websocket() {
-        return Err(Refusal::BadRequest);
+    /// Waits for something to bring, and brings all there is.
+    pub(super) async fn poll(&self, socket: &Socket<H::Data>) -> Result<Response, Refusal> {
+        if socket.is_websocket() {
+            return Err(Refusal::BadRequest);
+        }
+        let Ok(mut frames) = socket.frames.try_lock() else {
+            // Two polls would share the packets between them. The other one is told that this is the end.
+            socket.finish(End::Broken);
+            return Err(Refusal::BadRequest);
+        };
+        if socket.is_changing() {
+            return Ok(text(NOOP.to_owned()));
+        }
+        let first = tokio::select! {
+            biased;
+            frame = frames.recv() => frame,
+            _ = socket.ended() => None,
+        };
+        let mut payload = String::new();
+        for frame in first.into_iter().chain(std::iter::from_fn(|| frames.try_recv().ok())) {
+            push_packet(&mut payload, &frame);
+        }
+        if socket.is_closed() {
+            let answer = if socket.ended().await == End::Closed { NOOP } else { CLOSE };
+            push_packet(&mut payload, answer);
+        }
+        Ok(text(payload))
     }
-    let Ok(mut frames) = socket.frames.try_lock() else {
-        // Two polls would share the packets between them. The other one is told that this is the end.
-        socket.finish(End::Broken);
-        return Err(Refusal::BadRequest);
-    };
-    if socket.is_changing() {
-        return Ok(text(NOOP.to_owned()));
-    }
-    let first = tokio::select! {
-        biased;
-        frame = frames.recv() => frame,
-        _ = socket.ended() => None,
-    };
-    let mut payload = String::new();
-    for frame in first.into_iter().chain(std::iter::from_fn(|| frames.try_recv().ok())) {
-        push_packet(&mut payload, &frame);
-    }
-    if socket.is_closed() {
-        let answer = if socket.ended().await == End::Closed { NOOP } else { CLOSE };
-        push_packet(&mut payload, answer);
-    }
-    Ok(text(payload))
 }
 
 fn text(payload: String) -> Response {

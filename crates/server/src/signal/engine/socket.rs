@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding;
 use tokio_util::sync::CancellationToken;
 
-use super::carried::Carried;
+use crate::signal::engine::carried::Carried;
 
 /// A packet of engine.io as it is sent. A copy of it costs no copy of its text.
 pub type Frame = Utf8Bytes;

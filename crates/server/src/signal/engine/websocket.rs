@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::{CloseCode, End, Engine, Frame, Handler, Refusal, Socket};
+use crate::signal::engine::{CloseCode, End, Engine, Frame, Handler, Refusal, Socket};
 
 type Stream = WebSocketStream<TokioIo<Upgraded>>;
 

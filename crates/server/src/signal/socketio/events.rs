@@ -1,24 +1,57 @@
 //! A session's events as socket.io packets: the main dialect's [`Wire`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use parlor_proto::codec::socketio::{self as dialect, packet};
 use parlor_proto::event::Reply;
 use parlor_proto::{Error, ErrorCode, Request};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::Connection;
 use crate::rooms::Broadcast;
 use crate::signal::engine::{CloseCode, Frame, Socket};
-use crate::signal::session::Session;
+use crate::signal::session;
+use crate::signal::waiting::Place;
 use crate::signal::wire::{Closing, Wire};
 
 /// Characters of an unknown event's name in its refusal: every name there is has less.
 const MAX_ECHOED_CHARS: usize = 64;
 /// Of an event that is JSON and more than can be kept of it.
 const UNREADABLE: &str = "nested too deep, or with half a surrogate pair or a number that is too large";
+
+/// A session of this dialect.
+pub type Session = session::Session<Events>;
+
+/// What belongs to one engine.io connection.
+#[derive(Debug, Default)]
+pub struct Connection {
+    pub(super) session: Mutex<Option<Arc<Session>>>,
+    pub(super) tries: AtomicU32,
+    /// Binary messages that are still to come: the attachments of an event that was refused.
+    pub(super) attachments: AtomicU32,
+    /// One of the places for connections, free again when the connection is dropped.
+    pub(super) place: OnceLock<OwnedSemaphorePermit>,
+    /// Held while there is no session.
+    pub(super) waiting: Mutex<Option<Place>>,
+}
+
+/// Where a connection keeps its session.
+pub type Slot<'a> = MutexGuard<'a, Option<Arc<Session>>>;
+
+impl Connection {
+    /// Its session, if it has one.
+    pub(super) fn session(&self) -> Slot<'_> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its place among those without one.
+    pub(super) fn waiting(&self) -> MutexGuard<'_, Option<Place>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The events of one connection.
 #[derive(Debug)]
@@ -89,7 +122,7 @@ impl Wire for Events {
     }
 }
 
-impl Session<Events> {
+impl Session {
     /// Takes an event off the wire. Called in order of arrival; never waits. False if it is none.
     #[must_use]
     pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) -> bool {

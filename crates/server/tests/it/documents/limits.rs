@@ -25,8 +25,8 @@ type Row = (&'static str, &'static str, &'static [Fact]);
 
 const SESSION: &str = "server/src/signal/session.rs";
 const SOCKET: &str = "server/src/signal/socketio.rs";
-const PLACES: &str = "server/src/http/places.rs";
-const TCP: &str = "server/src/media/tcp.rs";
+const PLACES: &str = "server/src/net/places.rs";
+const TCP: &str = "server/src/media/net/tcp.rs";
 const LIMIT: &str = "sfu/src/producer/limit.rs";
 
 const ROWS: &[Row] = &[
@@ -59,9 +59,9 @@ const ROWS: &[Row] = &[
         "{} in all; without a session {}, and {} from one address (IPv6: /64)",
         &[Is(PLACES, "MAX_CONNECTIONS"), Is(PLACES, "MAX_STRANGERS"), Is(PLACES, "MAX_FROM_SOURCE")],
     ),
-    ("time to the first byte of a connection", "{} s", &[Is("server/src/http/guard.rs", "FIRST_BYTE")]),
-    ("a request's line and headers", "{} KiB", &[In(1024, "server/src/http/listen.rs", "MAX_HEADERS")]),
-    ("signaling connections of a user", "{}", &[Is("server/src/rooms/people.rs", "MAX_SESSIONS_PER_USER")]),
+    ("time to the first byte of a connection", "{} s", &[Is("server/src/net/guard.rs", "FIRST_BYTE")]),
+    ("a request's line and headers", "{} KiB", &[In(1024, "server/src/net/listen.rs", "MAX_HEADERS")]),
+    ("signaling connections of a user", "{}", &[Is("server/src/rooms/directory/presence.rs", "MAX_SESSIONS_PER_USER")]),
     ("a lost connection", "its place in the call is kept {} s", &[By(|config| config.limits.resume_grace_ms / 1_000)]),
     (
         "joins of a user",
@@ -158,7 +158,7 @@ const ROWS: &[Row] = &[
         &[
             By(|config| config.store.audit_keep_days.into()),
             By(|config| config.store.audit_keep_lines),
-            In(3_600, "server/src/rooms/changes.rs", "KEPT"),
+            In(3_600, "server/src/rooms/follow_store.rs", "KEPT"),
         ],
     ),
     ("spectators of a channel", "{}, or as configured", &[By(|config| config.limits.spectators.into())]),

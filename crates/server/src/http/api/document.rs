@@ -1,0 +1,5 @@
+//! The OpenAPI document.
+
+pub mod examples;
+pub mod openapi;
+pub mod schema;

@@ -1,0 +1,38 @@
+//! Whoever asks: the bearer of an API key, or a user with a token.
+
+use parlor_proto::{Actor, ErrorCode, Identity};
+
+use super::scope::Scope;
+use crate::http::api::problem::Problem;
+
+/// The bearer of an API key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    pub(super) key: String,
+    pub(super) scopes: Vec<String>,
+}
+
+impl Caller {
+    /// As whom it goes into the audit log.
+    pub fn actor(&self) -> Actor {
+        Actor::Key(self.key.clone())
+    }
+
+    /// Refuses who may not do what needs this scope.
+    pub fn need(&self, scope: Scope) -> Result<(), Problem> {
+        if scope.is_in(&self.scopes) {
+            return Ok(());
+        }
+        let sentence = format!("This API key lacks the scope \"{scope}\". Use another key, or make one with this scope.");
+        Err(Problem::new(ErrorCode::PermissionDenied).say(sentence).with("scope", scope.name()))
+    }
+}
+
+/// Who may look at a call: an administrator, or a user.
+#[derive(Clone, Debug)]
+pub enum Visitor {
+    /// By API key.
+    Key,
+    /// By token.
+    User(Box<Identity>),
+}

@@ -1,0 +1,16 @@
+//! The routes, a module for each kind of thing there is.
+
+pub mod audit;
+pub mod bans;
+pub mod calls;
+pub mod channels;
+pub mod events;
+pub mod health;
+pub mod invitations;
+pub mod keys;
+pub mod members;
+pub mod moderation;
+pub mod people;
+pub mod seats;
+pub mod sessions;
+pub mod window;

@@ -1,0 +1,101 @@
+//! The audit log: who changed what, when.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use parlor_proto::{ChannelId, UserId};
+use parlor_store::{AuditEntry, Page};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::api::document::schema;
+use crate::http::api::extract::page::{DEFAULT_LIMIT, List, MAX_LIMIT};
+use crate::http::api::extract::query::Params;
+use crate::http::api::extract::when::When;
+use crate::http::api::problem::{Answer, Problem};
+use crate::http::api::state::Api;
+
+/// All routes.
+pub fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(read_audit))
+}
+
+/// Which part of the log is wanted.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the document reads its shape only")]
+pub struct AuditParams {
+    /// Entries at the most.
+    #[param(required = false, minimum = 1, maximum = 200, default = 50)]
+    limit: u32,
+    /// `next` of the page before.
+    #[param(required = false, pattern = "^(0|[1-9][0-9]{0,17})$")]
+    after: String,
+    /// Only what concerns this channel.
+    #[param(required = false, value_type = schema::Id)]
+    channel: String,
+}
+
+/// A request for entries.
+#[derive(Debug)]
+pub struct Wish {
+    limit: u32,
+    before: Option<i64>,
+    channel: Option<ChannelId>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wish {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let params = Params::read(parts)?;
+        let limit = params.number("limit", 1, MAX_LIMIT)?.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_LIMIT);
+        let before = params.number("after", 0, crate::http::api::routes::events::MAX_SEQ)?;
+        let channel = params.text("channel").map(ChannelId::new).transpose();
+        Ok(Self { limit, before, channel: channel.map_err(|reason| Problem::invalid("channel", reason))? })
+    }
+}
+
+/// Something that was done.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuditEntry)]
+pub struct EntryView {
+    /// Counts up; its place in the log.
+    seq: i64,
+    at: When,
+    /// Who: `user:…`, `key:…`, `command-line` or `server`.
+    by: String,
+    /// What, such as `channel.create`.
+    action: String,
+    /// The channel it concerns.
+    #[schema(value_type = Option<schema::Id>, required = true)]
+    channel_id: Option<ChannelId>,
+    /// The user it concerns.
+    #[schema(value_type = Option<schema::Id>, required = true)]
+    user_id: Option<UserId>,
+    /// What exactly; its shape depends on the action.
+    #[schema(value_type = Value)]
+    details: Value,
+}
+
+/// Reads the audit log, the newest entry first
+#[utoipa::path(get, path = "/api/audit", tag = "audit", params(AuditParams),
+    responses((status = 200, description = "A page of the log", body = List<EntryView>)))]
+async fn read_audit(State(api): State<Api>, Wish { limit, before, channel }: Wish) -> Answer<Json<List<EntryView>>> {
+    let page = Page { after: before.map(|seq| seq.to_string()), limit: limit.saturating_add(1) };
+    let mut found = api.store().audit(channel.as_ref(), &page).await?;
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|entry| entry.seq.to_string());
+    Ok(Json(List { items: found.into_iter().map(show).collect(), next }))
+}
+
+fn show(entry: AuditEntry) -> EntryView {
+    let AuditEntry { seq, at, by, action, channel, user, details } = entry;
+    EntryView { seq, at: When(at), by: by.to_string(), action, channel_id: channel, user_id: user, details }
+}

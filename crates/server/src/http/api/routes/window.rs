@@ -1,0 +1,61 @@
+//! Whether a channel is open now and when that changes, for those who would join it.
+
+use axum::Json;
+use axum::extract::State;
+use parlor_proto::{Channel, ChannelId, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::api::document::schema;
+use crate::http::api::extract::input::At;
+use crate::http::api::extract::when::When;
+use crate::http::api::guard::caller::Visitor;
+use crate::http::api::problem::Answer;
+use crate::http::api::state::Api;
+
+/// Routes for users, too.
+pub fn visitor_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(voice_window))
+}
+
+/// When a channel can be joined. The names are those of the same fields of a channel.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Window)]
+pub struct WindowView {
+    #[schema(value_type = schema::Id)]
+    channel_id: ChannelId,
+    /// What people call it.
+    name: String,
+    /// Whether it is open at the moment.
+    voice_active: bool,
+    /// The room to join: the id of the channel while it is open; null while it is closed.
+    #[schema(value_type = Option<schema::Id>, required = true)]
+    room_id: Option<ChannelId>,
+    /// The first moment it can be joined; null: always could.
+    #[schema(required = true)]
+    opens_at: Option<When>,
+    /// The first moment it cannot be joined any more; null: never.
+    #[schema(required = true)]
+    closes_at: Option<When>,
+}
+
+impl WindowView {
+    /// As it is at a moment.
+    fn at(channel: Channel, now: Timestamp) -> Self {
+        let room_id = channel.room_at(now).cloned();
+        let Channel { id: channel_id, name, window, .. } = channel;
+        let (opens_at, closes_at) = (window.opens_at.map(When), window.closes_at.map(When));
+        Self { channel_id, name, voice_active: room_id.is_some(), room_id, opens_at, closes_at }
+    }
+}
+
+/// Reads whether a channel is open now, for those who may join it when it is
+#[utoipa::path(get, path = "/api/voice/{id}/window", tag = "calls", params(("id" = schema::Id, Path, description = "The channel")),
+    responses((status = 200, description = "Whether it is open, and when that changes", body = WindowView)))]
+async fn voice_window(State(api): State<Api>, visitor: Visitor, At(id): At<ChannelId>) -> Answer<Json<WindowView>> {
+    let channel = api.shown(&visitor, &id).await?;
+    Ok(Json(WindowView::at(channel, api.now())))
+}

@@ -1,0 +1,148 @@
+//! What handlers of the REST API share, and what they ask most often.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use parlor_proto::{Channel, ChannelId, Error, ErrorCode, Identity, Timestamp, UserId, Window};
+use parlor_rooms::access;
+use parlor_store::{Found, Store, Stored};
+
+use super::extract::query::Known;
+use super::guard::caller::Visitor;
+use super::guard::limit::Limits;
+use super::problem::{Answer, Problem};
+use super::ready::Ready;
+use crate::clock;
+use crate::http::App;
+use crate::rooms::Registry;
+
+/// What handlers share.
+#[derive(Clone, Debug)]
+pub struct Api(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    app: App,
+    limits: Limits,
+    ready: Ready,
+    document: OnceLock<Bytes>,
+    parameters: OnceLock<Known>,
+}
+
+/// 201 for what is new, 204 for what was there.
+pub const fn created(new: bool) -> StatusCode {
+    if new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }
+}
+
+impl Api {
+    /// What is shared from now on.
+    pub fn new(app: &App, limits: Limits) -> Self {
+        let (ready, document, parameters) = (Ready::default(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Shared { app: app.clone(), limits, ready, document, parameters }))
+    }
+
+    /// Keeps the document, once it is known, and the parameters it names.
+    pub fn keep_document(&self, text: Bytes, parameters: Known) {
+        let _ = self.0.document.set(text);
+        let _ = self.0.parameters.set(parameters);
+    }
+
+    /// The document.
+    pub fn document(&self) -> Bytes {
+        self.0.document.get().cloned().unwrap_or_default()
+    }
+
+    /// The parameters that each operation has.
+    pub fn parameters(&self) -> Option<&Known> {
+        self.0.parameters.get()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.app.store
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.0.app.registry
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    #[allow(clippy::unused_self, reason = "handlers know one place for what comes from outside")]
+    pub fn now(&self) -> Timestamp {
+        clock::wall()
+    }
+
+    /// Whether the store answers, as of a moment ago.
+    pub async fn is_ready(&self) -> Result<(), String> {
+        self.0.ready.ask(|| self.store().ping()).await
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.0.app.stopping.is_cancelled()
+    }
+
+    pub async fn stopping(&self) {
+        self.0.app.stopping.cancelled().await;
+    }
+
+    /// Something was written of a channel: waits until its call has felt it, so that what was answered holds.
+    pub async fn settled(&self, channel: &ChannelId) -> Answer<()> {
+        followed(self.registry().settled(std::slice::from_ref(channel)).await)
+    }
+
+    /// Waits until the calls that a user is in have followed what was written of them.
+    pub async fn settled_for(&self, user: &UserId) -> Answer<()> {
+        followed(self.registry().settled_for(user).await)
+    }
+
+    /// A channel that must be there.
+    pub async fn channel(&self, id: &ChannelId) -> Answer<Stored<Channel>> {
+        self.store().channel(id).await?.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))
+    }
+
+    /// Who a user's token says they are.
+    pub async fn verify(&self, token: &str) -> Result<Identity, Error> {
+        self.0.app.authenticator.verify(token).await.map(|pass| pass.identity)
+    }
+
+    /// Refuses a user who could not join the channel now.
+    pub async fn let_in(&self, visitor: &Visitor, id: &ChannelId) -> Answer<()> {
+        let user = match visitor {
+            Visitor::Key => return self.channel(id).await.map(drop),
+            Visitor::User(identity) => identity,
+        };
+        let Found { channel, facts, .. } = self.found(id, user).await?;
+        access::admit(&channel, user, &facts, self.now())?;
+        Ok(())
+    }
+
+    /// A channel for who may join it, be it open now or not.
+    pub async fn shown(&self, visitor: &Visitor, id: &ChannelId) -> Answer<Channel> {
+        let user = match visitor {
+            Visitor::Key => return Ok(self.channel(id).await?.value),
+            Visitor::User(identity) => identity,
+        };
+        let Found { channel, facts, .. } = self.found(id, user).await?;
+        let always = Channel { window: Window::default(), ..channel.clone() };
+        access::admit(&always, user, &facts, self.now())?;
+        Ok(channel)
+    }
+
+    /// What the store has of a channel and a user, if the user's token may be used for it.
+    pub async fn found(&self, id: &ChannelId, user: &Identity) -> Answer<Found> {
+        access::granted(id, user)?;
+        let found = self.store().admission(id, &user.user).await?;
+        found.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))
+    }
+}
+
+fn followed(settled: bool) -> Answer<()> {
+    if settled {
+        return Ok(());
+    }
+    let sentence = "It is written, and running calls have not followed yet. Ask again to see that they have.";
+    Err(Problem::new(ErrorCode::ServerError).with_status(StatusCode::SERVICE_UNAVAILABLE).say(sentence))
+}

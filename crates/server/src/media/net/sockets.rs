@@ -1,0 +1,112 @@
+//! The sockets of one worker: a UDP socket and a TCP listener for each binding, all on one port.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use mio::net::{TcpListener, UdpSocket};
+use parlor_proto::transport::Protocol;
+use parlor_sfu::LocalCandidate;
+use socket2::{Domain, Socket, Type};
+
+use crate::media::net::addresses::Binding;
+
+/// Tries to find a port that is free on every address, when any port may be used.
+const EPHEMERAL_TRIES: usize = 20;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+/// The least size of a UDP socket's send buffer. A flush hands over packets for every receiver at once, and what
+/// is in this buffer leaves as fast as the network takes it: about 35 ms at 1 Gbit/s.
+const SEND_BUFFER: usize = 4 << 20;
+
+/// What is bound for one [`Binding`].
+#[derive(Debug)]
+pub struct Bound {
+    /// Datagrams.
+    pub udp: UdpSocket,
+    /// Connections.
+    pub tcp: TcpListener,
+    /// Whether the kernel can cut up what is sent for many datagrams. An older one would send it as one.
+    pub cuts_up: bool,
+    /// The addresses clients know; the first is the one arrivals are labelled with.
+    pub announced: Vec<SocketAddr>,
+}
+
+impl Bound {
+    /// The candidate that what arrives here is taken to have been sent to.
+    pub fn label(&self) -> Option<SocketAddr> {
+        self.announced.first().copied()
+    }
+}
+
+/// Binds every address on one port; port 0 picks one.
+pub fn bind_all(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(Vec<Bound>, u16)> {
+    if port != 0 {
+        return try_bind(bindings, port, buffer);
+    }
+    let mut last = io::Error::other("no media address");
+    for _ in 0..EPHEMERAL_TRIES {
+        // The kernel picks a port that is free on the first address; the others may have it taken.
+        let Some(first) = bindings.first() else { break };
+        let picked = std::net::UdpSocket::bind((first.bind, 0)).and_then(|socket| socket.local_addr())?.port();
+        match try_bind(bindings, picked, buffer) {
+            Ok(bound) => return Ok(bound),
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+/// The candidates to tell clients, preferred ones first: all UDP ones, then TCP.
+pub fn candidates(bound: &[Bound]) -> Vec<LocalCandidate> {
+    let of = |protocol| bound.iter().flat_map(|b| &b.announced).map(move |address| LocalCandidate { protocol, address: *address });
+    of(Protocol::Udp).chain(of(Protocol::Tcp)).collect()
+}
+
+fn try_bind(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(Vec<Bound>, u16)> {
+    let mut bound = Vec::new();
+    for binding in bindings {
+        match bind_one(binding, port, buffer) {
+            Ok(sockets) => bound.push(sockets),
+            // IPv6 can be switched off while `::` is among what would be used.
+            Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) || e.kind() == io::ErrorKind::AddrNotAvailable => {
+                tracing::warn!(error = %e, "a media address cannot be used");
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    if bound.is_empty() { Err(io::Error::other("no media address could be bound")) } else { Ok((bound, port)) }
+}
+
+fn bind_one(binding: &Binding, port: u16, buffer: usize) -> io::Result<Bound> {
+    let address = SocketAddr::new(binding.bind, port);
+    let udp = open(binding.bind, Type::DGRAM)?;
+    // The kernel caps these silently; what it grants is what there is.
+    let _ = udp.set_recv_buffer_size(buffer);
+    let _ = udp.set_send_buffer_size(buffer.max(SEND_BUFFER));
+    udp.bind(&address.into())?;
+    // A kernel that does not know it gives every datagram alone.
+    if let Err(error) = parlor_udp::receive_grouped(&udp) {
+        tracing::debug!(%error, "datagrams are received one by one");
+    }
+    let cuts_up = parlor_udp::can_cut_up(&udp);
+    let tcp = open(binding.bind, Type::STREAM)?;
+    tcp.set_reuse_address(true)?;
+    tcp.bind(&address.into())?;
+    tcp.listen(BACKLOG)?;
+    Ok(Bound {
+        udp: UdpSocket::from_std(udp.into()),
+        tcp: TcpListener::from_std(tcp.into()),
+        cuts_up,
+        announced: binding.announced.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
+    })
+}
+
+fn open(ip: IpAddr, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }, kind, None)?;
+    if ip.is_ipv6() {
+        // One socket a family, so that an IPv4 peer never shows up as a mapped IPv6 address.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,204 @@
+//! Listening: where, how many connections, and how they end.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::HTTP_PORT;
+use crate::net::guard::StallGuard;
+use crate::net::places::{Place, PlaceOf, Places};
+use crate::net::source::{PeerAddress, Trusted, site};
+use crate::tally::Tally;
+
+/// Time to send a request's headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A request's line and headers, in bytes: what the usual servers take.
+pub const MAX_HEADERS: usize = 16 * 1024;
+/// Pause after the system refused a connection, for example because all files are open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the configured addresses, or the default ones of the mode.
+pub async fn bind(configured: &[SocketAddr], dev: bool) -> anyhow::Result<Vec<TcpListener>> {
+    if !configured.is_empty() {
+        let mut listeners = Vec::new();
+        for address in configured {
+            listeners.push(open(*address).await?);
+        }
+        return Ok(listeners);
+    }
+    if dev {
+        // Development mode gives a token to whoever asks: that is for this machine only.
+        let mut listeners = vec![open((Ipv4Addr::LOCALHOST, HTTP_PORT).into()).await?];
+        listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, HTTP_PORT)).await.ok());
+        return Ok(listeners);
+    }
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, HTTP_PORT)).await {
+        Ok(both) => Ok(vec![both]),
+        // Without IPv6 in the kernel.
+        Err(e) if e.kind() != ErrorKind::AddrInUse => Ok(vec![open((Ipv4Addr::UNSPECIFIED, HTTP_PORT).into()).await?]),
+        Err(e) => Err(explain(&e, (Ipv6Addr::UNSPECIFIED, HTTP_PORT).into())),
+    }
+}
+
+static NOT_ACCEPTED: Tally = Tally::new("HTTP connections could not be accepted; the limit of open files may be too low");
+
+/// What all listeners of a server share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What is served.
+    pub router: Router,
+    /// Each connection takes one of these.
+    pub places: Places,
+    /// Who speaks for others.
+    pub trusted: Trusted,
+    /// The connections.
+    pub connections: TaskTracker,
+    /// The end of serving.
+    pub stopping: CancellationToken,
+}
+
+impl Shared {
+    fn place(&self, peer: SocketAddr) -> Option<Arc<Place>> {
+        let ip = peer.ip().to_canonical();
+        let place = if self.trusted.trusts(ip) { self.places.take_for_proxy() } else { self.places.take(site(ip)) };
+        place.inspect_err(|full| full.count()).ok()
+    }
+}
+
+/// Serves until it is to stop, then lets running requests end.
+pub async fn serve(listener: TcpListener, shared: Shared) {
+    let stopping = shared.stopping.clone();
+    loop {
+        let accepted = tokio::select! {
+            () = stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if let Some(place) = shared.place(peer) {
+                    shared.connections.spawn(serve_one(stream, PeerAddress(peer), place, shared.router.clone(), stopping.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection");
+                NOT_ACCEPTED.add();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(stream: TcpStream, peer: PeerAddress, place: Arc<Place>, router: Router, stopping: CancellationToken) {
+    // Signaling messages are small and each matters now.
+    let _ = stream.set_nodelay(true);
+    // A session keeps its requests longer than their connections live: those know the place, and do not hold it.
+    let place_of = PlaceOf(Arc::downgrade(&place));
+    let io = TokioIo::new(StallGuard::new(stream, place));
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(place_of.clone());
+        routes.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADERS)
+        .serve_connection(io, service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "a connection ended with an error");
+    }
+}
+
+async fn open(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| explain(&e, address))
+}
+
+fn explain(error: &io::Error, address: SocketAddr) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{address} is in use by another program (or another Parlor). Stop it, or choose another port: \
+             `parlor serve --http-listen {}:{}`",
+            match address {
+                SocketAddr::V4(v4) => v4.ip().to_string(),
+                SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+            },
+            address.port().saturating_add(1)
+        ),
+        ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("{address} may not be opened by this user. Choose a port above 1023: `parlor serve --http-listen 0.0.0.0:7400`")
+        }
+        ErrorKind::AddrNotAvailable => anyhow::anyhow!("{address} is not an address of this machine. Check http.listen (--http-listen)."),
+        _ => anyhow::anyhow!("cannot listen on {address}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use axum::http::{StatusCode, header};
+    use axum::response::Response;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Answers with a protocol of which nothing is known but that it echoes nothing and ends with its peer.
+    async fn upgrade(mut request: Request) -> Response {
+        tokio::spawn(async move {
+            let upgraded = hyper::upgrade::on(&mut request).await.expect("upgrades");
+            let _ = TokioIo::new(upgraded).read_to_end(&mut Vec::new()).await;
+        });
+        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        response.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "test").body(Body::empty()).expect("a response")
+    }
+
+    /// Connects and asks for the upgrade; whether it was granted.
+    async fn connect(address: SocketAddr) -> (TcpStream, bool) {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        // Refused connections may be closed before this is written.
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n").await;
+        let mut answer = [0; 12];
+        let granted = stream.read_exact(&mut answer).await.is_ok() && answer.ends_with(b" 101");
+        (stream, granted)
+    }
+
+    #[tokio::test]
+    async fn an_upgraded_connection_keeps_its_place_until_it_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let shared = Shared {
+            router: Router::new().fallback(upgrade),
+            places: Places::new(1, 1, 1),
+            trusted: Trusted::default(),
+            connections: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        tokio::spawn(serve(listener, shared));
+        let (first, granted) = connect(address).await;
+        assert!(granted);
+        assert!(!connect(address).await.1, "the only place is taken");
+        drop(first);
+        let free_again = async { while !connect(address).await.1 {} };
+        tokio::time::timeout(Duration::from_secs(10), free_again).await.expect("the place is free again");
+    }
+}

@@ -1,0 +1,4 @@
+//! Where people are, and where they were.
+
+pub mod history;
+pub mod presence;

@@ -1,0 +1,201 @@
+//! The state of calls for those who only look: who is about to enter, who is in, who was.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use parlor_proto::{ChannelId, UserId};
+use serde::Serialize;
+
+/// How long somebody who left is shown (features 6).
+const MEMORY: Duration = Duration::from_secs(60 * 60);
+/// Calls remembered: about 10 MiB when each is full.
+const MAX_CALLS: usize = 10_000;
+/// People who left, remembered of one call.
+const MAX_GONE: usize = 200;
+
+/// How far somebody is with a call, or a call as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallStage {
+    /// Nothing to do with it.
+    #[default]
+    Idle,
+    /// Was in it, within the last hour.
+    Ended,
+    /// Asked to enter.
+    Connecting,
+    /// In it.
+    Active,
+}
+
+/// Somebody of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallParticipant {
+    /// Who.
+    pub user: UserId,
+    /// The name to show.
+    pub name: String,
+    /// How far.
+    pub state: CallStage,
+}
+
+/// A call as a whole.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CallState {
+    /// That of whoever is furthest.
+    pub room_state: CallStage,
+    /// Everybody who is not idle.
+    pub participants: Vec<CallParticipant>,
+}
+
+impl CallState {
+    /// Of those who are in it, and what the history has of others.
+    pub fn of(inside: impl IntoIterator<Item = (UserId, String)>, others: Vec<CallParticipant>) -> Self {
+        let active = |(user, name)| CallParticipant { user, name, state: CallStage::Active };
+        let mut participants: Vec<CallParticipant> = inside.into_iter().map(active).collect();
+        for other in others {
+            if !participants.iter().any(|one| one.user == other.user) {
+                participants.push(other);
+            }
+        }
+        let room_state = participants.iter().map(|one| one.state).max().unwrap_or_default();
+        Self { room_state, participants }
+    }
+}
+
+/// What rooms do not know: who is about to enter, and who was in them.
+#[derive(Debug, Default)]
+pub struct History(Mutex<HashMap<ChannelId, Call>>);
+
+#[derive(Debug, Default)]
+struct Call {
+    /// With the number of attempts under way.
+    entering: BTreeMap<UserId, (String, usize)>,
+    gone: BTreeMap<UserId, (String, Instant)>,
+}
+
+/// An attempt to enter; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Entering<'a> {
+    history: &'a History,
+    channel: ChannelId,
+    user: UserId,
+}
+
+impl History {
+    /// Somebody is about to enter.
+    pub fn entering(&self, channel: &ChannelId, user: &UserId, name: &str) -> Entering<'_> {
+        self.lock().entry(channel.clone()).or_default().entering.entry(user.clone()).or_insert_with(|| (name.to_owned(), 0)).1 += 1;
+        Entering { history: self, channel: channel.clone(), user: user.clone() }
+    }
+
+    /// Somebody is in: no longer one who was.
+    pub fn entered(&self, channel: &ChannelId, user: &UserId) {
+        if let Some(call) = self.lock().get_mut(channel) {
+            call.gone.remove(user);
+        }
+    }
+
+    /// Somebody left.
+    pub fn left(&self, channel: &ChannelId, user: &UserId, name: &str, now: Instant) {
+        let mut calls = self.lock();
+        if calls.len() >= MAX_CALLS && !calls.contains_key(channel) {
+            trim(&mut calls, now);
+        }
+        let call = calls.entry(channel.clone()).or_default();
+        call.gone.insert(user.clone(), (name.to_owned(), now));
+        if call.gone.len() > MAX_GONE
+            && let Some(oldest) = call.gone.iter().min_by_key(|(_, (_, at))| *at).map(|(user, _)| user.clone())
+        {
+            call.gone.remove(&oldest);
+        }
+    }
+
+    /// Who is about to enter, and who was in.
+    pub fn others(&self, channel: &ChannelId, now: Instant) -> Vec<CallParticipant> {
+        let calls = self.lock();
+        let Some(call) = calls.get(channel) else { return Vec::new() };
+        let show = |user: &UserId, name: &String, state| CallParticipant { user: user.clone(), name: name.clone(), state };
+        let entering = call.entering.iter().map(|(user, (name, _))| show(user, name, CallStage::Connecting));
+        let recent = call.gone.iter().filter(|(user, (_, at))| is_recent(*at, now) && !call.entering.contains_key(*user));
+        entering.chain(recent.map(|(user, (name, _))| show(user, name, CallStage::Ended))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Call>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        let mut calls = self.history.lock();
+        let Some(call) = calls.get_mut(&self.channel) else { return };
+        if let Some((_, attempts)) = call.entering.get_mut(&self.user) {
+            *attempts = attempts.saturating_sub(1);
+            if *attempts == 0 {
+                call.entering.remove(&self.user);
+            }
+        }
+        if call.entering.is_empty() && call.gone.is_empty() {
+            calls.remove(&self.channel);
+        }
+    }
+}
+
+fn is_recent(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < MEMORY
+}
+
+/// Forgets what is old; if that is nothing, the older half.
+fn trim(calls: &mut HashMap<ChannelId, Call>, now: Instant) {
+    let newest = |call: &Call| call.gone.values().map(|(_, at)| *at).max();
+    calls.retain(|_, call| !call.entering.is_empty() || newest(call).is_some_and(|at| is_recent(at, now)));
+    if calls.len() < MAX_CALLS {
+        return;
+    }
+    let mut ages: Vec<Instant> = calls.values().filter_map(newest).collect();
+    ages.sort_unstable();
+    let Some(median) = ages.get(ages.len() / 2).copied() else { return };
+    calls.retain(|_, call| !call.entering.is_empty() || newest(call).is_some_and(|at| at > median));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(n: usize) -> (ChannelId, UserId) {
+        (ChannelId::new(&format!("room-{n}")).expect("an id"), UserId::new(&format!("user-{n}")).expect("an id"))
+    }
+
+    #[test]
+    fn somebody_connects_is_active_and_was_there_for_an_hour() {
+        let (history, start) = (History::default(), Instant::now());
+        let (channel, user) = ids(0);
+        assert_eq!(CallState::of([], history.others(&channel, start)), CallState::default());
+        let entering = history.entering(&channel, &user, "Alice");
+        assert_eq!(CallState::of([], history.others(&channel, start)).room_state, CallStage::Connecting);
+        let inside = CallState::of([(user.clone(), "Alice".to_owned())], history.others(&channel, start));
+        assert_eq!((inside.room_state, inside.participants.len()), (CallStage::Active, 1), "once, and as what is furthest");
+        drop(entering);
+        assert_eq!(CallState::of([], history.others(&channel, start)).room_state, CallStage::Idle);
+        history.left(&channel, &user, "Alice", start);
+        assert_eq!(CallState::of([], history.others(&channel, start)).room_state, CallStage::Ended);
+        assert!(history.others(&channel, start + MEMORY).is_empty());
+    }
+
+    #[test]
+    fn it_remembers_only_so_much() {
+        let (history, start) = (History::default(), Instant::now());
+        for n in 0..MAX_CALLS + 1 {
+            let (channel, user) = ids(n);
+            history.left(&channel, &user, "x", start + Duration::from_millis(n as u64));
+        }
+        assert!(history.lock().len() <= MAX_CALLS);
+        let (channel, _) = ids(MAX_CALLS);
+        for n in 0..2 * MAX_GONE {
+            history.left(&channel, &ids(n).1, "x", start + Duration::from_secs(100) + Duration::from_millis(n as u64));
+        }
+        assert_eq!(history.others(&channel, start + Duration::from_secs(100)).len(), MAX_GONE);
+    }
+}

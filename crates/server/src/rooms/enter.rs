@@ -1,0 +1,206 @@
+//! The ways into a room: a join, and the resumption of a session whose connection broke.
+
+pub mod admission;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, SessionId, UserId};
+use parlor_rooms::{Join, RequestId, Resume, Stay};
+use parlor_store::StoreError;
+use tokio::time::{Instant, timeout_at};
+
+use crate::rooms::Registry;
+use crate::rooms::enter::admission::Admission;
+use crate::rooms::handle::{RoomHandle, Unanswered};
+use crate::rooms::mail::{Answer, Mail};
+
+/// How often a join may meet a room that is just closing, or find that something changed meanwhile, before it is given up.
+const JOIN_TRIES: usize = 5;
+/// Between two questions to a store that does not answer, about somebody who is in a room already.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a session brings along to a join.
+#[derive(Clone, Debug)]
+pub struct JoinWish {
+    /// The session that asks.
+    pub session: SessionId,
+    /// Its request.
+    pub request: RequestId,
+    /// Who it is.
+    pub identity: Identity,
+    /// What it can decode.
+    pub capabilities: Option<Arc<RtpCapabilities>>,
+    /// Whether the user's other session in the channel is to be put out for it.
+    pub take_over: bool,
+    /// When it has taken too long.
+    pub deadline: Instant,
+}
+
+/// What a session brings along to go on where another broke off.
+#[derive(Clone, Debug)]
+pub struct ResumeWish {
+    /// The session that asks.
+    pub session: SessionId,
+    /// Its request.
+    pub request: RequestId,
+    /// Who it is.
+    pub identity: Identity,
+    /// In which channel.
+    pub channel: ChannelId,
+    /// What it was given when it joined.
+    pub token: ResumeToken,
+    /// When it has taken too long.
+    pub deadline: Instant,
+}
+
+impl JoinWish {
+    fn mail(&self, admission: &Admission) -> Mail {
+        let join = Join {
+            session: self.session,
+            request: self.request,
+            identity: self.identity.clone(),
+            admitted: admission.admitted,
+            as_of: admission.record.as_of,
+            rtc_config: admission.rtc_config.clone(),
+            capabilities: self.capabilities.clone(),
+            take_over: self.take_over,
+        };
+        Mail::Join { join: Box::new(join), record: Box::new(admission.record.clone()) }
+    }
+}
+
+impl ResumeWish {
+    fn mail(&self, admission: &Admission) -> Mail {
+        let resume = Resume {
+            session: self.session,
+            request: self.request,
+            identity: self.identity.clone(),
+            admitted: admission.admitted,
+            as_of: admission.record.as_of,
+            token: self.token,
+            rtc_config: admission.rtc_config.clone(),
+        };
+        Mail::Resume { resume: Box::new(resume), record: Box::new(admission.record.clone()) }
+    }
+}
+
+impl Admission {
+    /// The channel that may be entered.
+    pub const fn channel(&self) -> &ChannelId {
+        &self.record.channel.id
+    }
+}
+
+impl Registry {
+    /// Joins the room of an admitted channel, making it if need be. Gives the room if the session is in it now; nothing if the
+    /// room has refused it and answered the request; an error if the request has no answer yet.
+    pub async fn join(self: &Arc<Self>, admission: &Admission, wish: JoinWish) -> Result<Option<RoomHandle>, Error> {
+        let mut admission = admission.clone();
+        let _entering = self.history.entering(admission.channel(), &wish.identity.user, &wish.identity.name);
+        for _ in 0..JOIN_TRIES {
+            let room = self.room(&admission.record)?;
+            match room.enter(wish.mail(&admission), wish.deadline).await {
+                Ok(inside) => {
+                    self.catch_up(&admission, &wish.identity.user);
+                    return Ok(inside.then_some(room));
+                }
+                // The room closed under us, or what was looked up does not hold any more: both are looked at again.
+                Err(Unanswered::Closed) => {
+                    tokio::task::yield_now().await;
+                    let again = self.admit_uncounted(admission.channel(), &wish.identity);
+                    admission = timeout_at(wish.deadline, again).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))?;
+                }
+                Err(Unanswered::TooLate) => return Err(ErrorCode::Timeout.into()),
+            }
+        }
+        let code = if self.stopping.is_cancelled() { ErrorCode::ShuttingDown } else { ErrorCode::ServerError };
+        Err(code.into())
+    }
+
+    /// Lets rooms know that the user of a session in them is in another channel now, with another session.
+    pub(super) fn leave_elsewhere(self: &Arc<Self>, stays: Vec<Stay>) {
+        for Stay { channel, session } in stays {
+            if let Some(room) = self.running(&channel) {
+                self.tasks.spawn(async move { room.send(Mail::MovedDevice { session }).await });
+            }
+        }
+    }
+
+    /// Goes on in a room where another connection of the same client broke off. Gives what [`Registry::join`] gives.
+    pub async fn resume(self: &Arc<Self>, wish: ResumeWish) -> Result<Option<RoomHandle>, Error> {
+        for _ in 0..JOIN_TRIES {
+            let stay = timeout_at(wish.deadline, self.stay(&wish)).await;
+            let (room, admission) = stay.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))?;
+            match room.enter(wish.mail(&admission), wish.deadline).await {
+                Ok(true) => {
+                    self.limiter().resumed(&wish.identity.user);
+                    self.catch_up(&admission, &wish.identity.user);
+                    return Ok(Some(room));
+                }
+                Ok(false) => return Ok(None),
+                // What was looked up does not hold any more: it is looked at again. Of a room that closed nothing is found then.
+                Err(Unanswered::Closed) => tokio::task::yield_now().await,
+                Err(Unanswered::TooLate) => return Err(ErrorCode::Timeout.into()),
+            }
+        }
+        Err(ErrorCode::SessionExpired.into())
+    }
+
+    /// The room in which there is something to resume, and the leave to be there. Without it the store is not asked, and who
+    /// guesses learns nothing: neither whether there is a call, nor what they may do there.
+    async fn stay(&self, wish: &ResumeWish) -> Result<(RoomHandle, Admission), Error> {
+        let expired = || Error::new(ErrorCode::SessionExpired);
+        let room = self.running(&wish.channel).ok_or_else(expired)?;
+        let (user, token) = (wish.identity.user.clone(), wish.token);
+        match room.ask(Mail::HasStay { user, token }).await {
+            Some(Answer::Yes(true)) => Ok((room, self.admit_again(&wish.channel, &wish.identity).await?)),
+            _ => Err(expired()),
+        }
+    }
+
+    /// A ban, or another record of the channel, may have been written after the store was asked and made known before the
+    /// room was entered: then nobody has looked for this user, or this room, and that is done now. The client does not
+    /// wait for it, and a store that does not answer is asked until it does: nobody stays who may not.
+    ///
+    /// Nothing may have been noticed either, because another process wrote it: its change is not waited for.
+    fn catch_up(self: &Arc<Self>, admission: &Admission, user: &UserId) {
+        let noticed = self.noticed.load(Ordering::Acquire) != admission.seen;
+        let (registry, channel, user) = (Arc::clone(self), admission.channel().clone(), user.clone());
+        let as_of = admission.record.as_of;
+        self.tasks.spawn(async move {
+            let stopping = registry.stopping.clone();
+            let catching_up = async {
+                if noticed {
+                    registry.agree_at_last(&channel, &user).await;
+                } else if registry.store.last_change().await.is_ok_and(|last| last > as_of) {
+                    registry.changed();
+                }
+            };
+            stopping.run_until_cancelled(catching_up).await;
+        });
+    }
+
+    async fn agree_at_last(&self, channel: &ChannelId, user: &UserId) {
+        let mut warned = false;
+        while let Err(error) = self.look_again(channel, user).await {
+            if !std::mem::replace(&mut warned, true) {
+                tracing::warn!(%error, %channel, "what changed during a join is not known; asking until it is");
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+            if !self.presence.channels_of(user).contains(channel) {
+                return;
+            }
+        }
+    }
+
+    async fn look_again(&self, channel: &ChannelId, user: &UserId) -> Result<(), StoreError> {
+        // What the change log or a moderator brings meanwhile must not be overwritten with what was read before.
+        let place = self.locks.place(channel);
+        let _turn = place.turn().await;
+        self.refresh_record(channel).await?;
+        self.refresh(channel, user).await
+    }
+}

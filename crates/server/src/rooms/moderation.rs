@@ -1,0 +1,223 @@
+//! What administrators can do with running calls, and in-call moderators by the same way: first the store, with its
+//! audit log, then the room. What the store refuses does not happen.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, SessionId, Timestamp, UserId};
+use parlor_rooms::{Happening, RequestId, access};
+use parlor_store::{BanPut, StoreError};
+
+use crate::clock;
+use crate::rooms::mail::{Answer, Mail};
+use crate::rooms::{CallState, Registry, SessionInfo};
+use crate::store::{RETRY_AFTER_MS, refusal};
+
+/// How long a caller waits for a call that does not answer: one that does takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Registry {
+    /// Who is in a call, in the order in which they came.
+    pub async fn participants(&self, channel: &ChannelId) -> Vec<Participant> {
+        let Some(room) = self.running(channel) else { return Vec::new() };
+        if let Some(Answer::Participants(shown)) = room.ask(Mail::Show).await { shown } else { Vec::new() }
+    }
+
+    /// How far a call is, and everybody who has to do with it.
+    pub async fn call_state(&self, channel: &ChannelId) -> CallState {
+        let inside = self.participants(channel).await;
+        CallState::of(inside.into_iter().map(|one| (one.user_id, one.name)), self.history.others(channel, Instant::now()))
+    }
+
+    /// Moderates a call. Bans and restrictions hold whether the user is in it or not; what needs somebody present is
+    /// `NOT_FOUND` otherwise.
+    pub async fn moderate(self: &Arc<Self>, channel: &ChannelId, by: &Actor, action: Moderation) -> Result<(), Error> {
+        let (registry, channel, by) = (Arc::clone(self), channel.clone(), by.clone());
+        let done = self.whole(async move { registry.moderate_for(&channel, &by, action, None).await });
+        tokio::time::timeout(PATIENCE, done).await.unwrap_or_else(|_| {
+            let sentence = "The call does not answer now. What you asked for is done as soon as it does.";
+            Err(Error::new(ErrorCode::ServerError).with("retryAfterMs", RETRY_AFTER_MS).say(sentence))
+        })
+    }
+
+    /// Does something to its end even if whoever asked hangs up: nothing is to be written and then not done.
+    async fn whole<T: Send + 'static>(&self, work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+        self.tasks.spawn(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an act of moderation broke off");
+            Err(ErrorCode::ServerError.into())
+        })
+    }
+
+    /// The same; `answer` is the request of a session in that room, which is answered once it is done.
+    pub(super) async fn moderate_for(
+        &self,
+        channel: &ChannelId,
+        by: &Actor,
+        action: Moderation,
+        answer: Option<(SessionId, RequestId)>,
+    ) -> Result<(), Error> {
+        if self.locks.are_crowded(channel) {
+            let sentence = "The call does not answer, and others wait for it already. Try again in a moment.";
+            return Err(Error::new(ErrorCode::RateLimited).with("retryAfterMs", RETRY_AFTER_MS).say(sentence));
+        }
+        // One at a time: restrictions are read, changed and written, and the change log must not bring to the room what is
+        // on its way there.
+        let place = self.locks.place(channel);
+        let _turn = place.turn().await;
+        let news = self.keep(channel, by, &action).await?;
+        // Before the room is told: who is on the way in is looked up again, or is there to be told.
+        match self.store.last_change().await {
+            Ok(seq) => self.recent.note(seq, Some(channel), action.user()),
+            Err(_) => self.changed(),
+        }
+        self.act(channel, by, action, news, answer).await;
+        Ok(())
+    }
+
+    /// Refuses to send somebody to a channel that whoever asks may not know of: to them there is none. What an administrator
+    /// asks does not come this way.
+    pub(super) async fn check_destination(&self, action: &Moderation, asks: &Identity) -> Result<(), Error> {
+        let Moderation::Move { to, .. } = action else { return Ok(()) };
+        access::granted(to, asks)?;
+        let found = self.store.admission(to, &asks.user).await.map_err(refusal)?;
+        if found.is_some_and(|found| access::may_know_of(&found.channel, asks, &found.facts)) { Ok(()) } else { Err(no_destination()) }
+    }
+
+    /// The connections of a user.
+    #[allow(clippy::unused_async, reason = "other processes will be asked one day")]
+    pub async fn sessions(&self, user: &UserId) -> Vec<SessionInfo> {
+        self.presence.sessions(user)
+    }
+
+    /// Signs a user out: tokens made until now are void, and connections made with them end. Says how many.
+    pub async fn revoke(self: &Arc<Self>, user: &UserId, by: &Actor) -> Result<usize, Error> {
+        let (registry, user, by) = (Arc::clone(self), user.clone(), by.clone());
+        self.whole(async move { registry.sign_out(&user, &by).await.map_err(refusal) }).await
+    }
+
+    async fn sign_out(self: &Arc<Self>, user: &UserId, by: &Actor) -> Result<usize, StoreError> {
+        let now = clock::wall();
+        self.store.revoke(user, now, by, now).await?;
+        let ended = self.presence.issued_before(user, now).len();
+        let (seq, channels) = (self.store.last_change().await?, self.presence.channels_of(user));
+        self.changed();
+        self.end_revoked(user, seq, &channels).await;
+        Ok(ended)
+    }
+
+    /// Closes the connections of a user whose token is void, once their rooms have told them why; `seq` is the write that said
+    /// so. A room that does not answer keeps nobody connected.
+    pub(super) async fn end_revoked(&self, user: &UserId, seq: i64, channels: &[ChannelId]) {
+        let told = self.stopping.run_until_cancelled(self.backlog.felt(seq, channels));
+        if tokio::time::timeout(PATIENCE, told).await.is_err() {
+            tracing::warn!(%user, "a call does not answer; whoever was signed out is disconnected without being told why");
+        }
+        match self.store.person(user).await {
+            Ok(person) => {
+                let before = person.revoked_before.unwrap_or(Timestamp(i64::MIN));
+                self.presence.issued_before(user, before).iter().for_each(|session| session.close());
+            }
+            Err(error) => tracing::error!(%error, %user, "the connections of somebody who was signed out are not closed"),
+        }
+    }
+
+    /// Checks what can be checked, and writes down what is to be kept of an act. False if all was so already.
+    async fn keep(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<bool, Error> {
+        if self.store.channel(channel).await.map_err(refusal)?.is_none() {
+            return Err(ErrorCode::ChannelNotFound.into());
+        }
+        let is_here = |user| self.presence.channels_of(user).contains(channel);
+        match action {
+            Moderation::Kick { user, .. } | Moderation::Move { user, .. } if !is_here(user) => {
+                return Err(Error::new(ErrorCode::NotFound).say("This person is not in the call."));
+            }
+            Moderation::Move { to, .. } if to == channel => return Err(Error::invalid("to", "must be another channel")),
+            Moderation::Move { to, .. } if self.store.channel(to).await.map_err(refusal)?.is_none() => {
+                return Err(no_destination());
+            }
+            _ => {}
+        }
+        self.write_down(channel, by, action).await.map_err(refusal)
+    }
+
+    async fn write_down(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<bool, StoreError> {
+        let now = clock::wall();
+        match action {
+            Moderation::Mute { user, .. } | Moderation::Deafen { user, .. } => {
+                let before = self.store.restrictions(channel, user).await?;
+                let after = before.after(action);
+                self.store.put_restrictions(channel, user, &after, by, now).await?;
+                Ok(before != after)
+            }
+            Moderation::Ban { user, until, reason } => {
+                let put = self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await?;
+                // Another process may have banned them a moment ago, and this call not felt it yet.
+                Ok(put != BanPut::Same || self.presence.channels_of(user).contains(channel))
+            }
+            // Whichever process has the room reads it in the change log; this one does not wait for that.
+            Moderation::Kick { .. } | Moderation::Move { .. } | Moderation::EndCall { .. } => {
+                self.store.command(channel, action, by, now).await.map(|()| true)
+            }
+        }
+    }
+
+    /// Lets the room do it. The host application is told even when nobody is there.
+    pub(super) async fn act(
+        &self,
+        channel: &ChannelId,
+        by: &Actor,
+        action: Moderation,
+        news: bool,
+        answer: Option<(SessionId, RequestId)>,
+    ) {
+        let told = match self.running(channel) {
+            Some(room) => {
+                let (action, by) = (action.clone(), by.clone());
+                room.ask(Mail::Moderate { action, by, news, answer }).await
+            }
+            None => None,
+        };
+        if told.is_none() && news {
+            self.feed.publish(channel, &Happening::Moderation { by: by.clone(), action }).await;
+        }
+    }
+}
+
+fn no_destination() -> Error {
+    Error::new(ErrorCode::ChannelNotFound).with("field", "to")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt as _;
+    use parlor_proto::Channel;
+    use parlor_store::{Page, Store};
+
+    use super::*;
+    use crate::config::{Config, Media};
+    use crate::feed::FeedHandle;
+    use crate::media::Pool;
+
+    #[tokio::test]
+    async fn who_hangs_up_leaves_nothing_half_done() {
+        let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
+        let config = Config { media, ..Config::default() };
+        let pool = Arc::new(Pool::start(&config.media).expect("starts"));
+        let store = Store::open("sqlite::memory:").await.expect("opens");
+        let (den, mallory) = (ChannelId::new("den").expect("valid"), UserId::new("mallory").expect("valid"));
+        store.put_channel(&Channel::new(den.clone(), "den"), None, &Actor::Server, clock::wall()).await.expect("is put");
+        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store.clone(), FeedHandle::nowhere()));
+
+        let ban = Moderation::Ban { user: mallory.clone(), until: None, reason: None };
+        let asked = registry.moderate(&den, &Actor::CommandLine, ban).now_or_never();
+        assert!(asked.is_none(), "nobody waits for it any more");
+        let asked = registry.revoke(&mallory, &Actor::CommandLine).now_or_never();
+        assert!(asked.is_none(), "nor for this");
+        registry.shut_down().await;
+        assert_eq!(store.bans(&den, &Page::first(10), clock::wall()).await.expect("is read").len(), 1);
+        assert!(store.person(&mallory).await.expect("is read").revoked_before.is_some());
+        pool.stop(Instant::now());
+    }
+}

@@ -1,0 +1,144 @@
+//! The rooms there are: one task for each, found by channel, made on the first join and gone with the last leave.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use parlor_proto::event::RtcConfig;
+use parlor_proto::rtp::RtpCapabilities;
+use parlor_proto::{ChannelId, Error, Identity, SessionId, Timestamp, UserId};
+use parlor_rooms::{JoinLimiter, Policy};
+use parlor_store::Store;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::feed::FeedHandle;
+use crate::media::Pool;
+use crate::rooms::channel_locks::ChannelLocks;
+use crate::rooms::directory::history::History;
+use crate::rooms::directory::presence::Presence;
+use crate::rooms::follow_store::backlog::Backlog;
+use crate::rooms::follow_store::recent::Recent;
+use crate::rooms::handle::RoomHandle;
+use crate::rooms::peer::Peer;
+
+/// What every room shares.
+#[derive(Debug)]
+pub struct Registry {
+    pub(super) rooms: Mutex<HashMap<ChannelId, RoomHandle>>,
+    /// Every channel id exists: a join makes what is not there.
+    pub(super) open: bool,
+    /// How often that was done.
+    pub(super) made: AtomicUsize,
+    pub(super) store: Store,
+    /// How long a line of the audit log is kept, and how many at the most.
+    pub(super) audit_kept: (Duration, u64),
+    pub(super) feed: FeedHandle,
+    pub(super) presence: Presence,
+    pub(super) history: History,
+    /// In each channel, moderators and whoever brings to its room what the store has act one after the other. No room waits.
+    pub(super) locks: ChannelLocks,
+    /// The last change of the store that was read here. Rooms may not have felt it yet: who is on the way into one must
+    /// learn that there is something to look at before nobody looks for them any more.
+    pub(super) noticed: AtomicI64,
+    pub(super) changed: Notify,
+    /// What changed lately.
+    pub(super) recent: Recent,
+    /// Changes that rooms have not felt yet.
+    pub(super) backlog: Backlog,
+    pub(super) limiter: Mutex<JoinLimiter>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) capabilities: Arc<RtpCapabilities>,
+    pub(super) policy: Policy,
+    pub(super) rtc_config: RtcConfig,
+    pub(super) sfu_endpoint: String,
+    pub(super) stopping: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Registry {
+    /// No rooms yet. In development mode every channel id exists.
+    pub fn new(config: &Config, dev: bool, pool: Arc<Pool>, store: Store, feed: FeedHandle) -> Self {
+        let policy = config.limits.policy();
+        Self {
+            rooms: Mutex::default(),
+            open: dev,
+            made: AtomicUsize::new(0),
+            store,
+            audit_kept: config.store.audit_kept(),
+            feed,
+            presence: Presence::default(),
+            history: History::default(),
+            locks: ChannelLocks::default(),
+            noticed: AtomicI64::new(0),
+            changed: Notify::new(),
+            recent: Recent::default(),
+            backlog: Backlog::default(),
+            limiter: Mutex::new(JoinLimiter::new(&policy)),
+            pool,
+            capabilities: Arc::new(parlor_sfu::ortc::router_capabilities()),
+            policy,
+            rtc_config: config.ice.rtc_config(),
+            // Opaque to clients; it tells apart the nodes of a cluster.
+            sfu_endpoint: format!("sfu-{:08x}", rand::random::<u32>()),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// How many rooms there are.
+    pub fn len(&self) -> usize {
+        self.rooms().len()
+    }
+
+    /// The policy's numbers.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What the media plane can forward.
+    pub const fn capabilities(&self) -> &Arc<RtpCapabilities> {
+        &self.capabilities
+    }
+
+    /// A connection begins. Refused if the user has too many.
+    pub fn connected(&self, identity: &Identity, peer: Arc<dyn Peer>, now: Timestamp) -> Result<(), Error> {
+        self.presence.connected(&identity.user, identity.issued_at, peer, now)
+    }
+
+    /// It ended, and is in no room any more.
+    pub fn disconnected(&self, user: &UserId, session: SessionId) {
+        self.presence.disconnected(user, session);
+    }
+
+    /// Puts everybody out, telling them that the server stops, and waits for the rooms to end.
+    pub async fn shut_down(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The room of a channel, if one runs.
+    pub(super) fn running(&self, channel: &ChannelId) -> Option<RoomHandle> {
+        self.rooms().get(channel).cloned()
+    }
+
+    /// Forgets a room that ends, unless another has its place already.
+    pub(super) fn forget(&self, room: &RoomHandle) {
+        let mut rooms = self.rooms();
+        if rooms.get(room.channel()).is_some_and(|current| current.router() == room.router()) {
+            rooms.remove(room.channel());
+        }
+    }
+
+    pub(super) fn rooms(&self) -> MutexGuard<'_, HashMap<ChannelId, RoomHandle>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn limiter(&self) -> MutexGuard<'_, JoinLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

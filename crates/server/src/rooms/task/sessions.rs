@@ -1,0 +1,51 @@
+//! Who is in the room, told to those who keep where people are; and the wishes of its moderators, on their way to the store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parlor_proto::{Actor, Identity, Moderation, SessionId, UserId};
+use parlor_rooms::RequestId;
+
+use crate::rooms::mail::{Answer, Mail};
+use crate::rooms::task::RoomTask;
+use crate::rooms::task::addressee::Joined;
+
+impl RoomTask {
+    /// Somebody is in the room, for the first time or again. If nobody waits for that any more, they are out again: the
+    /// session was told that it took too long, and may be on its way elsewhere.
+    pub(super) fn entered(&mut self, session: SessionId, joined: Joined) {
+        let Joined { request, reply, reply_to } = joined;
+        let Some(user) = self.room.identity_of(session).map(|identity| identity.user.clone()) else { return };
+        let before = self.registry.presence.entered(&user, self.handle.channel(), session);
+        self.registry.history.entered(self.handle.channel(), &user);
+        if !reply_to.answer(Answer::Inside(true)) {
+            self.room.handle_disconnect(session, Instant::now());
+            return;
+        }
+        if let Some(entry) = self.peers.get(&session) {
+            entry.peer.reply(self.handle.router(), request, reply);
+        }
+        // What this session leaves, it leaves itself.
+        self.registry.leave_elsewhere(before.into_iter().filter(|stay| stay.session != session).collect());
+    }
+
+    /// Somebody is out of it.
+    pub(super) fn left(&mut self, user: &UserId, name: &str) {
+        self.registry.presence.left(user, self.handle.channel());
+        self.registry.history.left(self.handle.channel(), user, name, Instant::now());
+    }
+
+    /// A moderator's wish: what is to be kept is kept first, elsewhere, so that the room does not wait for the store.
+    pub(super) fn moderate(&mut self, session: SessionId, request: RequestId, by: Identity, action: Moderation) {
+        let (registry, room) = (Arc::clone(&self.registry), self.handle.clone());
+        self.registry.tasks.spawn(async move {
+            let done = async {
+                registry.check_destination(&action, &by).await?;
+                registry.moderate_for(room.channel(), &Actor::Session(by.user), action, Some((session, request))).await
+            };
+            if let Err(error) = done.await {
+                room.send(Mail::Refuse { session, request, error }).await;
+            }
+        });
+    }
+}
