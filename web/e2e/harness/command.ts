@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
-import { until } from './until.js';
+import { PATIENCE_MS, until, within } from './until.js';
 
 /** The first block of commands of a document. */
 export function commandsIn(document: string): string {
@@ -46,11 +46,21 @@ export class Command {
     return said[1] ?? said[0];
   }
 
+  /** Everything they have said so far, line by line. */
+  get lines(): string[] {
+    return stripVTControlCharacters(this.#output).split('\n');
+  }
+
+  /** Tells them to end, and waits for it; what does not end in time is killed, and the test fails. */
   async stop(): Promise<void> {
     if (this.#over) return;
     const over = new Promise((resolve) => this.child.once('close', resolve));
     this.#signal('SIGTERM');
-    await over;
+    try {
+      await within('the end of commands that were told to stop', PATIENCE_MS, over);
+    } finally {
+      if (!this.#over) this.#signal('SIGKILL');
+    }
   }
 
   #signal(name: NodeJS.Signals): void {

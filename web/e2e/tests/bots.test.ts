@@ -1,26 +1,22 @@
 // The bots of the README: they come in, and what they send can be seen.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { Bare, barePage } from '../harness/bare.js';
 import { startChromium } from '../harness/chromium.js';
+import { Command } from '../harness/command.js';
 import { sees } from '../harness/measure.js';
 import { SERVER } from '../harness/paths.js';
 import { Server } from '../harness/server.js';
-import { until } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 180_000 };
 
 describe('parlor-bots join --bots 8 --audio --video', () => {
   let server: Server;
   let browser: Browser;
-  let bots: ChildProcess | undefined;
-  const said: string[] = [];
+  let bots: Command | undefined;
 
   before(async () => {
     server = await Server.start({ name: 'bots' });
@@ -28,24 +24,20 @@ describe('parlor-bots join --bots 8 --audio --video', () => {
   }, TIMEOUT);
 
   after(async () => {
-    if (bots !== undefined && bots.exitCode === null) {
-      bots.kill('SIGINT');
-      await once(bots, 'exit');
+    try {
+      await bots?.stop();
+    } finally {
+      await browser?.close();
+      await server?.stop();
     }
-    await browser?.close();
-    await server?.stop();
   });
 
   it('brings eight people, of whom a browser sees as many as there are video slots', TIMEOUT, async () => {
     const program = join(dirname(SERVER), 'parlor-bots');
-    bots = spawn(program, ['join', '--url', server.url, '--channel', 'test', '--bots', '8', '--audio', '--video'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    assert.ok(bots.stdout !== null);
-    createInterface({ input: bots.stdout }).on('line', (line) => said.push(line));
-    await until('all are in', () => said.some((line) => line.startsWith('8 bots are in')));
+    bots = Command.start(`exec "${program}" join --url ${server.url} --channel test --bots 8 --audio --video`, dirname(SERVER), {});
+    await bots.says(/^8 bots are in/m);
     // The pro tier, which channels of the development mode have, has six slots.
-    assert.equal(said.filter((line) => line.includes('without picture')).length, 2, said.join('\n'));
+    assert.equal(bots.lines.filter((line) => line.includes('without picture')).length, 2, bots.lines.join('\n'));
 
     const person = await barePage(browser, server.url);
     const alice = await Bare.connect(person.page, server, 'alice');
