@@ -12,6 +12,7 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod media;
+mod media_kind;
 pub mod moderation;
 pub mod people;
 pub mod request;

@@ -6,19 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::ids::{ConsumerId, ProducerId, TransportId};
+pub use crate::media_kind::MediaKind;
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
-
-/// Whether a track is sound or picture.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum MediaKind {
-    /// The track is sound.
-    Audio,
-    /// The track is picture.
-    Video,
-}
 
 /// What a producer shows or lets hear; decides permissions and limits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

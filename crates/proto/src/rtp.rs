@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::limits;
-use crate::media::MediaKind;
+use crate::media_kind::MediaKind;
 
 /// A value of a codec's format parameters.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection};
 
-use crate::log::ChangeKind;
+use crate::change_kind::ChangeKind;
 use crate::rows::{Row, answer, check_text, each, foreign, word};
 use crate::write::{Logged, Write};
 use crate::{Expected, Page, Store, StoreError, What};

@@ -5,8 +5,8 @@ use parlor_proto::{Actor, Timestamp, limits};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::change_kind::ChangeKind;
 use crate::key_text::KeyText;
-use crate::log::ChangeKind;
 use crate::rows::{Row, answer, check_text, each, foreign};
 use crate::write::Logged;
 use crate::{Page, Store, StoreError, What};

@@ -4,22 +4,15 @@
 //! lease compares the number in the transaction of each write: a process that was paused for longer than its lease, or cut
 //! off from the database, cannot know that somebody else goes on in its place, but the database does.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use parlor_proto::Timestamp;
 use sqlx::{AnyConnection, Row as _};
 
-use crate::open::Dialect;
+use crate::dialect::Dialect;
+use crate::open::Lease;
 use crate::rows::{Row, answer};
 use crate::{Store, StoreError};
-
-/// A lease that this process has taken.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Lease {
-    pub(crate) name: Arc<str>,
-    pub(crate) epoch: i64,
-}
 
 /// How long a lease is still taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,7 +11,9 @@
 
 mod admission;
 mod bans;
+mod change_kind;
 mod channels;
+mod dialect;
 mod disk;
 mod error;
 mod expected;
@@ -34,6 +36,7 @@ mod write;
 
 pub use admission::Found;
 pub use bans::{BanPut, BanRecord, MAX_BANS_BY_MODERATORS};
+pub use change_kind::ChangeKind;
 pub use channels::Stored;
 pub use error::{StoreError, What};
 pub use expected::{Expected, Versions};
@@ -41,10 +44,10 @@ pub use feed::{FeedEvent, FeedRange, NewFeedEvent, Owes};
 pub use invitations::Invitee;
 pub use key_text::KeyText;
 pub use keys::{ApiKey, NewKey};
-pub use leases::{Lease, LeaseEnd};
-pub use log::{AuditEntry, Change, ChangeKind};
+pub use leases::LeaseEnd;
+pub use log::{AuditEntry, Change};
 pub use members::Member;
-pub use open::Store;
+pub use open::{Lease, Store};
 pub use page::{MAX_PAGE, Page};
 pub use people::Person;
 pub use restrictions::MAX_RESTRICTED;

@@ -4,6 +4,7 @@ use parlor_proto::{Actor, ChannelId, Moderation, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::change_kind::ChangeKind;
 use crate::rows::{Row, answer, check_text, each};
 use crate::write::Logged;
 use crate::{Page, Store, StoreError};
@@ -26,30 +27,6 @@ pub struct AuditEntry {
     pub user: Option<UserId>,
     /// The rest, depending on the action.
     pub details: Value,
-}
-
-/// What kind of thing was changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// A ban was put, changed or lifted.
-    Ban,
-    /// What a person has paid for.
-    Entitlement,
-    /// A person's sessions are ended: `details.before` is the moment.
-    Revoked,
-    /// What a person is kept from in a channel.
-    Restriction,
-    /// A channel was made, changed or removed: `details` has `before` and `after`, as far as there is one.
-    Channel,
-    /// A member, an invitation or a seat: who is inside may no longer be allowed to, or may be more than a spectator now.
-    Access,
-    /// An act of moderation for a running room: see [`Change::command`].
-    Moderation,
-    /// An API key was made or removed.
-    Key,
-    /// What this Parlor does not know, a newer one wrote it; or a line that cannot be read. Nobody has to act on it.
-    Other,
 }
 
 /// One line of the change log.

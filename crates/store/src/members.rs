@@ -4,7 +4,7 @@ use parlor_proto::{Actor, ChannelId, MemberRole, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::log::ChangeKind;
+use crate::change_kind::ChangeKind;
 use crate::rows::{Row, answer, each, word};
 use crate::write::{Logged, Write};
 use crate::{Page, Store, StoreError, What};

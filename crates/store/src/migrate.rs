@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Connection as _, Executor as _, SqlSafeStr as _};
 use tokio::time::Instant;
 
 use crate::StoreError;
-use crate::open::Dialect;
+use crate::dialect::Dialect;
 
 /// Version, what it does, SQLite's text, PostgreSQL's text. Texts that have been published never change.
 const MIGRATIONS: [(i64, &str, &str, &str); 3] = [

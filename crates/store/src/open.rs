@@ -9,25 +9,25 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Mutex;
 
-use crate::{Lease, StoreError, disk, migrate};
+use crate::dialect::Dialect;
+use crate::rows::ANSWER_TIMEOUT;
+use crate::{StoreError, disk, migrate};
 
 /// Connections of one process. More would wait for each other: writes follow one another in both databases.
 const CONNECTIONS: u32 = 8;
 /// How long a caller waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer of the database may take.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What would mean something else in an address than it does in a path.
 const NOT_OF_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
 /// The address of a database that is gone with its process.
 const IN_MEMORY: &str = "sqlite::memory:";
 
-/// Which database it is. The SQL is the same for both; how a connection is set up and how a write begins is not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Dialect {
-    Sqlite,
-    Postgres,
+/// A lease that this process has taken: see [`Store::lease`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub(crate) name: Arc<str>,
+    pub(crate) epoch: i64,
 }
 
 /// A database of Parlor. Clones share their connections.

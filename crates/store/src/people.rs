@@ -4,7 +4,7 @@ use parlor_proto::{Actor, Entitlement, Timestamp, UserId};
 use serde_json::json;
 use sqlx::any::AnyRow;
 
-use crate::log::ChangeKind;
+use crate::change_kind::ChangeKind;
 use crate::rows::{Row, answer};
 use crate::write::{Logged, Write};
 use crate::{Store, StoreError, What};

@@ -1,6 +1,7 @@
 //! Between rows and types: words for enumerations, and errors for what no Parlor wrote.
 
 use std::future::Future;
+use std::time::Duration;
 
 use parlor_proto::{Actor, ChannelId, Timestamp, UserId};
 use serde::Serialize;
@@ -10,7 +11,9 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Decode, Row as _, Type};
 
 use crate::StoreError;
-use crate::open::ANSWER_TIMEOUT;
+
+/// How long an answer of the database may take.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits for the database, but not for ever: a connection whose other end is gone without a word says nothing.
 pub(crate) async fn answer<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {

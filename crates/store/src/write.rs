@@ -8,8 +8,8 @@ use serde_json::Value;
 use sqlx::{Any, AnyConnection, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::log::ChangeKind;
-use crate::open::Dialect;
+use crate::change_kind::ChangeKind;
+use crate::dialect::Dialect;
 use crate::rows::answer;
 use crate::{Store, StoreError, What};
 

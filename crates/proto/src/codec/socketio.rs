@@ -8,13 +8,13 @@ mod moderate;
 mod names;
 pub mod packet;
 mod payload;
+mod read;
 #[cfg(test)]
 mod schema;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::names::request_named;
@@ -23,6 +23,7 @@ use self::payload::{
     ConnectTransport, Consume, CreateTransport, Join, Leave, OfConsumer, OfProducer, OfSlot, OfTransport, Produce, Resume,
     SetPreferredLayers, UpdateState, WantedAppData,
 };
+use self::read::read;
 use crate::error::{Error, ErrorCode};
 use crate::ids::{ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{MediaKind, Source};
@@ -95,23 +96,6 @@ fn decode_produce(payload: &Value) -> Result<Request, Error> {
     Ok(Request::Produce { transport: transport(&transport_id)?, kind, source, rtp: rtp_parameters, paused })
 }
 
-/// Reads a payload; an error names the field by its path.
-fn read<T: DeserializeOwned>(payload: &Value) -> Result<T, Error> {
-    if !payload.is_object() {
-        return Err(Error::invalid("", "the payload must be one JSON object"));
-    }
-    serde_path_to_error::deserialize(payload).map_err(|e| {
-        let path = e.path().to_string();
-        let path = if path == "." { "" } else { &path };
-        let reason = e.inner().to_string();
-        match reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-            Some(field) if path.is_empty() => Error::invalid(field, "is missing"),
-            Some(field) => Error::invalid(&format!("{path}.{field}"), "is missing"),
-            None => Error::invalid(path, truncated(reason)),
-        }
-    })
-}
-
 /// A payload without its fields that are `null`; a copy only where there are any.
 fn without_nulls(value: &Value) -> Cow<'_, Value> {
     fn has_null(value: &Value) -> bool {
@@ -137,16 +121,6 @@ fn without_nulls(value: &Value) -> Cow<'_, Value> {
     let mut copy = value.clone();
     remove(&mut copy);
     Cow::Owned(copy)
-}
-
-/// A reason goes back to the client: a value quoted in it must not make it long.
-fn truncated(mut reason: String) -> String {
-    const MAX: usize = 200;
-    if let Some((end, _)) = reason.char_indices().nth(MAX) {
-        reason.truncate(end);
-        reason.push('…');
-    }
-    reason
 }
 
 fn checked(capabilities: Option<Arc<RtpCapabilities>>) -> Result<Option<Arc<RtpCapabilities>>, Error> {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::payload::{Ban, Deafen, EndCall, Kick, Moderate, Move, Mute};
-use super::read;
+use super::read::read;
 use crate::error::Error;
 use crate::limits;
 use crate::moderation::{Moderation, ModerationAction};
