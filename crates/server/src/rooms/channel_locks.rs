@@ -1,4 +1,5 @@
-//! Turns: who changes what holds in a channel does so after whoever began before, and waits for no other channel.
+//! Turns in a channel: changes of one channel are made one after the other, in the order in which they began, and wait
+//! for no other channel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,15 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use parlor_proto::ChannelId;
 use tokio::sync::Mutex as Turn;
 
-/// Those who wait in one channel until a moderator is refused: a call that answers takes hundreds in a second, so this many
-/// wait only for one that does not.
+/// How many changes may wait in one channel before a moderator is refused. A call that answers takes hundreds in a
+/// second, so this many wait only for a call that does not.
 const MAX_WAITING: usize = 64;
 
 /// The turns of all channels in which somebody changes something now.
 #[derive(Debug, Default)]
 pub struct ChannelLocks(Mutex<HashMap<ChannelId, Arc<Turn<()>>>>);
 
-/// A place among those who wait for their turn in a channel, and among the others: it ends when this is dropped.
+/// A place in the queue of a channel. Dropping it gives the place up.
 #[derive(Debug)]
 pub struct Place<'a> {
     locks: &'a ChannelLocks,
@@ -23,13 +24,13 @@ pub struct Place<'a> {
 }
 
 impl ChannelLocks {
-    /// A place in a channel's queue.
+    /// Takes a place in a channel's queue.
     pub fn place<'a>(&'a self, channel: &'a ChannelId) -> Place<'a> {
         let turn = Arc::clone(self.lock().entry(channel.clone()).or_default());
         Place { locks: self, channel, turn }
     }
 
-    /// Whether so many wait in a channel that another one waits in vain.
+    /// Whether so many changes wait in a channel that another one would wait in vain.
     pub fn are_crowded(&self, channel: &ChannelId) -> bool {
         self.lock().get(channel).is_some_and(|turn| Arc::strong_count(turn) > MAX_WAITING)
     }
@@ -40,7 +41,7 @@ impl ChannelLocks {
 }
 
 impl Place<'_> {
-    /// Waits for the turn, which lasts until what this gives is dropped.
+    /// Waits for the turn, which lasts until the returned guard is dropped.
     pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
@@ -49,7 +50,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut locks = self.locks.lock();
-        // The map's own, and this one: nobody else has a place in this channel.
+        // One reference is the map's and one is this place's: nobody else has a place in this channel.
         if Arc::strong_count(&self.turn) == 2 {
             locks.remove(self.channel);
         }

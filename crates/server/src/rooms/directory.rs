@@ -1,4 +1,4 @@
-//! Where people are, and where they were.
+//! Where people are and where they were: connections, rooms, and the history of calls.
 
 pub mod history;
 pub mod presence;

@@ -17,9 +17,9 @@ use crate::rooms::enter::admission::Admission;
 use crate::rooms::handle::{RoomHandle, Unanswered};
 use crate::rooms::mail::{Answer, Mail};
 
-/// How often a join may meet a room that is just closing, or find that something changed meanwhile, before it is given up.
+/// How often a join may meet a room that is just closing, or records that changed meanwhile, before it is given up.
 const JOIN_TRIES: usize = 5;
-/// Between two questions to a store that does not answer, about somebody who is in a room already.
+/// The pause between two questions to a store that does not answer, about somebody who is in a room already.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a session brings along to a join.
@@ -27,32 +27,32 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub struct JoinWish {
     /// The session that asks.
     pub session: SessionId,
-    /// Its request.
+    /// The join request of that session.
     pub request: RequestId,
-    /// Who it is.
+    /// The user the session belongs to.
     pub identity: Identity,
-    /// What it can decode.
+    /// What the client can decode.
     pub capabilities: Option<Arc<RtpCapabilities>>,
     /// Whether the user's other session in the channel is to be put out for it.
     pub take_over: bool,
-    /// When it has taken too long.
+    /// When the join has taken too long.
     pub deadline: Instant,
 }
 
-/// What a session brings along to go on where another broke off.
+/// What a session brings along to continue where another connection broke off.
 #[derive(Clone, Debug)]
 pub struct ResumeWish {
     /// The session that asks.
     pub session: SessionId,
-    /// Its request.
+    /// The resume request of that session.
     pub request: RequestId,
-    /// Who it is.
+    /// The user the session belongs to.
     pub identity: Identity,
-    /// In which channel.
+    /// The channel of the call that broke off.
     pub channel: ChannelId,
-    /// What it was given when it joined.
+    /// The token the client was given when it joined.
     pub token: ResumeToken,
-    /// When it has taken too long.
+    /// When the resumption has taken too long.
     pub deadline: Instant,
 }
 
@@ -95,8 +95,8 @@ impl Admission {
 }
 
 impl Registry {
-    /// Joins the room of an admitted channel, making it if need be. Gives the room if the session is in it now; nothing if the
-    /// room has refused it and answered the request; an error if the request has no answer yet.
+    /// Joins the room of an admitted channel, making the room if need be. Returns the room if the session is in it now,
+    /// `None` if the room refused the join and answered the request, and an error if the request has no answer yet.
     pub async fn join(self: &Arc<Self>, admission: &Admission, wish: JoinWish) -> Result<Option<RoomHandle>, Error> {
         let mut admission = admission.clone();
         let _entering = self.history.entering(admission.channel(), &wish.identity.user, &wish.identity.name);
@@ -107,7 +107,7 @@ impl Registry {
                     self.catch_up(&admission, &wish.identity.user);
                     return Ok(inside.then_some(room));
                 }
-                // The room closed under us, or what was looked up does not hold any more: both are looked at again.
+                // The room closed meanwhile, or the records it was to judge by are outdated: room and records are looked up again.
                 Err(Unanswered::Closed) => {
                     tokio::task::yield_now().await;
                     let again = self.admit_uncounted(admission.channel(), &wish.identity);
@@ -129,7 +129,7 @@ impl Registry {
         }
     }
 
-    /// Goes on in a room where another connection of the same client broke off. Gives what [`Registry::join`] gives.
+    /// Continues in a room where another connection of the same client broke off. Returns the same results as [`Registry::join`].
     pub async fn resume(self: &Arc<Self>, wish: ResumeWish) -> Result<Option<RoomHandle>, Error> {
         for _ in 0..JOIN_TRIES {
             let stay = timeout_at(wish.deadline, self.stay(&wish)).await;
@@ -141,7 +141,7 @@ impl Registry {
                     return Ok(Some(room));
                 }
                 Ok(false) => return Ok(None),
-                // What was looked up does not hold any more: it is looked at again. Of a room that closed nothing is found then.
+                // The records are outdated and are looked up again. If the room closed, no room is found then.
                 Err(Unanswered::Closed) => tokio::task::yield_now().await,
                 Err(Unanswered::TooLate) => return Err(ErrorCode::Timeout.into()),
             }
@@ -149,8 +149,8 @@ impl Registry {
         Err(ErrorCode::SessionExpired.into())
     }
 
-    /// The room in which there is something to resume, and the leave to be there. Without it the store is not asked, and who
-    /// guesses learns nothing: neither whether there is a call, nor what they may do there.
+    /// Finds the room in which there is a stay to resume, and checks that the user may be there. If there is no such stay the store is
+    /// not asked, so a client that guesses tokens learns neither whether there is a call nor what the user may do there.
     async fn stay(&self, wish: &ResumeWish) -> Result<(RoomHandle, Admission), Error> {
         let expired = || Error::new(ErrorCode::SessionExpired);
         let room = self.running(&wish.channel).ok_or_else(expired)?;

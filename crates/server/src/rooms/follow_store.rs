@@ -1,5 +1,5 @@
-//! What others wrote to the store reaches running calls: the change log is followed, and each room is made to agree
-//! with what the store has now. A change says where to look, not what to do, so that seeing one twice does no harm.
+//! Brings what other writers wrote to the store into running calls: the change log is followed, and each room is made to agree with
+//! what the store has now. A change says where to look, not what to do, so that seeing one twice does no harm.
 
 pub mod backlog;
 pub mod recent;
@@ -16,16 +16,15 @@ use crate::rooms::Registry;
 use crate::rooms::follow_store::backlog::Errand;
 use crate::rooms::mail::{Answer, Mail, Record};
 
-/// How often the log is looked at without having been told: so long may pass before a write of another process is
-/// felt here.
+/// How often the log is looked at without a notice: a write of another process takes effect here after so long at the latest.
 const POLL: Duration = Duration::from_secs(1);
-/// How long an answer waits for running calls: they follow within milliseconds unless the store hangs.
+/// How long an API answer waits for running calls: they follow within milliseconds unless the store hangs.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Changes read at once.
+/// Changes read from the log at once.
 const BATCH: u32 = 256;
-/// How long changes are kept: far longer than a process that lives goes without looking.
+/// How long changes are kept in the log: far longer than a process that lives goes without looking.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often older ones are removed.
+/// How often changes older than that are removed.
 const TRIM_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Registry {
@@ -44,7 +43,7 @@ impl Registry {
         };
         match tokio::time::timeout(SETTLE_TIMEOUT, self.stopping.run_until_cancelled(settle)).await {
             Ok(Some(settled)) => settled.is_some(),
-            // A server that stops ends its calls, and looks at the log no more.
+            // A stopping server ends its calls and does not look at the log any more.
             Ok(None) => true,
             Err(_) => false,
         }
@@ -55,8 +54,8 @@ impl Registry {
         self.settled(&self.presence.channels_of(user)).await
     }
 
-    /// Follows the change log from its present end until the server stops. What was written before concerns no room:
-    /// there are none yet.
+    /// Follows the change log from its present end until the server stops. Changes written before concern no room,
+    /// because there are no rooms yet.
     pub async fn follow(self: &Arc<Self>) -> Result<(), StoreError> {
         let mut cursor = self.store.last_change().await?;
         self.noticed.store(cursor, Ordering::Release);
@@ -76,13 +75,13 @@ impl Registry {
                 reachable = looked.is_ok();
             }
         });
-        // Not between two looks: the first time there may be much to remove.
+        // Runs beside the following of the log, not between two looks: the first time there may be much to remove.
         let registry = Arc::clone(self);
         self.tasks.spawn(async move { registry.stopping.run_until_cancelled(registry.trim()).await });
         Ok(())
     }
 
-    /// Removes old lines of the logs, at the start too: a server may never run for as long as an hour.
+    /// Removes old lines of the logs. Done at the start too: a server may never run for as long as an hour.
     async fn trim(&self) {
         let ago = |time: Duration| Timestamp(clock::wall().0.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)));
         let (audit_kept, lines) = self.audit_kept;
@@ -103,15 +102,17 @@ impl Registry {
         let _ = tokio::time::timeout(POLL, self.changed.notified()).await;
     }
 
-    /// Puts all changes there are after the last one into the queues of the rooms they concern.
+    /// Reads all changes after the last one that was read, and puts them into the queues of the rooms they concern.
     async fn look(self: &Arc<Self>, cursor: &mut i64) -> Result<(), StoreError> {
         loop {
-            // Not every write is a change: up to here nothing is missing once all changes there are have been read.
+            // Not every write is a change, so the last change may be older than the last write: once all changes are
+            // read, nothing up to that write is missing.
             let last = self.store.last_change().await?;
             let changes = self.store.changes_after(*cursor, BATCH).await?;
             let all = changes.len() < BATCH as usize;
             for change in changes {
-                // First: whoever enters a room after this change was applied there has to see that it came.
+                // Noted before a room is told: whoever enters a room after this change was applied there has to see
+                // that the change came.
                 self.recent.note(change.seq, change.channel.as_ref(), change.user.as_ref());
                 self.noticed.store(change.seq, Ordering::Release);
                 *cursor = change.seq;
@@ -146,7 +147,7 @@ impl Registry {
         }
     }
 
-    /// Brings to a room what waits for it. What could not be brought because the store does not answer is tried until it does; one
+    /// Brings to a room the changes that wait for it. If the store does not answer, that is tried until it does; a
     /// change that cannot be applied at all must not keep those after it from the room.
     async fn bring(&self, channel: &ChannelId) {
         while let Some(errand) = self.backlog.next(channel) {
@@ -170,10 +171,10 @@ impl Registry {
         }
     }
 
-    /// Makes the room of a channel feel a change. The turn of that channel is the caller's.
+    /// Applies a change to the room of a channel. The caller must have the turn of that channel.
     async fn apply(&self, channel: &ChannelId, change: &Change) -> Result<(), StoreError> {
         match (change.kind, &change.user) {
-            // Ours has put out whoever was there when it was written.
+            // A ban written by this process put out everybody it concerns when it was written.
             (ChangeKind::Ban, Some(user)) if !change.own && change.details.get("before").is_none() => {
                 self.put_out(channel, user, change).await;
                 self.refresh(channel, user).await
@@ -189,7 +190,8 @@ impl Registry {
                 Some(user),
             ) => self.refresh(channel, user).await,
             (ChangeKind::Access | ChangeKind::Channel, _) => self.refresh_channel(channel).await,
-            // Our own acts are done; those of others are for whoever has the room.
+            // What this process's moderators did has been carried out; what those of another process did is for the
+            // process that has the room.
             (ChangeKind::Moderation, _) if !change.own && self.running(channel).is_some() => {
                 if let Some((by, action)) = change.command() {
                     self.act(channel, &by, action, true, None).await;
@@ -200,7 +202,7 @@ impl Registry {
         }
     }
 
-    /// A ban that another process wrote puts out who came before it, even if it is lifted by now.
+    /// Applies a ban that another process wrote: users who came before it are put out, even if it is lifted by now.
     async fn put_out(&self, channel: &ChannelId, user: &UserId, change: &Change) {
         let until = change.details.get("until").and_then(|until| serde_json::from_value(until.clone()).ok()).flatten();
         let reason = change.details.get("reason").and_then(|reason| reason.as_str()).map(str::to_owned);
@@ -229,10 +231,10 @@ impl Registry {
     /// Gives a room its channel's record as it is now, and says who is there; without a record it is about to end.
     pub(super) async fn refresh_record(&self, channel: &ChannelId) -> Result<Vec<UserId>, StoreError> {
         let Some(room) = self.running(channel) else { return Ok(Vec::new()) };
-        // Asked first: what is read after it is at least as new.
+        // The number of the last change is asked for first: what is read after it is at least as new.
         let as_of = self.store.last_change().await?;
         let Some(stored) = self.store.channel(channel).await? else {
-            // The line that says so comes, and ends the call.
+            // The channel was removed. The change that says so follows in the log, and ends the call.
             return Ok(Vec::new());
         };
         let record = Box::new(Record { channel: stored.value, made: stored.made, as_of });

@@ -1,4 +1,4 @@
-//! The way to a room. It leads into this process; who writes to a room does not depend on that.
+//! The handle through which others reach a room. The room is in this process; nobody who writes to a handle depends on that.
 
 use parlor_proto::{ChannelId, Request, RouterId, SessionId};
 use parlor_rooms::RequestId;
@@ -7,14 +7,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::rooms::mail::{Answer, Ending, Letter, Mail, ReplyTo};
 
-/// Letters that wait for a room. Each session has at most a handful outstanding; who sends more waits.
+/// The most letters that wait for a room. Each session has at most a handful outstanding; a session that sends more waits.
 const MAILBOX: usize = 256;
 
-/// The way to a room.
+/// The handle of a room.
 #[derive(Clone, Debug)]
 pub struct RoomHandle {
     channel: ChannelId,
-    /// Tells it apart from the rooms that the channel had before, and will have.
+    /// Tells this room apart from the rooms that the channel had before, and will have.
     router: RouterId,
     mailbox: mpsc::Sender<Letter>,
 }
@@ -22,14 +22,14 @@ pub struct RoomHandle {
 /// Why a room did not say whether a session is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unanswered {
-    /// It closed first, or could not judge by what was looked up before.
+    /// The room closed first, or could not judge by the records that were looked up for it.
     Closed,
-    /// The time was up. The session is not in, and will not be.
+    /// The deadline passed. The session is not in the room, and will not be.
     TooLate,
 }
 
 impl RoomHandle {
-    /// The way to a room of this process, and the end where its mail comes out.
+    /// Makes the handle of a room in this process, and the receiver of the room's mail.
     pub(super) fn local(channel: ChannelId, router: RouterId) -> (Self, mpsc::Receiver<Letter>) {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         (Self { channel, router, mailbox }, inbox)
@@ -45,22 +45,23 @@ impl RoomHandle {
         self.router
     }
 
-    /// Passes a request on; false if the room is gone.
+    /// Passes a request on. Returns false if the room is gone.
     pub async fn request(&self, session: SessionId, request: RequestId, body: Request) -> bool {
         self.send(Mail::Request { session, request, body }).await
     }
 
-    /// Takes a session out and waits until it is; says whether it was in. One that is only lost may be resumed.
+    /// Takes a session out of the room and waits until that is done. Returns whether it was in. A session that only
+    /// lost its connection may be resumed.
     pub async fn disconnect(&self, session: SessionId, ending: Ending) -> bool {
         matches!(self.ask(Mail::Disconnect { session, ending }).await, Some(Answer::Yes(true)))
     }
 
-    /// Sends what needs no answer; false if the room is gone.
+    /// Sends mail that needs no answer. Returns false if the room is gone.
     pub(super) async fn send(&self, mail: Mail) -> bool {
         self.mailbox.send(Letter { mail, reply_to: ReplyTo::default() }).await.is_ok()
     }
 
-    /// Asks, and waits for the answer; none comes if the room is gone.
+    /// Sends mail and waits for the answer. There is none if the room is gone.
     pub(super) async fn ask(&self, mail: Mail) -> Option<Answer> {
         let (reply_to, answer) = ReplyTo::new();
         self.mailbox.send(Letter { mail, reply_to }).await.ok()?;
@@ -73,8 +74,8 @@ impl RoomHandle {
         self.mailbox.max_capacity() - self.mailbox.capacity()
     }
 
-    /// Asks to be let in, and waits for the room's word until the deadline. From then on the room cannot give it any
-    /// more, and keeps the session out; so both always agree on whether it is in.
+    /// Asks the room to let a session in, and waits for its word until the deadline. After the deadline the room cannot
+    /// let the session in any more, so that both always agree on whether it is in.
     pub(super) async fn enter(&self, mail: Mail, deadline: Instant) -> Result<bool, Unanswered> {
         let (reply_to, mut answer) = ReplyTo::new();
         let letter = Letter { mail, reply_to };
@@ -86,7 +87,7 @@ impl RoomHandle {
             Ok(answer) => answer.map_err(|_| Unanswered::Closed)?,
             Err(_) => {
                 answer.close();
-                // It may have come at the last moment.
+                // The answer may have come at the last moment.
                 answer.try_recv().map_err(|_| Unanswered::TooLate)?
             }
         };

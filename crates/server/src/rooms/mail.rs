@@ -1,5 +1,5 @@
-//! Mail: what a room is told and what it answers. All of it is plain data, addressed by session and channel, so that a room need
-//! not be in the process of those who write to it.
+//! Mail: what a room is told and what it answers. All of it is plain data, addressed by session and channel, so that a
+//! room and those who write to it need not be in one process.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ pub const HEARTBEAT: Duration = Duration::from_secs(8);
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Ending {
-    /// It broke. The client may come back and go on.
+    /// The connection broke. The client may come back and continue.
     #[default]
     Lost,
-    /// Nothing was heard of it for [`HEARTBEAT`]; the client may come back as after [`Ending::Lost`].
+    /// Nothing was heard on the connection for [`HEARTBEAT`]. The client may come back as after [`Ending::Lost`].
     Silent,
-    /// It was closed as a page that goes away closes it, and a proxy that does: the client comes back at once, or not.
+    /// The connection was closed as by a page, or a proxy, that goes away: the client comes back at once, or not at all.
     Away,
-    /// We would not have any more of it.
+    /// The server closed the connection because it would take no more from the client.
     CutOff,
     /// The client said goodbye.
     Goodbye,
@@ -30,34 +30,35 @@ pub enum Ending {
 /// What a room is told.
 #[derive(Clone, Debug)]
 pub enum Mail {
-    /// Somebody wants to enter, with what was looked up for them. The answer is [`Answer::Inside`]; none comes if the room closes
-    /// first, or if what was looked up does not hold any more: then it is to be looked up again.
+    /// Somebody wants to enter, and `record` is what was looked up for them. The answer is [`Answer::Inside`]; there is
+    /// none if the room closes first, or if the record is outdated: then it is to be looked up again.
     Join { join: Box<Join>, record: Box<Record> },
-    /// Somebody wants to go on where their last connection broke. Answered as a join is.
+    /// Somebody wants to continue where their last connection broke. The room answers as it answers [`Mail::Join`].
     Resume { resume: Box<Resume>, record: Box<Record> },
-    /// Asks whether there is something to go on with for this user and token: [`Answer::Yes`].
+    /// Asks whether there is a stay to resume for this user and token. The answer is [`Answer::Yes`].
     HasStay { user: UserId, token: ResumeToken },
     /// A session asks for something. The answer goes to the session.
     Request { session: SessionId, request: RequestId, body: Request },
-    /// A session is gone. [`Answer::Yes`] says whether it was in the room.
+    /// A session is gone. The answer is [`Answer::Yes`] with whether the session was in the room.
     Disconnect { session: SessionId, ending: Ending },
-    /// Somebody moderates, and what is to be kept of it is kept; it is no `news` if all was so already. `answer` is whose
-    /// request that was. [`Answer::Done`].
+    /// A moderator's act whose lasting part is in the store already. `news` is false if everything was so before;
+    /// `answer` is the request to answer, if a session asked. The answer is [`Answer::Done`].
     Moderate { action: Moderation, by: Actor, news: bool, answer: Option<(SessionId, RequestId)> },
-    /// A moderator's wish that failed.
+    /// A moderator's request failed and is to be refused.
     Refuse { session: SessionId, request: RequestId, error: Error },
-    /// What the store has of a user and the channel now; nothing if there is no such channel any more. [`Answer::Done`].
+    /// What the store has of a user and the channel now; `None` if the channel is gone. The answer is [`Answer::Done`].
     Facts { user: UserId, found: Option<Box<Found>> },
-    /// The channel's record changed; asks for who is here: [`Answer::Users`].
+    /// The channel's record changed. The answer is [`Answer::Users`].
     Channel { record: Box<Record> },
-    /// A ban was written with this number, and may have been lifted since: who was let in before is put out. [`Answer::Done`].
+    /// A ban was written with this number, and may have been lifted since: a user who was let in before is put out. The
+    /// answer is [`Answer::Done`].
     Banned { seq: i64, ban: Moderation },
-    /// The channel was removed with the write of this number: puts everybody out, unless it was made anew since.
-    /// [`Answer::Done`].
+    /// The channel was removed by the write with this number: everybody is put out, unless the channel was made anew
+    /// since. The answer is [`Answer::Done`].
     Removed { seq: i64 },
-    /// The user of a session has joined another channel, with another one.
+    /// The user of a session has joined another channel with another session.
     MovedDevice { session: SessionId },
-    /// Asks who is here, as they show themselves: [`Answer::Participants`].
+    /// Asks for the participants as others see them. The answer is [`Answer::Participants`].
     Show,
 }
 
@@ -66,17 +67,17 @@ pub enum Mail {
 pub enum Answer {
     /// Whether the session is in the room.
     Inside(bool),
-    /// Whether it is so.
+    /// Whether what was asked is true.
     Yes(bool),
-    /// It is carried out.
+    /// The mail was carried out.
     Done,
-    /// Who is here.
+    /// The users in the room.
     Users(Vec<UserId>),
-    /// Who is here, as they show themselves.
+    /// The participants in the room, as others see them.
     Participants(Vec<Participant>),
 }
 
-/// Where the answer to a letter goes; nowhere, if nobody waits for one.
+/// The place where the answer to a letter goes; empty if nobody waits for one.
 #[derive(Debug, Default)]
 pub struct ReplyTo(Option<oneshot::Sender<Answer>>);
 
@@ -87,29 +88,29 @@ pub struct Letter {
     pub reply_to: ReplyTo,
 }
 
-/// A channel as it was found.
+/// The record of a channel as it was read from the store.
 #[derive(Clone, Debug)]
 pub struct Record {
     pub channel: Channel,
-    /// The write that made it: another channel of the same id has another number.
+    /// The number of the write that made the channel: a later channel of the same id has another number.
     pub made: i64,
-    /// The last write that is in it.
+    /// The number of the last write the record includes.
     pub as_of: i64,
 }
 
 impl ReplyTo {
-    /// A place for one answer, and where it comes out.
+    /// Makes a place for one answer, and the receiver of that answer.
     pub(super) fn new() -> (Self, oneshot::Receiver<Answer>) {
         let (sender, answer) = oneshot::channel();
         (Self(Some(sender)), answer)
     }
 
-    /// Answers. False if nobody waits for it any more.
+    /// Sends the answer. Returns false if nobody waits for it any more.
     pub fn answer(self, answer: Answer) -> bool {
         self.0.is_some_and(|sender| sender.send(answer).is_ok())
     }
 
-    /// Whether whoever asked has given up.
+    /// Whether the sender of the letter has given up waiting.
     pub fn is_given_up(&self) -> bool {
         self.0.as_ref().is_some_and(oneshot::Sender::is_closed)
     }

@@ -1,5 +1,5 @@
-//! What administrators can do with running calls, and in-call moderators by the same way: first the store, with its
-//! audit log, then the room. What the store refuses does not happen.
+//! Moderation of running calls, by administrators and by moderators in the call: the act goes first to the store, with
+//! its audit log, and then to the room. An act that the store refuses does not happen.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::rooms::mail::{Answer, Mail};
 use crate::rooms::{CallState, Registry, SessionInfo};
 use crate::store::{RETRY_AFTER_MS, refusal};
 
-/// How long a caller waits for a call that does not answer: one that does takes milliseconds.
+/// How long a caller waits for a call that does not answer: a call that does answer takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Registry {
-    /// Who is in a call, in the order in which they came.
+    /// The participants of a call, in the order in which they came.
     pub async fn participants(&self, channel: &ChannelId) -> Vec<Participant> {
         let Some(room) = self.running(channel) else { return Vec::new() };
         if let Some(Answer::Participants(shown)) = room.ask(Mail::Show).await { shown } else { Vec::new() }
@@ -29,8 +29,8 @@ impl Registry {
         CallState::of(inside.into_iter().map(|one| (one.user_id, one.name)), self.history.others(channel, Instant::now()))
     }
 
-    /// Moderates a call. Bans and restrictions hold whether the user is in it or not; what needs somebody present is
-    /// `NOT_FOUND` otherwise.
+    /// Moderates a call. Bans and restrictions hold whether the user is in the call or not; an act that needs the
+    /// user's presence is refused with `NOT_FOUND` without it.
     pub async fn moderate(self: &Arc<Self>, channel: &ChannelId, by: &Actor, action: Moderation) -> Result<(), Error> {
         let (registry, channel, by) = (Arc::clone(self), channel.clone(), by.clone());
         let done = self.whole(async move { registry.moderate_for(&channel, &by, action, None).await });
@@ -40,7 +40,7 @@ impl Registry {
         })
     }
 
-    /// Does something to its end even if whoever asked hangs up: nothing is to be written and then not done.
+    /// Runs work to its end even if the caller hangs up: nothing may be written to the store and then not done.
     async fn whole<T: Send + 'static>(&self, work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
         self.tasks.spawn(work).await.unwrap_or_else(|error| {
             tracing::error!(%error, "an act of moderation broke off");
@@ -48,7 +48,8 @@ impl Registry {
         })
     }
 
-    /// The same; `answer` is the request of a session in that room, which is answered once it is done.
+    /// Moderates a call as [`Registry::moderate`] does. `answer` is the request of a session in that room, which is
+    /// answered once the act is done.
     pub(super) async fn moderate_for(
         &self,
         channel: &ChannelId,
@@ -60,12 +61,12 @@ impl Registry {
             let sentence = "The call does not answer, and others wait for it already. Try again in a moment.";
             return Err(Error::new(ErrorCode::RateLimited).with("retryAfterMs", RETRY_AFTER_MS).say(sentence));
         }
-        // One at a time: restrictions are read, changed and written, and the change log must not bring to the room what is
-        // on its way there.
+        // One act at a time: restrictions are read, changed and written, and the change log must not bring to the room
+        // a change that this act is about to bring.
         let place = self.locks.place(channel);
         let _turn = place.turn().await;
         let news = self.keep(channel, by, &action).await?;
-        // Before the room is told: who is on the way in is looked up again, or is there to be told.
+        // Noted before the room is told: a user on the way in then either is looked up again, or is in the room to be told.
         match self.store.last_change().await {
             Ok(seq) => self.recent.note(seq, Some(channel), action.user()),
             Err(_) => self.changed(),
@@ -74,8 +75,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Refuses to send somebody to a channel that whoever asks may not know of: to them there is none. What an administrator
-    /// asks does not come this way.
+    /// Refuses to send somebody to a channel that the moderator may not know of: to them there is no such channel.
+    /// Requests of administrators do not come this way.
     pub(super) async fn check_destination(&self, action: &Moderation, asks: &Identity) -> Result<(), Error> {
         let Moderation::Move { to, .. } = action else { return Ok(()) };
         access::granted(to, asks)?;
@@ -89,7 +90,7 @@ impl Registry {
         self.presence.sessions(user)
     }
 
-    /// Signs a user out: tokens made until now are void, and connections made with them end. Says how many.
+    /// Signs a user out: tokens issued until now are void, and connections made with them end. Returns how many were closed.
     pub async fn revoke(self: &Arc<Self>, user: &UserId, by: &Actor) -> Result<usize, Error> {
         let (registry, user, by) = (Arc::clone(self), user.clone(), by.clone());
         self.whole(async move { registry.sign_out(&user, &by).await.map_err(refusal) }).await
@@ -105,8 +106,8 @@ impl Registry {
         Ok(ended)
     }
 
-    /// Closes the connections of a user whose token is void, once their rooms have told them why; `seq` is the write that said
-    /// so. A room that does not answer keeps nobody connected.
+    /// Closes the connections of a user whose token is void, once their rooms have told them why. `seq` is the write
+    /// that made it void. A room that does not answer keeps nobody connected.
     pub(super) async fn end_revoked(&self, user: &UserId, seq: i64, channels: &[ChannelId]) {
         let told = self.stopping.run_until_cancelled(self.backlog.felt(seq, channels));
         if tokio::time::timeout(PATIENCE, told).await.is_err() {
@@ -121,7 +122,7 @@ impl Registry {
         }
     }
 
-    /// Checks what can be checked, and writes down what is to be kept of an act. False if all was so already.
+    /// Checks an act as far as the store can, and writes its lasting part. Returns false if everything was so already.
     async fn keep(&self, channel: &ChannelId, by: &Actor, action: &Moderation) -> Result<bool, Error> {
         if self.store.channel(channel).await.map_err(refusal)?.is_none() {
             return Err(ErrorCode::ChannelNotFound.into());
@@ -151,17 +152,17 @@ impl Registry {
             }
             Moderation::Ban { user, until, reason } => {
                 let put = self.store.put_ban(channel, user, *until, reason.as_deref(), by, now).await?;
-                // Another process may have banned them a moment ago, and this call not felt it yet.
+                // Another process may have banned the user a moment ago, and this call not have applied that yet.
                 Ok(put != BanPut::Same || self.presence.channels_of(user).contains(channel))
             }
-            // Whichever process has the room reads it in the change log; this one does not wait for that.
+            // The process that has the room reads the act in the change log; this process does not wait for that.
             Moderation::Kick { .. } | Moderation::Move { .. } | Moderation::EndCall { .. } => {
                 self.store.command(channel, action, by, now).await.map(|()| true)
             }
         }
     }
 
-    /// Lets the room do it. The host application is told even when nobody is there.
+    /// Lets the room carry out an act. The host application is told even when nobody is there.
     pub(super) async fn act(
         &self,
         channel: &ChannelId,

@@ -1,4 +1,4 @@
-//! Rooms are made by the first who joins.
+//! Opening rooms: the first session that joins a channel makes its room.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use super::mail::Record;
 use super::registry::Registry;
 use super::task::RoomTask;
 
-/// Rooms at the same time. Each has a task, and a router on a media thread.
+/// The most rooms at the same time. Each has a task, and a router on a media thread.
 const MAX_ROOMS: usize = 10_000;
 
 impl Registry {
-    /// The room of a channel. Looked up and made under one lock, so there is never a second one.
+    /// The room of a channel. It is looked up and made under one lock, so there is never a second one.
     pub(super) fn room(self: &Arc<Self>, record: &Record) -> Result<RoomHandle, Error> {
         let mut rooms = self.rooms();
         if let Some(room) = rooms.get(&record.channel.id) {
@@ -30,7 +30,7 @@ impl Registry {
         let (room, inbox) = RoomHandle::local(record.channel.id.clone(), RouterId::from_random(rand::random()));
         rooms.insert(record.channel.id.clone(), room.clone());
         let task = RoomTask::new(Arc::clone(self), room.clone(), record.clone(), placement);
-        // Every line of the log that is written for the room says which it is; at every level.
+        // Every log line that is written for the room says which room it is, at every level.
         let span = tracing::error_span!("room", channel = %room.channel());
         self.tasks.spawn(task.run(inbox).instrument(span));
         Ok(room)

@@ -1,4 +1,4 @@
-//! A session as rooms see it, whatever dialect it speaks and wherever it is connected.
+//! The interface through which rooms see a session, whatever dialect it speaks and wherever it is connected.
 
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
@@ -7,18 +7,18 @@ use parlor_proto::event::{Event, Reply};
 use parlor_proto::{Error, RouterId, SessionId};
 use parlor_rooms::RequestId;
 
-/// A session that answers of rooms and events go to. Nothing here waits.
+/// A session that receives answers and events of rooms. No method here waits.
 ///
-/// Rooms are named by their router. A session is in the room that let it in last, and is told nothing by any other: one is out of
-/// a room at the moment at which one is told to be in another, however long it takes until the first one knows.
+/// Rooms are named by their router. A session is in the room that let it in last, and is told nothing by any other: it is out of a room
+/// from the moment at which it is told to be in another, however long it takes until the first room knows.
 pub trait Peer: Send + Sync + 'static {
     /// The session's id.
     fn id(&self) -> SessionId;
-    /// Answers a request, from a room. A request that was answered already, or never made, changes nothing.
+    /// Answers a request, from a room. An answer to a request that has one already, or that was never made, changes nothing.
     fn reply(&self, room: RouterId, request: RequestId, reply: Reply);
     /// Refuses a request.
     fn refuse(&self, request: RequestId, error: Error);
-    /// Tells something the session did not ask for, from a room.
+    /// Sends an event of a room, which the session did not ask for.
     fn push(&self, room: RouterId, broadcast: &Broadcast);
     /// Says goodbye and closes the connection.
     fn close(&self);
@@ -28,7 +28,7 @@ pub trait Peer: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Broadcast {
     event: Event,
-    /// The event as each dialect sends it, each of a type of its own.
+    /// The encoded event of each dialect; each dialect has a type of its own.
     encoded: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
@@ -39,7 +39,7 @@ impl Broadcast {
         Self { event, encoded: Mutex::new(Vec::new()) }
     }
 
-    /// The event as a dialect sends it; `encode` makes it the first time. The type is the dialect's own.
+    /// The event as a dialect sends it; `encode` makes it the first time. The type `T` belongs to that dialect alone.
     pub fn encoded<T: Clone + Send + 'static>(&self, encode: impl FnOnce(&Event) -> T) -> T {
         let mut all = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = all.iter().find_map(|made| made.downcast_ref::<T>()) {

@@ -1,4 +1,4 @@
-//! The rooms there are: one task for each, found by channel, made on the first join and gone with the last leave.
+//! The registry of running rooms: one task for each, found by channel, made on the first join and gone with the last leave.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
@@ -29,25 +29,26 @@ use crate::rooms::peer::Peer;
 #[derive(Debug)]
 pub struct Registry {
     pub(super) rooms: Mutex<HashMap<ChannelId, RoomHandle>>,
-    /// Every channel id exists: a join makes what is not there.
+    /// Development mode: every channel id exists, because a join makes the channel if it is missing.
     pub(super) open: bool,
-    /// How often that was done.
+    /// How many channels joins have made.
     pub(super) made: AtomicUsize,
     pub(super) store: Store,
-    /// How long a line of the audit log is kept, and how many at the most.
+    /// How long a line of the audit log is kept, and how many lines at the most.
     pub(super) audit_kept: (Duration, u64),
     pub(super) feed: FeedHandle,
     pub(super) presence: Presence,
     pub(super) history: History,
-    /// In each channel, moderators and whoever brings to its room what the store has act one after the other. No room waits.
+    /// The turns in each channel: moderators, and the task that brings the store's changes to the room, act one after
+    /// the other. No room waits.
     pub(super) locks: ChannelLocks,
-    /// The last change of the store that was read here. Rooms may not have felt it yet: who is on the way into one must
-    /// learn that there is something to look at before nobody looks for them any more.
+    /// The last change of the store that was read here. Rooms may not have applied it yet: a user on the way into a
+    /// room must learn of it before nobody looks for that user any more.
     pub(super) noticed: AtomicI64,
     pub(super) changed: Notify,
-    /// What changed lately.
+    /// The changes that were read lately.
     pub(super) recent: Recent,
-    /// Changes that rooms have not felt yet.
+    /// Changes that rooms have not applied yet.
     pub(super) backlog: Backlog,
     pub(super) limiter: Mutex<JoinLimiter>,
     pub(super) pool: Arc<Pool>,
@@ -60,7 +61,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// No rooms yet. In development mode every channel id exists.
+    /// A registry without rooms. In development mode every channel id exists.
     pub fn new(config: &Config, dev: bool, pool: Arc<Pool>, store: Store, feed: FeedHandle) -> Self {
         let policy = config.limits.policy();
         Self {
@@ -82,7 +83,7 @@ impl Registry {
             capabilities: Arc::new(parlor_sfu::ortc::router_capabilities()),
             policy,
             rtc_config: config.ice.rtc_config(),
-            // Opaque to clients; it tells apart the nodes of a cluster.
+            // The name is opaque to clients; it tells apart the nodes of a cluster.
             sfu_endpoint: format!("sfu-{:08x}", rand::random::<u32>()),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -104,17 +105,17 @@ impl Registry {
         &self.capabilities
     }
 
-    /// A connection begins. Refused if the user has too many.
+    /// Notes that a connection began. Refuses it if the user has too many.
     pub fn connected(&self, identity: &Identity, peer: Arc<dyn Peer>, now: Timestamp) -> Result<(), Error> {
         self.presence.connected(&identity.user, identity.issued_at, peer, now)
     }
 
-    /// It ended, and is in no room any more.
+    /// Notes that a connection ended and is in no room any more.
     pub fn disconnected(&self, user: &UserId, session: SessionId) {
         self.presence.disconnected(user, session);
     }
 
-    /// Puts everybody out, telling them that the server stops, and waits for the rooms to end.
+    /// Puts everybody out, tells them that the server stops, and waits for the rooms to end.
     pub async fn shut_down(&self) {
         self.stopping.cancel();
         self.tasks.close();
@@ -126,7 +127,7 @@ impl Registry {
         self.rooms().get(channel).cloned()
     }
 
-    /// Forgets a room that ends, unless another has its place already.
+    /// Forgets a room that ends, unless another room has its place already.
     pub(super) fn forget(&self, room: &RoomHandle) {
         let mut rooms = self.rooms();
         if rooms.get(room.channel()).is_some_and(|current| current.router() == room.router()) {

@@ -1,4 +1,4 @@
-//! The task that owns one room: it feeds it time, requests and media events, and carries out what it says.
+//! The task that owns one room: it gives the room time, requests and media events, and carries out what the room wants done.
 
 mod addressee;
 mod sessions;
@@ -23,7 +23,7 @@ use addressee::{Addressee, Joining};
 
 /// The longest sleep when the room has no deadline.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
-/// What the host application is told of participants whose room broke.
+/// The reason the host application is given for participants whose room broke.
 const BROKEN: &str = "server-error";
 
 /// A room with what it needs around it.
@@ -31,20 +31,20 @@ pub struct RoomTask {
     registry: Arc<Registry>,
     handle: RoomHandle,
     room: Room,
-    /// Its channel, as the room has it.
+    /// The channel's record, as the room has it.
     record: Record,
     placement: Placement,
     /// The way to each session that is in the room, or has an answer to get.
     peers: HashMap<SessionId, Addressee>,
-    /// What the host application was told and that has not ended: it is owed the end even if the room breaks.
+    /// The stays that the host application was told of and that have not ended: it is owed their end even if the room breaks.
     ledger: Ledger,
-    /// Those who wait until what they brought is carried out.
+    /// Letters whose answer waits until the room's effects are carried out.
     waiting: Vec<ReplyTo>,
     closed: bool,
 }
 
 impl RoomTask {
-    /// A room with nobody in it.
+    /// Makes the task of an empty room.
     pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, placement: Placement) -> Self {
         let config = RoomConfig {
             channel: record.channel.clone(),
@@ -61,7 +61,7 @@ impl RoomTask {
         Self { registry, handle, room, record, placement, peers, ledger, waiting, closed: false }
     }
 
-    /// Runs until the room is empty or the server stops. A panic of the rules ends this room alone.
+    /// Runs until the room is empty or the server stops. A panic in the room's rules ends this room alone.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Letter>) {
         if AssertUnwindSafe(self.serve(&mut inbox)).catch_unwind().await.is_err() {
             tracing::error!("a room panicked; its participants are told to join again");
@@ -70,7 +70,7 @@ impl RoomTask {
         self.registry.forget(&self.handle);
         inbox.close();
         self.placement.command(self.handle.router(), MediaCommand::CloseRouter).await;
-        // Nothing comes in any more. What is still there gets an answer; joins are retried by their senders.
+        // No more mail comes in. What is still queued gets an answer; joins are retried by their senders.
         while let Some(letter) = inbox.recv().await {
             if let Mail::Request { session, request, .. } = letter.mail
                 && let Some(peer) = self.registry.presence.peer(session)
@@ -91,7 +91,7 @@ impl RoomTask {
             let wake = self.room.poll_timeout().unwrap_or_else(|| Instant::now() + NO_DEADLINE);
             tokio::select! {
                 event = self.placement.event(), if !media_lost => {
-                    // A worker that panics lost what it had of this room; without it the rest is of no use.
+                    // A media worker that panics has lost its part of this room, and the rest of the room is of no use without it.
                     media_lost = event.is_none();
                     let (router, event) = event.unwrap_or((self.handle.router(), MediaEvent::RouterLost));
                     self.room.handle_media(router, event, Instant::now());
@@ -116,7 +116,7 @@ impl RoomTask {
     fn take(&mut self, Letter { mail, reply_to }: Letter) {
         let now = Instant::now();
         match mail {
-            // Its time was up before its turn came, and it was answered: now it may be on another way.
+            // The join's deadline passed before its turn came, and it was answered: the session may be on its way elsewhere.
             Mail::Join { .. } | Mail::Resume { .. } if reply_to.is_given_up() => {}
             Mail::Join { join, record } => {
                 if self.begins(join.session, join.request, &join.identity.user, *record, reply_to, now) {
@@ -180,7 +180,7 @@ impl RoomTask {
         }
     }
 
-    /// Whether a join, or a resumption, can be judged now. If not, whoever asked gets no answer, and looks everything up again.
+    /// Whether a join, or a resumption, can be judged now. If not, the caller gets no answer, and looks everything up again.
     fn begins(&mut self, session: SessionId, request: RequestId, user: &UserId, record: Record, reply_to: ReplyTo, now: Instant) -> bool {
         if !self.is_current(&record, user, now) {
             return false;
@@ -197,14 +197,15 @@ impl RoomTask {
         }
     }
 
-    /// Whether somebody can be judged by what was looked up for them: nothing that concerns them was written since, and it
-    /// was this channel and not another one of the same id. What is newer than the room knows it is the room's from now on.
+    /// Whether a user can be judged by the records that were looked up: nothing that concerns the user was written
+    /// since, and the channel is the one of this room and not another one of the same id. What is newer than the room
+    /// knows is the room's from now on.
     fn is_current(&mut self, found: &Record, user: &UserId, now: Instant) -> bool {
         if self.registry.recent.concerns(found.as_of, self.handle.channel(), user) {
             return false;
         }
         if found.made > self.record.made {
-            // This is the call of a channel that was removed: they wait for the next room.
+            // This is the call of a channel that was removed: those who join wait for the next room.
             self.room.shut_down(LeftReason::ChannelDeleted, now);
         }
         if found.made != self.record.made {
@@ -214,7 +215,7 @@ impl RoomTask {
         true
     }
 
-    /// Takes over a channel's record, if it is newer than the one there is.
+    /// Takes over a channel's record, if it is newer than the one the room has.
     fn take_over(&mut self, record: Record, now: Instant) {
         if record.made == self.record.made && record.as_of > self.record.as_of {
             self.room.handle_channel(record.channel.clone(), now);
@@ -222,7 +223,7 @@ impl RoomTask {
         }
     }
 
-    /// The entry of a session; nothing if its connection has ended.
+    /// The entry of a session; `None` if its connection has ended.
     fn entry(&mut self, session: SessionId) -> Option<&mut Addressee> {
         match self.peers.entry(session) {
             hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
@@ -252,7 +253,7 @@ impl RoomTask {
                 Output::Closed => self.closed = true,
             }
         }
-        // Whoever is out and has no question open is no concern of this room any more.
+        // A session that is not in the room and has no open request is no concern of this room any more.
         self.peers.retain(|_, entry| {
             let stays = entry.inside || entry.joining.is_some();
             if !stays {
@@ -265,7 +266,7 @@ impl RoomTask {
         }
     }
 
-    /// Passes on what happened, and notes who is in the room.
+    /// Passes on what happened to the host application, and notes who is in the room.
     async fn publish(&mut self, happening: Happening) {
         if let Err(error) = self.ledger.note(&happening) {
             tracing::error!(error, "what happened in a room does not fit together");
@@ -276,7 +277,7 @@ impl RoomTask {
         self.registry.feed.publish(self.handle.channel(), &happening).await;
     }
 
-    /// The room is lost: those who were in it are told, and the host application gets the ends that are owed to it.
+    /// Gives up a broken room: its participants are told, and the host application gets the ends that are owed to it.
     async fn give_up(&mut self) {
         let (channel_id, reason) = (self.handle.channel().clone(), LeftReason::MediaLost);
         let broadcast = Broadcast::new(Event::Left { channel_id, reason, rejoin: reason.rejoin(), to: None });

@@ -1,4 +1,4 @@
-//! Races between those who enter a room and what changes meanwhile, played slowly.
+//! Tests of races between users who enter a room and changes of the store meanwhile, with each step made to wait for the other.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::rooms::{Broadcast, Ending, JoinWish, Peer, Registry, ResumeWish};
 struct Listener {
     id: SessionId,
     answers: Mutex<Vec<Result<Reply, Error>>>,
-    /// Who holds it stops the room that has something to tell.
+    /// Holding this lock stops the room as soon as it has something to tell this connection.
     listens: tokio::sync::Mutex<()>,
 }
 
@@ -40,7 +40,7 @@ impl Listener {
         !self.answers.lock().expect("unpoisoned").is_empty()
     }
 
-    /// The only answer since the last look.
+    /// The only answer since the last call.
     fn answer(&self) -> Result<Reply, ErrorCode> {
         let answer = self.answers.lock().expect("unpoisoned").pop().expect("an answer");
         assert!(self.answers.lock().expect("unpoisoned").is_empty(), "one answer to one request");
@@ -75,7 +75,7 @@ struct Stage {
 impl Stage {
     async fn new(name: &str) -> Self {
         let file = std::env::temp_dir().join(format!("parlor-{name}-{}.db", std::process::id()));
-        // Of a run that failed.
+        // The file may be left over from a run that failed.
         remove(&file);
         let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
         let mut config = Config { media, ..Config::default() };
@@ -123,12 +123,12 @@ impl Stage {
         self.registry.store.put_ban(&lobby(), &user(name), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
     }
 
-    /// As the one who follows the change log does it.
+    /// Reads the change log as the registry's own task does.
     fn notice(&self) {
         self.registry.noticed.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Does something to the store behind its back.
+    /// Changes the store's database directly, past the store.
     async fn break_store(&self, sql: &str) {
         let mut database = sqlx::AnyConnection::connect(&format!("sqlite:{}", self.file.display())).await.expect("opens");
         database.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.expect("is done");
@@ -209,7 +209,7 @@ async fn what_another_process_wrote_during_a_join_is_looked_for_at_once() {
     let (mallory, admission) = (Listener::new(1), stage.admit("mallory").await);
     let elsewhere = Store::open(&format!("sqlite:{}", stage.file.display())).await.expect("opens");
     stage.registry.follow().await.expect("follows");
-    // Seen by whoever follows the log as soon as they look, and they have no reason to look for another second.
+    // The task that follows the log would see the change on its next look, and has no reason to look for another second.
     tokio::time::sleep(Duration::from_millis(50)).await;
     elsewhere.put_ban(&lobby(), &user("mallory"), None, None, &Actor::CommandLine, clock::wall()).await.expect("written");
     elsewhere.delete_ban(&lobby(), &user("mallory"), &Actor::CommandLine, clock::wall()).await.expect("lifted");
@@ -302,7 +302,7 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
         take_over: false,
     };
     let room = stage.registry.running(&lobby()).expect("runs");
-    // Without a place for the answer: by the time of it, whoever asked has gone.
+    // The letter has no place for the answer: whoever asked has gone by the time of the answer.
     room.send(Mail::Join { join: Box::new(join), record: Box::new(admission.record.clone()) }).await;
     let inside = stage.registry.participants(&lobby()).await;
     assert_eq!(inside.len(), 1, "only the host: {inside:?}");
@@ -318,14 +318,14 @@ async fn who_resumes_while_something_changes_is_judged_by_what_holds_then() {
     for (peer, name) in [(&alice, "alice"), (&bob, "bob"), (&Listener::new(4), "carol")] {
         assert!(stage.join(peer, name, &stage.admit(name).await, soon()).await);
     }
-    // The room is on another thread: it says that they are in, and then answers.
+    // The room runs on another thread: it first notes that the session is in, and then answers.
     until("answered", async || alice.is_answered()).await;
     let Ok(Reply::Joined(joined)) = alice.answer() else { panic!("joined") };
     let room = registry.running(&lobby()).expect("runs");
     room.disconnect(alice.id, Ending::Lost).await;
 
-    // Bob stops the room once for the question whether there is something to resume, and once for the resumption itself: then
-    // the store was asked before what is written now.
+    // Bob stops the room once for the question whether there is a stay to resume, and once for the resumption itself:
+    // so the store was asked before the write that follows here.
     let mute = |muted| Request::UpdateState { muted: Some(muted), deafened: None, speaking: None };
     let first = bob.listens.lock().await;
     room.request(SessionId::from_random(4), RequestId(5), mute(true)).await;

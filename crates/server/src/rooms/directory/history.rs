@@ -1,4 +1,4 @@
-//! The state of calls for those who only look: who is about to enter, who is in, who was.
+//! The state of calls for those who only look: which people are about to enter, are in, or were in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,50 +7,50 @@ use std::time::{Duration, Instant};
 use parlor_proto::{ChannelId, UserId};
 use serde::Serialize;
 
-/// How long somebody who left is shown (features 6).
+/// How long a call still shows somebody who left.
 const MEMORY: Duration = Duration::from_secs(60 * 60);
-/// Calls remembered: about 10 MiB when each is full.
+/// The most calls remembered: about 10 MiB when each is full.
 const MAX_CALLS: usize = 10_000;
-/// People who left, remembered of one call.
+/// The most people who left that are remembered for one call.
 const MAX_GONE: usize = 200;
 
 /// How far somebody is with a call, or a call as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CallStage {
-    /// Nothing to do with it.
+    /// The person has nothing to do with the call.
     #[default]
     Idle,
-    /// Was in it, within the last hour.
+    /// The person was in the call within the last hour.
     Ended,
-    /// Asked to enter.
+    /// The person asked to enter the call.
     Connecting,
-    /// In it.
+    /// The person is in the call.
     Active,
 }
 
-/// Somebody of a call.
+/// A person as the state of a call shows them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CallParticipant {
-    /// Who.
+    /// The id of the person.
     pub user: UserId,
-    /// The name to show.
+    /// The name to show for the person.
     pub name: String,
-    /// How far.
+    /// How far the person is with the call.
     pub state: CallStage,
 }
 
 /// A call as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallState {
-    /// That of whoever is furthest.
+    /// The stage of the person who is furthest.
     pub room_state: CallStage,
     /// Everybody who is not idle.
     pub participants: Vec<CallParticipant>,
 }
 
 impl CallState {
-    /// Of those who are in it, and what the history has of others.
+    /// Builds the state from the people who are in the call and from what the history knows of others.
     pub fn of(inside: impl IntoIterator<Item = (UserId, String)>, others: Vec<CallParticipant>) -> Self {
         let active = |(user, name)| CallParticipant { user, name, state: CallStage::Active };
         let mut participants: Vec<CallParticipant> = inside.into_iter().map(active).collect();
@@ -64,18 +64,18 @@ impl CallState {
     }
 }
 
-/// What rooms do not know: who is about to enter, and who was in them.
+/// What rooms do not know: people who are about to enter a call, and people who were in it.
 #[derive(Debug, Default)]
 pub struct History(Mutex<HashMap<ChannelId, Call>>);
 
 #[derive(Debug, Default)]
 struct Call {
-    /// With the number of attempts under way.
+    /// The name of each person who is about to enter, and how many attempts of theirs are under way.
     entering: BTreeMap<UserId, (String, usize)>,
     gone: BTreeMap<UserId, (String, Instant)>,
 }
 
-/// An attempt to enter; it ends when this is dropped.
+/// An attempt to enter a call. Dropping it ends the attempt.
 #[derive(Debug)]
 pub struct Entering<'a> {
     history: &'a History,
@@ -84,20 +84,20 @@ pub struct Entering<'a> {
 }
 
 impl History {
-    /// Somebody is about to enter.
+    /// Notes that somebody is about to enter.
     pub fn entering(&self, channel: &ChannelId, user: &UserId, name: &str) -> Entering<'_> {
         self.lock().entry(channel.clone()).or_default().entering.entry(user.clone()).or_insert_with(|| (name.to_owned(), 0)).1 += 1;
         Entering { history: self, channel: channel.clone(), user: user.clone() }
     }
 
-    /// Somebody is in: no longer one who was.
+    /// Notes that somebody is in, and so is no longer somebody who left.
     pub fn entered(&self, channel: &ChannelId, user: &UserId) {
         if let Some(call) = self.lock().get_mut(channel) {
             call.gone.remove(user);
         }
     }
 
-    /// Somebody left.
+    /// Notes that somebody left.
     pub fn left(&self, channel: &ChannelId, user: &UserId, name: &str, now: Instant) {
         let mut calls = self.lock();
         if calls.len() >= MAX_CALLS && !calls.contains_key(channel) {
@@ -112,7 +112,7 @@ impl History {
         }
     }
 
-    /// Who is about to enter, and who was in.
+    /// The people who are about to enter a call, and those who were in it.
     pub fn others(&self, channel: &ChannelId, now: Instant) -> Vec<CallParticipant> {
         let calls = self.lock();
         let Some(call) = calls.get(channel) else { return Vec::new() };
@@ -147,7 +147,7 @@ fn is_recent(at: Instant, now: Instant) -> bool {
     now.saturating_duration_since(at) < MEMORY
 }
 
-/// Forgets what is old; if that is nothing, the older half.
+/// Forgets the calls that are too old; if there are none, the older half of all calls.
 fn trim(calls: &mut HashMap<ChannelId, Call>, now: Instant) {
     let newest = |call: &Call| call.gone.values().map(|(_, at)| *at).max();
     calls.retain(|_, call| !call.entering.is_empty() || newest(call).is_some_and(|at| is_recent(at, now)));

@@ -1,4 +1,4 @@
-//! Who has a connection open, and in which rooms they are: the way from a user to all that is theirs here.
+//! Presence: which users have a connection open and which rooms they are in, found by user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,8 +8,8 @@ use parlor_rooms::{Stay, Whereabouts};
 
 use crate::rooms::Peer;
 
-/// Signaling connections of one user at the same time: a few devices with a few windows each. One with a valid
-/// token could otherwise take all the places there are.
+/// Signaling connections of one user at the same time: a few devices with a few windows each. Without a limit, one user
+/// with a valid token could take all the places of the server.
 const MAX_SESSIONS_PER_USER: usize = 10;
 
 /// Everybody who is connected or in a room.
@@ -33,7 +33,7 @@ struct Person {
 struct Connected {
     session: SessionId,
     since: Timestamp,
-    /// When its token was made.
+    /// When the token of the connection was issued.
     issued: Timestamp,
 }
 
@@ -42,9 +42,9 @@ struct Connected {
 pub struct SessionInfo {
     /// The session of the connection.
     pub session: SessionId,
-    /// Since when.
+    /// When the connection began.
     pub connected_at: Timestamp,
-    /// Where it is.
+    /// The channel the session is in.
     pub channel: Option<ChannelId>,
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for Known {
 }
 
 impl Presence {
-    /// A connection begins; `issued` is when its token was made.
+    /// Notes that a connection began; `issued` is when its token was issued.
     pub fn connected(&self, user: &UserId, issued: Timestamp, peer: Arc<dyn Peer>, now: Timestamp) -> Result<(), Error> {
         let mut known = self.lock();
         let person = known.users.entry(user.clone()).or_default();
@@ -69,7 +69,7 @@ impl Presence {
         Ok(())
     }
 
-    /// It ends.
+    /// Notes that a connection ended.
     pub fn disconnected(&self, user: &UserId, session: SessionId) {
         self.lock().peers.remove(&session);
         self.change(user, |person| person.sessions.retain(|connected| connected.session != session));
@@ -80,12 +80,13 @@ impl Presence {
         self.lock().peers.get(&session).cloned()
     }
 
-    /// A session is in a room now; it is the only one of its user there. Says what the user is to leave for it.
+    /// Notes that a session is in a room now; it is the only session of its user there. Returns the stays elsewhere
+    /// that the user is to leave for it.
     pub fn entered(&self, user: &UserId, channel: &ChannelId, session: SessionId) -> Vec<Stay> {
         self.change(user, |person| person.rooms.enter(channel, session))
     }
 
-    /// The user is out of it.
+    /// Notes that the user is out of a room.
     pub fn left(&self, user: &UserId, channel: &ChannelId) {
         self.change(user, |person| person.rooms.leave(channel));
     }
@@ -115,7 +116,7 @@ impl Presence {
         self.lock().users.get(user).into_iter().flat_map(|person| person.rooms.channels()).cloned().collect()
     }
 
-    /// Applies a change, and forgets who has nothing here any more.
+    /// Applies a change, and forgets the user if they have neither a connection nor a room any more.
     fn change<T>(&self, user: &UserId, change: impl FnOnce(&mut Person) -> T) -> T {
         let mut known = self.lock();
         let person = known.users.entry(user.clone()).or_default();

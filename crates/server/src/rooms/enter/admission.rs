@@ -1,4 +1,4 @@
-//! Whether somebody may enter a channel now: how often they try, and what the store knows of both.
+//! Admission: whether somebody may enter a channel now, by how often they try and by what the store knows of the channel and the user.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::rooms::Registry;
 use crate::rooms::mail::Record;
 use crate::store::refusal;
 
-/// Channels a development server makes by itself: a guess at a name costs a row each.
+/// The most channels a development server makes by itself: each name somebody guesses costs a row.
 const MAX_DEV_CHANNELS: usize = 10_000;
 
 /// A join that passed the checks that need no room.
@@ -22,7 +22,7 @@ pub struct Admission {
     pub(in crate::rooms) record: Record,
     pub(in crate::rooms) admitted: Admitted,
     pub(in crate::rooms) rtc_config: RtcConfig,
-    /// The last change of the store that was known before it was asked.
+    /// The last change of the store that was known before the store was asked.
     pub(in crate::rooms) seen: i64,
 }
 
@@ -37,7 +37,7 @@ impl Registry {
         self.admit_uncounted(channel, identity).await
     }
 
-    /// The same, without counting it as another try.
+    /// Checks whether a user may join a channel now, as [`Registry::admit`] does, without counting another try.
     pub(in crate::rooms) async fn admit_uncounted(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
         access::granted(channel, identity)?;
         let seen = self.noticed.load(Ordering::Acquire);
@@ -46,8 +46,8 @@ impl Registry {
         self.admission(found.channel.window, found, identity, seen)
     }
 
-    /// The same for somebody who only lost their connection. That is no join: it is not counted, and a window that has
-    /// closed meanwhile does not end a call.
+    /// Checks whether somebody who only lost their connection may come back. That is no join: it is not counted, and a
+    /// window that has closed meanwhile does not end a call.
     pub async fn admit_again(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.store.admission(channel, &identity.user).await.map_err(refusal)?;
@@ -55,7 +55,7 @@ impl Registry {
         self.admission(Window::default(), found, identity, seen)
     }
 
-    /// Refuses a token that was revoked. While the store does not answer, none is: a join needs the store anyway.
+    /// Refuses a token that was revoked. While the store does not answer, no token counts as revoked: a join needs the store anyway.
     pub async fn check_revoked(&self, identity: &Identity) -> Result<(), Error> {
         let person = self.store.person(&identity.user).await.unwrap_or_default();
         Ok(access::not_revoked(identity, person.revoked_before)?)

@@ -1,5 +1,5 @@
-//! Changes of the store on their way into rooms: each room has a queue of its own, so that one which does not answer keeps
-//! nothing from the others.
+//! The queues of changes on their way from the store into rooms: each room has its own, so that a room which does not
+//! answer holds up no other.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,11 +7,11 @@ use parlor_proto::ChannelId;
 use parlor_store::Change;
 use tokio::sync::watch;
 
-/// Changes that wait for one room. A room that answers feels hundreds in a second; after this many, one that did not is made
-/// to agree with the store as a whole instead.
+/// The most changes that wait for one room. A room that answers applies hundreds in a second; one that let this many
+/// wait is made to agree with the store as a whole instead.
 const MAX_WAITING: usize = 256;
 
-/// Changes that were read and that rooms have not felt.
+/// Changes that were read from the log and not yet applied by the rooms they concern.
 #[derive(Debug, Default)]
 pub struct Backlog(watch::Sender<State>);
 
@@ -32,19 +32,20 @@ struct Queue {
 /// What a room has to be told next.
 #[derive(Clone, Debug)]
 pub enum Errand {
-    /// One change.
+    /// A single change.
     Change(Box<Change>),
-    /// All that the store has of the room's channel and of everybody there; up to this number changes had no place.
+    /// All that the store has of the room's channel and of everybody there. The number is that of the last change that
+    /// had no place in the queue.
     Everything(i64),
 }
 
 impl Backlog {
-    /// Says that every change up to this number is in the queues.
+    /// Notes that every change up to this number is in the queues.
     pub fn read_to(&self, seq: i64) {
         self.0.send_modify(|state| state.read = seq);
     }
 
-    /// Puts a change at the end of a room's queue. True if there was no queue: then whoever asks empties it.
+    /// Puts a change at the end of a room's queue. Returns true if the room had no queue: then the caller has to empty it.
     pub fn add(&self, channel: &ChannelId, change: Change) -> bool {
         let mut is_new = false;
         self.0.send_if_modified(|state| {
@@ -61,7 +62,7 @@ impl Backlog {
         is_new
     }
 
-    /// What comes next in a room's queue, which stays there until it is [`done`](Self::done). With nothing left the queue is gone.
+    /// The next errand in a room's queue. It stays there until it is [`done`](Self::done). When nothing is left the queue is removed.
     pub fn next(&self, channel: &ChannelId) -> Option<Errand> {
         let mut next = None;
         self.0.send_if_modified(|state| {
@@ -79,7 +80,7 @@ impl Backlog {
         next
     }
 
-    /// Takes out of a room's queue what it has felt.
+    /// Removes an errand that a room has carried out from its queue.
     pub fn done(&self, channel: &ChannelId, errand: &Errand) {
         self.0.send_modify(|state| {
             let Some(queue) = state.rooms.get_mut(channel) else { return };
@@ -90,10 +91,10 @@ impl Backlog {
         });
     }
 
-    /// Waits until the rooms of these channels have felt everything up to this number.
+    /// Waits until the rooms of these channels have applied every change up to this number.
     pub async fn felt(&self, seq: i64, channels: &[ChannelId]) {
         let felt = |state: &State| state.read >= seq && channels.iter().all(|channel| state.has_felt(seq, channel));
-        // The sender is this one's own, and does not go.
+        // An error would mean that the sender is gone, and the sender is a field of this backlog.
         let _ = self.0.subscribe().wait_for(felt).await;
     }
 }

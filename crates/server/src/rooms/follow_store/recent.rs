@@ -1,28 +1,28 @@
-//! What changed in the store lately, for whoever is on the way into a room: between the question to the store and the entry
-//! something may have been written that nobody would look for in a room one is not in yet.
+//! The latest changes of the store, kept for users on their way into a room: between the question to the store and the
+//! entry something may be written that nobody would look for in a room the user is not in yet.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use parlor_proto::{ChannelId, UserId};
 
-/// Changes remembered: a join takes milliseconds, and so many writes take seconds. For who is slower everything counts as
-/// changed, and is looked up again.
+/// How many changes are remembered: a join takes milliseconds, and so many writes take seconds. For a join that is
+/// slower than that everything counts as changed, and is looked up again.
 const REMEMBERED: usize = 1_024;
 
-/// The last changes, each noted before any room is told of it.
+/// The latest changes, each noted before any room is told of it.
 #[derive(Debug, Default)]
 pub struct Recent(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// The number of the last one that is forgotten.
+    /// The number of the last change that is forgotten.
     forgotten: i64,
     changes: VecDeque<(i64, Option<ChannelId>, Option<UserId>)>,
 }
 
 impl Recent {
-    /// Notes a change of this number; without a channel it is about every channel, without a user about everybody.
+    /// Notes the change with this number. Without a channel it concerns every channel, without a user it concerns everybody.
     pub fn note(&self, seq: i64, channel: Option<&ChannelId>, user: Option<&UserId>) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         notes.changes.push_back((seq, channel.cloned(), user.cloned()));

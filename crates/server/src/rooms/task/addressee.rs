@@ -1,4 +1,4 @@
-//! A session a room has to answer, or that is in it.
+//! Addressees: the sessions that are in a room, or that the room owes an answer.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use parlor_rooms::RequestId;
 use crate::rooms::mail::{Answer, ReplyTo};
 use crate::rooms::peer::Peer;
 
-/// A session, and what it waits for.
+/// A session, and the answers it waits for.
 pub struct Addressee {
     pub peer: Arc<dyn Peer>,
-    /// Requests without an answer.
+    /// Requests that have no answer yet.
     pub open: Vec<RequestId>,
     pub joining: Option<Joining>,
     pub inside: bool,
@@ -21,7 +21,7 @@ pub struct Addressee {
 /// A join, or a resumption, that the room has not answered.
 pub struct Joining {
     pub request: RequestId,
-    /// Whoever asked for it, to be told whether the session is in the room.
+    /// Where to say whether the session is in the room.
     pub reply_to: ReplyTo,
 }
 
@@ -38,14 +38,14 @@ impl Addressee {
         Self { peer, open: Vec::new(), joining: None, inside: false }
     }
 
-    /// The session wants to come in.
+    /// Notes that the session wants to come in.
     pub fn begin(&mut self, joining: Joining) {
         self.open.push(joining.request);
         self.joining = Some(joining);
     }
 
-    /// Passes an answer of a room on. If it lets the session in, the rest is the caller's: to note that, to tell who waits, and to
-    /// pass the answer on if somebody does.
+    /// Passes an answer of a room on. If the answer lets the session in, it is returned instead: the caller notes the
+    /// entry, tells the waiting join, and passes the answer on if the join still waits.
     pub fn answer(&mut self, room: RouterId, request: RequestId, result: Result<Reply, Error>) -> Option<Joined> {
         self.open.retain(|open| *open != request);
         let joining = self.joining.take_if(|joining| joining.request == request);
@@ -57,14 +57,14 @@ impl Addressee {
             (None, Ok(reply)) => self.peer.reply(room, request, reply),
             (joining, Err(error)) => {
                 self.peer.refuse(request, error);
-                // A refused second join of somebody who is in changes nothing.
+                // A refused second join of a session that is in changes nothing.
                 joining.map(|joining| joining.reply_to.answer(Answer::Inside(self.inside)));
             }
         }
         None
     }
 
-    /// The room answers every request, unless it broke: then this does, so that no client waits for ever.
+    /// Answers the open requests. The room answers every request unless it broke; then this does, so that no client waits for ever.
     pub fn answer_open(&mut self) {
         for request in self.open.drain(..) {
             self.peer.refuse(request, Error::new(ErrorCode::NotInChannel));

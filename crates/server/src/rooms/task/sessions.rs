@@ -1,4 +1,4 @@
-//! Who is in the room, told to those who keep where people are; and the wishes of its moderators, on their way to the store.
+//! The effects of a room that reach beyond it: entries and leaves for the directory, and moderators' requests for the store.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,8 +11,8 @@ use crate::rooms::task::RoomTask;
 use crate::rooms::task::addressee::Joined;
 
 impl RoomTask {
-    /// Somebody is in the room, for the first time or again. If nobody waits for that any more, they are out again: the
-    /// session was told that it took too long, and may be on its way elsewhere.
+    /// Notes that a session entered the room, for the first time or again. If its join does not wait for that any more,
+    /// the session is put out again: it was told that it took too long, and may be on its way elsewhere.
     pub(super) fn entered(&mut self, session: SessionId, joined: Joined) {
         let Joined { request, reply, reply_to } = joined;
         let Some(user) = self.room.identity_of(session).map(|identity| identity.user.clone()) else { return };
@@ -25,17 +25,17 @@ impl RoomTask {
         if let Some(entry) = self.peers.get(&session) {
             entry.peer.reply(self.handle.router(), request, reply);
         }
-        // What this session leaves, it leaves itself.
+        // A stay of the same session is left by the session itself.
         self.registry.leave_elsewhere(before.into_iter().filter(|stay| stay.session != session).collect());
     }
 
-    /// Somebody is out of it.
+    /// Notes that a user is out of the room.
     pub(super) fn left(&mut self, user: &UserId, name: &str) {
         self.registry.presence.left(user, self.handle.channel());
         self.registry.history.left(self.handle.channel(), user, name, Instant::now());
     }
 
-    /// A moderator's wish: what is to be kept is kept first, elsewhere, so that the room does not wait for the store.
+    /// Starts a moderator's act: its lasting part is written in a task of its own, so that the room does not wait for the store.
     pub(super) fn moderate(&mut self, session: SessionId, request: RequestId, by: Identity, action: Moderation) {
         let (registry, room) = (Arc::clone(&self.registry), self.handle.clone());
         self.registry.tasks.spawn(async move {
