@@ -1,4 +1,4 @@
-//! Everything that comes in over HTTP: the REST API, the web app, development helpers, and the way to socket.io.
+//! The HTTP service: the REST API, the web app, development helpers, and the way to socket.io.
 
 pub mod api;
 mod app;
@@ -25,10 +25,10 @@ use crate::net::source::Trusted;
 
 pub use app::{App, DevRoutes};
 
-/// A request's body outside socket.io. The largest there is describes a channel.
+/// The largest body of a request outside socket.io: the largest there is describes a channel.
 const MAX_BODY: usize = 16 * 1024;
-/// Time to send a request's whole body: at most 64 KiB, which the slowest network of a call carries in a few seconds.
-/// One that trickles in for ever would keep a connection, a buffer and, in signaling, a place.
+/// Time to send a request's whole body: at most 64 KiB, which the slowest network of a call carries in a few seconds. A
+/// body that trickles in for ever would keep a connection, a buffer and, in signaling, a place.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The whole HTTP service.
@@ -54,13 +54,13 @@ async fn limit_body_time(request: Request, next: Next) -> Response {
     next.run(request.map(in_time)).await
 }
 
-/// A body that fails when it is not complete in time.
+/// Wraps a body so that it fails when it is not complete in time.
 fn in_time(body: Body) -> Body {
     Body::new(DeadlineBody::new(BODY_TIMEOUT, body))
 }
 
-/// Pages of other origins may talk to us only if they are listed; tokens, not cookies, say who somebody is.
-/// Administration is for servers: no page has a key to it.
+/// Rules for pages of other origins (CORS): they may use this server only if they are listed. No cookies are involved:
+/// tokens say who a user is. Administration is for servers: no page has a key to it.
 fn cors(config: &config::Http, dev: bool) -> CorsLayer {
     let allowed = config.cors_origins.clone();
     let listed = move |origin: &HeaderValue| {
@@ -73,7 +73,7 @@ fn cors(config: &config::Http, dev: bool) -> CorsLayer {
         .allow_credentials(true)
 }
 
-/// What users ask with their own tokens.
+/// Whether a path is for pages, because users ask it with their own tokens.
 fn is_for_pages(path: &str) -> bool {
     let users = ["/api/voice/", "/api/rooms/", "/api/dev/"];
     !path.starts_with("/api/") || users.iter().any(|begin| path.starts_with(begin))

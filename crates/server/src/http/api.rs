@@ -1,7 +1,7 @@
 //! The REST API: administration for the host application by API key, and what users may look at.
 //!
-//! Routes are in groups; each group has its guard, and the guard its words in the document, so that no route is
-//! without one and the document cannot say otherwise.
+//! Routes are in groups. Each group has its guard, and the guard also writes its part of the document, so that no route
+//! is without a guard and the document cannot say otherwise.
 
 mod document;
 mod extract;
@@ -44,7 +44,7 @@ pub fn routes(app: &App, config: &config::Api) -> Router {
     let api = Api::new(app, Limits::new(config));
     let (router, mut document) = all(&api).split_for_parts();
     openapi::complete(&mut document);
-    // A document that cannot be written is none; a test reads it.
+    // A document that cannot be written as JSON is served empty; a test reads it.
     api.keep_document(document.to_json().unwrap_or_default().into(), Known::of(&document));
     router
         .method_not_allowed_fallback(wrong_method)
@@ -73,7 +73,7 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_visitors(api, calls::visitor_routes().merge(window::visitor_routes())))
 }
 
-/// Routes that need nothing.
+/// Routes that need neither a key nor a token.
 fn for_everybody(api: &Api, routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     routes.route_layer(middleware::from_fn_with_state(api.clone(), parameters::check))
 }
@@ -90,7 +90,7 @@ fn for_visitors(api: &Api, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api>
     for_everybody(api, routes).route_layer(middleware::from_fn_with_state(api.clone(), key::require_visitor))
 }
 
-/// Counts requests of each address. Health checks are not counted.
+/// Counts the requests of each address. Health checks are not counted.
 async fn limit_source(State(api): State<Api>, request: Request, next: Next) -> Response {
     if !request.uri().path().starts_with("/api") {
         return next.run(request).await;
@@ -106,7 +106,7 @@ async fn unknown() -> Problem {
     Problem::new(ErrorCode::NotFound).say("The API has no such path. GET /api/openapi.json describes those there are.")
 }
 
-/// The header `Allow` says which ones there are.
+/// Refuses a method that a path does not have. The header `Allow` says which methods it has.
 pub async fn wrong_method() -> Problem {
     let problem = Problem::new(ErrorCode::InvalidRequest).with_status(StatusCode::METHOD_NOT_ALLOWED);
     problem.say("This path does not take this method; the header Allow names those it takes.")

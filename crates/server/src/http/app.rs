@@ -1,4 +1,4 @@
-//! What request handlers share.
+//! The state that all HTTP handlers share.
 
 use std::sync::Arc;
 
@@ -10,28 +10,28 @@ use crate::media::Pool;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
 
-/// What request handlers share.
+/// The state that all HTTP handlers share.
 #[derive(Clone, Debug)]
 pub struct App {
     /// Verifies and, in development mode, issues tokens.
     pub authenticator: Arc<Authenticator>,
-    /// The rooms.
+    /// The rooms of this process.
     pub registry: Arc<Registry>,
     /// The media threads.
     pub pool: Arc<Pool>,
     /// The signaling connections.
     pub socketio: SocketIo,
-    /// The server stops: not ready for new clients.
+    /// Cancelled when the server stops: it is not ready for new clients then.
     pub stopping: CancellationToken,
-    /// Channels, and what is known of people.
+    /// The store of channels and people.
     pub store: Store,
 }
 
-/// Which routes there are beyond those that always are.
+/// Routes that exist only in development mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct DevRoutes {
-    /// Tokens and counters for everybody.
+    /// Whether there are tokens and counters for everybody.
     pub enabled: bool,
-    /// A worker can be made to panic.
+    /// Whether there is a route that makes a media worker panic.
     pub crash: bool,
 }

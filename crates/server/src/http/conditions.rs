@@ -9,51 +9,51 @@ use axum::http::{HeaderMap, HeaderName, header};
 /// One entity tag (RFC 9110, 8.8.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tag {
-    /// Written with `W/`: of something that means the same, perhaps not byte for byte.
+    /// Whether the tag is written with `W/`: then it stands for something of the same meaning, perhaps not the same bytes.
     pub weak: bool,
-    /// What stands between the quotes.
+    /// The text between the quotes.
     pub opaque: String,
 }
 
-/// What a condition is about.
+/// The tags that a condition is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Tags {
-    /// `*`: whatever there is.
+    /// `*`: any tag.
     Any,
     /// The tags of this list.
     These(Vec<Tag>),
-    /// Nothing that can be read: no list of tags.
+    /// A header that cannot be read as a list of tags.
     Unreadable,
 }
 
 /// The conditions of a request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Conditions {
-    /// It must be one of these.
+    /// The tag of the resource must be one of these.
     pub if_match: Option<Tags>,
-    /// It must be none of these.
+    /// The tag of the resource must be none of these.
     pub if_none_match: Option<Tags>,
 }
 
-/// What the conditions of a request that only reads come to.
+/// The outcome of the conditions of a request that only reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Read {
-    /// They hold: answer as without them.
+    /// The conditions hold: the answer is the same as without them.
     Wanted,
-    /// The client has it already (304).
+    /// The client has the resource already (304).
     NotModified,
-    /// It is not what the client thinks (412).
+    /// The resource is not as the client expects it (412).
     Failed,
 }
 
 impl Conditions {
-    /// Those of these headers.
+    /// Reads the conditions from headers.
     pub fn of(headers: &HeaderMap) -> Self {
         Self { if_match: tags(headers, header::IF_MATCH), if_none_match: tags(headers, header::IF_NONE_MATCH) }
     }
 
-    /// For GET and HEAD of what is there, with this strong tag in its quotes. In the order of RFC 9110, 13.2.2. What cannot be
-    /// read makes no answer shorter.
+    /// Judges a GET or HEAD of a resource that exists and has this strong tag (with its quotes), in the order of RFC
+    /// 9110, 13.2.2. A condition that cannot be read makes no answer shorter.
     pub fn of_read(&self, etag: &str) -> Read {
         let opaque = etag.trim_matches('"');
         match (&self.if_match, &self.if_none_match) {
@@ -65,7 +65,7 @@ impl Conditions {
 }
 
 impl Tags {
-    /// Whether the tag is among them: by strong comparison, or by the weak one, to which `W/` makes no difference.
+    /// Whether the tag is among them: by the strong comparison, or by the weak one, to which `W/` makes no difference.
     fn has(&self, opaque: &str, weakly: bool) -> bool {
         match self {
             Self::Any => true,
@@ -86,7 +86,7 @@ impl Tags {
     }
 }
 
-/// A header that comes in several lines is one list (RFC 9110, 5.3).
+/// Reads the tags of a header. A header that comes in several lines is one list (RFC 9110, 5.3).
 fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
     let mut lines = headers.get_all(name).iter().peekable();
     lines.peek()?;
@@ -94,7 +94,7 @@ fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Tags> {
     Some(lines.map_or(Tags::Unreadable, |lines| Tags::parse(&lines.join(","))))
 }
 
-/// Reads a list of tags. A tag may have commas in it, and a list empty places (RFC 9110, 5.6.1).
+/// Reads a list of tags. A tag may contain commas, and a list empty places (RFC 9110, 5.6.1).
 fn list(mut text: &str) -> Option<Vec<Tag>> {
     let mut tags = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Routes of the development mode: guest tokens and counters. Outside it they do not exist.
+//! Routes of the development mode: guest tokens and counters. Outside development mode they do not exist.
 
 pub mod local;
 
@@ -18,13 +18,13 @@ use crate::auth::{Issued, Wish};
 use crate::http::App;
 use crate::media::WorkerHandle;
 
-/// The routes; `crash` adds the one that makes media workers panic.
+/// The routes of the development mode; `crash` adds the route that makes media workers panic.
 pub fn routes(crash: bool) -> Router<App> {
     let router = Router::new().route("/api/dev/token", post(token)).route("/api/dev/stats", get(stats));
     if crash { router.route("/api/dev/crash", post(crash_workers)) } else { router }
 }
 
-/// What a guest wants to be. `entitlement` and `channels` are as in a token.
+/// The identity a guest asks for. `entitlement` and `channels` are as in a token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Guest {

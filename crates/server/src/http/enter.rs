@@ -1,4 +1,4 @@
-//! What happens to every request before anything else: where it comes from is noted, and its connection counted.
+//! The first step of every request: its source is noted, and its connection counted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::net::places::{Place, PlaceOf};
 use crate::net::source::{PeerAddress, Source, Trusted};
 use crate::signal;
 
-/// When to try again what found no place, in seconds: strangers are gone by then, or asked for something.
+/// Seconds after which a refused client is to try again: connections of strangers are gone by then, or have asked for something.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 
-/// Lets a request in, unless whoever it is from has too many under way.
+/// Lets a request in, unless its source has too many under way.
 pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<PeerAddress>().map_or(([0; 4], 0).into(), |peer| peer.0);
     let source = trusted.source(peer, request.headers());
@@ -34,21 +34,21 @@ pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: N
     let mut settled = Settled(Some(place));
     let response = next.run(request).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // The connection is this one's until it ends.
+        // The connection keeps its place until it ends; it is not settled here.
         settled.0 = None;
         return response;
     }
     response.map(|body| Body::new(Held { body, _settled: settled }))
 }
 
-/// Whether a request is for a connection of engine.io that is there already: those are counted there, and have one poll,
-/// one body and one WebSocket at a time. A client with a session goes on however many strangers come from its address.
+/// Whether a request belongs to a connection of engine.io that exists already. Those are counted there, and have one poll, one body and
+/// one WebSocket at a time: a client with a session continues however many strangers come from its address.
 fn belongs_to_signaling(request: &Request) -> bool {
     let query = request.uri().query().unwrap_or_default();
     signal::takes(request.uri().path()) && query.split('&').any(|pair| pair.starts_with("sid="))
 }
 
-/// Settles a place when it is dropped: when the answer was sent, or given up.
+/// Settles a place when it is dropped, which is when the answer was sent or given up.
 struct Settled(Option<Arc<Place>>);
 
 impl Drop for Settled {
@@ -59,7 +59,7 @@ impl Drop for Settled {
     }
 }
 
-/// An answer on its way, and what ends with it.
+/// The body of an answer, with the place that is settled when the body ends.
 struct Held {
     body: Body,
     _settled: Settled,

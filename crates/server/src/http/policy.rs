@@ -1,12 +1,12 @@
-//! What pages of ours may do: the headers of every answer.
+//! Security headers of every answer: what pages of this server may do.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Nothing from elsewhere, no plug-ins, no frames of others; what a call needs: blob media, wasm in audio worklets. Inline
-/// styles are how components move things.
+/// Nothing from elsewhere, no plug-ins, no frames of others; only what a call needs: blob media, and wasm in audio
+/// worklets. Inline styles are how components move things.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; \
      img-src 'self' data: blob:; media-src 'self' blob: mediastream:; style-src 'self' 'unsafe-inline'; \
      object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; connect-src 'self'";
@@ -32,15 +32,15 @@ pub async fn apply(request: Request, next: Next) -> Response {
     response
 }
 
-/// A page talks to the host it came from, and to no other. For browsers in which `'self'` does not mean the WebSocket of the
-/// same host (Safari before 15.4), that host is named.
+/// The content security policy of an answer: a page may talk to the host it came from, and to no other. That host is
+/// named for browsers in which `'self'` does not include the WebSocket of the same host (Safari before 15.4).
 fn content_security(headers: &HeaderMap) -> HeaderValue {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
     let named = host.and_then(|host| HeaderValue::from_str(&format!("{CONTENT_SECURITY_POLICY} ws://{host} wss://{host}")).ok());
     named.unwrap_or(HeaderValue::from_static(CONTENT_SECURITY_POLICY))
 }
 
-/// Whether it is a host and a port and nothing else: what is put into a policy must not be able to widen it.
+/// Whether a text is a host and a port and nothing else: what is put into a policy must not be able to widen it.
 fn is_host(host: &str) -> bool {
     host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
         && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))

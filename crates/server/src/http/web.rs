@@ -1,4 +1,4 @@
-//! The embedded web app: hashed assets for ever, the page itself never cached, every other path the page.
+//! The embedded web app: hashed assets are cached for ever, the page itself never, and every other path gets the page.
 
 mod coding;
 
@@ -12,13 +12,13 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use crate::http::conditions::{Conditions, Read};
 use coding::Coding;
 
-/// What `npm run build` made of `web/app`: in the binary, in debug builds too, so that tests see what a release does.
+/// The files that `npm run build` made of `web/app`: in the binary, in debug builds too, so that tests see what a release does.
 #[derive(RustEmbed)]
 #[folder = "../../web/app/dist"]
 struct Dist;
 
 const PAGE: &str = "index.html";
-/// The build puts a hash into the name of everything in this folder: a change is another name.
+/// The folder in which the build puts a hash into the name of every file: a changed file has another name.
 const HASHED: &str = "assets/";
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -61,7 +61,7 @@ fn respond(files: impl Fn(&str) -> Option<EmbeddedFile>, path: &str, plain: Embe
         Some(wanted) => forms.iter().find(|(coding, _)| *coding == wanted).map_or((None, &plain), |(_, file)| (Some(wanted), file)),
         None => (None, &plain),
     };
-    // A form is the same page in other bytes: its tag is its own (RFC 9110, 8.8.3.3).
+    // A compressed form is the same page in other bytes, so it has a tag of its own (RFC 9110, 8.8.3.3).
     let tag = if coding.is_some() { self::tag(&plain, coding) } else { tag };
     let cache = if path.starts_with(HASHED) { FOR_EVER } else { REVALIDATE };
     let etag = HeaderValue::from_str(&tag).unwrap_or_else(|_| HeaderValue::from_static("\"\""));
@@ -86,7 +86,7 @@ fn respond(files: impl Fn(&str) -> Option<EmbeddedFile>, path: &str, plain: Embe
     response
 }
 
-/// The bytes of a file where they are: who asks a thousand times and does not read has us hold nothing.
+/// The bytes of a file without a copy: a client that asks a thousand times and does not read costs no memory.
 fn bytes(file: &EmbeddedFile) -> Bytes {
     match &file.data {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),

@@ -1,4 +1,4 @@
-//! The OpenAPI document.
+//! The OpenAPI document: its schemas, its examples, and what completes it.
 
 pub mod examples;
 pub mod openapi;

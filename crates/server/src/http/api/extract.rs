@@ -1,4 +1,4 @@
-//! What a request brings along: paths, queries, bodies, and what is written in them.
+//! Extractors: what handlers read from a request's path, query and body.
 
 pub mod input;
 pub mod page;

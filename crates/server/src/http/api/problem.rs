@@ -13,14 +13,14 @@ use crate::http::api::document::schema::Code;
 
 /// The media type of a refusal.
 pub const PROBLEM_JSON: &str = "application/problem+json";
-/// The longest text of a refusal that repeats something the client sent, in characters.
+/// The most characters of a client's text that a refusal repeats.
 const MAX_ECHO_CHARS: usize = 200;
 
-/// A refusal on its way out. Boxed, because results carry it everywhere.
+/// A refusal on its way out. It is boxed, because results carry it everywhere.
 #[derive(Clone, Debug)]
 pub struct Problem(Box<Refusal>);
 
-/// What a refusal says (RFC 9457); `code` and what follows it are ours.
+/// What a refusal says (RFC 9457); `code` and the fields after it are Parlor's own.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct Refusal {
@@ -29,7 +29,7 @@ pub struct Refusal {
     kind: &'static str,
     /// The status in words.
     title: &'static str,
-    /// The status once more.
+    /// The status code of the answer.
     #[serde(serialize_with = "number")]
     #[schema(value_type = u16, minimum = 400, maximum = 599)]
     status: StatusCode,
@@ -52,12 +52,12 @@ pub struct Refusal {
 pub type Answer<T> = Result<T, Problem>;
 
 impl Problem {
-    /// A code with its own sentence.
+    /// A problem with a code and that code's own sentence.
     pub fn new(code: ErrorCode) -> Self {
         Self::from(Error::new(code))
     }
 
-    /// A field, parameter or header that is not as it must be.
+    /// A field, parameter or header with an invalid value.
     pub fn invalid(field: impl Into<String>, reason: &str) -> Self {
         let field = echo(&field.into());
         let reason = echo(reason);
@@ -66,42 +66,42 @@ impl Problem {
         if field.is_empty() { problem } else { problem.of_field(field) }
     }
 
-    /// Fields that are right each for itself, and impossible together.
+    /// Fields that are valid each for itself, and impossible together.
     pub fn impossible(field: &str, reason: &str) -> Self {
         Self::invalid(field, reason).with_status(StatusCode::UNPROCESSABLE_ENTITY)
     }
 
-    /// There is no such thing; `what` begins the sentence.
+    /// Something that does not exist; `what` begins the sentence.
     pub fn not_found(what: &str) -> Self {
         Self::new(ErrorCode::NotFound).say(format!("{what} does not exist."))
     }
 
-    /// Another sentence.
+    /// Replaces the sentence.
     pub fn say(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = detail.into();
         self
     }
 
-    /// Another status than the code's own.
+    /// Replaces the status that follows from the code.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = status;
         self.0.title = status.canonical_reason().unwrap_or("Refused");
         self
     }
 
-    /// Which field is to blame.
+    /// Names the field to blame.
     pub fn of_field(mut self, field: impl Into<String>) -> Self {
         self.0.field = Some(field.into());
         self
     }
 
-    /// One more fact.
+    /// Adds a fact to the details.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.details.insert(key.to_owned(), value.into());
         self
     }
 
-    /// What it says.
+    /// What the refusal says.
     #[cfg(test)]
     pub const fn refusal(&self) -> &Refusal {
         &self.0
@@ -112,7 +112,7 @@ impl Problem {
         self.0.status
     }
 
-    /// Seconds to wait, rounded up, if waiting helps.
+    /// Seconds to wait, rounded up, if waiting helps against the refusal.
     fn retry_after(&self) -> Option<u64> {
         let wait = self.0.details.get("retryAfterMs").and_then(Value::as_u64).map(|ms| ms.div_ceil(1000).max(1));
         wait.or_else(|| (self.0.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1))
@@ -128,9 +128,9 @@ impl From<parlor_rooms::Refused> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let Error { message, code, mut details } = error;
-        // The other dialects carry both inside `details`; here they have places of their own.
+        // Signaling carries the field to blame inside `details`; in HTTP it has a place of its own.
         let field = details.remove("field").and_then(|field| field.as_str().map(echo));
-        // A failure that waiting helps against is one of the service.
+        // A failure that is over after some waiting is a failure of the service, not of the request.
         let status = match status_of(code) {
             StatusCode::INTERNAL_SERVER_ERROR if details.contains_key("retryAfterMs") => StatusCode::SERVICE_UNAVAILABLE,
             status => status,
@@ -154,7 +154,7 @@ impl From<StoreError> for Problem {
                 Self::new(ErrorCode::ServerError).with_status(StatusCode::SERVICE_UNAVAILABLE).say(sentence)
             }
             StoreError::Superseded => Self::new(ErrorCode::ShuttingDown),
-            // The store has written to the log what went wrong; it is of no use to whoever asked.
+            // The store has logged what went wrong; the caller could do nothing with it.
             _ => Self::new(ErrorCode::ServerError),
         }
     }
@@ -183,7 +183,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The status a code goes out with; exhaustive, so that a new code gets one.
+/// The HTTP status of a code. The match is exhaustive, so that a new code has to get one.
 const fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
@@ -216,7 +216,7 @@ fn echo(text: &str) -> String {
     short
 }
 
-/// Words of an error as a sentence of their own.
+/// Makes the words of an error a sentence of their own.
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()

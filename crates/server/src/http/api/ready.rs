@@ -1,4 +1,4 @@
-//! Whether the store takes writes, asked no more often than is of use.
+//! Readiness: whether the store takes writes, asked no more often than is useful.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio::time::{Instant, timeout};
 
 /// How long the store may take to give a sign of life before this server is not ready for clients.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long its last answer counts: health is not limited, and whoever asks for it often must not keep the store busy.
+/// How long the store's last answer counts: health checks are not limited, and frequent ones must not keep the store busy.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Whether the store takes writes, and why not.
+/// The last answer to whether the store takes writes, and if not, why not.
 #[derive(Debug, Default)]
 pub struct Ready(Mutex<Option<(Instant, Result<(), String>)>>);
 
 impl Ready {
-    /// Asks, unless that was done a moment ago. Who comes meanwhile waits for that answer.
+    /// Asks the store, unless that was done a moment ago. Callers that come meanwhile wait for the same answer.
     pub async fn ask(&self, ping: impl AsyncFnOnce() -> Result<(), StoreError>) -> Result<(), String> {
         let mut known = self.0.lock().await;
         match known.as_ref() {
@@ -33,8 +33,8 @@ impl Ready {
     }
 }
 
-/// Why no write would be taken. Anybody may read it: these sentences are a closed list, with nothing of a query, an address
-/// or a user in it.
+/// Why the store would take no write. Anybody may read it: these sentences are a closed list, with nothing of a query,
+/// an address or a user in it.
 fn why_not(error: &StoreError) -> String {
     match error {
         StoreError::Unavailable(_) | StoreError::Superseded | StoreError::Failed(_) => error.to_string(),

@@ -1,4 +1,4 @@
-//! The routes, a module for each kind of thing there is.
+//! The routes of the REST API, with a module for each kind of resource.
 
 pub mod audit;
 pub mod bans;

@@ -1,4 +1,4 @@
-//! What handlers of the REST API share, and what they ask most often.
+//! The state that handlers of the REST API share, and the questions they ask most often.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::http::App;
 use crate::rooms::Registry;
 
-/// What handlers share.
+/// The state that handlers share.
 #[derive(Clone, Debug)]
 pub struct Api(Arc<Shared>);
 
@@ -30,25 +30,25 @@ struct Shared {
     parameters: OnceLock<Known>,
 }
 
-/// 201 for what is new, 204 for what was there.
+/// The status of a PUT: 201 if it made something new, 204 if the thing was there.
 pub const fn created(new: bool) -> StatusCode {
     if new { StatusCode::CREATED } else { StatusCode::NO_CONTENT }
 }
 
 impl Api {
-    /// What is shared from now on.
+    /// Makes the state that all handlers share from now on.
     pub fn new(app: &App, limits: Limits) -> Self {
         let (ready, document, parameters) = (Ready::default(), OnceLock::new(), OnceLock::new());
         Self(Arc::new(Shared { app: app.clone(), limits, ready, document, parameters }))
     }
 
-    /// Keeps the document, once it is known, and the parameters it names.
+    /// Keeps the OpenAPI document, once it is complete, and the parameters it names.
     pub fn keep_document(&self, text: Bytes, parameters: Known) {
         let _ = self.0.document.set(text);
         let _ = self.0.parameters.set(parameters);
     }
 
-    /// The document.
+    /// The OpenAPI document.
     pub fn document(&self) -> Bytes {
         self.0.document.get().cloned().unwrap_or_default()
     }
@@ -75,7 +75,7 @@ impl Api {
         clock::wall()
     }
 
-    /// Whether the store answers, as of a moment ago.
+    /// Whether the store takes writes, as of a moment ago.
     pub async fn is_ready(&self) -> Result<(), String> {
         self.0.ready.ask(|| self.store().ping()).await
     }
@@ -88,22 +88,22 @@ impl Api {
         self.0.app.stopping.cancelled().await;
     }
 
-    /// Something was written of a channel: waits until its call has felt it, so that what was answered holds.
+    /// Waits until the call of a channel has applied what was written, so that the answer holds when it is sent.
     pub async fn settled(&self, channel: &ChannelId) -> Answer<()> {
         followed(self.registry().settled(std::slice::from_ref(channel)).await)
     }
 
-    /// Waits until the calls that a user is in have followed what was written of them.
+    /// Waits until the calls that a user is in have applied what was written about the user.
     pub async fn settled_for(&self, user: &UserId) -> Answer<()> {
         followed(self.registry().settled_for(user).await)
     }
 
-    /// A channel that must be there.
+    /// The channel with this id; a refusal if there is none.
     pub async fn channel(&self, id: &ChannelId) -> Answer<Stored<Channel>> {
         self.store().channel(id).await?.ok_or_else(|| Problem::new(ErrorCode::ChannelNotFound))
     }
 
-    /// Who a user's token says they are.
+    /// Verifies a user's token and returns the identity it states.
     pub async fn verify(&self, token: &str) -> Result<Identity, Error> {
         self.0.app.authenticator.verify(token).await.map(|pass| pass.identity)
     }
@@ -119,7 +119,7 @@ impl Api {
         Ok(())
     }
 
-    /// A channel for who may join it, be it open now or not.
+    /// The channel, for a visitor who may join it, be it open now or not.
     pub async fn shown(&self, visitor: &Visitor, id: &ChannelId) -> Answer<Channel> {
         let user = match visitor {
             Visitor::Key => return Ok(self.channel(id).await?.value),

@@ -1,5 +1,5 @@
-//! Who may ask a server in development mode: pages of its own and of this machine. A page from elsewhere whose name was made
-//! to point here (DNS rebinding) would otherwise get a token of any name.
+//! Access to a server in development mode: only its own pages and pages of this machine may ask it. Otherwise a page
+//! from elsewhere, whose name was made to point here (DNS rebinding), could get a token of any name.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const OTHER_HOST: &str = "A server in development mode answers to localhost and 
      Open it by its address, or add the name to http.cors_origins.\n";
 const OTHER_ORIGIN: &str = "A server in development mode does not talk to pages of this origin. Add it to http.cors_origins.\n";
 
-/// Refuses what a page from elsewhere asks; `listed` are the origins that may.
+/// Refuses requests of pages from elsewhere; `listed` are the origins that may ask.
 pub async fn only(State(listed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     match check(request.headers(), &listed) {
         Ok(()) => next.run(request).await,
@@ -39,7 +39,7 @@ fn check(headers: &HeaderMap, listed: &[String]) -> Result<(), &'static str> {
     }
 }
 
-/// Whether no name server was asked for it: an address, or this machine.
+/// Whether no name server was asked for this host: it is an address, or this machine.
 fn is_here(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
 }

@@ -1,21 +1,21 @@
-//! In which forms a file may be sent: the codings of its content (RFC 9110, 8.4.1 and 12.5.3).
+//! Content codings: the compressed forms in which a file may be sent (RFC 9110, 8.4.1 and 12.5.3).
 
 use axum::http::{HeaderMap, header};
 
-/// A coding the build of the web app makes.
+/// A coding in which the build of the web app leaves files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Coding {
-    /// RFC 7932.
+    /// Brotli (RFC 7932).
     Brotli,
-    /// RFC 1952.
+    /// Gzip (RFC 1952).
     Gzip,
 }
 
 impl Coding {
-    /// All of them, the smallest first.
+    /// All codings, the smallest result first.
     pub const ALL: [Self; 2] = [Self::Brotli, Self::Gzip];
 
-    /// As headers name it.
+    /// The name of the coding in headers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -23,7 +23,7 @@ impl Coding {
         }
     }
 
-    /// What the name of a file in this form ends with.
+    /// The extension of a file in this coding.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Brotli => "br",
@@ -31,22 +31,22 @@ impl Coding {
         }
     }
 
-    /// The coding of a file of this name.
+    /// The coding of a file with this name.
     pub fn of_file(path: &str) -> Option<Self> {
         let (_, extension) = path.rsplit_once('.')?;
         Self::ALL.into_iter().find(|coding| coding.extension() == extension)
     }
 }
 
-/// The best of those there are that who asks can read; nothing if that is the plain form.
+/// The best of the available codings that the client can read; `None` if that is the plain form.
 pub fn preferred(headers: &HeaderMap, made: impl Iterator<Item = Coding>) -> Option<Coding> {
     let weighed = made.map(|coding| (coding, weight(headers, coding.name())));
-    // Of equal ones the first.
+    // Of equally wanted codings the first is taken.
     let best = weighed.reduce(|best, other| if other.1 > best.1 { other } else { best });
     best.filter(|(_, weight)| *weight > 0).map(|(coding, _)| coding)
 }
 
-/// How much a coding is wanted, in thousandths; 0 if it is not understood.
+/// How much the client wants a coding, in thousandths; 0 if the client does not understand it.
 fn weight(headers: &HeaderMap, name: &str) -> u32 {
     let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
     let mut any = 0;
@@ -65,7 +65,7 @@ fn weight(headers: &HeaderMap, name: &str) -> u32 {
     any
 }
 
-/// `0.25` is 250; what is no such number counts as unwanted.
+/// Reads a weight: `0.25` is 250; a text that is no such number counts as unwanted.
 fn thousandths(q: &str) -> u32 {
     let number = q.parse::<f32>().ok().filter(|number| (0.0..=1.0).contains(number)).unwrap_or(0.0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]

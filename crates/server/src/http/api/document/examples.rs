@@ -1,8 +1,8 @@
-//! A body for each request that has one, for the document: whoever tries it as it stands is served. A test sends every one of them.
+//! An example body for each request that has a body: it is valid as it stands in the document. A test sends every one of them.
 
 use serde_json::{Value, json};
 
-/// The body that shows what a schema is for. Its times are far away: an example that has passed is refused.
+/// The example body for a schema. Its times are far in the future: an example whose time has passed would be refused.
 pub fn body(schema: &str) -> Option<Value> {
     Some(match schema {
         "NewChannel" => {

@@ -1,4 +1,4 @@
-//! The OpenAPI document: gathered from the handlers, completed with what holds for all of them.
+//! Makes the OpenAPI document: gathered from the handlers, completed with what holds for all of them.
 
 use utoipa::ToSchema;
 use utoipa::openapi::header::HeaderBuilder;
@@ -73,8 +73,8 @@ pub fn complete(document: &mut OpenApi) {
     }
 }
 
-/// Items of a list are the schema of that name, and not written out once more: who generates a client from the document gets one
-/// type for a channel, wherever it comes from.
+/// Refers to the schema of an item by name wherever a list has such items, instead of writing it out again: who
+/// generates a client from the document gets one type for a channel, wherever it comes from.
 fn name_items(document: &mut OpenApi) {
     let Some(components) = &mut document.components else { return };
     for (list, schema) in &mut components.schemas {
@@ -116,13 +116,13 @@ fn show_an_example(content: &mut RefOr<Content>) {
     }
 }
 
-/// Adds a refusal, unless the handler describes it itself.
+/// Adds a refusal to an operation, unless the handler describes it itself.
 fn refusal(operation: &mut Operation, status: u16, description: &str) {
     let described = operation.responses.responses.entry(status.to_string());
     described.or_insert_with(|| ResponseBuilder::new().description(description).build().into());
 }
 
-/// Every refusal has the same body; some have a header.
+/// Gives a refusal its body, which is the same for all of them; some also have a header.
 fn shape(status: &str, response: &mut Response) {
     let is_refusal = status.starts_with('4') || status.starts_with('5');
     if !is_refusal || !response.content.is_empty() {

@@ -1,4 +1,4 @@
-//! What texts and choices may look like, for the document: what is accepted, as far as a pattern can tell it to every reader.
+//! Schemas of texts and choices for the document: what the server accepts, as far as a pattern can express it for every reader.
 
 use std::borrow::Cow;
 
@@ -15,9 +15,9 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::http::api::guard::scope::Scope;
 use crate::rooms;
 
-/// What is not seen, within a class of characters. Of the planes beyond the first a class can have none: a reader without the
-/// flag `u` (ECMA-262) takes such a character for two, and a range of them for a mistake. What is not seen there is refused all
-/// the same, and the document says it in words.
+/// The invisible characters, within a class of characters. Beyond the first plane a class can have none: a reader
+/// without the flag `u` (ECMA-262) takes such a character for two, and a range of them for a mistake. Invisible
+/// characters from there are refused all the same, and the document says so in words.
 macro_rules! unseen {
     () => {
         concat!(
@@ -27,7 +27,7 @@ macro_rules! unseen {
     };
 }
 
-/// A pattern of what is printable, without white space at the ends, and without the characters given as well.
+/// A pattern of printable text, without white space at the ends, and without the characters given as well.
 macro_rules! printable {
     ($also:literal) => {
         concat!(
@@ -45,8 +45,8 @@ macro_rules! printable {
     };
 }
 
-/// One thing that is seen: the flag of a region, or any other character; perhaps with how it is to be drawn. The tags of a flag
-/// are written one by one, because a class of them would need a reader that knows the planes beyond the first.
+/// One visible thing: the flag of a region, or any other character, perhaps with how it is to be drawn. The tags of a
+/// flag are written one by one, because a class of them would need a reader that knows the planes beyond the first.
 macro_rules! seen {
     () => {
         concat!(
@@ -63,9 +63,9 @@ macro_rules! seen {
     };
 }
 
-/// What `parlor_proto::ids::check_name` accepts: what is seen, with white space or a joiner in between.
+/// The pattern of what `parlor_proto::ids::check_name` accepts: visible things, with white space or a joiner in between.
 const NAME: &str = concat!("^", seen!(), r"(?:(?:[\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+|[\u200c\u200d])?", seen!(), ")*$");
-/// What `parlor_proto::ids::check_id` accepts.
+/// The pattern of what `parlor_proto::ids::check_id` accepts.
 const ID: &str = printable!(r"\ufe0e-\ufe0f");
 
 /// A schema that only the document knows; handlers use the real type.
@@ -130,7 +130,7 @@ documented! {
     Code = one_of(ErrorCode::ALL);
 }
 
-/// Every schema above.
+/// Every schema that this module defines for the document.
 pub fn all() -> Vec<(String, RefOr<Schema>)> {
     fn of<T: ToSchema>() -> (String, RefOr<Schema>) {
         (T::name().into_owned(), T::schema())

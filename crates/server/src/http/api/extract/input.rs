@@ -1,4 +1,4 @@
-//! What a request brings along, read so that an error names the part to blame.
+//! Reads bodies and the parts of paths so that an error names the part to blame.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use crate::http::api::extract::seat::Seat;
 use crate::http::api::problem::Problem;
 
-/// A JSON body.
+/// A request body in JSON.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
@@ -53,7 +53,7 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         if error.is_data() {
             return wrong_data(&path, &error.to_string());
         }
-        // A number that is too large for any type is bad syntax to serde, and to nobody else.
+        // serde reports a number that is too large for any type as bad syntax, although the JSON is well formed.
         let well_formed = serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         if well_formed { wrong_data(&path, "is of the wrong type") } else { not_json(&error) }
     })?;
@@ -65,7 +65,8 @@ fn not_json(error: &serde_json::Error) -> Problem {
     Problem::invalid("", &format!("the body is not JSON (line {}, column {})", error.line(), error.column()))
 }
 
-/// serde says which field is missing or unknown in its sentence only; the path ends at the object around it.
+/// Makes the refusal of a body whose fields are wrong. serde names a missing or unknown field only in its sentence
+/// `said`; `path` ends at the object around it.
 fn wrong_data(path: &str, said: &str) -> Problem {
     let said = said.rsplit_once(" at line ").map_or(said, |(said, _)| said);
     let named = ["missing field `", "unknown field `", "duplicate field `"]
@@ -90,16 +91,16 @@ fn wrong_data(path: &str, said: &str) -> Problem {
     Problem::invalid(field, reason)
 }
 
-/// Ids of a path: one, or two.
+/// The ids of a path: one, or two.
 #[derive(Debug)]
 pub struct At<T>(pub T);
 
-/// A part of a path.
+/// A part of a path that is read into a type of its own.
 pub trait PathPart: Sized {
-    /// How routes call it.
+    /// The name of this part in the paths of routes.
     const NAME: &'static str;
 
-    /// Reads it, or says in a few words what is wrong.
+    /// Reads the part, or says in a few words what is wrong with it.
     fn read(text: &str) -> Result<Self, &'static str>;
 }
 
@@ -151,7 +152,7 @@ async fn path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Raw
 
 fn part<A: PathPart>(params: &RawPathParams) -> Result<A, Problem> {
     let text = params.iter().find(|(name, _)| *name == A::NAME).map(|(_, text)| text);
-    // A route without the parameter its handler asks for is a mistake of ours; tests call every route.
+    // A route without the parameter its handler asks for is a mistake of this server; tests call every route.
     let text = text.ok_or_else(|| Problem::new(ErrorCode::ServerError))?;
     A::read(text).map_err(|reason| Problem::invalid(A::NAME, reason))
 }

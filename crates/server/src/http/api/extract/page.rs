@@ -10,9 +10,9 @@ use utoipa::{IntoParams, ToSchema};
 use crate::http::api::extract::query::Params;
 use crate::http::api::problem::Problem;
 
-/// Items of a page at the most.
+/// The most items a page may have.
 pub const MAX_LIMIT: i64 = 200;
-/// Items of a page when nothing is said.
+/// The items of a page when the request does not say how many.
 pub const DEFAULT_LIMIT: u32 = 50;
 
 /// Which part of a list is wanted.
@@ -20,15 +20,15 @@ pub const DEFAULT_LIMIT: u32 = 50;
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document reads its shape only")]
 pub struct PageParams {
-    /// Items at the most.
+    /// The most items to answer.
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: u32,
-    /// `next` of the page before.
+    /// The `next` of the page before.
     #[param(required = false, value_type = crate::http::api::document::schema::Id)]
     after: String,
 }
 
-/// A page as the store takes it; one more item than was asked for tells whether there are more.
+/// The page to read from the store. One item more than requested is read, to tell whether there are more.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     limit: usize,
@@ -37,19 +37,19 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// From the parameters of a query, which are checked.
+    /// Reads the page from the checked parameters of a query.
     pub fn read(params: &Params) -> Result<Self, Problem> {
         let limit = params.number("limit", 1, MAX_LIMIT)?.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(DEFAULT_LIMIT);
         let after = params.text("after");
         if let Some(after) = after {
-            // Ids and seats are the cursors: what cannot be one is not looked for.
+            // Ids and seats are the cursors: a text that cannot be one is refused before the store is asked.
             check_id(after).map_err(|reason| Problem::invalid("after", reason))?;
         }
         let page = Page { after: after.map(str::to_owned), limit: limit.saturating_add(1) };
         Ok(Self { limit: usize::try_from(limit).unwrap_or(1), page })
     }
 
-    /// Makes the answer of what the store found; `cursor` names the place of an item in the list.
+    /// Makes the answer from the items the store found; `cursor` gives the place of an item in the list.
     pub fn answer<T, V>(&self, mut found: Vec<T>, cursor: impl Fn(&T) -> String, view: impl FnMut(T) -> V) -> List<V> {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
@@ -69,9 +69,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
-    /// What is on it.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// `after` of the next page; null on the last one.
+    /// The `after` of the next page; null on the last one.
     #[schema(required = true)]
     pub next: Option<String>,
 }

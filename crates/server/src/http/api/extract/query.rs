@@ -1,4 +1,4 @@
-//! The parameters of a query: no route takes one that the document does not name for it, and none takes one twice.
+//! The parameters of a query: no route takes a parameter that the document does not name for it, and none takes one twice.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use utoipa::openapi::{OpenApi, PathItem, RefOr};
 
 use crate::http::api::problem::{Answer, Problem};
 
-/// Which parameters each operation has: by path as it is routed, and method.
+/// The parameters each operation has, by its path as it is routed and its method.
 #[derive(Clone, Debug, Default)]
 pub struct Known(HashMap<(String, Method), Vec<String>>);
 
 impl Known {
-    /// What the document says.
+    /// Reads the parameters of all operations from the document.
     pub fn of(document: &OpenApi) -> Self {
         let mut known = HashMap::new();
         for (path, item) in &document.paths.paths {
@@ -26,9 +26,9 @@ impl Known {
         Self(known)
     }
 
-    /// Refuses what is not known. Of a path or a method that is not in the document others say that it is not.
+    /// Refuses parameters the operation does not have. A path or a method that is not in the document is refused elsewhere.
     pub fn check(&self, path: &str, method: &Method, uri: &Uri) -> Answer<()> {
-        // Whoever asks for the head asks what a GET would answer.
+        // A HEAD request asks for what a GET would answer.
         let method = if method == Method::HEAD { Method::GET } else { method.clone() };
         match self.0.get(&(path.to_owned(), method)) {
             Some(known) => Params::check(uri, known),
@@ -56,7 +56,7 @@ fn names(operation: &Operation) -> Vec<String> {
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Splits the query of a request. Which there may be has been checked.
+    /// Splits the query of a request. The names of its parameters have been checked before.
     pub fn read(parts: &Parts) -> Answer<Self> {
         Self::split(&parts.uri)
     }
@@ -80,15 +80,15 @@ impl Params {
         Ok(())
     }
 
-    /// The text of a parameter.
+    /// The text of a parameter, if it is given.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
-    /// A number within bounds.
+    /// The number of a parameter, within bounds.
     pub fn number(&self, name: &str, least: i64, most: i64) -> Answer<Option<i64>> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        // `parse` also takes a plus sign, and zeros in front: one number has one spelling here.
+        // `parse` also takes a plus sign, and zeros in front: here one number has one spelling.
         let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text && (least..=most).contains(number));
         number.map(Some).ok_or_else(|| Problem::invalid(name, &format!("must be a whole number from {least} to {most}")))
     }

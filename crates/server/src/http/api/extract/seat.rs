@@ -9,12 +9,12 @@ use parlor_proto::ids::check_id;
 pub struct Seat(String);
 
 impl Seat {
-    /// Takes what may be the name of one.
+    /// Takes a text that may be the name of a seat.
     pub fn new(text: &str) -> Result<Self, &'static str> {
         check_id(text).map(|()| Self(text.to_owned()))
     }
 
-    /// Its name.
+    /// The name of the seat.
     pub fn as_str(&self) -> &str {
         &self.0
     }

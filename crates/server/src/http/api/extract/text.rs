@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(pub String);
 
-/// What people call something.
+/// The name people give to something.
 pub type NameText = Text<{ limits::MAX_NAME_CHARS }>;
-/// Why something was done.
+/// The reason why something was done.
 pub type ReasonText = Text<{ limits::MAX_REASON_CHARS }>;
 
 impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
@@ -25,13 +25,13 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
-/// For `deserialize_with`: one of several words, and only as a text; serde alone takes `{"word": null}` as well.
+/// For `deserialize_with`: reads one of several words, and only from a text; serde alone takes `{"word": null}` as well.
 pub fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     let text: StringDeserializer<D::Error> = String::deserialize(deserializer)?.into_deserializer();
     T::deserialize(text)
 }
 
-/// For `deserialize_with`: a whole number or null. To JSON, 8.0 is one as well.
+/// For `deserialize_with`: reads a whole number or null. In JSON, 8.0 is a whole number as well.
 pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let Some(number) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
     let fits = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);

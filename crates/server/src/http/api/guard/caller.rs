@@ -1,4 +1,4 @@
-//! Whoever asks: the bearer of an API key, or a user with a token.
+//! The caller of the REST API: the bearer of an API key, or a user with a token.
 
 use parlor_proto::{Actor, ErrorCode, Identity};
 
@@ -13,12 +13,12 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// As whom it goes into the audit log.
+    /// The name of the caller in the audit log.
     pub fn actor(&self) -> Actor {
         Actor::Key(self.key.clone())
     }
 
-    /// Refuses who may not do what needs this scope.
+    /// Refuses a caller whose key does not have this scope.
     pub fn need(&self, scope: Scope) -> Result<(), Problem> {
         if scope.is_in(&self.scopes) {
             return Ok(());
@@ -31,8 +31,8 @@ impl Caller {
 /// Who may look at a call: an administrator, or a user.
 #[derive(Clone, Debug)]
 pub enum Visitor {
-    /// By API key.
+    /// An administrator, with an API key.
     Key,
-    /// By token.
+    /// A user, with a token.
     User(Box<Identity>),
 }

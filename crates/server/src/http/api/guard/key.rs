@@ -1,4 +1,4 @@
-//! The way in: whoever asks is found out by API key or token, or refused.
+//! Authentication of the REST API: the caller is identified by API key or token, or refused.
 
 use std::net::IpAddr;
 
@@ -17,9 +17,9 @@ use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 use crate::net::source::Source;
 
-/// What every API key begins with; no token does.
+/// The beginning of every API key; no token begins so.
 const KEY_PREFIX: &str = "parlor_";
-/// A hash no key has: what is compared when there is no key, so that both take the same time.
+/// A hash that no key has. It is compared when there is no such key, so that a wrong id and a wrong secret take the same time.
 const NO_HASH: [u8; 32] = [0; 32];
 
 /// Lets a request through if it has an API key with this scope.
@@ -78,14 +78,14 @@ async fn caller(api: &Api, parts: &Parts) -> Answer<Caller> {
     Ok(Caller { key: stored.id, scopes: stored.scopes })
 }
 
-/// What is wrong with a key is not told: an unknown one, a wrong secret and nonsense look the same.
+/// Refuses a key without saying what is wrong with it: an unknown key, a wrong secret and nonsense look the same.
 fn unknown() -> Problem {
     refused("This API key is not valid.")
 }
 
 fn failed(api: &Api, parts: &Parts, problem: Problem) -> Problem {
     let source = parts.extensions.get::<Source>().map_or(IpAddr::from([0; 4]), |source| source.0);
-    // What went wrong on our side, such as a store that does not answer, is nobody's failure.
+    // A failure of this server, such as a store that does not answer, does not count as a failure of the caller.
     if problem.status().is_server_error() {
         return problem;
     }
@@ -96,14 +96,14 @@ fn refused(sentence: &str) -> Problem {
     Error::new(ErrorCode::Unauthenticated).say(sentence).into()
 }
 
-/// The token of `Authorization: Bearer`; the word's case does not matter (RFC 9110).
+/// The token in `Authorization: Bearer`; the case of the word does not matter (RFC 9110).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim_matches(' ');
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// Handlers get what the guard in front of them found; without one they have nobody to answer.
+/// Gives handlers the caller that the guard in front of them identified; a handler without a guard has no caller and cannot answer.
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 

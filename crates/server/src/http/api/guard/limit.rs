@@ -1,4 +1,4 @@
-//! How often somebody may ask: each API key, and each address.
+//! Rate limits of the REST API: how often each API key, and each address, may ask.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use parlor_proto::ErrorCode;
 use crate::config;
 use crate::http::api::problem::Problem;
 
-/// Keys or addresses that are counted at the same time; about 100 bytes each. When there are more, those that have
-/// not asked lately are forgotten; if all of them have, counting begins anew.
+/// Keys or addresses that are counted at the same time, at about 100 bytes each. When there are more, those that have
+/// not asked lately are forgotten; if all of them have asked lately, counting begins anew.
 const MAX_COUNTED: usize = 50_000;
-/// How often those that have not asked lately may be looked for: it is a walk over all of them.
+/// The least time between two searches for keys or addresses that have not asked lately: a search is a walk over all of them.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The limits of the API.
@@ -28,7 +28,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Nobody has asked yet.
+    /// Limits with nothing counted yet.
     pub fn new(config: &config::Api) -> Self {
         Self {
             addresses: Counted::new(Quota::per_second(at_least_one(config.requests_per_second_address)), MAX_COUNTED),
@@ -42,7 +42,7 @@ impl Limits {
         self.addresses.count(source).map_err(|wait| too_often(wait, "Too many requests from this address."))
     }
 
-    /// Counts a key or token that was not valid. Who has a valid one is let in whatever others behind the same
+    /// Counts a key or token that was not valid. A caller with a valid one is let in whatever others behind the same
     /// address try: only failures are answered with the refusal.
     pub fn failure(&self, source: IpAddr) -> Result<(), Problem> {
         self.failures.count(source).map_err(|wait| too_often(wait, "Too many invalid API keys or tokens from this address."))
@@ -73,7 +73,7 @@ impl<K: Hash + Eq + Clone> Counted<K> {
         Self { quota, max, state: Mutex::new(State { limiter: RateLimiter::keyed(quota), swept: Instant::now() }) }
     }
 
-    /// Counts one; otherwise says how long to wait.
+    /// Counts one request; if it is one too many, the error says how long to wait.
     fn count(&self, who: K) -> Result<(), Duration> {
         let mut state = self.state();
         if state.limiter.len() >= self.max {

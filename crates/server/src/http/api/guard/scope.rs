@@ -1,4 +1,4 @@
-//! What an API key may do.
+//! Scopes: what an API key may do.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// One permission. A key has several, or [`Scope::All`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Scope {
-    /// Everything, also what is added later.
+    /// Everything, also scopes that are added later.
     All,
     /// See channels, who belongs to them, and who is in a call.
     ChannelsRead,
@@ -19,16 +19,16 @@ pub enum Scope {
     People,
     /// Connections of people, and their revocation.
     Sessions,
-    /// The event feed.
+    /// Read the event feed.
     Events,
-    /// The audit log.
+    /// Read the audit log.
     Audit,
-    /// API keys.
+    /// Make, list and remove API keys.
     Keys,
 }
 
 impl Scope {
-    /// Every scope.
+    /// Every scope there is.
     pub const EACH: &'static [Self] = &[
         Self::All,
         Self::ChannelsRead,
@@ -41,7 +41,7 @@ impl Scope {
         Self::Keys,
     ];
 
-    /// Its name on the wire and in the store.
+    /// The name of the scope on the wire and in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::All => "*",
@@ -56,12 +56,12 @@ impl Scope {
         }
     }
 
-    /// The scope of a name.
+    /// Finds a scope by its name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::EACH.iter().copied().find(|scope| scope.name() == name)
     }
 
-    /// Whether a key with these scopes may do what needs this one. Names from a newer version grant nothing.
+    /// Whether a key with the `granted` scopes may do what needs this scope. Names from a newer version grant nothing.
     pub fn is_in(self, granted: &[String]) -> bool {
         granted.iter().filter_map(|name| Self::parse(name)).any(|scope| scope == Self::All || scope == self)
     }

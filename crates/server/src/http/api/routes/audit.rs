@@ -18,7 +18,7 @@ use crate::http::api::extract::when::When;
 use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 
-/// All routes.
+/// The routes of the audit log.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(read_audit))
 }
@@ -28,13 +28,13 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document reads its shape only")]
 pub struct AuditParams {
-    /// Entries at the most.
+    /// The most entries to answer.
     #[param(required = false, minimum = 1, maximum = 200, default = 50)]
     limit: u32,
-    /// `next` of the page before.
+    /// The `next` of the page before.
     #[param(required = false, pattern = "^(0|[1-9][0-9]{0,17})$")]
     after: String,
-    /// Only what concerns this channel.
+    /// The channel to which the entries are limited.
     #[param(required = false, value_type = schema::Id)]
     channel: String,
 }
@@ -59,17 +59,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Wish {
     }
 }
 
-/// Something that was done.
+/// An entry of the audit log: something that was done.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditEntry)]
 pub struct EntryView {
-    /// Counts up; its place in the log.
+    /// The number of the entry: its place in the log, counting up.
     seq: i64,
     at: When,
-    /// Who: `user:…`, `key:…`, `command-line` or `server`.
+    /// Who did it: `user:…`, `key:…`, `command-line` or `server`.
     by: String,
-    /// What, such as `channel.create`.
+    /// The kind of action, such as `channel.create`.
     action: String,
     /// The channel it concerns.
     #[schema(value_type = Option<schema::Id>, required = true)]
@@ -77,7 +77,7 @@ pub struct EntryView {
     /// The user it concerns.
     #[schema(value_type = Option<schema::Id>, required = true)]
     user_id: Option<UserId>,
-    /// What exactly; its shape depends on the action.
+    /// The details of the action; their shape depends on the action.
     #[schema(value_type = Value)]
     details: Value,
 }

@@ -1,4 +1,4 @@
-//! Who may not come in, and until when.
+//! Bans of a channel: listed, set, lifted.
 
 use axum::Json;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use crate::http::api::guard::caller::Caller;
 use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 
-/// All routes.
+/// The routes of bans.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(list_bans)).routes(routes!(put_ban, delete_ban))
 }
@@ -28,26 +28,26 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewBan {
-    /// The first moment they may come back. Not set: never.
+    /// The first moment the user may come back. Not set: never.
     #[serde(default)]
     until: Option<When>,
-    /// What they are told.
+    /// The reason the user is told.
     #[serde(default)]
     #[schema(value_type = Option<schema::Reason>)]
     reason: Option<ReasonText>,
 }
 
-/// A ban.
+/// A ban of a user from a channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Ban)]
 pub struct BanView {
     #[schema(value_type = schema::Id)]
     user_id: UserId,
-    /// The first moment they may come back; null: never.
+    /// The first moment the user may come back; null: never.
     #[schema(required = true)]
     until: Option<When>,
-    /// What they are told.
+    /// The reason the user is told.
     #[schema(required = true)]
     reason: Option<String>,
 }

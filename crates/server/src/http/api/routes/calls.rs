@@ -21,22 +21,22 @@ pub fn read_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(list_participants))
 }
 
-/// Routes for users, too.
+/// Routes for administrators and users.
 pub fn visitor_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(voice_participants)).routes(routes!(call_state))
 }
 
-/// Everybody in a call.
+/// The participants of a call.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Participants {
     #[schema(value_type = schema::Id)]
     channel_id: ChannelId,
-    /// In the order in which they came.
+    /// The participants, in the order in which they came.
     participants: Vec<ParticipantView>,
 }
 
-/// Somebody in a call.
+/// A participant of a call.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Participant)]
@@ -47,22 +47,22 @@ pub struct ParticipantView {
     name: String,
     #[schema(value_type = schema::CallRole)]
     role: Role,
-    /// May moderate.
+    /// Whether the participant may moderate.
     moderator: bool,
-    /// Has turned the microphone off.
+    /// Whether the participant has turned the microphone off.
     muted: bool,
-    /// Hears nobody, by choice.
+    /// Whether the participant hears nobody, by choice.
     deafened: bool,
-    /// Speaks at the moment.
+    /// Whether the participant is speaking at the moment.
     speaking: bool,
     server_muted: Silenced,
-    /// Hears nobody, because a moderator wants it so.
+    /// Whether the participant hears nobody, because a moderator wants it so.
     server_deafened: bool,
-    /// What they send.
+    /// The tracks the participant sends.
     producers: Vec<ProducerView>,
 }
 
-/// What of somebody moderators have silenced.
+/// Which media of a participant moderators have silenced.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Silenced {
     audio: bool,
@@ -70,7 +70,7 @@ pub struct Silenced {
     screen: bool,
 }
 
-/// A track somebody sends.
+/// A track that a participant sends.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Producer)]
@@ -81,7 +81,7 @@ pub struct ProducerView {
     kind: MediaKind,
     #[schema(value_type = schema::TrackSource)]
     source: Source,
-    /// Nothing is sent at the moment.
+    /// Whether nothing is sent on the track at the moment.
     paused: bool,
 }
 
@@ -121,7 +121,7 @@ pub struct CallStateView {
     participants: Vec<CallerView>,
 }
 
-/// Somebody of a call.
+/// A person who has to do with a call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CallParticipant)]
 pub struct CallerView {

@@ -24,11 +24,11 @@ use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 use crate::http::conditions::{Conditions, Read, Tag, Tags};
 
-/// The most `maxParticipants`, and the most `maxSpectators`: a room of more has never been measured.
+/// The highest `maxParticipants`, and the highest `maxSpectators`: a larger room has never been measured.
 const MAX_PEOPLE: u32 = 1_000;
-/// What the tag of a version ends with while the channel is closed: it is shown differently then, and nobody has changed it.
+/// The end of a version's tag while the channel is closed: a closed channel is shown differently, although nobody has changed it.
 const CLOSED: &str = "-closed";
-/// What an id must not have in it as one segment of a path.
+/// The characters of an id that are escaped where the id is one segment of a path.
 const NOT_OF_A_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Routes that read.
@@ -49,7 +49,7 @@ macro_rules! channel_body {
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
         pub struct $name {
             $($(#[$attribute])* $field: $type,)*
-            /// What people call it. Not set: the id, or the beginning of it.
+            /// The name people see. Not set: the id, or the beginning of it.
             #[serde(default)]
             #[schema(value_type = Option<schema::Name>)]
             name: Option<NameText>,
@@ -62,7 +62,7 @@ macro_rules! channel_body {
             #[serde(default, deserialize_with = "word")]
             #[schema(value_type = schema::Paid, required = false)]
             tier: Tier,
-            /// A limit of its own. Not set: the tier's.
+            /// The channel's own limit of participants. Not set: the limit of its tier.
             #[serde(default, deserialize_with = "whole")]
             #[schema(minimum = 1, maximum = 1000)]
             max_participants: Option<u32>,
@@ -78,20 +78,20 @@ macro_rules! channel_body {
             #[serde(default, deserialize_with = "word")]
             #[schema(value_type = schema::Admission, required = false)]
             access: Access,
-            /// Whether those `access` does not let in may still listen.
+            /// Whether users whom `access` does not let in may still listen.
             #[serde(default)]
             spectators: bool,
-            /// A limit of its own for all who only listen; they take no place of a participant. Not set: the server's.
+            /// The channel's own limit of listeners; they take no place of a participant. Not set: the limit of the server.
             #[serde(default, deserialize_with = "whole")]
             #[schema(minimum = 1, maximum = 1000)]
             max_spectators: Option<u32>,
-            /// The first moment it can be joined.
+            /// The first moment the channel can be joined.
             #[serde(default)]
             opens_at: Option<When>,
-            /// The first moment it cannot be joined any more; later than `opensAt`.
+            /// The first moment the channel cannot be joined any more; later than `opensAt`.
             #[serde(default)]
             closes_at: Option<When>,
-            /// Whose it is: they may always join, and moderate.
+            /// The user who owns the channel: the owner may always join, and moderate.
             #[serde(default)]
             #[schema(value_type = Option<schema::Id>)]
             owner: Option<UserId>,
@@ -140,14 +140,14 @@ channel_body! {
     }
 }
 
-/// A channel.
+/// A channel as the API shows it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Channel)]
 pub struct ChannelView {
     #[schema(value_type = schema::Id)]
     id: ChannelId,
-    /// What people call it.
+    /// The name people see.
     #[schema(value_type = String)]
     name: String,
     #[schema(value_type = schema::Kind)]
@@ -156,7 +156,7 @@ pub struct ChannelView {
     topology: Topology,
     #[schema(value_type = schema::Paid)]
     tier: Tier,
-    /// A limit of its own; null: the tier's.
+    /// The channel's own limit of participants; null: the limit of its tier.
     #[schema(required = true)]
     max_participants: Option<u32>,
     #[schema(value_type = schema::Hiding)]
@@ -167,35 +167,35 @@ pub struct ChannelView {
     recording: RecordingPolicy,
     #[schema(value_type = schema::Admission)]
     access: Access,
-    /// Whether those `access` does not let in may still listen.
+    /// Whether users whom `access` does not let in may still listen.
     spectators: bool,
-    /// A limit of its own for all who only listen; null: the server's.
+    /// The channel's own limit of listeners; null: the limit of the server.
     #[schema(required = true)]
     max_spectators: Option<u32>,
-    /// The first moment it can be joined; null: always could.
+    /// The first moment the channel can be joined; null: there is none, it always could be.
     #[schema(required = true)]
     opens_at: Option<When>,
-    /// The first moment it cannot be joined any more; null: never.
+    /// The first moment the channel cannot be joined any more; null: never.
     #[schema(required = true)]
     closes_at: Option<When>,
-    /// Whether it is open at the moment, by its window.
+    /// Whether the channel is open at the moment, by its window.
     voice_active: bool,
     /// The room to join: the id of the channel while it is open; null while it is closed.
     #[schema(value_type = Option<schema::Id>, required = true)]
     room_id: Option<ChannelId>,
-    /// Whose it is.
+    /// The user who owns the channel, if there is one.
     #[schema(value_type = Option<schema::Id>, required = true)]
     owner: Option<UserId>,
-    /// Counts the changes; the `ETag` has it, and says whether the channel is closed.
+    /// The version, which counts the changes. The `ETag` contains it, and says whether the channel is closed.
     version: i64,
-    /// When it was made.
+    /// When the channel was made.
     created_at: When,
-    /// When it was changed last.
+    /// When the channel was changed last.
     updated_at: When,
 }
 
 impl ChannelView {
-    /// As it is shown at a moment.
+    /// The channel as it is shown at a moment.
     pub fn at(stored: Stored<Channel>, now: Timestamp) -> Self {
         let room_id = stored.value.room_at(now).cloned();
         let Stored { value, version, created_at, updated_at, .. } = stored;
@@ -345,13 +345,14 @@ async fn put_channel(
         ("If-None-Match" = Option<String>, Header, description = "`ETag`s of versions not to remove")),
     responses((status = 204, description = "It is gone"), (status = 412, description = "It is at another version")))]
 async fn delete_channel(State(api): State<Api>, caller: Caller, At(id): At<ChannelId>, conditions: Conditions) -> Answer<StatusCode> {
-    // Where there is no channel, that is the answer, whatever was expected of it (RFC 9110, 13.2.1).
+    // Without a channel the answer is 404, whatever the conditions expect of it (RFC 9110, 13.2.1).
     api.store().delete_channel_if(&id, &expected(&conditions)?, &caller.actor(), api.now()).await.map_err(unexpected)?;
     api.settled(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The conditions of a change, as the store compares them: in the transaction of the change. One that cannot be read is not met.
+/// The conditions of a change in the form in which the store compares them, inside the transaction of the change. A
+/// condition that cannot be read counts as not met.
 fn expected(conditions: &Conditions) -> Answer<Expected> {
     let sentence = "is no list of tags: give the ETag as it was answered, with its quotes.";
     if conditions.if_match == Some(Tags::Unreadable) {
@@ -365,8 +366,9 @@ fn expected(conditions: &Conditions) -> Answer<Expected> {
     Ok(Expected { one_of, none_of })
 }
 
-/// The versions that tags are of; other tags are of none. Ours are strong: by the strong comparison a weak one is another. A
-/// version has two tags, and either stands for it: whoever saw it before the window closed has missed no change.
+/// The versions that tags stand for; foreign tags stand for none. The tags of this server are strong: by the strong
+/// comparison a weak tag never matches. A version has two tags, and either stands for it: a client that saw the channel
+/// before its window closed has missed no change.
 fn versions(tags: &Tags, weakly: bool) -> Versions {
     let Tags::These(tags) = tags else { return Versions::Any };
     let compared = tags.iter().filter(|tag| weakly || !tag.weak);
@@ -377,7 +379,7 @@ fn versions(tags: &Tags, weakly: bool) -> Versions {
     Versions::These(compared.filter_map(canonical).collect())
 }
 
-/// What is there is not what the client said it must be.
+/// Answers with 412 if the channel is not as the client's conditions expect it.
 fn unexpected(error: StoreError) -> Problem {
     match error {
         StoreError::Exists(_) => failed("If-None-Match", "There is one already, and it is of those that If-None-Match names."),
@@ -394,7 +396,8 @@ fn tagged(status: StatusCode, stored: Stored<Channel>, now: Timestamp) -> Respon
     (status, [(header::ETAG, etag(&stored, now))], Json(ChannelView::at(stored, now))).into_response()
 }
 
-/// Two answers with the same tag are the same, byte for byte: time is in them only as far as the channel is open or not.
+/// The tag of a channel's answer. Two answers with the same tag are the same, byte for byte: the time matters only as
+/// far as the channel is open or not.
 fn etag(stored: &Stored<Channel>, now: Timestamp) -> String {
     format!("\"{}{}\"", stored.version, if stored.value.room_at(now).is_some() { "" } else { CLOSED })
 }
@@ -403,7 +406,7 @@ fn default_name(id: &ChannelId) -> String {
     id.as_str().chars().take(parlor_proto::limits::MAX_NAME_CHARS).collect::<String>().trim_end().to_owned()
 }
 
-/// A limit of a channel's own, if it has one.
+/// Checks a channel's own limit, if it has one.
 fn at_most(field: &str, max: Option<u32>) -> Answer<()> {
     match max {
         Some(max) if max == 0 || max > MAX_PEOPLE => Err(Problem::invalid(field, &format!("must be from 1 to {MAX_PEOPLE}, or null"))),

@@ -1,4 +1,4 @@
-//! The event feed to catch up with: what webhooks deliver, in the same order, for as long as it is kept.
+//! The event feed for catching up: the events that webhooks deliver, in the same order, for as long as they are kept.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::http::api::extract::query::Params;
 use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 
-/// The greatest number of an event or an entry that is asked for: all that fit into 18 digits.
+/// The greatest number of an event or an entry that a request may name: every number that fits into 18 digits.
 pub const MAX_SEQ: i64 = 999_999_999_999_999_999;
-/// The longest wait for an event, in seconds: below what proxies in between allow a silent connection.
+/// The longest wait for an event, in seconds: shorter than the silence after which proxies cut a connection.
 const MAX_WAIT: i64 = 25;
-/// How often a waiting request looks for an event: events of other processes are in the store only.
+/// How often a waiting request looks for an event: events of other processes are found in the store only.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// Events of an answer when nothing is said.
+/// The events of an answer when the request does not say how many.
 const DEFAULT_LIMIT: u32 = 100;
 
-/// All routes.
+/// The routes of the event feed.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(read_events))
 }
@@ -38,13 +38,13 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document reads its shape only")]
 pub struct EventParams {
-    /// The `next` of the answer before; 0, or not set: from the oldest that is kept.
+    /// The `next` of the answer before; 0, or not set: from the oldest event that is kept.
     #[param(required = false, minimum = 0, maximum = 999999999999999999i64, default = 0)]
     after: i64,
-    /// Events at the most.
+    /// The most events to answer.
     #[param(required = false, minimum = 1, maximum = 200, default = 100)]
     limit: u32,
-    /// Seconds to wait if there is none yet.
+    /// Seconds to wait for an event if there is none yet.
     #[param(required = false, minimum = 0, maximum = 25, default = 0)]
     wait: u32,
 }
@@ -69,12 +69,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Wish {
     }
 }
 
-/// Some events, and where to go on.
+/// Some events, and the number from which to continue.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Events {
     /// The events, in their order.
     items: Vec<Event>,
-    /// `after` of the next request, also if there was none.
+    /// The `after` of the next request, also if there was no event.
     next: i64,
 }
 
@@ -95,14 +95,14 @@ async fn read_events(State(api): State<Api>, Wish { after, limit, wait }: Wish) 
         }
         tokio::select! {
             () = sleep(LOOK_INTERVAL) => {}
-            // A stopping server waits for its requests.
+            // A stopping server waits for its requests, so this one ends now.
             () = api.stopping() => return Ok(Json(Events { items: Vec::new(), next: after })),
         }
     }
 }
 
-/// Whoever was away for longer than events are kept must learn that some are missing, as must whoever has a number of
-/// a store that was replaced. 0 is for those who take what there is.
+/// Refuses a number from which events are missing: the client was away for longer than events are kept, or its number
+/// is from a store that was replaced. 0 stands for whatever there is.
 async fn check_kept(api: &Api, after: i64) -> Answer<()> {
     let range = api.store().feed_range().await?;
     if after == 0 || (range.first - 1..=range.last).contains(&after) {

@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether it wants new clients; for supervisors and load balancers.
+//! Health checks for supervisors and load balancers: whether the server lives, and whether it takes new clients.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 
 use crate::http::api::state::Api;
 
-/// All routes.
+/// The routes of the health checks.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(healthz)).routes(routes!(readyz))
 }

@@ -1,4 +1,4 @@
-//! Who was invited to a channel, and whether they accepted.
+//! Invitations to a channel, and whether they were accepted.
 
 use axum::Json;
 use axum::extract::State;
@@ -29,7 +29,7 @@ pub fn write_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(put_invitation, delete_invitation))
 }
 
-/// How far an invitation is to be.
+/// The state an invitation is to have.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewInvitation {
@@ -38,7 +38,7 @@ pub struct NewInvitation {
     state: Invitation,
 }
 
-/// An invitation.
+/// An invitation of a user to a channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Invitation)]
@@ -47,7 +47,7 @@ pub struct InvitationView {
     user_id: UserId,
     #[schema(value_type = schema::InvitationState)]
     state: Invitation,
-    /// Since when in this state.
+    /// When the invitation got this state.
     updated_at: When,
 }
 

@@ -21,7 +21,7 @@ use crate::http::api::guard::scope::Scope;
 use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 
-/// All routes.
+/// The routes of API keys.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(list_keys, create_key)).routes(routes!(delete_key))
 }
@@ -31,26 +31,26 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewKey)]
 pub struct KeyBody {
-    /// What it is for.
+    /// The purpose of the key.
     #[schema(value_type = schema::Name)]
     name: NameText,
-    /// What may be done with it; nothing the key that makes it may not do.
+    /// What may be done with the key: nothing that the key which makes it may not do.
     #[serde(deserialize_with = "scopes")]
     #[schema(value_type = Vec<schema::Permission>, min_items = 1, max_items = 9)]
     scopes: Vec<Scope>,
 }
 
-/// A key, without its secret.
+/// An API key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = ApiKey)]
 pub struct KeyView {
     id: String,
-    /// What it is for.
+    /// The purpose of the key.
     name: String,
-    /// What may be done with it.
+    /// What may be done with the key.
     scopes: Vec<String>,
-    /// Who made it: `key:…` or `command-line`.
+    /// The maker of the key: `key:…` or `command-line`.
     by: String,
     created_at: When,
 }
@@ -62,10 +62,10 @@ impl From<ApiKey> for KeyView {
     }
 }
 
-/// A key that was made, with its secret.
+/// An API key that was just made, with its secret.
 #[derive(Serialize, ToSchema)]
 pub struct MadeKey {
-    /// The key as it is to be sent: `Authorization: Bearer …`. It is shown this once.
+    /// The key as it is to be sent: `Authorization: Bearer …`. It is shown only this once.
     key: String,
     #[serde(flatten)]
     about: KeyView,
@@ -97,7 +97,7 @@ async fn list_keys(State(api): State<Api>, wanted: Wanted) -> Answer<Json<List<K
 #[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = KeyBody, responses((status = 201, description = "It was made", body = MadeKey)))]
 async fn create_key(State(api): State<Api>, caller: Caller, Body(KeyBody { name, scopes }): Body<KeyBody>) -> Answer<Response> {
     for scope in &scopes {
-        // Otherwise a key that may make keys could do everything, in two steps.
+        // Otherwise a key that may make keys could give itself every scope, in two steps.
         caller.need(*scope).map_err(|problem| problem.of_field("scopes"))?;
     }
     let text = KeyText::generate().ok_or_else(|| Problem::new(ErrorCode::ServerError))?;
@@ -123,7 +123,7 @@ async fn delete_key(State(api): State<Api>, caller: Caller, At(KeyId(id)): At<Ke
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// At least one, each once.
+/// Reads scopes: at least one, each once.
 fn scopes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Scope>, D::Error> {
     let mut scopes = Vec::<Scope>::deserialize(deserializer)?;
     if scopes.is_empty() || scopes.len() > Scope::EACH.len() {

@@ -1,4 +1,4 @@
-//! Who belongs to a channel.
+//! Members of a channel.
 
 use axum::Json;
 use axum::extract::State;
@@ -29,7 +29,7 @@ pub fn write_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(put_member, delete_member))
 }
 
-/// As what somebody is to belong to a channel.
+/// The role a member is to have.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewMember {
@@ -47,7 +47,7 @@ pub struct MemberView {
     user_id: UserId,
     #[schema(value_type = schema::Membership)]
     role: MemberRole,
-    /// Since when in this role.
+    /// When the member got this role.
     updated_at: When,
 }
 

@@ -1,4 +1,4 @@
-//! What a moderator can do in a call, for the host application.
+//! Moderation of calls by the host application: what a moderator can do in a call.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,23 +15,23 @@ use crate::http::api::guard::caller::Caller;
 use crate::http::api::problem::Answer;
 use crate::http::api::state::Api;
 
-/// All routes.
+/// The routes of moderation.
 pub fn routes() -> OpenApiRouter<Api> {
     let router = OpenApiRouter::default().routes(routes!(mute)).routes(routes!(deafen)).routes(routes!(kick));
     router.routes(routes!(move_user)).routes(routes!(end_call))
 }
 
-/// What is to be silenced (`true`), or to be heard and seen again (`false`). What is not set stays as it is.
+/// What is to be silenced (`true`), or to be heard and seen again (`false`). A kind that is not set stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mute {
-    /// Every sound they send.
+    /// Every sound the participant sends.
     #[serde(default)]
     audio: Option<bool>,
-    /// Their camera.
+    /// The participant's camera.
     #[serde(default)]
     video: Option<bool>,
-    /// Their shared screen, picture and sound.
+    /// The participant's shared screen, picture and sound.
     #[serde(default)]
     screen: Option<bool>,
 }
@@ -43,21 +43,21 @@ pub struct Deafen {
     deafened: bool,
 }
 
-/// Why somebody is put out.
+/// The reason why somebody is put out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Because {
-    /// What they are told.
+    /// The reason the participant is told.
     #[serde(default)]
     #[schema(value_type = Option<schema::Reason>)]
     reason: Option<ReasonText>,
 }
 
-/// Where somebody is sent.
+/// The channel to which somebody is sent.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Move {
-    /// The channel.
+    /// The channel to send the participant to.
     #[schema(value_type = schema::Id)]
     to: ChannelId,
 }

@@ -1,4 +1,4 @@
-//! What people have paid for, as the host application says; stronger than their tokens.
+//! Entitlements: what people have paid for, as the host application says; stronger than their tokens.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use crate::http::api::guard::caller::Caller;
 use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
 
-/// All routes.
+/// The routes of entitlements.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(read_entitlement, put_entitlement, delete_entitlement))
 }
@@ -26,9 +26,9 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = Entitlement)]
 pub struct EntitlementBody {
-    /// May show video and share the screen.
+    /// Whether the user may show video and share the screen.
     pro: bool,
-    /// The first moment at which that is over. Not set: it does not end.
+    /// The first moment at which `pro` is over. Not set: it does not end.
     #[serde(default)]
     expires_at: Option<When>,
 }

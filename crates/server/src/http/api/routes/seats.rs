@@ -1,4 +1,4 @@
-//! The named seats of a channel, and who has them.
+//! The named seats of a channel, and the users who have them.
 
 use axum::Json;
 use axum::extract::State;
@@ -28,24 +28,24 @@ pub fn write_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(put_seat, delete_seat))
 }
 
-/// Who is to have a seat.
+/// The user who is to have a seat.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NewSeat {
-    /// Not set: the seat is there and free.
+    /// The user who is to have the seat. Not set: the seat exists and is free.
     #[serde(default)]
     #[schema(value_type = Option<schema::Id>)]
     user_id: Option<UserId>,
 }
 
-/// A seat.
+/// A seat of a channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Seat)]
 pub struct SeatView {
     #[schema(value_type = schema::Id)]
     seat: String,
-    /// Who has it; null: it is free.
+    /// The user who has the seat; null: it is free.
     #[schema(value_type = Option<schema::Id>, required = true)]
     user_id: Option<UserId>,
 }

@@ -1,4 +1,4 @@
-//! Connections of a user, and their end.
+//! Connections of a user: listed, and closed by signing the user out.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,7 @@ use crate::http::api::problem::Answer;
 use crate::http::api::state::Api;
 use crate::rooms::SessionInfo;
 
-/// All routes.
+/// The routes of connections.
 pub fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(list_sessions, revoke_sessions))
 }
@@ -27,16 +27,16 @@ pub struct Sessions {
     items: Vec<SessionView>,
 }
 
-/// A connection.
+/// A connection of a user.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Session)]
 pub struct SessionView {
     #[schema(value_type = schema::ObjectId)]
     id: SessionId,
-    /// Since when.
+    /// When the connection began.
     connected_at: When,
-    /// The channel it is in.
+    /// The channel the connection is in.
     #[schema(value_type = Option<schema::Id>, required = true)]
     channel_id: Option<ChannelId>,
 }
@@ -44,7 +44,7 @@ pub struct SessionView {
 /// How many connections were closed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Revoked {
-    /// Connections to this server that were open.
+    /// The connections to this server that were open and are closed now.
     closed: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Whether a channel is open now and when that changes, for those who would join it.
+//! The window of a channel: whether it is open now and when that changes, for users who would join it.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,35 +15,35 @@ use crate::http::api::guard::caller::Visitor;
 use crate::http::api::problem::Answer;
 use crate::http::api::state::Api;
 
-/// Routes for users, too.
+/// Routes for administrators and users.
 pub fn visitor_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(voice_window))
 }
 
-/// When a channel can be joined. The names are those of the same fields of a channel.
+/// When a channel can be joined. The fields have the same names as in a channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Window)]
 pub struct WindowView {
     #[schema(value_type = schema::Id)]
     channel_id: ChannelId,
-    /// What people call it.
+    /// The name people see.
     name: String,
-    /// Whether it is open at the moment.
+    /// Whether the channel is open at the moment.
     voice_active: bool,
     /// The room to join: the id of the channel while it is open; null while it is closed.
     #[schema(value_type = Option<schema::Id>, required = true)]
     room_id: Option<ChannelId>,
-    /// The first moment it can be joined; null: always could.
+    /// The first moment the channel can be joined; null: there is none, it always could be.
     #[schema(required = true)]
     opens_at: Option<When>,
-    /// The first moment it cannot be joined any more; null: never.
+    /// The first moment the channel cannot be joined any more; null: never.
     #[schema(required = true)]
     closes_at: Option<When>,
 }
 
 impl WindowView {
-    /// As it is at a moment.
+    /// The window as it is shown at a moment.
     fn at(channel: Channel, now: Timestamp) -> Self {
         let room_id = channel.room_at(now).cloned();
         let Channel { id: channel_id, name, window, .. } = channel;
