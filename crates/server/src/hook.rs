@@ -1,4 +1,4 @@
-//! What webhooks are made of: types of events, and signatures.
+//! Shared parts of webhooks: types of events, and signatures.
 
 pub mod kind;
 pub mod sign;

@@ -1,5 +1,5 @@
-//! The name of this node in the store, which one living process at a time has: what a crashed run owed is found by it, and
-//! a second process that settled it would end calls that go on. Whoever lost it stops.
+//! The name of this node in the store. One living process at a time has it: the calls that a crashed run left open are found by the
+//! name, and a second process that settled them would end calls that are still running. A process that lost the name stops.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::wall;
 
-/// A lease is taken again this many times before it would end.
+/// How many times a lease is renewed before it would end.
 const RENEWALS: u32 = 3;
 /// How much longer than a lease lasts a start waits for one that is not renewed: a dead process cannot have it then.
 const BEYOND: Duration = Duration::from_secs(1);
-/// The longest start: a lease that is said to last longer was never ours.
+/// The longest wait of a start: a lease that claims to last longer was never one of this server.
 const MAX_PATIENCE: Duration = Duration::from_secs(61);
-/// How often a start asks meanwhile.
+/// How often a start asks for the lease while it waits.
 const ASK: Duration = Duration::from_millis(250);
-/// How long a server that stops waits for the store to take it back; without, it ends by itself.
+/// How long a stopping server waits for the store to take the lease back; otherwise the lease ends by itself.
 const GIVE_BACK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The name, kept until it is given back, lost, or the process ends.
+/// The node's name, kept until it is given back, lost, or the process ends.
 #[derive(Debug)]
 pub struct Node {
     store: Store,
@@ -31,9 +31,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// Takes the name for `lasts`, again and again. Fails if a living process has it.
+    /// Takes the name for `lasts`, and renews it. Fails if a living process has the name.
     pub async fn take(store: &Store, name: &str, shared: bool, lasts: Duration) -> anyhow::Result<Self> {
-        // A store that is not shared has one node, whatever it is called.
+        // A store that is not shared has one node, whatever its name is.
         let lease = if shared { format!("node:{name}") } else { "node".to_owned() };
         let Some(taken) = claim(store, &lease, lasts).await? else {
             let own = if shared {
@@ -49,7 +49,7 @@ impl Node {
         Ok(Self { store, lease, stopping, lost, renewing })
     }
 
-    /// The store for as long as the name is ours: it takes nothing from a process that lost it.
+    /// The store, for as long as this process has the name: it takes no write from a process that lost it.
     pub const fn store(&self) -> &Store {
         &self.store
     }
@@ -59,7 +59,7 @@ impl Node {
         self.lost.cancelled().await;
     }
 
-    /// Lets the next process have it at once.
+    /// Gives the name back, so that the next process can have it at once.
     pub async fn give_back(self) {
         self.stopping.cancel();
         let end = async {
@@ -72,8 +72,8 @@ impl Node {
     }
 }
 
-/// Takes the lease as soon as it has ended. One that is not renewed for longer than it lasts belongs to a dead process
-/// whatever the clocks say: they may have been set since.
+/// Takes the lease as soon as it has ended. A lease that is not renewed for longer than it lasts belongs to a dead
+/// process whatever the clocks say: they may have been set since.
 async fn claim(store: &Store, lease: &str, lasts: Duration) -> Result<Option<Lease>, StoreError> {
     let (began, seen) = (Instant::now(), store.lease_end(lease).await?);
     let patience = seen.map_or(lasts, |seen| seen.lasts).saturating_add(BEYOND).min(MAX_PATIENCE);
@@ -87,7 +87,7 @@ async fn claim(store: &Store, lease: &str, lasts: Duration) -> Result<Option<Lea
         }
         tokio::time::sleep(ASK).await;
         if seen.is_some() && store.lease_end(lease).await? != seen {
-            // It is renewed, unless it has just been given back.
+            // The lease is renewed by another process, unless it has just been given back.
             return store.lease(lease, wall(), lasts).await;
         }
     }
@@ -97,8 +97,8 @@ async fn claim(store: &Store, lease: &str, lasts: Duration) -> Result<Option<Lea
     }
 }
 
-/// Keeps it. A store that does not answer is asked again: nobody else can take the name from it without being seen when it
-/// answers, and until then it takes nothing from us either.
+/// Renews the lease until the server stops. A store that does not answer is asked again: no other process can take the
+/// name unnoticed, and until the store answers it takes no writes from this process either.
 async fn renew(store: Store, lease: String, lasts: Duration, stopping: CancellationToken, lost: CancellationToken) {
     let pause = lasts / RENEWALS;
     while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
@@ -114,7 +114,7 @@ async fn renew(store: Store, lease: String, lasts: Duration, stopping: Cancellat
     }
 }
 
-/// Why a server that lost its place ends.
+/// The error of a server that lost its name to another process.
 #[must_use]
 pub fn superseded(lasts: Duration) -> anyhow::Error {
     anyhow::anyhow!(

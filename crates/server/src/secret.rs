@@ -1,8 +1,8 @@
-//! A text that is never shown.
+//! A secret text that is never shown.
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What stands in place of a secret.
+/// The text shown in place of a secret.
 const MASK: &str = "********";
 
 /// Writes an address without its query and fragment, in which keys often stand.

@@ -1,4 +1,4 @@
-//! The running server: every part started in order, and stopped in the reverse one.
+//! The running server: its parts are started in order, and stopped in the reverse order.
 
 mod stop;
 
@@ -26,12 +26,12 @@ use crate::{node, store};
 
 pub use stop::{Progress, STOP_WITHIN};
 
-/// What is not configuration: how this one run behaves.
+/// How one run of the server behaves, beside its configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Options {
     /// Development mode: guest tokens, channels made on first join, localhost only.
     pub dev: bool,
-    /// Adds `POST /api/dev/crash`, which makes the media workers panic; in development mode only.
+    /// Whether there is `POST /api/dev/crash`, which makes the media workers panic; in development mode only.
     pub crash_route: bool,
 }
 
@@ -48,8 +48,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Checks the secret, opens the ports of HTTP, the store and the ports of media, and serves. Nothing is written to the
-    /// store before the ports are ours, and the place of this node in it.
+    /// Checks the secret, opens the ports of HTTP, the store and the ports of media, and serves. Nothing is written to
+    /// the store before this process has the ports and the place of this node in the store.
     pub async fn start(config: &Config, options: Options) -> anyhow::Result<Self> {
         open_files::raise_limit();
         let authenticator = Arc::new(Authenticator::new(&config.auth, options.dev)?);
@@ -86,19 +86,19 @@ impl Server {
         Ok(Self { addresses, app, feed, node, lease, accepting, connections })
     }
 
-    /// Where HTTP is served.
+    /// The addresses at which HTTP is served.
     #[must_use]
     pub fn http_addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The addresses media is reached at, as clients are told; over UDP and TCP.
+    /// The addresses at which media is reached, as clients are told them; over UDP and TCP.
     #[must_use]
     pub fn media_addresses(&self) -> Vec<SocketAddr> {
         self.app.pool.workers().iter().flat_map(|worker| worker.announced().iter().copied()).collect()
     }
 
-    /// What to open in a browser.
+    /// The address to open in a browser.
     #[must_use]
     pub fn url(&self) -> String {
         let address = self.addresses.first().copied();
@@ -114,20 +114,20 @@ impl Server {
         self.app.authenticator.issue(user, name, pro)
     }
 
-    /// Waits until another process has taken the place of this one in the store, and says why this one has to end. From then on
-    /// nothing is written; who is in a call is told to join again by [`Server::shut_down`].
+    /// Waits until another process has taken this node's place in the store, and returns the reason to end. From then
+    /// on nothing is written; [`Server::shut_down`] tells people in calls to join again.
     pub async fn lost_its_place(&self) -> anyhow::Error {
         self.node.lost().await;
         node::superseded(self.lease)
     }
 
-    /// Closes the store under the running server: tests show with it what survives, and what does not happen without one.
+    /// Closes the store under the running server: tests show with it what survives, and what does not happen without a store.
     #[doc(hidden)]
     pub async fn close_store(&self) {
         self.app.store.close().await;
     }
 
-    /// Makes the media workers panic: tests show with it what survives.
+    /// Makes all media workers panic: tests show with it what survives.
     #[doc(hidden)]
     pub async fn crash_media(&self) {
         for worker in self.app.pool.workers() {
@@ -135,7 +135,7 @@ impl Server {
         }
     }
 
-    /// Makes one of them panic.
+    /// Makes one media worker panic.
     #[doc(hidden)]
     pub async fn crash_media_worker(&self, index: usize) {
         if let Some(worker) = self.app.pool.workers().get(index) {
@@ -143,7 +143,7 @@ impl Server {
         }
     }
 
-    /// How many panics of media workers were survived.
+    /// How many panics the media workers survived.
     #[must_use]
     pub fn media_restarts(&self) -> u64 {
         let restarts = |worker: &crate::media::WorkerHandle| worker.counters().restarts.load(std::sync::atomic::Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl Server {
     }
 }
 
-/// Takes the place of this node in the store, puts there what is configured, and begins the feed.
+/// Takes the place of this node in the store, writes the configured channels there, and begins the feed.
 async fn take_place(config: &Config, store: &Store, port: u16) -> anyhow::Result<(Node, Feed)> {
     let shared = config.store.is_shared();
     let name = feed::node_name(&config.feed, shared, port);

@@ -1,4 +1,4 @@
-//! The store: opened at the start, given the channels of the configuration, and its errors in words for clients.
+//! The server's side of the store: opening it, writing the configured channels to it, and wording its errors for clients.
 
 use parlor_proto::{Actor, ChannelId, Error, ErrorCode};
 use parlor_store::{Page, Store, StoreError, What};
@@ -6,9 +6,9 @@ use parlor_store::{Page, Store, StoreError, What};
 use crate::clock;
 use crate::config::{ChannelConfig, Config};
 
-/// When to try again what a store did not carry out that does not answer: a moment, most often another writer's.
+/// After how long a client is to try again when the store did not answer: most often another writer holds it for a moment.
 pub const RETRY_AFTER_MS: u32 = 1_000;
-/// Bans looked through at once.
+/// Bans read at once.
 const BANS_AT_ONCE: u32 = 500;
 
 /// Opens the configured store.
@@ -17,7 +17,7 @@ pub async fn open(config: &Config, dev: bool) -> anyhow::Result<Store> {
     opened.map_err(|error| anyhow::anyhow!("the store cannot be opened: {error}. Check store.url (PARLOR_STORE__URL)."))
 }
 
-/// Puts the channels of the configuration into it.
+/// Writes the channels of the configuration to the store.
 pub async fn configure(store: &Store, config: &Config) -> anyhow::Result<()> {
     for configured in &config.channels {
         store
@@ -30,10 +30,10 @@ pub async fn configure(store: &Store, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bans whom the configuration names.
+/// Bans the users whom the configuration names.
 async fn ban(store: &Store, configured: &ChannelConfig) -> Result<(), StoreError> {
     for user in &configured.banned {
-        // One that has ended, or is going to, is not what the configuration says.
+        // A ban that has ended, or has an end, is not the one that the configuration asks for.
         let ban = store.admission(&configured.id, user).await?.and_then(|found| found.facts.ban);
         let banned = ban.is_some_and(|ban| ban.until.is_none());
         if !banned {
@@ -43,15 +43,15 @@ async fn ban(store: &Store, configured: &ChannelConfig) -> Result<(), StoreError
     Ok(())
 }
 
-/// Lifts the bans of users the configuration named at an earlier start and names no more. Those of people stay: nobody but
-/// this server itself bans as the server.
+/// Lifts the bans of users whom the configuration named at an earlier start and does not name any more. Bans by people
+/// stay: only the server itself bans in the name of the server.
 async fn unban(store: &Store, configured: &ChannelConfig) -> Result<(), StoreError> {
     let mut page = Page::first(BANS_AT_ONCE);
     loop {
         let bans = store.bans(&configured.id, &page, clock::wall()).await?;
         for ban in bans.iter().filter(|ban| ban.by == Actor::Server && !configured.banned.contains(&ban.user)) {
             match store.delete_ban(&configured.id, &ban.user, &Actor::Server, clock::wall()).await {
-                // Somebody else was faster.
+                // Somebody else lifted the ban first.
                 Ok(()) | Err(StoreError::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -61,7 +61,7 @@ async fn unban(store: &Store, configured: &ChannelConfig) -> Result<(), StoreErr
     }
 }
 
-/// The configuration writes keys in its own way: `closes_at` is `closesAt` in the store.
+/// Words an error of the store for the configuration, which writes keys in its own way: `closes_at` is `closesAt` in the store.
 fn said(channel: &ChannelId, error: &StoreError) -> anyhow::Error {
     match error {
         StoreError::Invalid { field, problem } => anyhow::anyhow!("channels: \"{channel}\": {}: {problem}", as_key(field)),
@@ -83,15 +83,15 @@ pub fn refusal(error: StoreError) -> Error {
         StoreError::TooMany(_) => Error::new(ErrorCode::LimitExceeded).say(sentence(&error)),
         StoreError::Stale { version } => Error::new(ErrorCode::PreconditionFailed).with("version", version),
         StoreError::Invalid { field, problem } => Error::invalid(field, problem),
-        // Waiting helps.
+        // Waiting helps, so the answer says how long.
         StoreError::Unavailable(_) => Error::new(ErrorCode::ServerError).with("retryAfterMs", RETRY_AFTER_MS),
         StoreError::Superseded => ErrorCode::ShuttingDown.into(),
-        // The store has written to the log what went wrong.
+        // The store has logged what went wrong.
         _ => ErrorCode::ServerError.into(),
     }
 }
 
-/// An error as a sentence of its own.
+/// Makes the words of an error a sentence of their own.
 fn sentence(error: &StoreError) -> String {
     let text = error.to_string();
     let mut letters = text.chars();

@@ -1,12 +1,12 @@
-//! What strangers can make happen as often as they like is counted, and mentioned in the log every 10 seconds.
+//! Counters of events that strangers can cause as often as they like: the log mentions the count every 10 seconds, not each event.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How often one thing is mentioned at the most.
+/// How often the log mentions one kind of event at the most.
 pub const MENTION_EVERY: Duration = Duration::from_secs(10);
 
-/// Counts one kind of happening over the whole process.
+/// Counts one kind of event over the whole process.
 #[derive(Debug)]
 pub struct Tally {
     what: &'static str,
@@ -14,12 +14,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing has happened yet; `what` is a sentence in the plural, as "connections were refused".
+    /// A tally with nothing counted; `what` is a sentence in the plural, such as "connections were refused".
     pub const fn new(what: &'static str) -> Self {
         Self { what, count: AtomicU64::new(0) }
     }
 
-    /// It happened once more. Must be called on the runtime, which mentions it when the time is up.
+    /// Counts one event. Must be called on the runtime, which mentions the count when the time is up.
     pub fn add(&'static self) {
         if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
             tokio::spawn(async {

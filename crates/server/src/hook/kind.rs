@@ -1,4 +1,4 @@
-//! The types of events there are, and which of them a webhook wants.
+//! The types of events, and the patterns by which a webhook chooses among them.
 
 /// Every type of event there is.
 pub const KINDS: [&str; 12] = [
@@ -16,19 +16,19 @@ pub const KINDS: [&str; 12] = [
     "moderation.end-call",
 ];
 
-/// Which types a webhook wants: one, all of a group (`participant.*`), or all (`*`).
+/// The types of events a webhook wants: one, all of a group (`participant.*`), or all (`*`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Reads one; `None` if there is no such type.
+    /// Reads a pattern; `None` if it matches no type there is.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let pattern = Self(text.to_owned());
         KINDS.iter().any(|kind| pattern.matches(kind)).then_some(pattern)
     }
 
-    /// Whether this type is meant.
+    /// Whether the pattern matches this type.
     #[must_use]
     pub fn matches(&self, kind: &str) -> bool {
         match self.0.strip_suffix('*') {

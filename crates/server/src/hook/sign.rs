@@ -13,24 +13,24 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// The header with one signature for each secret, spaces between them.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 
-/// What a secret begins with; the rest is the key in base64.
+/// The beginning of a secret; the rest is the key in base64.
 const PREFIX: &str = "whsec_";
 /// The shortest and the longest key that the specification allows.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-/// What to do about a secret that is none.
+/// The advice for a secret that is malformed.
 const HOW: &str = "must be whsec_ and a key of 24 to 64 bytes in base64: `echo \"whsec_$(openssl rand -base64 32)\"` makes one";
 
 /// The keys of a webhook.
 pub struct Signer(Vec<hmac::Key>);
 
 impl Signer {
-    /// From the configured secrets, or how one has to be written.
+    /// Makes a signer from the configured secrets; the error says how a secret has to be written.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Result<Self, &'static str> {
         secrets.into_iter().map(key).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The value of the header with the signatures. Id and time are signed too, so that a recorded delivery is of no use
-    /// later. Neither has a full stop in it.
+    /// The value of the header with the signatures. Id and time are signed too, so that a recorded delivery cannot be
+    /// replayed later. Neither contains a full stop, which separates them.
     #[must_use]
     pub fn header(&self, id: &str, unix_seconds: i64, body: &[u8]) -> String {
         let signatures = self.0.iter().map(|key| {
@@ -53,7 +53,7 @@ fn key(secret: &Secret) -> Result<hmac::Key, &'static str> {
 mod tests {
     use super::*;
 
-    /// What the tests of the specification's own libraries expect, in every language.
+    /// An example that the tests of the specification's own libraries use, in every language.
     const PUBLISHED: [&str; 3] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", r#"{"test": 2432232314}"#];
 
     fn secret(text: &str) -> Secret {

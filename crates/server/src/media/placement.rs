@@ -1,4 +1,4 @@
-//! A room's media, seen from the room: orders go to the workers they are for, events come from all of them.
+//! The room's side of its media: orders go to the workers they are for, events come from all of them.
 
 pub mod assignment;
 
@@ -23,14 +23,14 @@ pub struct Placement {
     workers: Arc<[WorkerHandle]>,
     primary: usize,
     spread: Spread,
-    /// One for each worker that has the router. The worker drops its end when it panics.
+    /// The mailbox of each worker that has the router. The worker drops its end when it panics.
     mailboxes: Vec<mpsc::Receiver<Report>>,
-    /// The mailbox to look into first: none is kept waiting by another.
+    /// The mailbox to look into first; it changes so that no mailbox waits because of another.
     next: usize,
 }
 
 impl Placement {
-    /// A room's place that begins with this worker.
+    /// Makes the place of a room whose first worker is `primary`.
     pub(super) fn new(workers: Arc<[WorkerHandle]>, primary: usize) -> Self {
         if let Some(worker) = workers.get(primary) {
             worker.rooms.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl Placement {
         Self { workers, primary, spread, mailboxes: Vec::new(), next: 0 }
     }
 
-    /// Passes an order on to whom it is for.
+    /// Passes an order on to the workers it is for.
     pub async fn command(&mut self, router: RouterId, command: MediaCommand) {
         let workers = &self.workers;
         let load =
@@ -63,7 +63,7 @@ impl Placement {
         }
     }
 
-    /// The next report of any worker; nothing if one of them lost what it had of the room.
+    /// The next report of any worker; `None` if one of the workers lost its part of the room.
     pub async fn event(&mut self) -> Option<Report> {
         poll_fn(|context| self.poll_event(context)).await
     }

@@ -16,13 +16,13 @@ use crate::media::placement::Placement;
 use crate::media::worker::handle::{Counters, Phase, WAKER, WorkerHandle};
 use crate::media::worker::{Mail, Settings, Worker, pipes};
 
-/// Commands that wait for a worker. It empties this within milliseconds; rooms wait when it is full.
+/// The most commands that wait for a worker. It empties the queue within milliseconds; rooms wait while it is full.
 const COMMAND_QUEUE: usize = 1024;
 
-/// How often a thread that is to end is asked whether it has; it takes about as long.
+/// How often a thread that is to end is asked whether it has ended; ending takes about as long.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
 
-/// Every media thread.
+/// All media threads.
 #[derive(Debug)]
 pub struct Pool {
     workers: Arc<[WorkerHandle]>,
@@ -53,15 +53,15 @@ impl Pool {
         Ok(Self { workers: workers.into(), threads: std::sync::Mutex::new(threads) })
     }
 
-    /// The worker with the fewest routers. One that has just lost all of its own has the fewest and is the worst
-    /// choice: it is taken only if all rest.
+    /// Places a room on the worker with the fewest routers. A worker that has just lost all of its own has the fewest
+    /// and is the worst choice: it is taken only if all are resting.
     pub fn place(&self) -> Option<Placement> {
         let order = |w: &WorkerHandle| (w.phase.resting.load(Ordering::Relaxed), w.rooms.load(Ordering::Relaxed));
         let (primary, _) = self.workers.iter().enumerate().min_by_key(|(_, worker)| order(worker))?;
         Some(Placement::new(Arc::clone(&self.workers), primary))
     }
 
-    /// Every worker.
+    /// All workers.
     pub fn workers(&self) -> &[WorkerHandle] {
         &self.workers
     }
@@ -75,21 +75,21 @@ impl Pool {
         hung
     }
 
-    /// Ends the threads and waits for them until the deadline; tells the names of those that did not end. Such a thread
-    /// is left to itself, and goes with the process.
+    /// Ends the threads and waits for them until the deadline; returns the names of those that did not end. Such a
+    /// thread is left alone, and goes with the process.
     pub fn stop(&self, deadline: Instant) -> Vec<String> {
         let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for worker in self.workers.iter() {
-            // No command: their queue may be full.
+            // A flag and not a command, because the command queues may be full.
             worker.phase.stopping.store(true, Ordering::Relaxed);
             let _ = worker.waker.wake();
         }
         for thread in &threads {
-            // From the pause after a panic.
+            // Wakes a thread that pauses after a panic.
             thread.thread().unpark();
         }
         loop {
-            // Asked, not joined: whoever joins a thread waits for as long as it likes.
+            // The threads are asked and not joined, because joining waits without limit.
             threads.retain(|thread| !thread.is_finished());
             if threads.is_empty() || Instant::now() >= deadline {
                 break;
@@ -100,7 +100,7 @@ impl Pool {
     }
 }
 
-/// What a worker has before its sockets.
+/// The parts of a worker that exist before its sockets.
 struct Core {
     index: usize,
     poll: mio::Poll,
@@ -118,7 +118,7 @@ fn prepare(core: Core, bindings: &[addresses::Binding], port: u16, config: &conf
         ),
         _ => anyhow::Error::new(e).context(format!("cannot open media port {port}")),
     })?;
-    // Made and thrown away: what is wrong with the addresses is said now, not by a thread that never starts.
+    // The plane is made and thrown away, so that a problem with the addresses is reported now, and not by a thread that never starts.
     let settings = Settings {
         interval: Duration::from_micros(config.flush_interval_us),
         talkers: TalkersConfig { loudest: config.loudest_talkers, all_up_to: config.all_talkers_up_to },
@@ -181,7 +181,7 @@ mod tests {
             let flooding = Arc::clone(&flooding);
             move || {
                 let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
-                // One system call of ours is 64 datagrams for the worker.
+                // One system call of the test sends 64 datagrams to the worker.
                 nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &100).expect("set");
                 while flooding.load(Ordering::Relaxed) {
                     let _ = socket.send_to(&[0xff; 6_400], media);

@@ -1,4 +1,4 @@
-//! A media thread: it owns sockets, clock and one `Sfu`, and survives a panic of the latter.
+//! A media thread: it owns sockets, clock and one `Sfu`, and survives a panic of the `Sfu`.
 
 pub mod handle;
 pub mod pace;
@@ -26,16 +26,16 @@ use crate::media::worker::handle::{Command, Counters, Phase, Report, WAKER};
 use crate::media::worker::pace::Pace;
 use crate::media::worker::pipes::Pipes;
 
-/// Poll events taken at once; what does not fit comes with the next poll.
+/// Poll events taken at once; further ones come with the next poll.
 const EVENTS: usize = 256;
-/// Datagrams of one socket handled between two looks at timers, commands and the other sockets: a flood on one
-/// starves nothing.
+/// Datagrams of one socket handled between two looks at timers, commands and the other sockets, so that a flood on one
+/// socket starves nothing.
 const TURN: usize = 64;
 /// Commands carried out between two looks at the sockets.
 const COMMANDS: usize = 256;
 /// How often idle TCP connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How often dropped datagrams are mentioned in the log.
+/// How often the log mentions dropped datagrams.
 const MENTION: Duration = Duration::from_secs(10);
 /// Nanoseconds by which the kernel may end a wait late: its usual 50 µs are a good part of how long packets gather.
 const TIMER_SLACK: libc::c_ulong = 1_000;
@@ -44,21 +44,21 @@ const STABLE: Duration = Duration::from_secs(60);
 /// The first pause after a panic, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 
-/// The time of day, looked up once: times in reports mean the same on all workers, and after a restart of one.
-/// A clock before 1970 is wrong by more than RTCP could tell.
+/// The time of day, looked up once, so that times in reports mean the same on all workers, and after a restart of one.
+/// A clock before 1970 is wrong by more than RTCP could express.
 static START: LazyLock<(Instant, Duration)> =
     LazyLock::new(|| (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
 
-/// What of the configuration a worker needs while it runs.
+/// The configuration that a worker needs while it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Least time between two flushes, so that each has more to send.
+    /// The least time between two flushes, so that each has more to send.
     pub interval: Duration,
-    /// Who is heard in large rooms.
+    /// The choice of who is heard in large rooms.
     pub talkers: TalkersConfig,
 }
 
-/// A media thread's state. Sockets, commands and pipes outlive a panic, the rest is made anew.
+/// A media thread's state. Sockets, commands and pipes outlive a panic; the rest is made anew.
 pub struct Worker {
     index: usize,
     poll: Poll,
@@ -70,18 +70,18 @@ pub struct Worker {
     phase: Arc<Phase>,
 }
 
-/// What other threads have for a worker.
+/// The inputs of a worker from other threads.
 pub struct Mail {
     /// Orders of rooms.
     pub commands: mpsc::Receiver<Command>,
-    /// Packets of other workers, and for them.
+    /// Packets from other workers, and packets for them.
     pub pipes: Pipes,
 }
 
-/// What a panic destroys.
+/// The part of a worker that a panic destroys.
 struct Plane {
     sfu: Sfu,
-    /// Where reports about each router go.
+    /// The mailbox for the reports about each router.
     mailboxes: HashMap<RouterId, mpsc::Sender<Report>>,
     tcp: Connections,
     readable: Vec<bool>,
@@ -94,7 +94,7 @@ struct Plane {
     pace: Pace,
     swept: Instant,
     mentioned: (Instant, u64),
-    /// Reports that rooms did not take, and connections the system did not give us, since that was said last.
+    /// Reports that rooms did not take, and connections that the system failed to accept, since the log mentioned them last.
     behind: u64,
     not_accepted: u64,
     warned: Instant,
@@ -119,7 +119,7 @@ impl Worker {
         Ok(Self { index, poll, bound, by_announced, settings, mail, counters, phase })
     }
 
-    /// The media plane of a fresh start; made once before the thread starts, so that a bad configuration is
+    /// Makes the media plane of a fresh start. It is made once before the thread starts, so that a bad configuration is
     /// an error of the start and not of the thread.
     pub fn plane(bound: &[Bound], settings: Settings) -> Result<Sfu, parlor_sfu::SfuError> {
         let now = Instant::now();
@@ -129,7 +129,7 @@ impl Worker {
 
     /// Runs until it is told to stop. A panic ends the calls of this worker, not the worker.
     pub fn run(mut self) {
-        // Every line of the log that this thread writes says which it is; at every level.
+        // Every log line that this thread writes says which worker it is, at every level.
         let _span = tracing::error_span!("media", worker = self.index).entered();
         if let Err(error) = nix::sys::prctl::set_timerslack(TIMER_SLACK) {
             tracing::debug!(%error, "waits are longer than asked for");
@@ -137,7 +137,7 @@ impl Worker {
         let mut pause = BACKOFF.0;
         loop {
             let started = Instant::now();
-            // What a panic leaves half-changed is the plane, and that is dropped with the closure.
+            // Only the plane is left half-changed by a panic, and the plane is dropped with the closure.
             match catch_unwind(AssertUnwindSafe(|| self.run_once())) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => {
@@ -148,7 +148,7 @@ impl Worker {
             self.counters.restarts.fetch_add(1, Ordering::Relaxed);
             pause = if started.elapsed() > STABLE { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
             self.phase.resting.store(true, Ordering::Relaxed);
-            // Not asleep: the end of the server need not wait for it.
+            // Parked and not asleep, so that a stopping server can wake it at once.
             std::thread::park_timeout(pause);
             self.phase.resting.store(false, Ordering::Relaxed);
         }
@@ -158,7 +158,7 @@ impl Worker {
         let mut plane = Plane::new(Self::plane(&self.bound, self.settings)?, &self.bound, self.settings.interval);
         let mut events = Events::with_capacity(EVENTS);
         for n in 0..self.bound.len() {
-            // After a panic connections may be waiting that were announced before it.
+            // After a panic, connections that were announced before it may be waiting.
             Self::note_ready(&mut plane, Token(2 * n + 1));
         }
         while !self.phase.stopping.load(Ordering::Relaxed) {
@@ -172,12 +172,12 @@ impl Worker {
                 return Ok(());
             }
             let now = Instant::now();
-            // After the commands: a mirror is told of before its packets come.
+            // Packets are taken after the commands, because a mirror is announced by a command before its packets come.
             self.mail.pipes.take(&mut plane.sfu, now);
             if plane.sfu.poll_timeout().is_some_and(|at| at <= now) {
                 plane.sfu.handle_timeout(now);
             }
-            // First what others wait for: they seal and send while this worker does.
+            // Packets for other workers are handed over first: those seal and send while this worker does.
             self.mail.pipes.hand_over(&mut plane.sfu);
             if !plane.sfu.batch().segments.is_empty() {
                 self.flush(&mut plane);
@@ -191,7 +191,7 @@ impl Worker {
 
     fn wait(&mut self, plane: &mut Plane, events: &mut Events) -> io::Result<()> {
         let now = Instant::now();
-        // Events are told once (edge-triggered): what was not read to the end is read on without waiting.
+        // Poll reports an event once (edge-triggered), so a socket that was not read to the end is read on without waiting.
         let busy = plane.readable.iter().any(|r| *r)
             || plane.inboxes.iter().any(|inbox| !inbox.is_empty())
             || !plane.unread.is_empty()
@@ -212,11 +212,11 @@ impl Worker {
             }
             other => other?,
         }
-        // Orders, what other workers hand over and connections come when they come; they are not waited for.
+        // Packets gather only if nothing else has come: orders, packets of other workers and connections are handled at once.
         if !busy && !events.is_empty() && events.iter().all(|event| self.is_udp(event.token())) {
             let time = plane.pace.gather(now, woken);
             if !time.is_zero() {
-                // By time alone: to be woken by each packet is what this is to save.
+                // The sleep is by time alone, because waking up for each packet is what it is to save.
                 std::thread::sleep(time);
                 let slept = Instant::now();
                 plane.pace.rested(slept.saturating_duration_since(woken), slept);
@@ -235,12 +235,12 @@ impl Worker {
         }
         match plane.readable.get_mut(token.0 / 2) {
             Some(flag) if token.0.is_multiple_of(2) => *flag = true,
-            // A listener or a connection.
+            // The token is that of a listener or a connection.
             _ => plane.unread.push(token),
         }
     }
 
-    /// A turn of each readable socket. What of a batch is left waits for the next turn.
+    /// Gives each readable socket a turn. The rest of a batch waits for the next turn.
     fn receive_udp(&self, plane: &mut Plane) {
         let Plane { sfu, readable, inboxes, pace, .. } = plane;
         for ((sockets, readable), inbox) in self.bound.iter().zip(readable).zip(inboxes) {
@@ -268,10 +268,10 @@ impl Worker {
         }
     }
 
-    /// A turn of each listener and each connection with something to read.
+    /// Gives a turn to each listener and each connection with something to read.
     fn receive_tcp(&self, plane: &mut Plane) {
         let now = Instant::now();
-        // One event and one leftover are one turn: a connection that always has more to read gets no second one.
+        // An event and a leftover of one connection are one turn: a connection that always has more to read gets no second one.
         let mut tokens = std::mem::take(&mut plane.unread);
         tokens.sort_unstable();
         tokens.dedup();
@@ -304,7 +304,7 @@ impl Worker {
         }
     }
 
-    /// Carries out waiting commands; false if nobody is left to give any.
+    /// Carries out waiting commands. Returns false if nobody is left to give any.
     fn carry_out(&mut self, plane: &mut Plane) -> bool {
         for _ in 0..COMMANDS {
             match self.mail.commands.try_recv() {
@@ -314,7 +314,7 @@ impl Worker {
                         plane.mailboxes.remove(&router);
                     }
                     plane.sfu.handle_command(router, command, Instant::now());
-                    // Requests one after the other would otherwise wait for each other's events.
+                    // Reported at once: requests one after the other would otherwise wait for each other's events.
                     self.report(plane);
                 }
                 Ok(Command::Mirror(router, producer, origin, from)) => {
@@ -333,7 +333,7 @@ impl Worker {
         true
     }
 
-    /// Has everything sealed that is to be sent, and hands it to the sockets.
+    /// Seals everything that is to be sent, and hands it to the sockets.
     fn flush(&self, plane: &mut Plane) {
         let Plane { sfu, tcp, grouper, outboxes, outlets, batch: calls, .. } = plane;
         let batch = sfu.batch();
@@ -359,7 +359,7 @@ impl Worker {
         sfu.clear_batch();
     }
 
-    /// Writes what waits for its connection.
+    /// Writes the bytes that wait on each connection.
     fn write_tcp(&self, plane: &mut Plane) {
         let broken = plane.tcp.flush();
         for token in broken {
@@ -372,7 +372,7 @@ impl Worker {
     fn report(&self, plane: &mut Plane) {
         while let Some((router, event)) = plane.sfu.poll_event() {
             let Some(mailbox) = plane.mailboxes.get(&router) else { continue };
-            // Never waits: a room that is behind by a full mailbox loses reports, and its deadlines clean up.
+            // Sending never waits: a room that is behind by a full mailbox loses reports, and its deadlines clean up.
             if let Err(mpsc::error::TrySendError::Full((_, event))) = mailbox.try_send((router, event)) {
                 self.counters.lost_events.fetch_add(1, Ordering::Relaxed);
                 if !matches!(event, MediaEvent::Speakers { .. }) {
@@ -421,7 +421,7 @@ impl Plane {
             sfu,
             mailboxes: HashMap::new(),
             tcp: Connections::default(),
-            // After a panic datagrams may be waiting that were announced before it.
+            // After a panic, datagrams that were announced before it may be waiting.
             readable: vec![true; bound.len()],
             unread: Vec::new(),
             inboxes: bound.iter().map(|_| Inbox::default()).collect(),

@@ -1,7 +1,7 @@
-//! A connection that has a place among all, and is given up when its peer takes nothing, or never says a word.
+//! Guards of connections: a connection is closed when its peer reads nothing, or never says a word.
 //!
-//! engine.io waits without limit for a peer that does not read; with this, a write that makes no progress fails.
-//! A WebSocket takes the stream over and outlives its HTTP connection, so the place goes along with the stream.
+//! engine.io waits without limit for a peer that does not read; behind this guard, a write that makes no progress fails. A WebSocket
+//! takes the stream over and outlives its HTTP connection, so the connection's place goes along with the stream.
 
 use std::io;
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use tokio::time::{Sleep, sleep};
 
 use crate::net::places::Place;
 
-/// How long a peer may take nothing at all.
+/// How long a peer may read nothing at all.
 const STALL: Duration = Duration::from_secs(15);
-/// Time to the first byte. Browsers and proxies send their request at once; a connection they open ahead of need is opened
-/// again when it is gone.
+/// Time to the first byte. Browsers and proxies send their request at once; a connection they opened ahead of need they
+/// open again when it is gone.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 
-/// Wraps a stream.
+/// A stream that is given up when its peer stalls.
 pub struct StallGuard<S> {
     stream: S,
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Runs until the first byte comes.
+    /// The timer that runs until the first byte comes.
     silent: Option<Pin<Box<Sleep>>>,
     _place: Arc<Place>,
 }
@@ -35,7 +35,7 @@ impl<S> StallGuard<S> {
         Self { stream, stalled: None, silent: Some(Box::pin(sleep(FIRST_BYTE))), _place: place }
     }
 
-    /// Passes a finished write on, and times one that waits.
+    /// Passes the result of a finished write on, and times a write that waits.
     fn watch<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             self.stalled = None;

@@ -1,4 +1,4 @@
-//! Listening: where, how many connections, and how they end.
+//! Listening for HTTP: the addresses, the number of connections, and how they end.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,9 +22,9 @@ use crate::tally::Tally;
 
 /// Time to send a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// A request's line and headers, in bytes: what the usual servers take.
+/// The most bytes of a request's line and headers: as many as the usual servers take.
 pub const MAX_HEADERS: usize = 16 * 1024;
-/// Pause after the system refused a connection, for example because all files are open.
+/// The pause after the system refused a connection, for example because all files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the configured addresses, or the default ones of the mode.
@@ -37,14 +37,14 @@ pub async fn bind(configured: &[SocketAddr], dev: bool) -> anyhow::Result<Vec<Tc
         return Ok(listeners);
     }
     if dev {
-        // Development mode gives a token to whoever asks: that is for this machine only.
+        // Development mode gives a token to everybody, so it listens for this machine only.
         let mut listeners = vec![open((Ipv4Addr::LOCALHOST, HTTP_PORT).into()).await?];
         listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, HTTP_PORT)).await.ok());
         return Ok(listeners);
     }
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, HTTP_PORT)).await {
         Ok(both) => Ok(vec![both]),
-        // Without IPv6 in the kernel.
+        // The kernel has no IPv6.
         Err(e) if e.kind() != ErrorKind::AddrInUse => Ok(vec![open((Ipv4Addr::UNSPECIFIED, HTTP_PORT).into()).await?]),
         Err(e) => Err(explain(&e, (Ipv6Addr::UNSPECIFIED, HTTP_PORT).into())),
     }
@@ -52,18 +52,18 @@ pub async fn bind(configured: &[SocketAddr], dev: bool) -> anyhow::Result<Vec<Tc
 
 static NOT_ACCEPTED: Tally = Tally::new("HTTP connections could not be accepted; the limit of open files may be too low");
 
-/// What all listeners of a server share.
+/// The state that all listeners of a server share.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// What is served.
+    /// The HTTP service.
     pub router: Router,
-    /// Each connection takes one of these.
+    /// The places for connections; each connection takes one.
     pub places: Places,
-    /// Who speaks for others.
+    /// The proxies that are trusted to name the source of a request.
     pub trusted: Trusted,
-    /// The connections.
+    /// The tasks of the connections.
     pub connections: TaskTracker,
-    /// The end of serving.
+    /// Cancelled when serving is to end.
     pub stopping: CancellationToken,
 }
 
@@ -75,7 +75,7 @@ impl Shared {
     }
 }
 
-/// Serves until it is to stop, then lets running requests end.
+/// Serves until the server stops, then lets running requests end.
 pub async fn serve(listener: TcpListener, shared: Shared) {
     let stopping = shared.stopping.clone();
     loop {
@@ -99,9 +99,9 @@ pub async fn serve(listener: TcpListener, shared: Shared) {
 }
 
 async fn serve_one(stream: TcpStream, peer: PeerAddress, place: Arc<Place>, router: Router, stopping: CancellationToken) {
-    // Signaling messages are small and each matters now.
+    // Signaling messages are small, and each matters at once.
     let _ = stream.set_nodelay(true);
-    // A session keeps its requests longer than their connections live: those know the place, and do not hold it.
+    // A session keeps its requests longer than their connections live, so a request knows the place without holding it.
     let place_of = PlaceOf(Arc::downgrade(&place));
     let io = TokioIo::new(StallGuard::new(stream, place));
     let routes = TowerToHyperService::new(router);
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with a protocol of which nothing is known but that it echoes nothing and ends with its peer.
+    /// Answers with a made-up protocol that ends when its peer does.
     async fn upgrade(mut request: Request) -> Response {
         tokio::spawn(async move {
             let upgraded = hyper::upgrade::on(&mut request).await.expect("upgrades");
@@ -172,10 +172,10 @@ mod tests {
         response.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "test").body(Body::empty()).expect("a response")
     }
 
-    /// Connects and asks for the upgrade; whether it was granted.
+    /// Connects and asks for the upgrade; returns whether it was granted.
     async fn connect(address: SocketAddr) -> (TcpStream, bool) {
         let mut stream = TcpStream::connect(address).await.expect("connects");
-        // Refused connections may be closed before this is written.
+        // A refused connection may be closed before this is written.
         let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n").await;
         let mut answer = [0; 12];
         let granted = stream.read_exact(&mut answer).await.is_ok() && answer.ends_with(b" 101");

@@ -1,4 +1,4 @@
-//! What the system lets a process have: as many open files as it may.
+//! Raises the limit of open files for this process.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 

@@ -1,4 +1,4 @@
-//! Who has how many of the places for HTTP and WebSocket connections: in all, without a session, and from one source.
+//! The places for HTTP and WebSocket connections: how many are taken in all, without a session, and from one source.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::tally::Tally;
 
-/// HTTP and WebSocket connections at the same time, over all listeners: below the usual 20,000 open files of a
+/// The most HTTP and WebSocket connections at the same time, over all listeners: below the usual 20,000 open files of a
 /// service.
 pub const MAX_CONNECTIONS: usize = 16_000;
-/// Connections that belong to no session. The other half is for those who have one: strangers cannot take it.
+/// The most connections that belong to no session. The other half is for connections with a session: strangers cannot take it.
 const MAX_STRANGERS: usize = MAX_CONNECTIONS / 2;
-/// Connections without a session from one address or IPv6 site: an office whose 80 people open the page in the same
-/// moment, with the six connections of a browser each. What a stranger can make us hold is this many times
-/// what one connection may ([`crate::net::listen::MAX_HEADERS`], and a body or message of 64 KiB), below 64 MiB.
+/// The most connections without a session from one address or IPv6 site: an office whose 80 people open the page in the
+/// same moment, with the six connections of a browser each. A stranger can make the server hold this many times what
+/// one connection may ([`crate::net::listen::MAX_HEADERS`], and a body or message of 64 KiB), below 64 MiB.
 pub const MAX_FROM_SOURCE: usize = 512;
 
 /// The places of a server. Clones share them.
@@ -32,11 +32,11 @@ struct Shared {
 struct Taken {
     all: usize,
     strangers: usize,
-    /// Strangers from where; never more entries than strangers, for each has one at least.
+    /// The number of strangers from each source. There are never more entries than strangers, for each entry has one at least.
     sources: HashMap<IpAddr, usize>,
 }
 
-/// The place of one connection, free again when this is dropped.
+/// The place of one connection. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     shared: Arc<Shared>,
@@ -45,29 +45,29 @@ pub struct Place {
 
 #[derive(Debug)]
 struct Holder {
-    /// Many people's requests come by it, one after the other.
+    /// Whether the connection is a proxy's, which carries many people's requests one after the other.
     proxy: bool,
-    /// From where who uses it now comes.
+    /// The source of whoever uses the connection now.
     source: Option<IpAddr>,
-    /// Belongs to a session.
+    /// Whether the connection belongs to a session.
     known: bool,
 }
 
 impl Holder {
-    /// As whose it counts, if it counts as a stranger's.
+    /// The source under which the connection counts as a stranger's, if it does.
     fn stranger(&self) -> Option<IpAddr> {
         self.source.filter(|_| !self.known)
     }
 }
 
-/// Why there is no place.
+/// The reason why there is no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Full {
-    /// This source has too many.
+    /// The source has too many.
     Source,
     /// All strangers together have too many.
     Strangers,
-    /// All are taken.
+    /// All places are taken.
     All,
 }
 
@@ -86,7 +86,7 @@ impl Full {
     }
 }
 
-/// The place of the connection a request came by.
+/// The place of the connection through which a request came.
 #[derive(Clone, Debug)]
 pub struct PlaceOf(pub Weak<Place>);
 
@@ -97,17 +97,17 @@ impl Default for Places {
 }
 
 impl Places {
-    /// So many in all, for those without a session, and for those of them from one source.
+    /// Makes places: so many in all, for connections without a session, and for those of them from one source.
     pub fn new(all: usize, strangers: usize, from_source: usize) -> Self {
         Self(Arc::new(Shared { all, strangers, from_source, taken: Mutex::default() }))
     }
 
-    /// A place for a stranger from there.
+    /// Takes a place for a stranger from this source.
     pub fn take(&self, source: IpAddr) -> Result<Arc<Place>, Full> {
         self.hold(Holder { proxy: false, source: Some(source), known: false })
     }
 
-    /// A place for a connection of a proxy we trust: who each request is from is seen when it comes.
+    /// Takes a place for a connection of a trusted proxy: the source of each request is known when the request comes.
     pub fn take_for_proxy(&self) -> Result<Arc<Place>, Full> {
         self.hold(Holder { proxy: true, source: None, known: false })
     }
@@ -126,7 +126,7 @@ impl Places {
 }
 
 impl Place {
-    /// Counts who a request of a proxy is from, until [`Place::settle`]. Other connections are counted already.
+    /// Counts the source of a proxy's request, until [`Place::settle`]. Connections that are not a proxy's are counted already.
     pub fn charge(&self, source: IpAddr) -> Result<(), Full> {
         let mut holder = self.holder();
         if !holder.proxy || holder.known {
@@ -141,7 +141,7 @@ impl Place {
         Ok(())
     }
 
-    /// The request of a proxy has been answered: its connection is nobody's until the next one.
+    /// Notes that the request of a proxy has been answered: its connection has no source until the next request.
     pub fn settle(&self) {
         let mut holder = self.holder();
         if holder.proxy {
@@ -153,7 +153,7 @@ impl Place {
         }
     }
 
-    /// Belongs to a session from now on.
+    /// Notes that the connection belongs to a session from now on.
     pub fn know(&self) {
         let mut holder = self.holder();
         if let Some(source) = holder.stranger() {
@@ -162,7 +162,7 @@ impl Place {
         holder.known = true;
     }
 
-    /// Belongs to none any more. It was let in: that there are too many strangers meanwhile does not end it.
+    /// Notes that the connection belongs to no session any more. It was let in, so too many strangers meanwhile do not end it.
     pub fn forget(&self) {
         let mut holder = self.holder();
         if !holder.known {
@@ -174,7 +174,7 @@ impl Place {
         }
     }
 
-    /// Whether requests of many come by it.
+    /// Whether the connection is a proxy's, and so carries the requests of many.
     pub fn is_proxy(&self) -> bool {
         self.holder().proxy
     }

@@ -1,4 +1,4 @@
-//! Where a request comes from, also behind proxies we trust.
+//! The source of a request: its address, also behind trusted proxies.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::HeaderMap;
 
-/// Proxies a request may have come through that are looked at; more is nonsense somebody made up.
+/// The most proxies of a request's path that are looked at; a longer path is made up.
 const MAX_HOPS: usize = 16;
-/// What proxies say for whom they speak with. The first is the one that is read.
+/// The headers in which proxies name the source of a request. Only the first is read.
 const FORWARDED: [&str; 3] = ["x-forwarded-for", "forwarded", "x-real-ip"];
 
 /// The address of a connection's other end; the listener puts it into each request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// Where a request comes from; limits go by it.
+/// The source of a request, by which limits count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Source(pub IpAddr);
 
-/// Who is believed when they say for whom they speak. Clones share that a warning was given.
+/// The proxies that are believed when they name the source of a request. Clones share whether a warning was given.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted(Arc<Inner>);
 
@@ -31,29 +31,29 @@ struct Inner {
 }
 
 impl Trusted {
-    /// These proxies. Where only this machine can connect, whoever does speaks for others, or is the operator.
+    /// Trusts these proxies. If only this machine can connect, any peer is a proxy or the operator, and is trusted too.
     pub fn new(proxies: &[IpAddr], listening: &[SocketAddr]) -> Self {
         let proxies = proxies.iter().map(IpAddr::to_canonical).collect();
         let loopback = !listening.is_empty() && listening.iter().all(|address| address.ip().to_canonical().is_loopback());
         Self(Arc::new(Inner { proxies, loopback, warned: AtomicBool::new(false) }))
     }
 
-    /// Whether this one is believed.
+    /// Whether the peer with this address is believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.0.loopback && ip.is_loopback() || self.0.proxies.contains(&ip)
     }
 
-    /// Where a request comes from: its peer, or what proxies we trust say of it. An IPv6 site has 2^64 addresses to
+    /// The source of a request: its peer, or the address that trusted proxies name. An IPv6 site has 2^64 addresses to
     /// choose from and counts as one.
     pub fn source(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
         let mut source = peer.ip().to_canonical();
         if !self.trusts(source) {
             self.warn(source, headers);
         }
-        // Bytes, because what a client made up is in them too, and need not be text.
+        // Read as bytes, because the header also contains what a client made up, which need not be text.
         let lists = headers.get_all("x-forwarded-for").iter().rev();
         let hops = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b',')).take(MAX_HOPS);
-        // Each proxy adds whom it got the request from at the end; what stands before the first stranger is hearsay.
+        // Each proxy appends the address from which it got the request; entries before the first stranger are hearsay.
         for hop in hops {
             match str::from_utf8(hop).ok().and_then(|hop| address(hop.trim())) {
                 Some(hop) if self.trusts(source) => source = hop,
@@ -63,7 +63,7 @@ impl Trusted {
         site(source)
     }
 
-    /// A proxy beside us that nobody told us of makes everybody behind it one address: one of them can lock out all.
+    /// Warns of a proxy nearby that is not configured: it makes everybody behind it one address, so that one person can lock out all.
     fn warn(&self, peer: IpAddr, headers: &HeaderMap) {
         let beside_us = peer.is_loopback() || is_private(peer);
         if beside_us && FORWARDED.iter().any(|name| headers.contains_key(*name)) && !self.0.warned.swap(true, Ordering::Relaxed) {
@@ -75,7 +75,7 @@ impl Trusted {
     }
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`: some proxies add the port.
+/// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`: some proxies add the port.
 fn address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let ip = bare.parse::<IpAddr>().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
@@ -89,7 +89,7 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// What counts as one: an IPv4 address, or an IPv6 site (/64).
+/// The unit by which addresses are counted: an IPv4 address, or an IPv6 site (/64).
 pub fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(seen("10.0.0.1:1", &["1.1.1.1, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1:1", &["1.1.1.1, 198.51.100.1", "10.0.0.2"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1:1", &["198.51.100.1, nonsense"]), "10.0.0.1");
-        // What a client wrote before it, a proxy passes on as it is: it is not to hide what the proxy says.
+        // A proxy passes on what the client wrote before its own entry; that must not hide the entry of the proxy.
         assert_eq!(seen("10.0.0.1:1", &["\u{fc}, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("[::ffff:10.0.0.1]:1", &["198.51.100.1"]), "198.51.100.1");
     }

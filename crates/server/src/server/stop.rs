@@ -1,4 +1,4 @@
-//! How a running server stops: part after part, each until a moment of its own, and all of them within one time.
+//! Stopping a running server: part after part, each with a deadline of its own, and all of them within one time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,33 +9,35 @@ use crate::server::Server;
 
 /// The time that all parts have together. Supervisors kill after 10 s at the earliest, and the process has to end as well.
 pub const STOP_WITHIN: Duration = Duration::from_millis(6_500);
-/// What of it is left for those after the rooms, when they are waited for no longer. What a part does not use, the next have.
+/// The part of [`STOP_WITHIN`] that is left when the rooms are waited for no longer. Time that one part does not use,
+/// the next ones have.
 const AFTER_ROOMS: Duration = Duration::from_millis(4_500);
-/// The same for connections.
+/// The part of [`STOP_WITHIN`] that is left when connections are waited for no longer.
 const AFTER_CONNECTIONS: Duration = Duration::from_millis(2_500);
-/// The same for the feed: a store that is away for a moment gets the last events when it is back.
+/// The part of [`STOP_WITHIN`] that is left when the feed is waited for no longer: a store that is away for a moment
+/// gets the last events when it is back.
 const AFTER_FEED: Duration = Duration::from_millis(1_000);
-/// The same for the store.
+/// The part of [`STOP_WITHIN`] that is left when the store is waited for no longer.
 const AFTER_STORE: Duration = Duration::from_millis(500);
 
-/// What is going on, in words for who has to say what did not end.
+/// The step of the stop that is under way, in words, for a message that names what did not end.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Mutex<&'static str>>);
 
 impl Progress {
-    /// It begins with this.
+    /// Begins with this step.
     #[must_use]
     pub fn begin(what: &'static str) -> Self {
         Self(Arc::new(Mutex::new(what)))
     }
 
-    /// This is what goes on now.
+    /// Notes the step that is under way now.
     pub fn enter(&self, what: &'static str) {
         tracing::debug!(what, "goes on to");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
-    /// What goes on.
+    /// The step that is under way.
     #[must_use]
     pub fn what(&self) -> &'static str {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,17 +45,17 @@ impl Progress {
 }
 
 impl Server {
-    /// Tells everybody, closes everything, and returns within [`STOP_WITHIN`] whatever clients, store and media do.
+    /// Stops the server: tells everybody, closes everything, and returns within [`STOP_WITHIN`] whatever clients, store and media do.
     pub async fn shut_down(self) {
         self.shut_down_by(Instant::now() + STOP_WITHIN, &Progress::begin("")).await;
     }
 
-    /// The same until a deadline. Tells the names of the threads that do not end.
+    /// Stops the server as [`Server::shut_down`] does, until a deadline. Returns the names of the threads that did not end.
     pub(crate) async fn shut_down_by(self, deadline: Instant, progress: &Progress) -> Vec<String> {
         let until = |left| deadline.checked_sub(left).unwrap_or(deadline);
         self.app.stopping.cancel();
         progress.enter("closing rooms");
-        // First: their participants are told while their sockets are still open.
+        // Rooms end first, so that their participants are told while their sockets are still open.
         if timeout_at(until(AFTER_ROOMS), self.app.registry.shut_down()).await.is_err() {
             tracing::warn!("some rooms, or what administrators asked for, did not end in time");
         }

@@ -1,17 +1,17 @@
-//! Which addresses media sockets are bound to, and which of them clients are told.
+//! Chooses the addresses that media sockets are bound to, and the addresses that clients are told.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Bound addresses at the most. A candidate costs every client a check; a machine with more interfaces is
-/// told which to use by `media.listen_ip`.
+/// The most addresses to bind. A candidate costs every client a check; on a machine with more interfaces,
+/// `media.listen_ip` says which to use.
 const MAX_BINDINGS: usize = 16;
 
 /// One address to bind, and the addresses under which clients know it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {
-    /// What the sockets are bound to.
+    /// The address the sockets are bound to.
     pub bind: IpAddr,
-    /// What clients are told; never empty. What arrives at this binding is taken to have been sent to the first.
+    /// The addresses clients are told; never empty. What arrives at this binding is taken to have been sent to the first.
     pub announced: Vec<IpAddr>,
 }
 
@@ -22,7 +22,7 @@ pub fn plan(interfaces: &[IpAddr], listen: &[IpAddr], announced: &[IpAddr]) -> V
         ([], []) => each(preferred_first(interfaces)),
         (_, []) => each(expand(listen, interfaces)),
         ([], _) if announced.iter().all(|ip| interfaces.contains(ip)) => each(announced.to_vec()),
-        // Behind NAT the announced address is on no interface: take what arrives anywhere.
+        // Behind NAT the announced address is on no interface: media is accepted on every address.
         ([], _) => assign(&[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)], announced),
         _ => assign(listen, announced),
     };
@@ -47,7 +47,7 @@ pub fn interface_addresses() -> std::io::Result<Vec<IpAddr>> {
     Ok(found)
 }
 
-/// A link-local address needs a scope that a candidate cannot carry.
+/// Whether a candidate can carry the address: a link-local one needs a scope, which a candidate has no place for.
 const fn usable(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_unspecified(),
@@ -55,8 +55,8 @@ const fn usable(ip: IpAddr) -> bool {
     }
 }
 
-/// Interface addresses before loopback: a browser on another machine would waste its first checks on 127.0.0.1,
-/// and Firefox does not use it at all.
+/// Puts interface addresses before loopback: a browser on another machine would waste its first checks on 127.0.0.1,
+/// and Firefox does not use loopback at all.
 fn preferred_first(interfaces: &[IpAddr]) -> Vec<IpAddr> {
     let mut list = interfaces.to_vec();
     list.sort_by_key(|ip| (ip.is_loopback(), ip.is_ipv6()));
@@ -67,7 +67,7 @@ fn each(addresses: Vec<IpAddr>) -> Vec<Binding> {
     addresses.into_iter().map(|ip| Binding { bind: ip, announced: vec![ip] }).collect()
 }
 
-/// `0.0.0.0` and `::` stand for every interface address of their family.
+/// Replaces `0.0.0.0` and `::` by every interface address of their family.
 fn expand(listen: &[IpAddr], interfaces: &[IpAddr]) -> Vec<IpAddr> {
     let mut list = Vec::new();
     for ip in listen {

@@ -10,42 +10,42 @@ use socket2::{Domain, Socket, Type};
 
 use crate::media::net::addresses::Binding;
 
-/// Tries to find a port that is free on every address, when any port may be used.
+/// How many ports are tried until one is free on every address, when any port may be used.
 const EPHEMERAL_TRIES: usize = 20;
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: i32 = 128;
-/// The least size of a UDP socket's send buffer. A flush hands over packets for every receiver at once, and what
-/// is in this buffer leaves as fast as the network takes it: about 35 ms at 1 Gbit/s.
+/// The least size of a UDP socket's send buffer. A flush hands over packets for every receiver at once, and the network
+/// takes what is in this buffer as fast as it can: about 35 ms at 1 Gbit/s.
 const SEND_BUFFER: usize = 4 << 20;
 
-/// What is bound for one [`Binding`].
+/// The sockets of one [`Binding`].
 #[derive(Debug)]
 pub struct Bound {
-    /// Datagrams.
+    /// The socket for datagrams.
     pub udp: UdpSocket,
-    /// Connections.
+    /// The listener for connections.
     pub tcp: TcpListener,
-    /// Whether the kernel can cut up what is sent for many datagrams. An older one would send it as one.
+    /// Whether the kernel can cut up a message into many datagrams. An older kernel would send it as one datagram.
     pub cuts_up: bool,
-    /// The addresses clients know; the first is the one arrivals are labelled with.
+    /// The addresses clients know; arrivals are labelled with the first.
     pub announced: Vec<SocketAddr>,
 }
 
 impl Bound {
-    /// The candidate that what arrives here is taken to have been sent to.
+    /// The candidate to which arrivals are taken to have been sent.
     pub fn label(&self) -> Option<SocketAddr> {
         self.announced.first().copied()
     }
 }
 
-/// Binds every address on one port; port 0 picks one.
+/// Binds every address on one port; port 0 picks a free one.
 pub fn bind_all(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(Vec<Bound>, u16)> {
     if port != 0 {
         return try_bind(bindings, port, buffer);
     }
     let mut last = io::Error::other("no media address");
     for _ in 0..EPHEMERAL_TRIES {
-        // The kernel picks a port that is free on the first address; the others may have it taken.
+        // The kernel picks a port that is free on the first address; on the other addresses it may be taken.
         let Some(first) = bindings.first() else { break };
         let picked = std::net::UdpSocket::bind((first.bind, 0)).and_then(|socket| socket.local_addr())?.port();
         match try_bind(bindings, picked, buffer) {
@@ -67,7 +67,7 @@ fn try_bind(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(Vec<B
     for binding in bindings {
         match bind_one(binding, port, buffer) {
             Ok(sockets) => bound.push(sockets),
-            // IPv6 can be switched off while `::` is among what would be used.
+            // IPv6 can be switched off while `::` is among the addresses to bind.
             Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) || e.kind() == io::ErrorKind::AddrNotAvailable => {
                 tracing::warn!(error = %e, "a media address cannot be used");
             }
@@ -80,11 +80,11 @@ fn try_bind(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(Vec<B
 fn bind_one(binding: &Binding, port: u16, buffer: usize) -> io::Result<Bound> {
     let address = SocketAddr::new(binding.bind, port);
     let udp = open(binding.bind, Type::DGRAM)?;
-    // The kernel caps these silently; what it grants is what there is.
+    // The kernel caps the buffer sizes silently; a smaller buffer is no error.
     let _ = udp.set_recv_buffer_size(buffer);
     let _ = udp.set_send_buffer_size(buffer.max(SEND_BUFFER));
     udp.bind(&address.into())?;
-    // A kernel that does not know it gives every datagram alone.
+    // A kernel without grouped receiving delivers every datagram alone.
     if let Err(error) = parlor_udp::receive_grouped(&udp) {
         tracing::debug!(%error, "datagrams are received one by one");
     }
@@ -104,7 +104,7 @@ fn bind_one(binding: &Binding, port: u16, buffer: usize) -> io::Result<Bound> {
 fn open(ip: IpAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 }, kind, None)?;
     if ip.is_ipv6() {
-        // One socket a family, so that an IPv4 peer never shows up as a mapped IPv6 address.
+        // Each family has its own socket, so that an IPv4 peer never shows up as a mapped IPv6 address.
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! ICE over TCP: RFC 4571 framing, with a bound on everything a peer can make us hold.
+//! ICE over TCP: RFC 4571 framing, with a bound on everything a peer can make the server hold.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -11,25 +11,26 @@ use parlor_sfu::framing;
 
 use crate::net::source::site;
 
-/// Unsent bytes of a connection: a second of 4 Mbit/s. A peer that is further behind loses frames, as it would
-/// on UDP.
+/// The most unsent bytes of a connection: a second of 4 Mbit/s. A peer that is further behind loses frames, as on UDP.
 const MAX_UNSENT: usize = 512 * 1024;
-/// Connections of one worker: TCP is the way out for the few whose UDP is blocked.
+/// The most connections of one worker: TCP is the way out for the few whose UDP is blocked.
 const MAX_CONNECTIONS: usize = 1024;
-/// Connections from one address or IPv6 site: an office behind NAT, two for each person.
+/// The most connections from one address or IPv6 site: an office behind NAT, two for each person.
 const MAX_FROM_SOURCE: usize = 128;
-/// Those of them that have not shown a valid STUN request: a client needs one for the time of a round trip. With what one may
-/// send before ([`MAX_UNCONFIRMED`]), all that a stranger can make a worker hold is 1 MiB.
+/// The most connections from one address or site that have not shown a valid STUN request yet: a client needs one for
+/// the time of a round trip. With what a connection may send before ([`MAX_UNCONFIRMED`]), all that a stranger can make
+/// a worker hold is 1 MiB.
 const MAX_STRANGERS_FROM_SOURCE: usize = 64;
-/// Those of them from everywhere. The other half is for calls: strangers cannot take it.
+/// The most connections without a valid STUN request from everywhere. The other half of the places is for calls:
+/// strangers cannot take it.
 const MAX_STRANGERS: usize = MAX_CONNECTIONS / 2;
 /// Time for the first valid STUN request. A client sends it at once.
 const FIRST_STUN: Duration = Duration::from_secs(10);
-/// Silence after which a connection is given up; ICE consent checks come every few seconds (RFC 7675).
+/// Silence after which a connection is closed; ICE consent checks come every few seconds (RFC 7675).
 const IDLE: Duration = Duration::from_secs(30);
-/// Read from one connection in a row, so that a fast sender does not keep the others waiting.
+/// How often one connection is read in a row, so that a fast sender does not keep the others waiting.
 const READ_CHUNKS: usize = 4;
-/// Connections accepted in a row: who opens more and more of them keeps nobody waiting.
+/// The most connections accepted in a row, so that a client that opens more and more of them keeps nobody waiting.
 const ACCEPTS: usize = 32;
 /// What a connection may send before its first valid STUN request is answered: a hundred requests. A stranger's
 /// connection carries no flood for longer than that.
@@ -41,9 +42,9 @@ pub struct Connections {
     by_token: HashMap<Token, Connection>,
     by_remote: HashMap<SocketAddr, Token>,
     next: usize,
-    /// Frames dropped because a peer did not take them.
+    /// Frames dropped because a peer did not read fast enough.
     pub dropped: u64,
-    /// Connections the system did not give us.
+    /// Connections that the system failed to accept.
     pub not_accepted: u64,
 }
 
@@ -54,42 +55,43 @@ struct Connection {
     remote: SocketAddr,
     unread: Vec<u8>,
     unsent: Vec<u8>,
-    /// It is a client's: the media plane found its STUN valid. That it answers is no sign of it: strangers are told that they
-    /// are refused.
+    /// Whether the connection is a client's: the media plane found its STUN valid. A STUN answer alone does not show
+    /// that, because strangers are answered with a refusal.
     confirmed: bool,
-    /// Bytes that came before that.
+    /// Bytes that came before the connection was confirmed.
     strange: usize,
     heard: Instant,
 }
 
-/// Whether a connection may live on.
+/// Whether a connection may stay open after it was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// Everything there was has been read.
+    /// Everything that had arrived has been read.
     Drained,
-    /// There may be more to read; go on later.
+    /// There may be more to read later.
     More,
-    /// It is over: closed, broken or out of order.
+    /// The connection is to be closed: it ended, broke, or sent something malformed.
     Over,
 }
 
 impl Connections {
-    /// How many there are.
+    /// The number of connections.
     pub fn len(&self) -> usize {
         self.by_token.len()
     }
 
-    /// Accepts what waits at a listener, a bounded number; answers whether more may be waiting. `first` is where
-    /// tokens of connections begin.
+    /// Accepts a bounded number of connections that wait at a listener; returns whether more may be waiting. `first` is
+    /// the first token for connections.
     pub fn accept(&mut self, listener: &TcpListener, local: SocketAddr, registry: &Registry, first: Token, now: Instant) -> bool {
         for _ in 0..ACCEPTS {
             match listener.accept() {
                 Ok((stream, remote)) => self.add(stream, local, remote, registry, first, now),
-                // The next one may be in order.
+                // This connection failed, and the next one may be fine.
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) => {
-                    // Out of open files, for example: as often as somebody tries.
+                    // The system may be out of open files, for example. A debug line only, because this happens as
+                    // often as somebody tries.
                     tracing::debug!(error = %e, "cannot accept a media connection");
                     self.not_accepted += 1;
                     return false;
@@ -116,7 +118,7 @@ impl Connections {
         self.by_remote.insert(remote, token);
     }
 
-    /// Whether one more from there fits.
+    /// Whether one more connection from this address fits.
     fn has_room(&self, remote: SocketAddr) -> bool {
         let (mut strangers, mut from_source, mut strangers_from_source) = (0, 0, 0);
         for connection in self.by_token.values() {
@@ -134,7 +136,7 @@ impl Connections {
             && !self.by_remote.contains_key(&remote)
     }
 
-    /// Reads frames and hands each to `take(local, remote, frame)`, which says whether the connection is a client's then.
+    /// Reads frames and hands each to `take(local, remote, frame)`, which returns whether the connection is a client's after it.
     pub fn read(&mut self, token: Token, now: Instant, mut take: impl FnMut(SocketAddr, SocketAddr, &[u8]) -> bool) -> Progress {
         let Some(connection) = self.by_token.get_mut(&token) else { return Progress::Drained };
         for _ in 0..READ_CHUNKS {
@@ -147,7 +149,7 @@ impl Connections {
             let (was_confirmed, mut confirmed) = (connection.confirmed, connection.confirmed);
             let in_order = framing::split(&mut connection.unread, |frame| confirmed = take(local, remote, frame));
             connection.confirmed = confirmed;
-            // Whose transport has other addresses by now, or is no more, needs it no more.
+            // A confirmed connection whose transport has other addresses by now, or is gone, is of no use any more.
             if !in_order || was_confirmed && !confirmed {
                 return Progress::Over;
             }
@@ -170,12 +172,12 @@ impl Connections {
         connection.unsent.extend_from_slice(bytes);
     }
 
-    /// Writes what waits; says which connections broke.
+    /// Writes the bytes that wait; returns the connections that broke.
     pub fn flush(&mut self) -> Vec<Token> {
         self.by_token.iter_mut().filter_map(|(token, c)| (!c.unsent.is_empty() && !c.write()).then_some(*token)).collect()
     }
 
-    /// Closes a connection and says whose it was.
+    /// Closes a connection and returns the address of its peer.
     pub fn close(&mut self, token: Token, registry: &Registry) -> Option<SocketAddr> {
         let mut connection = self.by_token.remove(&token)?;
         self.by_remote.remove(&connection.remote);
@@ -183,7 +185,7 @@ impl Connections {
         Some(connection.remote)
     }
 
-    /// Connections that were silent for too long, or that are no client's any more.
+    /// The connections that were silent for too long, or that do not belong to a client any more.
     pub fn idle(&self, now: Instant, is_clients: impl Fn(SocketAddr) -> bool) -> Vec<Token> {
         let silent = |c: &Connection| now.saturating_duration_since(c.heard) > if c.confirmed { IDLE } else { FIRST_STUN };
         let over = |c: &Connection| silent(c) || c.confirmed && !is_clients(c.remote);
@@ -198,8 +200,8 @@ impl Connection {
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Progress::Over,
                 Ok(count) => {
-                    // An unconfirmed peer that trickles bytes must not live for ever: only frames of one
-                    // the media plane knows count as life.
+                    // An unconfirmed peer that trickles bytes must not live for ever: only frames of a peer the media
+                    // plane knows count as a sign of life.
                     if self.confirmed {
                         self.heard = now;
                     } else {

@@ -1,7 +1,8 @@
-//! Which worker an order of the rules is for, in a room that may be on several.
+//! Assigns orders of a room to workers, in a room that may be on several.
 //!
-//! All that is sent to us arrives on the room's first worker. Receivers of a large room are on others as well, with
-//! mirrors of what they receive. Kept here is only which worker each receive transport is on; all else an order brings along.
+//! Everything clients send to the room arrives on its first worker. Receivers of a large room are on other workers as
+//! well, with mirrors of the producers they receive. The only state here is the worker of each receive transport; an
+//! order brings along everything else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,18 +12,19 @@ use parlor_proto::media::Origin;
 use parlor_proto::transport::Direction;
 use parlor_proto::{MediaCommand, ProducerId, TransportId};
 
-/// Receive transports that make a crossing worth its cost: it is about that of one receiver more, and the other
-/// thread has to be woken. So many of a room stay together, and a worker gets its first only to save another so many.
+/// How many receive transports make another worker worth its cost: a mirror costs about as much as one more receiver,
+/// and the other thread has to be woken. So many transports of a room stay together, and another worker gets its first
+/// only to save the busier one as many.
 const APART: usize = 8;
 
-/// What one worker is to do for the room.
+/// An order to one worker of the room.
 #[derive(Debug)]
 pub enum Order {
-    /// From now on it has the room's router.
+    /// The worker has the room's router from now on.
     Begin,
-    /// An order of the rules.
+    /// An order of the room's rules.
     Media(MediaCommand),
-    /// Mirror a producer of the worker with this number, unless that is done already.
+    /// Mirror a producer of the worker with this number, unless it is mirrored already.
     Mirror(ProducerId, Box<Origin>, u16),
     /// Hand a producer's packets to the worker with this number as well.
     Pipe(ProducerId, u16),
@@ -31,9 +33,9 @@ pub enum Order {
 /// How much a worker has to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// It pauses after a panic.
+    /// Whether the worker pauses after a panic.
     pub resting: bool,
-    /// Receive transports of all rooms.
+    /// Receive transports of all rooms on the worker.
     pub receivers: usize,
 }
 
@@ -41,7 +43,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 pub struct Seat(Arc<AtomicUsize>);
 
-/// Where the receivers of one room are.
+/// The workers that the receivers of one room are on.
 #[derive(Debug)]
 pub struct Spread {
     primary: u16,
@@ -50,7 +52,7 @@ pub struct Spread {
     receivers: HashMap<TransportId, Place>,
 }
 
-/// Where a receive transport is.
+/// The place of a receive transport.
 #[derive(Debug)]
 struct Place {
     worker: u16,
@@ -58,7 +60,7 @@ struct Place {
 }
 
 impl Seat {
-    /// Takes one.
+    /// Takes a place on the worker with this count of receivers.
     pub fn take(receivers: &Arc<AtomicUsize>) -> Self {
         receivers.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(receivers))
@@ -72,12 +74,13 @@ impl Drop for Seat {
 }
 
 impl Spread {
-    /// A room whose senders are on this worker.
+    /// Makes the spread of a room whose senders are on this worker.
     pub fn new(primary: u16) -> Self {
         Self { primary, workers: Vec::new(), receivers: HashMap::new() }
     }
 
-    /// Who is to do what, in this order. `loads` are those of all workers; `seat` is asked for a place on one.
+    /// Assigns an order: returns the workers and what each has to do, in this order. `loads` gives the loads of all
+    /// workers; `seat` takes a place on one.
     pub fn route(&mut self, command: MediaCommand, loads: impl Fn() -> Vec<Load>, seat: impl Fn(u16) -> Seat) -> Vec<(u16, Order)> {
         let mut orders = Vec::new();
         match command {
@@ -92,18 +95,18 @@ impl Spread {
                 self.receivers.insert(transport, Place { worker, _seat: seat(worker) });
                 orders.push((worker, Order::Media(command)));
             }
-            // What a mirror gets has passed the limit where it arrived.
+            // The limit applies where media arrives; a mirror gets only what has passed it.
             MediaCommand::CreateTransport { direction: Direction::Send, .. }
             | MediaCommand::Produce { .. }
             | MediaCommand::SetProducerMaxBitrate { .. } => orders.push((self.primary, Order::Media(command))),
             MediaCommand::CloseTransport { transport } => match self.receivers.remove(&transport) {
                 Some(place) => orders.push((place.worker, Order::Media(command))),
-                // With a send transport go the mirrors of what arrives on it.
+                // When a send transport closes, the mirrors of its producers close too.
                 None => self.tell_all(&command, &mut orders),
             },
             MediaCommand::SetProducerPaused { paused, .. } => {
                 self.tell_all(&command, &mut orders);
-                // Those who go on are to be ready before the first packet comes.
+                // Workers with mirrors have to be ready before the first packet comes.
                 if !paused {
                     orders.reverse();
                 }
@@ -127,7 +130,7 @@ impl Spread {
         orders
     }
 
-    /// The worker for one more receiver.
+    /// Chooses the worker for one more receiver.
     fn choose(&self, loads: impl Fn() -> Vec<Load>) -> u16 {
         if self.receivers.len() < APART {
             return self.primary;
@@ -146,12 +149,12 @@ impl Spread {
         }
     }
 
-    /// The worker of a transport. Send transports are on the first; it matters little for one that closed a moment ago.
+    /// The worker of a transport. Send transports are on the first worker; for a transport that closed a moment ago it matters little.
     fn worker_of(&self, transport: TransportId) -> u16 {
         self.receivers.get(&transport).map_or(self.primary, |place| place.worker)
     }
 
-    /// To all workers of the room, the first of them first. Who has nothing of it does nothing.
+    /// Sends an order to all workers of the room, beginning with the first. A worker that has nothing of it does nothing.
     fn tell_all(&self, command: &MediaCommand, orders: &mut Vec<(u16, Order)>) {
         orders.extend(self.workers.iter().map(|worker| (*worker, Order::Media(command.clone()))));
     }
@@ -173,7 +176,7 @@ mod tests {
         Origin { transport: SEND, kind: MediaKind::Audio, rtp: Arc::new(rtp), paused: true }
     }
 
-    /// A room that begins on the first of so many workers.
+    /// A room whose first worker is the first of so many.
     struct Room {
         spread: Spread,
         receivers: Vec<Arc<AtomicUsize>>,
@@ -203,7 +206,7 @@ mod tests {
             self.command(command).into_iter().map(|(worker, _)| worker).collect()
         }
 
-        /// The worker of one more receiver.
+        /// Adds a receiver and returns its worker.
         fn receive(&mut self, transport: u128) -> u16 {
             let transport = TransportId::from_random(transport);
             let orders = self.workers_of(MediaCommand::CreateTransport { transport, direction: Direction::Recv });
@@ -229,7 +232,7 @@ mod tests {
         }
     }
 
-    /// A room of two workers; the result is the number of a receive transport on the second.
+    /// A room on two workers, and the number of a receive transport on the second.
     fn large_room() -> (Room, u128) {
         let mut room = room(2);
         let far = (100..120).find(|transport| room.receive(*transport) == 1).expect("a receiver on the second");

@@ -1,4 +1,4 @@
-//! A worker, seen from other threads: what it is told, and what it lets them know.
+//! A worker as other threads see it: its commands, its reports and its counters.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,65 +11,65 @@ use tokio::sync::{mpsc, oneshot};
 
 /// The token of a worker's waker: above every socket's.
 pub const WAKER: mio::Token = mio::Token(usize::MAX);
-/// What a worker tells a room, and of which router.
+/// A report of a worker to a room, with the router it is about.
 pub type Report = (RouterId, MediaEvent);
 
-/// What a worker is told.
+/// A command to a worker.
 #[derive(Debug)]
 pub enum Command {
-    /// Events of this router go to this mailbox. A closed mailbox tells the room that its router is lost.
+    /// Sends the events of this router to this mailbox. A closed mailbox tells the room that its router is lost.
     Open(RouterId, mpsc::Sender<Report>),
-    /// An order of the rules for a router.
+    /// Carries out an order of a room's rules for a router.
     Media(RouterId, MediaCommand),
-    /// Mirror a producer of the worker with this number.
+    /// Mirrors a producer of the worker with this number.
     Mirror(RouterId, ProducerId, Box<Origin>, u16),
-    /// Hand a producer's packets to the worker with this number as well.
+    /// Hands a producer's packets to the worker with this number as well.
     Pipe(RouterId, ProducerId, u16),
-    /// Answer with the counters.
+    /// Answers with the counters.
     Stats(oneshot::Sender<SfuStats>),
-    /// Panic: tests prove with it that calls on other workers, and the server, survive.
+    /// Panics: tests prove with it that the server, and calls on other workers, survive.
     Crash,
 }
 
-/// One media thread, seen from outside.
+/// The handle of one media thread.
 #[derive(Clone, Debug)]
 pub struct WorkerHandle {
     pub(in crate::media) commands: mpsc::Sender<Command>,
     pub(in crate::media) waker: Arc<mio::Waker>,
     pub(in crate::media) counters: Arc<Counters>,
     pub(in crate::media) phase: Arc<Phase>,
-    /// Rooms whose senders it has.
+    /// Rooms whose senders are on this worker.
     pub(in crate::media) rooms: Arc<AtomicUsize>,
-    /// Receive transports it has.
+    /// Receive transports on this worker.
     pub(in crate::media) receivers: Arc<AtomicUsize>,
     pub(in crate::media) announced: Arc<[SocketAddr]>,
 }
 
-/// What a worker and its handles tell each other beside commands, which may have to wait.
+/// Flags between a worker and its handles. They do not go through the command queue, because a command may have to wait.
 #[derive(Debug, Default)]
 pub struct Phase {
-    /// The server stops: the thread is to end.
+    /// Whether the server stops, so that the thread is to end.
     pub stopping: AtomicBool,
-    /// The worker panicked and pauses before it starts again.
+    /// Whether the worker panicked and pauses before it starts again.
     pub resting: AtomicBool,
 }
 
-/// What a worker counts itself, beside its `Sfu`.
+/// Counters of a worker, beside those of its `Sfu`.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Panics survived.
+    /// Panics the worker survived.
     pub restarts: AtomicU64,
-    /// Datagrams longer than any of WebRTC, dropped.
+    /// Datagrams that were dropped because they are longer than any of WebRTC.
     pub oversized: AtomicU64,
-    /// Messages the network took, each of one datagram or of several that the kernel cut up.
+    /// Messages the network took, each of one datagram or of several into which the kernel cut it.
     pub messages: AtomicU64,
     /// Datagrams and frames the network did not take.
     pub unsent: AtomicU64,
     /// Times the kernel refused to cut up a message of many datagrams, which were then sent one by one.
     pub refused: AtomicU64,
-    /// Reports a room was too slow to take.
+    /// Reports that were lost because a room was too slow to take them.
     pub lost_events: AtomicU64,
-    /// TCP connections.
+    /// TCP connections that are open.
     pub connections: AtomicUsize,
 }
 
@@ -79,26 +79,26 @@ impl WorkerHandle {
         &self.announced
     }
 
-    /// Its own counters.
+    /// The worker's own counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The counters of its `Sfu`; nothing while it restarts.
+    /// The counters of the worker's `Sfu`; `None` while the worker restarts.
     pub async fn stats(&self) -> Option<SfuStats> {
         let (answer, stats) = oneshot::channel();
         self.send(Command::Stats(answer)).await;
         stats.await.ok()
     }
 
-    /// Makes it panic.
+    /// Makes the worker panic.
     pub async fn crash(&self) {
         self.send(Command::Crash).await;
     }
 
     /// Puts an order into the worker's queue, and waits for a place in it.
     pub(in crate::media) async fn send(&self, command: Command) {
-        // Fails only when the server stops.
+        // Sending fails only when the server stops.
         let _ = self.commands.send(command).await;
         let _ = self.waker.wake();
     }

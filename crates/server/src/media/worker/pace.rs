@@ -1,48 +1,49 @@
 //! How long a worker lets packets gather before it takes them.
 //!
-//! What wakes a worker, receives and sends costs nearly the same for one packet as for several, and several for one
-//! receiver leave as one message. So a worker that gets many does not take the first at once: it sleeps a moment, and takes
-//! all that have come by then. The moment is counted from the first packet, so none waits longer.
+//! Waking up, receiving and sending cost a worker nearly the same for one packet as for several, and several packets for one receiver
+//! leave as one message. So a worker that gets many packets does not take the first at once: it sleeps a moment, and takes all that
+//! have come by then. The moment is counted from the first packet, so no packet waits longer than that.
 
 use std::time::{Duration, Instant};
 
 /// How often a worker's load is looked at.
 const LOAD_WINDOW: Duration = Duration::from_millis(100);
-/// From so many arrivals in a window on, packets gather for [`MAX_GATHER`]: then three or more do. For fewer the second
-/// sleep of a turn costs more than company saves (measured with 1,250 a second: no less, at three times the delay).
+/// How many arrivals in a window make packets gather for [`MAX_GATHER`]: then three or more gather. With fewer, the
+/// second sleep of a turn costs more than handling packets together saves (measured with 1,250 a second: it saved
+/// nothing, at three times the delay).
 const MANY: u64 = 200;
-/// Up to this load, in percent, nothing waits on its account: there is time enough to send everything at once.
+/// Up to this load, in percent, no packet waits because of the load: there is time enough to send everything at once.
 const CALM_PERCENT: u64 = 30;
-/// From this load on packets gather for [`MAX_GATHER`], however few come: they may have many receivers.
+/// From this load on, in percent, packets gather for [`MAX_GATHER`], however few come: they may have many receivers.
 const BUSY_PERCENT: u64 = 80;
-/// Less than the jitter of any network.
+/// The longest time that packets gather: less than the jitter of any network.
 const MAX_GATHER: Duration = Duration::from_micros(1_000);
-/// Who waited less for packets found them there: they came while the worker was at work.
+/// A worker that waited for packets less than this found them there: they came while it was at work.
 const AT_ONCE: Duration = Duration::from_micros(20);
 
-/// Says how long packets gather: for the configured interval, or for longer if many come or the worker is busy.
+/// Decides how long packets gather: for the configured interval, or for longer if many come or the worker is busy.
 #[derive(Debug)]
 pub struct Pace {
-    /// What there is now.
+    /// How long packets gather now.
     gather: Duration,
-    /// What the load asks for.
+    /// How long packets would gather by the load alone.
     under_load: Duration,
-    /// The least there is.
+    /// The least time that packets gather, by the configuration.
     configured: Duration,
     window: Instant,
     idle: Duration,
     arrivals: u64,
-    /// When nothing was left to take.
+    /// When the worker had last taken every packet.
     drained: Instant,
 }
 
 impl Pace {
-    /// Makes one; it begins with the configured interval.
+    /// Makes a pace that begins with the configured interval.
     pub fn new(configured: Duration, now: Instant) -> Self {
         Self { gather: configured, under_load: Duration::ZERO, configured, window: now, idle: Duration::ZERO, arrivals: 0, drained: now }
     }
 
-    /// Takes note that datagrams were taken, and whether that were all.
+    /// Notes that datagrams were taken, and whether they were all there were.
     pub fn took(&mut self, arrivals: usize, all: bool, now: Instant) {
         self.arrivals += arrivals as u64;
         if all {
@@ -50,7 +51,7 @@ impl Pace {
         }
     }
 
-    /// Takes note that the worker waited, up to `now`, and had nothing to do.
+    /// Notes that the worker waited, up to `now`, and had nothing to do.
     pub fn rested(&mut self, idle: Duration, now: Instant) {
         self.idle += idle;
         let span = now.saturating_duration_since(self.window);
@@ -59,7 +60,7 @@ impl Pace {
             let load = 100_u64.saturating_sub(u64::try_from(idle_percent).unwrap_or(100));
             let above = load.clamp(CALM_PERCENT, BUSY_PERCENT) - CALM_PERCENT;
             let asked = MAX_GATHER * u32::try_from(above).unwrap_or(0) / u32::try_from(BUSY_PERCENT - CALM_PERCENT).unwrap_or(1);
-            // Halfway only: less to do makes a lower load, which asks for less waiting.
+            // Only half of the way: less work makes a lower load, which in turn asks for less waiting.
             self.under_load = (self.under_load + asked) / 2;
             let many = u128::from(self.arrivals) * LOAD_WINDOW.as_micros() >= u128::from(MANY) * span.as_micros();
             self.gather = if many { MAX_GATHER } else { self.under_load }.max(self.configured);
@@ -67,7 +68,7 @@ impl Pace {
         }
     }
 
-    /// How much longer packets gather that a worker was told of at `now`, when it had waited for them since `asked`.
+    /// How much longer packets gather. The worker learned of them at `now`, and had waited for them since `asked`.
     pub fn gather(&self, asked: Instant, now: Instant) -> Duration {
         let first = if now.saturating_duration_since(asked) < AT_ONCE { self.drained } else { now };
         (first + self.gather).saturating_duration_since(now)
@@ -82,7 +83,7 @@ mod tests {
     const MICRO: Duration = Duration::from_micros(1);
     const MILLI: Duration = Duration::from_millis(1);
 
-    /// A worker that is idle for so many percent and gets so many packets a second, for two seconds.
+    /// Simulates two seconds of a worker that is idle for so many percent and gets so many packets a second.
     fn run(pace: &mut Pace, now: &mut Instant, idle_percent: u32, rate: usize) -> Duration {
         for _ in 0..2_000 {
             *now += MILLI;
@@ -129,13 +130,13 @@ mod tests {
         let mut pace = Pace::new(CONFIGURED, start);
         pace.took(3, true, start);
         let after = |micros| start + MICRO * micros;
-        // The worker was at work for half a millisecond, and then found some there.
+        // The worker was at work for half a millisecond, and then found packets waiting.
         assert_eq!(pace.gather(after(500), after(501)), MICRO * 1_499);
-        // It waited for them: they came just now.
+        // The worker waited for the packets, so they came just now.
         assert_eq!(pace.gather(after(500), after(900)), CONFIGURED);
-        // It was at work for longer than packets gather.
+        // The worker was at work for longer than packets gather.
         assert_eq!(pace.gather(after(2_500), after(2_501)), Duration::ZERO);
-        // Some were left: when those came is not known, but not after the rest was taken.
+        // Some packets were left. When they came is not known, but they cannot have come after the rest was taken.
         pace.took(64, false, after(3_000));
         assert_eq!(pace.gather(after(3_100), after(3_101)), Duration::ZERO);
     }

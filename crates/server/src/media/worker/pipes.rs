@@ -1,7 +1,7 @@
-//! What goes from one media thread to another: batches of packets one way, emptied ones and wishes back.
+//! Pipes between media threads: batches of packets go one way, emptied batches and requests for key frames come back.
 //!
-//! A thread has so many batches on their way to another at the most. While it waits for one to come back, packets
-//! collect in its `Sfu`; nothing here grows, and no thread waits for another.
+//! The number of batches on their way from one thread to another is bounded. While a thread waits for one to come back,
+//! packets collect in its `Sfu`; nothing here grows, and no thread waits for another.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,21 +10,20 @@ use std::time::{Duration, Instant};
 
 use parlor_sfu::{PipeBatch, Sfu, WantedKeyFrame};
 
-/// Batches on their way from one thread to another. A thread that is so many turns behind takes what comes next
-/// in larger batches.
+/// Batches on their way from one thread to another. If the other thread is so many turns behind, the next batch is larger instead.
 const UNDER_WAY: u8 = 8;
-/// Wishes for key frames that wait for a thread: a few a second for each picture. What is lost is wished again.
+/// Requests for key frames that may wait for a thread: a few a second for each picture. A request that is lost is made again.
 const WISHES: usize = 256;
-/// When a thread that has no batch left for another looks again.
+/// The time after which a thread that has no batch left for another looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// What one thread gives another.
+/// An item that one thread gives another.
 enum Item {
-    /// Packets for mirrors here.
+    /// Packets for mirrors on the receiving thread.
     Full(u16, PipeBatch),
-    /// One of ours, handled.
+    /// A batch of the receiving thread that comes back emptied.
     Emptied(u16, PipeBatch),
-    /// A mirror there needs a key frame.
+    /// A request for a key frame by a mirror on the giving thread.
     Wanted(WantedKeyFrame),
 }
 
@@ -33,20 +32,20 @@ pub struct Pipes {
     index: u16,
     inbox: Receiver<Item>,
     woken: Arc<AtomicBool>,
-    /// By their number, this thread itself included; only itself if there is no other.
+    /// The threads by their number, this thread itself included; only itself if there is no other.
     threads: Vec<Thread>,
     spare: Vec<PipeBatch>,
-    /// There may be more in the inbox.
+    /// Whether there may be more in the inbox.
     more: bool,
-    /// Something is to be handed over, and nothing is left to hand it over in.
+    /// Whether packets are to be handed over and no batch is left for them.
     short: bool,
 }
 
-/// Another thread.
+/// A thread at the other end of a pipe.
 struct Thread {
     inbox: SyncSender<Item>,
     waker: Arc<mio::Waker>,
-    /// It was woken, and has not looked yet.
+    /// Whether the thread was woken and has not looked yet.
     woken: Arc<AtomicBool>,
     under_way: u8,
 }
@@ -80,21 +79,22 @@ impl Pipes {
         self.more
     }
 
-    /// When to call [`Pipes::hand_over`] again, though nothing happens.
+    /// The time to call [`Pipes::hand_over`] again, even if nothing happens until then.
     pub fn retry(&self, now: Instant) -> Option<Instant> {
         self.short.then(|| now + LOOK_AGAIN)
     }
 
-    /// Takes what other threads gave; the result is how many batches of packets that was.
+    /// Takes what other threads gave; returns how many batches of packets that was.
     pub fn take(&mut self, sfu: &mut Sfu, now: Instant) -> usize {
         let others = self.threads.len() - 1;
         if others == 0 {
             return 0;
         }
-        // Before looking: who gives something after it wakes this thread again.
+        // The flag is reset before looking: a thread that gives something afterwards wakes this thread again.
         self.woken.store(false, Ordering::SeqCst);
         let mut batches = 0;
-        // A turn is what may wait at once: who gives new batches as fast as they are handled gets no longer one.
+        // A turn takes as many items as may wait at once: a thread that gives new batches as fast as they are handled
+        // gets no longer turn.
         for _ in 0..2 * usize::from(UNDER_WAY) * others + WISHES {
             match self.inbox.try_recv() {
                 Ok(Item::Full(from, batch)) => {
@@ -119,7 +119,7 @@ impl Pipes {
         batches
     }
 
-    /// Hands over what is for other threads.
+    /// Hands over the packets and requests for other threads.
     pub fn hand_over(&mut self, sfu: &mut Sfu) {
         while let Some(wanted) = sfu.poll_wanted() {
             if let Some(thread) = self.threads.get(usize::from(wanted.thread)) {
@@ -134,7 +134,7 @@ impl Pipes {
         self.short = sfu.piped().next().is_some();
     }
 
-    /// Gives every other thread what there is for it, unless it has enough to do.
+    /// Gives every other thread its packets, unless it has enough to do.
     fn give_each(&mut self, mut take: impl FnMut(u16, PipeBatch) -> Result<PipeBatch, PipeBatch>) {
         for (number, thread) in (0_u16..).zip(&mut self.threads).filter(|(number, _)| *number != self.index) {
             if thread.under_way >= UNDER_WAY {
@@ -149,7 +149,7 @@ impl Pipes {
 }
 
 impl Thread {
-    /// Gives it something, and wakes it unless it is awake. False if it takes nothing, because the server stops.
+    /// Gives the thread an item, and wakes it unless it is awake. Returns false if it takes nothing, because the server stops.
     fn give(&self, item: Item) -> bool {
         let given = self.inbox.try_send(item).is_ok();
         if given && !self.woken.swap(true, Ordering::SeqCst) {
@@ -159,7 +159,7 @@ impl Thread {
     }
 }
 
-/// A batch that goes back to who filled it, also when handling it panics: otherwise there would be fewer each time.
+/// A batch that goes back to the thread that filled it, even if handling it panics: otherwise there would be fewer each time.
 struct Returning<'a> {
     to: Option<&'a Thread>,
     by: u16,
@@ -169,7 +169,7 @@ struct Returning<'a> {
 impl Drop for Returning<'_> {
     fn drop(&mut self) {
         if let Some(thread) = self.to {
-            // Without waking it: who is short of them looks again.
+            // The other thread is not woken: if it is short of batches it looks again by itself.
             let _ = thread.inbox.try_send(Item::Emptied(self.by, std::mem::take(&mut self.batch)));
         }
     }
