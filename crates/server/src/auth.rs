@@ -1,4 +1,4 @@
-//! Tokens: who a connection is, from a signed JWT and from nothing else (features 3).
+//! Authentication: the identity of a connection, taken from a signed token (JWT) and from nothing else.
 
 pub mod claims;
 mod fetch;
@@ -34,14 +34,14 @@ pub struct Authenticator {
 /// A verified token: who a connection is, and for how long it may enter channels.
 #[derive(Clone, Debug)]
 pub struct Pass {
-    /// Who.
+    /// The user, and what the token says about the user.
     pub identity: Identity,
     expires: Timestamp,
     rules: Arc<Rules>,
 }
 
 impl Pass {
-    /// Whether the token is still valid. A join asks again (features 3); a call that is under way goes on.
+    /// Whether the token is still valid. A join checks it again; a call that is under way goes on after its end.
     pub fn check(&self) -> Result<(), Error> {
         self.check_at(now())
     }
@@ -56,7 +56,7 @@ impl Pass {
     }
 }
 
-/// `[auth]` cannot be used as it is.
+/// The reason why `[auth]` cannot be used as it is.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unusable {
     /// A secret is missing or weak.
@@ -69,23 +69,23 @@ pub enum Unusable {
         "this server takes the tokens of the keys in auth.jwks, and their private halves are elsewhere: Parlor cannot sign with them. Let your application sign, or set auth.secret as well, then the server takes both."
     )]
     NothingToSignWith,
-    /// Another key of the section.
+    /// A problem with another key of the section.
     #[error("auth.{0}")]
     Other(String),
 }
 
-/// What a token is worth with the keys at hand.
+/// The result of checking a token with the keys at hand.
 #[derive(Debug)]
 pub enum Checked {
-    /// Decided.
+    /// The token was accepted or refused.
     Now(Result<Pass, Error>),
-    /// Signed with a key that is not here, but may be where the others came from: it is being looked for, and
-    /// [`Authenticator::verify`] waits for it.
+    /// The token is signed with a key that is not here, but may be where the other keys came from: the key is being
+    /// fetched, and [`Authenticator::verify`] waits for it.
     UnknownKey,
 }
 
 impl Checked {
-    /// Nothing is waited for any more.
+    /// The result if no key is waited for any more: a token with an unknown key is refused.
     fn or_refused(self) -> Result<Pass, Error> {
         match self {
             Self::Now(result) => result,
@@ -96,7 +96,7 @@ impl Checked {
 
 impl Authenticator {
     /// Takes the configured keys; in development mode a missing secret is made. Public keys are fetched from now on,
-    /// for which a runtime must be there; it is not waited for.
+    /// which needs a runtime; the fetch is not waited for.
     pub fn new(config: &config::Auth, dev: bool) -> Result<Self, Unusable> {
         let source = config.key_source().map_err(|reason| Unusable::Other(format!("jwks {reason}")))?;
         let mut secrets = secrets::checked(config).map_err(Unusable::Secret)?;
@@ -117,8 +117,8 @@ impl Authenticator {
         })
     }
 
-    /// Verifies a token; the identity in it is the session's for good. Waits, for seconds at the most, when its key has
-    /// to be fetched first.
+    /// Verifies a token; its identity is the session's for good. If the token's key has to be fetched first, this waits
+    /// for it, for seconds at the most.
     pub async fn verify(&self, token: &str) -> Result<Pass, Error> {
         match (self.check_at(token, now()), &self.published) {
             (Checked::Now(result), _) => result,
@@ -132,23 +132,23 @@ impl Authenticator {
         }
     }
 
-    /// Verifies a token without waiting. If its key is not known it is looked for from now on.
+    /// Verifies a token without waiting. If its key is not known, the key is fetched from now on.
     pub fn check(&self, token: &str) -> Checked {
         match (self.check_at(token, now()), &self.published) {
             (Checked::UnknownKey, Some(published)) if published.ask().is_some() => Checked::UnknownKey,
-            // Looked for a moment ago: it will not be there now, unless it came in between.
+            // The key was looked for a moment ago: it will not be there now, unless it came in between.
             (Checked::UnknownKey, _) => Checked::Now(self.check_at(token, now()).or_refused()),
             (checked, _) => checked,
         }
     }
 
-    /// Issues a token that says what is wished.
+    /// Issues a token with the claims of a wish.
     pub fn issue_for(&self, wish: &Wish) -> Result<Issued, Error> {
         let issuer = self.issuer.as_ref().ok_or(ErrorCode::ServerError)?;
         Ok(issuer.issue(wish, now())?)
     }
 
-    /// Issues one for a user with nothing special.
+    /// Issues a token for a user, with nothing special in it.
     pub fn issue(&self, user: &str, name: Option<&str>, pro: bool) -> Result<String, Error> {
         let wish = Wish { user: user.to_owned(), name: name.map(str::to_owned), pro, ..Wish::default() };
         Ok(self.issue_for(&wish)?.token)
@@ -186,7 +186,7 @@ pub fn issuer(config: &config::Auth) -> Result<Issuer, Unusable> {
     }
 }
 
-/// What anybody may know of why a token was refused that none of our keys signed.
+/// The refusal of a token that none of the server's keys signed; anybody may know this much of why.
 fn unsigned(reason: &'static str) -> Error {
     Error::new(ErrorCode::Unauthenticated).with("reason", reason)
 }

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `parlor`: its commands, their options, and the log.
 
 mod ban;
 mod channel;
@@ -59,7 +59,7 @@ Open in the firewall:
                         (4 cores: 7401 to 7404). UDP is what calls use, TCP is the way out when
                         UDP is blocked.";
 
-/// The command line.
+/// The arguments of `parlor`.
 #[derive(Debug, Parser)]
 #[command(name = "parlor", version, about = ABOUT, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Cli {
@@ -117,7 +117,7 @@ struct Settings {
     /// Configuration file [default: parlor.toml, if it is there]
     #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    // Not a doc comment: brackets are links there.
+    // Not a doc comment, because brackets are links in those.
     #[arg(
         long,
         value_name = "IP:PORT",
@@ -143,7 +143,7 @@ struct Settings {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Carries out the command.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Config(settings) => {
@@ -184,19 +184,19 @@ impl Settings {
     }
 }
 
-/// What is shown below the options of a command that works on the store.
+/// The text below the options of a command that works on the store.
 fn help(examples: &str) -> String {
     format!("{examples}\n\n{}", output::NOTES)
 }
 
-/// The most libraries may say, whatever the level of the log; at a lower level they say less, as everything does.
+/// The most that libraries may log, whatever the level of the log; at a lower level they log less, as everything does.
 ///
-/// At `trace` the WebSocket library prints every message, and with it tokens and passwords. Those of STUN and DTLS warn of
-/// what is in a packet, the first of a stranger's and hundreds of times for one: the log would be theirs to fill.
+/// At `trace` the WebSocket library prints every message, and with it tokens and passwords. The libraries of STUN and
+/// DTLS warn of the contents of packets, hundreds of times for one packet of a stranger, who could fill the log.
 const LIBRARIES: [(&str, LevelFilter); 3] =
     [("tungstenite", LevelFilter::DEBUG), ("is::stun", LevelFilter::ERROR), ("dimpl", LevelFilter::ERROR)];
 
-/// What goes into the log.
+/// The filter that decides what is logged.
 fn log_filter<S>(level: &str) -> anyhow::Result<impl Filter<S> + use<S>> {
     let ceiling = Targets::new().with_default(LevelFilter::TRACE).with_targets(LIBRARIES);
     Ok(EnvFilter::try_new(level)?.and(ceiling))
@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes what passes the filter.
+    /// Notes the events that pass the filter.
     #[derive(Clone, Default)]
     struct Seen(Arc<Mutex<Vec<String>>>);
 

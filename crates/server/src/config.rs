@@ -1,4 +1,4 @@
-//! What the server is configured with: every key with its default, from file, environment and flags.
+//! The configuration of the server: every key with its default, from file, environment and flags.
 
 mod address;
 mod api;
@@ -31,44 +31,44 @@ pub use webhooks::{Feed, Webhook};
 
 /// The port of HTTP and WebSocket.
 pub const HTTP_PORT: u16 = 7400;
-/// The media port of the first worker; worker n has this plus n.
+/// The media port of the first worker; worker n has this number plus n.
 pub const MEDIA_PORT: u16 = 7401;
-/// Media workers at the most: each has a thread and a port, and a machine with more cores is split better.
+/// The most media workers: each has a thread and a port, and a machine with more cores is split better.
 pub const MAX_WORKERS: usize = 64;
 /// The most `media.loudest_talkers`: nobody can tell more voices apart, and each packet is compared with all of them.
 pub const MAX_LOUDEST_TALKERS: usize = 32;
-/// The longest `media.flush_interval_us`: more would be heard in a conversation before it saved anything.
+/// The longest `media.flush_interval_us`: a longer one would be heard in a conversation before it saved anything.
 pub const MAX_FLUSH_INTERVAL_US: u64 = 2_000;
 
-/// The whole configuration. An empty text or list means "not set": the comment says what then holds.
+/// The whole configuration. An empty text or list means "not set": the comment of a key says what holds then.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where HTTP, WebSocket and the web app are served.
+    /// The service of HTTP, WebSocket and the web app.
     pub http: Http,
-    /// How media is reached.
+    /// The media ports and threads.
     pub media: Media,
-    /// How often the REST API may be asked.
+    /// The rate limits of the REST API.
     pub api: Api,
-    /// Who may connect.
+    /// The keys and rules by which tokens are verified.
     pub auth: Auth,
-    /// Where channels and what is known of people are kept.
+    /// The store of channels and people.
     pub store: Store,
-    /// What clients are told of STUN and TURN.
+    /// The STUN and TURN servers for clients.
     pub ice: Ice,
-    /// How long events are kept.
+    /// The event feed.
     pub feed: Feed,
-    /// What is logged.
+    /// The log.
     pub log: Log,
-    /// The numbers of the rules.
+    /// The limits of channels and sessions.
     pub limits: Limits,
-    /// Channels that are there, and are like this, from the start. Others are made at run time.
+    /// Channels that exist from the start with these settings. Others are made at run time.
     pub channels: Vec<ChannelConfig>,
-    /// Who is told of events.
+    /// The endpoints that are told of events.
     pub webhooks: Vec<Webhook>,
 }
 
-/// `[http]`
+/// The section `[http]`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
@@ -82,7 +82,7 @@ pub struct Http {
     pub cors_origins: Vec<String>,
 }
 
-/// `[media]`
+/// The section `[media]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Media {
@@ -102,10 +102,10 @@ pub struct Media {
     /// what gets through is late by the time its worker needs for all in it, tens of milliseconds in small rooms
     /// and up to a second where fifty talk to fifty. The kernel may grant less (`net.core.rmem_max`).
     pub socket_buffer: usize,
-    /// Microseconds packets always wait for others to be received and sent together with, 0 to 2,000. 0: they wait up to 1,000 where
-    /// more than 2,000 a second come to their worker, or where it is busy (above 30 % of a core, the longer the busier).
+    /// Microseconds that packets always wait to be received and sent together, 0 to 2,000. 0: packets wait up to 1,000
+    /// on a worker that gets more than 2,000 a second, or that is busy (above 30 % of a core, the longer the busier).
     pub flush_interval_us: u64,
-    /// In rooms with more microphones than `all_talkers_up_to` only this many, the loudest, are forwarded. 0: always
+    /// How many talkers, the loudest, are forwarded in rooms with more microphones than `all_talkers_up_to`. 0: always
     /// all.
     pub loudest_talkers: usize,
     /// Rooms with up to this many microphones forward all of them.
@@ -128,7 +128,7 @@ impl Default for Media {
     }
 }
 
-/// `[ice]`
+/// The section `[ice]`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ice {
@@ -138,7 +138,7 @@ pub struct Ice {
     pub transport_policy: TransportPolicy,
 }
 
-/// One of `[[ice.servers]]`
+/// An entry of `[[ice.servers]]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IceServerConfig {
@@ -153,18 +153,18 @@ pub struct IceServerConfig {
     pub credential: Secret,
 }
 
-/// Which candidates clients may use.
+/// The candidates that clients may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportPolicy {
-    /// Every candidate.
+    /// Candidates of every kind.
     #[default]
     All,
-    /// Relays only.
+    /// Candidates of relays only.
     Relay,
 }
 
-/// `[log]`
+/// The section `[log]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -179,7 +179,7 @@ impl Default for Log {
 }
 
 impl Ice {
-    /// What clients make their peer connections with.
+    /// The ICE settings with which clients make their peer connections.
     #[must_use]
     pub fn rtc_config(&self) -> RtcConfig {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());

@@ -1,8 +1,7 @@
-//! The event feed: what happens in rooms, in order, in the store, and from there to the host application.
+//! The event feed: what happens in rooms goes to the store, in order, and from there to the host application.
 //!
-//! Rooms publish into one queue, one task writes it to the store in batches, and one task for each webhook reads
-//! the store and delivers. Only the store stands between the two halves: whatever is slow behind it, rooms do not
-//! notice.
+//! Rooms publish into one queue, one task writes the queue to the store in batches, and one task for each webhook reads
+//! the store and delivers. Only the store is between the two halves, so rooms do not notice a slow endpoint.
 
 mod event;
 mod ownership;
@@ -31,16 +30,16 @@ use running::Running;
 use webhook::{Courier, Endpoint, Timing};
 use writer::{PAUSES, Writer};
 
-/// Events that wait for the store: 65,536 of about 300 bytes are 20 MiB, and minutes of a busy server.
+/// The most events that wait for the store: 65,536 of about 300 bytes are 20 MiB, and minutes of a busy server.
 const QUEUE: usize = 1 << 16;
-/// Time for the last deliveries then; what does not get through is delivered after the next start.
+/// Time for the last deliveries when the server stops; the rest is delivered after the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(3);
-/// Between two looks for events that are too old or too many.
+/// The time between two removals of events that are too old or too many.
 const TRIM_INTERVAL: Duration = Duration::from_secs(600);
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Where rooms say what happens.
+/// The handle by which rooms publish what happens.
 #[derive(Clone, Debug)]
 pub struct FeedHandle {
     queue: mpsc::Sender<NewFeedEvent>,
@@ -63,7 +62,7 @@ impl FeedHandle {
 
 #[cfg(test)]
 impl FeedHandle {
-    /// A way to nowhere, for tests that look at something else.
+    /// A handle that publishes nothing, for tests of something else.
     pub fn nowhere() -> Self {
         Self { queue: mpsc::channel(1).0 }
     }
@@ -78,20 +77,20 @@ pub struct Feed {
     couriers: Vec<JoinHandle<()>>,
 }
 
-/// What a feed is started with.
+/// The parameters with which a feed is started.
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// The name of this node: the same at every start, and no other node's. What a crashed run owed is found by it.
+    /// The name of this node: the same at every start, and no other node's. The calls that a crashed run left open are found by it.
     pub node: &'a str,
-    /// Other nodes may use the same store: one of them delivers to an endpoint, not all.
+    /// Whether other nodes may use the same store: then one of them delivers to an endpoint, not all.
     pub shared: bool,
-    /// How long events are kept.
+    /// The configuration of how long events are kept.
     pub feed: &'a config::Feed,
-    /// Who is told.
+    /// The endpoints that are told of events.
     pub webhooks: &'a [config::Webhook],
 }
 
-/// The name of this node. A store that is not shared has one node, however it is called.
+/// The name of this node. A store that is not shared has one node, whatever its name is.
 #[must_use]
 pub fn node_name(config: &config::Feed, shared: bool, port: u16) -> String {
     match config.node.as_str() {
@@ -105,7 +104,8 @@ pub fn node_name(config: &config::Feed, shared: bool, port: u16) -> String {
 }
 
 impl Feed {
-    /// Settles what a crashed run of this node owed, and begins to write and deliver. To be called before there are rooms.
+    /// Settles the calls that a crashed run of this node left open, and begins to write and deliver. Has to be called
+    /// before there are rooms.
     pub async fn start(store: &Store, start: &Start<'_>) -> anyhow::Result<Self> {
         Self::start_with(store, start, Timing::default()).await
     }
@@ -136,13 +136,14 @@ impl Feed {
         Ok(Self { handle: FeedHandle { queue }, running, writer, couriers })
     }
 
-    /// Where rooms say what happens.
+    /// The handle by which rooms publish what happens.
     #[must_use]
     pub const fn handle(&self) -> &FeedHandle {
         &self.handle
     }
 
-    /// Writes what is queued and delivers what can be delivered at once, until the deadline. To be called when no room is left.
+    /// Writes the queued events and delivers them if that is possible at once, until the deadline. Has to be called
+    /// when no room is left.
     pub async fn shut_down(mut self, deadline: Instant) {
         self.running.stopping.cancel();
         if tokio::time::timeout_at(deadline, &mut self.writer).await.is_err() {
@@ -160,7 +161,7 @@ impl Feed {
     }
 }
 
-/// Removes what is older or more than is to be kept.
+/// Removes events that are older or more than the configuration keeps.
 async fn trim(store: Store, config: config::Feed, stopping: CancellationToken) {
     loop {
         let before = Timestamp(wall().0 - i64::from(config.keep_days) * DAY_MS);

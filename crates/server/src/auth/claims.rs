@@ -1,7 +1,7 @@
-//! What a token says: its claims, each checked for its type, its size and its time.
+//! Reads the claims of a token, and checks each for its type, its size and its time.
 //!
-//! The signature has been verified before. What is refused here was signed by the host application, so each refusal
-//! names the claim; it never repeats what the claim held.
+//! The signature has been verified before. The host application signed whatever is refused here, so each refusal names
+//! the claim; it never repeats the value of the claim.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,26 +12,26 @@ use serde_json::{Map, Value};
 
 use crate::config;
 
-/// Channels in one token. A host application with more grants puts them into the store, where they can be taken back.
+/// The most channels in one token. A host application with more grants puts them into the store, where they can be taken back.
 pub const MAX_GRANTS: usize = 100;
-/// The end of the year 9999, in seconds. Beyond it are no dates, but milliseconds given for seconds: a token that
-/// would never expire.
+/// The end of the year 9999, in seconds. A greater number is not a date but milliseconds in place of seconds: a token
+/// with it would never expire.
 const MAX_SECONDS: i64 = 253_402_300_799;
-/// A date in text, in bytes; the longest of RFC 3339 with nanoseconds has 35.
+/// The most bytes of a date in text; the longest of RFC 3339 with nanoseconds has 35.
 const MAX_DATE_BYTES: usize = 40;
 
-/// What must hold for a token beyond its signature.
+/// The rules a token must satisfy beyond its signature.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     issuer: String,
     audience: String,
-    /// Milliseconds, as all times here.
+    /// The leeway in milliseconds, as all times here.
     leeway: i64,
     max_lifetime: Option<i64>,
 }
 
 impl Rules {
-    /// Those of the configuration.
+    /// The rules of the configuration.
     pub fn new(config: &config::Auth) -> Self {
         Self {
             issuer: config.issuer.clone(),
@@ -41,32 +41,32 @@ impl Rules {
         }
     }
 
-    /// Whether what ends then has ended by now.
+    /// Whether the time `end` has passed by now, leeway included.
     pub const fn is_over(&self, end: Timestamp, now: Timestamp) -> bool {
         now.0.saturating_sub(self.leeway) > end.0
     }
 
-    /// Whether what begins then is still to come.
+    /// Whether the time `start` is still to come, leeway included.
     const fn is_ahead(&self, start: Timestamp, now: Timestamp) -> bool {
         start.0 > now.0.saturating_add(self.leeway)
     }
 }
 
-/// What a token is good for.
+/// The claims of a token that the server uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claims {
-    /// Who.
+    /// The user, and what the token says about the user.
     pub identity: Identity,
-    /// Until when.
+    /// The time at which the token expires.
     pub expires: Timestamp,
 }
 
-/// Which claim is wrong, and how.
+/// The claim that is wrong, and what is wrong with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// Its name, as `entitlement.expires_at`.
+    /// The name of the claim, such as `entitlement.expires_at`.
     pub claim: Cow<'static, str>,
-    /// What is wrong with it.
+    /// The reason why the claim is refused.
     pub reason: &'static str,
 }
 
@@ -75,12 +75,12 @@ impl Refusal {
         Self { claim: claim.into(), reason }
     }
 
-    /// That of a token that is out of date.
+    /// The refusal of an expired token.
     pub fn expired() -> Self {
         Self::new("exp", "the token has expired")
     }
 
-    /// As the owner of the token is told.
+    /// The refusal as the owner of the token is told.
     pub fn unauthenticated(self) -> Error {
         Error::new(ErrorCode::Unauthenticated).with("claim", self.claim.into_owned()).with("reason", self.reason)
     }
@@ -105,7 +105,7 @@ pub fn read(claims: &Map<String, Value>, rules: &Rules, now: Timestamp) -> Read<
     Ok(Claims { identity: Identity { user, name, entitlement, moderator, grants, issued_at }, expires })
 }
 
-/// Checks the three times, and gives those of the beginning and the end.
+/// Checks the three times, and returns the time of issue and the time of expiry.
 fn times(claims: &Map<String, Value>, rules: &Rules, now: Timestamp) -> Read<(Timestamp, Timestamp)> {
     let time = |claim| present(claims, claim).map(|value| numeric_date(value, claim)).transpose();
     let expires = time("exp")?.ok_or_else(|| missing("exp"))?;
@@ -116,7 +116,7 @@ fn times(claims: &Map<String, Value>, rules: &Rules, now: Timestamp) -> Read<(Ti
         return Err(Refusal::new("nbf", "the token is not valid yet"));
     }
     let issued = time("iat")?;
-    // A token from the future would outlive every revocation until then.
+    // A token issued in the future would outlive every revocation until then.
     if issued.is_some_and(|start| rules.is_ahead(start, now)) {
         return Err(Refusal::new("iat", "is in the future: compare the clocks of the issuer and this server"));
     }
@@ -126,18 +126,18 @@ fn times(claims: &Map<String, Value>, rules: &Rules, now: Timestamp) -> Read<(Ti
             return Err(Refusal::new("exp", "is further from iat than this server allows"));
         }
     }
-    // Without a time it counts as older than any revocation.
+    // A token without a time of issue counts as older than any revocation.
     Ok((issued.unwrap_or(Timestamp(0)), expires))
 }
 
-/// Seconds since 1970, perhaps with a fraction (RFC 7519, 2).
+/// Reads seconds since 1970, perhaps with a fraction (RFC 7519, 2).
 fn numeric_date(value: &Value, claim: &'static str) -> Read<Timestamp> {
     let Value::Number(number) = value else {
         return Err(Refusal::new(claim, "must be a number: seconds since 1970"));
     };
     let millis = match number.as_i64() {
         Some(seconds) => seconds.checked_mul(1000),
-        // The cast saturates, and what is too large is refused below.
+        // The cast saturates, and a number that is too large is refused below.
         None => number.as_f64().filter(|seconds| seconds.is_finite()).map(|seconds| (seconds * 1000.0) as i64),
     };
     match millis {
@@ -181,7 +181,7 @@ fn entitlement(value: &Value) -> Read<Entitlement> {
     let Value::Object(fields) = value else {
         return Err(Refusal::new("entitlement", "must be an object with pro and expires_at"));
     };
-    // A misspelt end would be no end.
+    // A misspelt `expires_at` would be no end at all.
     if fields.keys().any(|key| key != "pro" && key != "expires_at") {
         return Err(Refusal::new("entitlement", "has a field besides pro and expires_at"));
     }
@@ -190,7 +190,7 @@ fn entitlement(value: &Value) -> Read<Entitlement> {
     Ok(Entitlement { pro, expires_at })
 }
 
-/// A time as RFC 3339, or as seconds since 1970.
+/// Reads a time as RFC 3339, or as seconds since 1970.
 fn date(value: &Value, claim: &'static str) -> Read<Timestamp> {
     match value {
         Value::String(text) => parse_date(text).ok_or_else(|| Refusal::new(claim, "must be a date as 2100-01-31T12:00:00Z")),
@@ -198,7 +198,7 @@ fn date(value: &Value, claim: &'static str) -> Read<Timestamp> {
     }
 }
 
-/// Reads a date of RFC 3339; none before 1970.
+/// Reads a date of RFC 3339; `None` if it is before 1970.
 pub fn parse_date(text: &str) -> Option<Timestamp> {
     let short = text.len() <= MAX_DATE_BYTES;
     short.then(|| Timestamp::parse_rfc3339(text)).flatten().filter(|date| date.0 >= 0)
@@ -214,13 +214,13 @@ fn grants(value: &Value) -> Read<Vec<Grant>> {
     let mut seen = HashSet::new();
     let read = |(index, entry)| {
         let grant = grant(entry).map_err(|(field, reason)| Refusal::new(format!("channels[{index}]{field}"), reason))?;
-        // Twice with two roles could be read both ways.
+        // A channel that is named twice, with two roles, could be read both ways.
         if seen.insert(grant.channel.clone()) { Ok(grant) } else { Err(Refusal::new(format!("channels[{index}]"), "is there twice")) }
     };
     entries.iter().enumerate().map(read).collect()
 }
 
-/// `"id"`, or `{id, role}`. Says which field is wrong, and how.
+/// Reads `"id"`, or `{id, role}`. The error names the wrong field, and what is wrong with it.
 fn grant(entry: &Value) -> Result<Grant, (&'static str, &'static str)> {
     let (id, role) = match entry {
         Value::String(id) => (id, GrantRole::default()),
@@ -241,7 +241,7 @@ fn role(value: &Value) -> Result<GrantRole, &'static str> {
     value.as_str().and_then(parse_role).ok_or("must be spectator, member or moderator")
 }
 
-/// The role of that name.
+/// Finds a role by its name.
 pub fn parse_role(name: &str) -> Option<GrantRole> {
     match name {
         "spectator" => Some(GrantRole::Spectator),
@@ -251,7 +251,7 @@ pub fn parse_role(name: &str) -> Option<GrantRole> {
     }
 }
 
-/// A claim that is there; many libraries write `null` for one that is not.
+/// A claim, if it is present; many libraries write `null` for an absent one.
 fn present<'a>(claims: &'a Map<String, Value>, claim: &str) -> Option<&'a Value> {
     claims.get(claim).filter(|value| !value.is_null())
 }

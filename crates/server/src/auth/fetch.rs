@@ -1,4 +1,4 @@
-//! Gets the document of public keys: over HTTPS, or from a file.
+//! Fetches the document of public keys: over HTTPS, or from a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -10,12 +10,12 @@ use tokio::io::AsyncReadExt;
 
 use crate::config::{KeySource, is_loopback};
 
-/// For the whole answer. Someone may be waiting for it to be let in.
+/// The time for the whole answer. A user may be waiting for it to be let in.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
-/// A key set of a large identity provider has about 10 KiB.
+/// The most bytes of a document: the key set of a large identity provider has about 10 KiB.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Where documents come from, ready to be used.
+/// The source of key documents, ready to be used.
 #[derive(Debug)]
 pub enum Fetcher {
     Url { client: Client, url: Url },
@@ -23,7 +23,7 @@ pub enum Fetcher {
 }
 
 impl Fetcher {
-    /// Makes it ready.
+    /// Prepares the source for use.
     pub fn new(source: KeySource) -> Result<Self, String> {
         match source {
             KeySource::Url(url) => Ok(Self::Url { client: client(&url)?, url }),
@@ -31,12 +31,12 @@ impl Fetcher {
         }
     }
 
-    /// Whether looking again is free, so that it can be done often.
+    /// Whether a fetch costs next to nothing, so that it can be done often.
     pub const fn is_cheap(&self) -> bool {
         matches!(self, Self::File(_))
     }
 
-    /// Gets the document as it is now, or says why not.
+    /// Fetches the document as it is now; the error says why that failed.
     pub async fn get(&self) -> Result<Vec<u8>, String> {
         match self {
             Self::Url { client, url } => get(client, url).await,
@@ -45,7 +45,7 @@ impl Fetcher {
     }
 }
 
-/// As the log names it: what follows the path may be a secret.
+/// The source as the log names it, without what follows the path, which may be a secret.
 impl std::fmt::Display for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -57,12 +57,12 @@ impl std::fmt::Display for Fetcher {
 
 fn client(url: &Url) -> Result<Client, String> {
     static PROVIDER: Once = Once::new();
-    // The library leaves the choice of the cryptography to the program. A failure only says that it was made before.
+    // The library leaves the choice of the cryptography to the program. A failure here only says that the choice was made before.
     PROVIDER.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
     let local = is_loopback(url);
     let builder = Client::builder()
         .timeout(TIMEOUT)
-        // Whoever may send us elsewhere chooses the keys.
+        // Redirects are not followed: whoever could redirect the request would choose the keys.
         .redirect(redirect::Policy::none())
         .referer(false)
         .https_only(!local)
@@ -86,7 +86,7 @@ async fn get(client: &Client, url: &Url) -> Result<Vec<u8>, String> {
     Ok(document)
 }
 
-/// The reason at the bottom: those above it repeat the address, with what may be secret in it.
+/// The innermost cause of an error: those around it repeat the address, with what may be secret in it.
 fn explain(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {

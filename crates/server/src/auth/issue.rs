@@ -1,4 +1,4 @@
-//! Makes tokens: for `parlor token`, and for guests of the development mode.
+//! Issues tokens: for `parlor token`, and for guests of the development mode.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parlor_proto::{Error, ErrorCode, Timestamp};
@@ -8,34 +8,34 @@ use crate::auth::claims::{self, Refusal, Rules};
 use crate::auth::keys::MAX_TOKEN_BYTES;
 use crate::config::{self, NamedSecret, Period};
 
-/// How long a token is valid when nobody said: a working day.
+/// How long a token is valid if the wish does not say: a working day.
 pub const DEFAULT_LIFETIME: Period = Period::hours(12);
 
-/// What a token is to say. The two values are as they stand in the token.
+/// The claims a token is to have. `entitlement` and `channels` are as in the token.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Wish {
     /// The user's id.
     pub user: String,
     /// The name others see; the id if there is none.
     pub name: Option<String>,
-    /// Pro without an end.
+    /// Whether the user is pro without an end.
     pub pro: bool,
-    /// `{pro, expires_at}`; stronger than `pro`.
+    /// The entitlement `{pro, expires_at}`; stronger than `pro`.
     pub entitlement: Option<Value>,
-    /// A moderator everywhere.
+    /// Whether the user moderates everywhere.
     pub moderator: bool,
-    /// The only channels it is for.
+    /// The only channels the token is for.
     pub channels: Option<Value>,
-    /// How long it is valid.
+    /// How long the token is valid.
     pub lifetime: Option<Period>,
 }
 
-/// A token, and until when it is valid.
+/// A token, and the time until which it is valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Issued {
-    /// The token.
+    /// The signed token.
     pub token: String,
-    /// Its end.
+    /// The time at which the token expires.
     pub expires_at: Timestamp,
 }
 
@@ -55,10 +55,10 @@ impl std::fmt::Debug for Issuer {
     }
 }
 
-/// Why a token was not made.
+/// The reason why a token was not issued.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NotIssued {
-    /// The server would not take it.
+    /// The server would refuse the token.
     Refused(Refusal),
     /// Signing failed.
     Broken,
@@ -67,7 +67,7 @@ pub enum NotIssued {
 impl From<NotIssued> for Error {
     fn from(why: NotIssued) -> Self {
         match why {
-            // The one field that has another name in a request than in a token.
+            // The user's id is the one claim that has another name in a request than in a token.
             NotIssued::Refused(Refusal { claim, reason }) => Self::invalid(if claim == "sub" { "user" } else { &claim }, reason),
             NotIssued::Broken => Self::new(ErrorCode::ServerError),
         }
@@ -75,7 +75,7 @@ impl From<NotIssued> for Error {
 }
 
 impl Issuer {
-    /// One that signs with this secret.
+    /// An issuer that signs with this secret.
     pub fn new(secret: &NamedSecret, config: &config::Auth) -> Self {
         Self {
             key: EncodingKey::from_secret(secret.secret.reveal().as_bytes()),
@@ -87,11 +87,11 @@ impl Issuer {
         }
     }
 
-    /// Makes a token that this server will take.
+    /// Issues a token that this server will accept.
     pub fn issue(&self, wish: &Wish, now: Timestamp) -> Result<Issued, NotIssued> {
         let usual = self.longest.map_or(DEFAULT_LIFETIME, |longest| longest.min(DEFAULT_LIFETIME));
         let claims = self.claims(wish, wish.lifetime.unwrap_or(usual), now);
-        // Read as it will be at the door, so that what is wrong is said now.
+        // The claims are read as they will be when the token is used, so that a mistake is reported now.
         let expires_at = claims::read(&claims, &self.rules, now).map_err(NotIssued::Refused)?.expires;
         let kid = (!self.kid.is_empty()).then(|| self.kid.clone());
         let header = Header { kid, ..Header::new(Algorithm::HS256) };

@@ -1,8 +1,8 @@
 //! Public keys that somebody else publishes: fetched, kept, and fetched again.
 //!
-//! One task gets them; whoever verifies a token takes the latest ones and waits for nothing. A token with a key that is
-//! not among them makes the task look at once, but not for ever: tokens cost nothing to invent, and each look is a
-//! request to somebody else.
+//! One task fetches the keys; whoever verifies a token takes the latest ones without waiting. A token with a key that
+//! is not among them makes the task fetch at once, but not every time: tokens cost nothing to invent, and each fetch is
+//! a request to somebody else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,26 +16,27 @@ use crate::auth::fetch::{self, Fetcher};
 use crate::auth::keys::{self, Key, KeySet};
 use crate::config::{self, KeySource};
 
-/// The least time between two looks that unknown keys cause.
+/// The least time between two fetches that unknown keys cause.
 const MIN_GAP: Duration = Duration::from_secs(30);
-/// The same for a file, and how often it is looked at anyway: that costs a few microseconds.
+/// The least time between two reads of a file that unknown keys cause. The file is read so often anyway, because a read
+/// costs a few microseconds.
 const FILE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long after the first failure it is tried again; each further one doubles it, up to a minute.
+/// The pause after the first failed fetch; each further failure doubles it, up to a minute.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
-/// How long a token waits for its key: a fetch, and a little.
+/// How long a token waits for its key: the time of a fetch, and a little more.
 const MAX_WAIT: Duration = fetch::TIMEOUT.saturating_add(Duration::from_secs(1));
 
-/// How often, and how long.
+/// The intervals of fetches, and how long keys are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// Between two fetches.
+    /// The time between two regular fetches.
     pub refresh: Duration,
     /// How long keys count without a fetch that succeeds.
     pub keep: Duration,
-    /// Between two that were asked for.
+    /// The least time between two fetches that were asked for.
     pub gap: Duration,
-    /// After a failure.
+    /// The pause after a failed fetch.
     pub retry: Duration,
 }
 
@@ -58,9 +59,9 @@ struct State {
     keys: Arc<[Key]>,
     /// Fetches that have ended, well or not.
     attempts: u64,
-    /// One is under way, or about to begin.
+    /// Whether a fetch is under way, or about to begin.
     pending: bool,
-    /// When somebody asked last.
+    /// When a fetch was last asked for.
     asked: Option<Instant>,
 }
 
@@ -71,7 +72,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Waits until it has ended, or for [`MAX_WAIT`].
+    /// Waits until the fetch has ended, or for [`MAX_WAIT`].
     pub async fn done(mut self) {
         let ended = self.state.wait_for(|state| state.attempts > self.attempts);
         let _ = timeout(MAX_WAIT, ended).await;
@@ -79,7 +80,7 @@ impl Waiting {
 }
 
 impl Published {
-    /// Begins to fetch. Needs a runtime.
+    /// Starts to fetch keys. Needs a runtime.
     pub fn start(source: KeySource, config: &config::Auth) -> Result<Self, String> {
         let fetcher = Fetcher::new(source).map_err(|reason| format!("jwks: {reason}"))?;
         let times = if fetcher.is_cheap() {
@@ -90,7 +91,7 @@ impl Published {
         Self::with_times(fetcher, times)
     }
 
-    /// The same with times of its own.
+    /// Starts to fetch keys, with intervals that need not be those of the configuration.
     pub fn with_times(fetcher: Fetcher, times: Times) -> Result<Self, String> {
         let runtime = Handle::try_current().map_err(|_| "jwks cannot be fetched without a runtime".to_owned())?;
         let state = State { keys: Arc::default(), attempts: 0, pending: true, asked: None };
@@ -104,7 +105,7 @@ impl Published {
         Arc::clone(&self.shared.state.borrow().keys)
     }
 
-    /// Asks for newer ones. `None`: somebody did a moment ago, and nothing is under way.
+    /// Asks for newer keys. `None` if that was asked a moment ago and no fetch is under way.
     pub fn ask(&self) -> Option<Waiting> {
         let mut attempts = None;
         self.shared.state.send_if_modified(|state| {
@@ -125,16 +126,16 @@ impl Drop for Published {
     }
 }
 
-/// The task that fetches.
+/// The task that fetches the keys.
 struct Keeper {
     fetcher: Fetcher,
     times: Times,
     shared: Arc<Shared>,
-    /// What was fetched last.
+    /// The document that was fetched last.
     document: Vec<u8>,
     /// When a fetch succeeded last.
     fresh: Option<Instant>,
-    /// Since then.
+    /// How many fetches have failed since the last success.
     failures: u32,
 }
 
@@ -166,7 +167,7 @@ impl Keeper {
         }
     }
 
-    /// The keys of a document, if they are not the same as before.
+    /// The keys of a document, or `None` if the document is the same as before.
     fn take(&mut self, document: Vec<u8>) -> Result<Option<Arc<[Key]>>, String> {
         let unchanged = self.fresh.is_some() && self.document == document;
         let set = if unchanged { None } else { Some(keys::read_set(&document)?) };
@@ -189,7 +190,7 @@ impl Keeper {
         keys.into()
     }
 
-    /// What is left after a failure: the old keys (`None`), for a while, and then none.
+    /// The keys that are left after a failure: the old ones (`None`) for a while, and then no keys.
     fn failed(&mut self, reason: &str) -> Option<Arc<[Key]>> {
         let first = self.failures == 0;
         self.failures = self.failures.saturating_add(1);
@@ -199,7 +200,7 @@ impl Keeper {
                 self.fresh = None;
                 return Some(Arc::default());
             }
-            // Said once; a file that is gone would say it every other second.
+            // The log says this once; for a file that is gone it would otherwise be said every other second.
             Some(_) if first => {
                 tracing::warn!(from = %self.fetcher, "the public keys of tokens cannot be fetched, the old ones are used: {reason}")
             }

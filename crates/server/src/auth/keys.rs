@@ -1,25 +1,25 @@
-//! Keys, and whether one of them signed a token.
+//! Keys, and the check whether one of them signed a token.
 //!
-//! Which algorithm a key is good for is decided by the key, never by the token: a public key is no HMAC secret, and
-//! there is no key for `none`. The only thing a token chooses is which of our keys is tried, by `kid`. Keys and
-//! addresses of keys inside a token (`jwk`, `jku`, `x5u`, `x5c`) are not looked at.
+//! The algorithm a key is good for is decided by the key, never by the token: a public key is no HMAC secret, and there
+//! is no key for `none`. A token only chooses, by `kid`, which of the server's keys is tried. Keys and addresses of
+//! keys inside a token (`jwk`, `jku`, `x5u`, `x5c`) are ignored.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, Header, crypto, dangerous};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A token, in bytes: ours have about 300, and one with as many channels as it may have about 10,000. A bigger one is
-/// not worth the hashing.
+/// The most bytes of a token: a usual one has about 300, and one with as many channels as it may have about 10,000. A
+/// bigger one is not worth the hashing.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
-/// Characters of a key's id. It is compared, and nothing else.
+/// The most characters of a key's id, which is only compared.
 pub const MAX_KID_CHARS: usize = 256;
-/// Keys of one set. A token without `kid` is tried with all that fit: 32 checks of RSA are about a millisecond.
+/// The most keys of one set. A token without `kid` is tried with all that fit: 32 checks of RSA are about a millisecond.
 pub const MAX_KEYS: usize = 32;
-/// The strengths of RSA that are taken, as bytes of the modulus: 2048 to 8192 bits.
+/// The accepted strengths of RSA keys, as bytes of the modulus: 2048 to 8192 bits.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
-/// Any of them: whoever has the secret can use each.
+/// The algorithms of a secret: whoever has the secret can use each.
 const HMAC: &[Algorithm] = &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
 
 /// One key that verifies tokens.
@@ -37,12 +37,12 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// A shared secret; an empty id is none.
+    /// A shared secret; an empty id means that it has none.
     pub fn secret(id: &str, secret: &str) -> Self {
         Self { id: (!id.is_empty()).then(|| id.to_owned()), algorithms: HMAC, decoding: DecodingKey::from_secret(secret.as_bytes()) }
     }
 
-    /// A public key of a key set, or why it cannot be used.
+    /// A public key of a key set; the error says why it cannot be used.
     pub fn public(jwk: &Jwk) -> Result<Self, &'static str> {
         let common = &jwk.common;
         if common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
@@ -60,7 +60,7 @@ impl Key {
         Ok(Self { id: common.key_id.clone(), algorithms, decoding })
     }
 
-    /// Whether it could have signed a token with this header. Only one that has a name can be the wrong one.
+    /// Whether this key could have signed a token with this header. Only a key with a name can be the wrong one.
     fn fits(&self, header: &Header) -> bool {
         let named = match (&self.id, &header.kid) {
             (Some(own), Some(wanted)) => own == wanted,
@@ -70,7 +70,7 @@ impl Key {
     }
 }
 
-/// One key, one algorithm (RFC 8725, 3.1): the one it says, or the usual one of its type.
+/// The algorithm of a public key (one key, one algorithm: RFC 8725, 3.1): the one the key names, or the usual one of its type.
 fn algorithm(jwk: &Jwk) -> Result<&'static [Algorithm], &'static str> {
     let usual: &'static [Algorithm] = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) if jwk.common.key_algorithm == Some(KeyAlgorithm::PS256) => return Ok(&[Algorithm::PS256]),
@@ -82,7 +82,7 @@ fn algorithm(jwk: &Jwk) -> Result<&'static [Algorithm], &'static str> {
         },
         AlgorithmParameters::OctetKeyPair(params) if params.curve == EllipticCurve::Ed25519 => &[Algorithm::EdDSA],
         AlgorithmParameters::OctetKeyPair(_) => return Err("its curve is not Ed25519"),
-        // Whoever can read the set could sign.
+        // A shared secret in a key set would let everybody who can read the set sign tokens.
         AlgorithmParameters::OctetKey(_) => return Err("it is a shared secret; those belong into auth.secret"),
         _ => return Err("its type is not known"),
     };
@@ -109,16 +109,16 @@ fn check_size(key: &DecodingKey, algorithms: &[Algorithm]) -> Result<(), &'stati
     }
 }
 
-/// What a key set's document was read to.
+/// The result of reading a key set's document.
 #[derive(Debug, Default)]
 pub struct KeySet {
     /// The keys that can be used.
     pub keys: Vec<Key>,
-    /// Why others cannot, a sentence each.
+    /// The reasons why other keys cannot be used, a sentence each.
     pub skipped: Vec<String>,
 }
 
-/// Reads a JSON Web Key Set. A key that cannot be used is no reason not to use the others.
+/// Reads a JSON Web Key Set. A key that cannot be used does not keep the others from being used.
 pub fn read_set(document: &[u8]) -> Result<KeySet, &'static str> {
     #[derive(Deserialize)]
     struct Document {
@@ -141,7 +141,7 @@ pub fn read_set(document: &[u8]) -> Result<KeySet, &'static str> {
     Ok(set)
 }
 
-/// A token taken apart, nothing of it verified.
+/// A token taken apart. Nothing of it is verified.
 #[derive(Debug)]
 pub struct Unverified<'a> {
     token: &'a str,
@@ -153,29 +153,29 @@ pub struct Unverified<'a> {
 /// Whether a token was signed with one of some keys.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Yes; this is what it says.
+    /// One of the keys signed the token; these are its claims.
     Signed(Map<String, Value>),
-    /// No, whatever keys there are.
+    /// No key can have signed the token.
     Forged,
-    /// No, but it may be by a key that is not here.
+    /// None of these keys signed the token, but a key that is not here may have.
     UnknownKey,
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a token apart; `None` is none that anybody here would have signed.
+    /// Takes a token apart; `None` if no issuer this server accepts could have signed it.
     pub fn read(token: &'a str) -> Option<Self> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
         let (message, signature) = token.rsplit_once('.')?;
-        // Algorithms that do not exist, and `none`, are no headers to the library.
+        // The library does not read a header whose algorithm does not exist or is `none`.
         let header = jsonwebtoken::decode_header(token).ok()?;
-        // What is critical must be understood (RFC 7515, 4.1.11), and there is no extension that we understand.
+        // Critical extensions must be understood (RFC 7515, 4.1.11), and this server understands none.
         let fine = header.crit.is_none() && header.kid.as_ref().is_none_or(|id| id.chars().nth(MAX_KID_CHARS).is_none());
         fine.then_some(Self { token, header, message, signature })
     }
 
-    /// Tries the keys that fit.
+    /// Checks the signature with the keys that fit.
     pub fn verify(&self, keys: &[Key]) -> Verdict {
         let signed = |key: &Key| crypto::verify(self.signature, self.message.as_bytes(), &key.decoding, self.header.alg) == Ok(true);
         if keys.iter().any(|key| key.fits(&self.header) && signed(key)) {

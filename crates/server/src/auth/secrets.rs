@@ -1,14 +1,14 @@
-//! Secrets of the configuration: whether they can be guessed, and one for the development mode.
+//! Checks whether secrets of the configuration can be guessed, and makes one for the development mode.
 
 use crate::config::{self, NamedSecret};
 
 /// The least length of a secret: a key of HMAC-SHA256 should have the length of its hash (RFC 7518, 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
-/// Different bytes a secret must have: `openssl rand -hex 32` has 16 digits to choose from and shows
-/// nearly all of them; a repeated character or two is a placeholder somebody forgot.
+/// The fewest different bytes of a secret: `openssl rand -hex 32` has 16 digits to choose from and shows nearly all of
+/// them; a repeated character or two is a forgotten placeholder.
 const MIN_DIFFERENT_BYTES: usize = 8;
 
-/// The configured secrets, the one that signs first, or what is wrong with one of them.
+/// The configured secrets, the one that signs first; the error says what is wrong with one of them.
 pub fn checked(config: &config::Auth) -> Result<Vec<NamedSecret>, String> {
     let name = |index: usize| match (config.secret.reveal().is_empty(), index) {
         (false, 0) => "auth.secret".to_owned(),
@@ -38,7 +38,7 @@ fn check(secret: &str, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A secret nobody knows.
+/// A random secret that nobody knows.
 pub fn random() -> NamedSecret {
     use std::fmt::Write;
     let text = rand::random::<[u8; MIN_SECRET_BYTES]>().iter().fold(String::new(), |mut text, byte| {

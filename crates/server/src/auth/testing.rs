@@ -14,7 +14,7 @@ use crate::config::{Auth, Secret};
 pub const SECRET: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef";
 pub const OTHER_SECRET: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c";
 
-/// Somebody who signs tokens.
+/// A signer of tokens for tests.
 pub struct Signer {
     pub algorithm: Algorithm,
     pub kid: Option<String>,
@@ -26,7 +26,7 @@ impl Signer {
         Self { algorithm: Algorithm::HS256, kid: None, key: EncodingKey::from_secret(secret.as_bytes()) }
     }
 
-    /// One with a new pair of keys.
+    /// A signer with a new pair of keys.
     pub fn pair(algorithm: Algorithm, kid: &str) -> Self {
         let random = SystemRandom::new();
         let ecdsa = |curve| EncodingKey::from_ec_der(EcdsaKeyPair::generate_pkcs8(curve, &random).expect("a pair").as_ref());
@@ -39,7 +39,7 @@ impl Signer {
         Self { algorithm, kid: Some(kid.to_owned()), key }
     }
 
-    /// Its public half.
+    /// The public half of the signer's key.
     pub fn jwk(&self) -> Value {
         let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).expect("public")).expect("json");
         jwk["kid"] = json!(self.kid);
@@ -66,7 +66,7 @@ pub fn rsa(size: KeySize) -> EncodingKey {
     EncodingKey::from_rsa_der(&der.as_ref()[26..])
 }
 
-/// `[auth]` with a secret and this change.
+/// `[auth]` with a secret, changed by `change`.
 pub fn with(change: impl FnOnce(&mut Auth)) -> Auth {
     let mut auth = Auth { secret: Secret::new(SECRET.to_owned()), ..Auth::default() };
     change(&mut auth);
@@ -77,12 +77,12 @@ pub fn authenticator(change: impl FnOnce(&mut Auth)) -> Authenticator {
     Authenticator::new(&with(change), false).expect("usable")
 }
 
-/// Seconds since 1970, that many hours from now.
+/// The time so many hours from now, in seconds since 1970.
 pub fn hour(offset: i64) -> i64 {
     crate::auth::now().0 / 1000 + offset * 3600
 }
 
-/// Claims of bob, valid for an hour, with others added.
+/// The claims of bob, valid for an hour, with others added.
 pub fn bob(more: Value) -> Value {
     let mut claims = json!({ "sub": "bob", "exp": hour(1) });
     for (claim, value) in more.as_object().expect("an object") {

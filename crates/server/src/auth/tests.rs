@@ -1,4 +1,4 @@
-//! Tokens as they come: whose are taken, and why others are not.
+//! Tests of tokens as they come in: which are accepted, and why others are not.
 
 mod examples;
 
@@ -112,7 +112,7 @@ fn a_claim_that_is_wrong_is_named() {
         assert_eq!((error.code, error.details.get("claim")), (ErrorCode::Unauthenticated, Some(&json!(claim))));
         assert!(error.details.get("reason").is_some_and(Value::is_string));
     }
-    // Claims that are no object at all.
+    // Payloads that are no object, and so no claims.
     for claims in [json!([]), json!("bob"), json!(null), json!(5)] {
         assert!(verify(&auth, &signed(&claims)).is_err());
     }

@@ -1,4 +1,4 @@
-//! `parlor ban`: who is kept out of a channel.
+//! `parlor ban`: lists, adds and lifts bans of a channel.
 
 use clap::{Args, Subcommand};
 use parlor_proto::ids::check_name;
@@ -10,7 +10,7 @@ use crate::cli::output::{explain, missing, quoted};
 use crate::cli::records::{Common, Records, all, channel_id, moment, period, time, user_id};
 use crate::config::Period;
 
-/// Shown below the options.
+/// The examples shown below the options.
 pub const EXAMPLES: &str = "\
 Examples:
   parlor ban add lobby mallory --for 2h --reason 'Shouting'
@@ -20,7 +20,7 @@ Examples:
   parlor ban remove lobby mallory
   parlor ban list lobby";
 
-/// `parlor ban`
+/// The arguments of `parlor ban`.
 #[derive(Debug, Args)]
 pub struct BanArgs {
     #[command(subcommand)]
@@ -33,34 +33,34 @@ pub struct BanArgs {
 enum BanCommand {
     /// List the bans of a channel that hold now
     List {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Ban somebody, or change their ban
     Add {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Their id: what `sub` is in their token
+        /// Id of the user: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
-        /// For how long, as 30s, 10m, 2h or 7d [default: for good]
+        /// How long the ban holds, as 30s, 10m, 2h or 7d [default: for good]
         #[arg(long = "for", value_name = "TIME", value_parser = period, conflicts_with = "until")]
         period: Option<Period>,
-        /// The first moment they may come back, as 2100-12-24T18:00:00Z
+        /// The first moment the user may come back, as 2100-12-24T18:00:00Z
         #[arg(long, value_name = "TIME", value_parser = moment)]
         until: Option<Timestamp>,
-        /// What they are told
+        /// The reason the user is told
         #[arg(long, value_parser = reason)]
         reason: Option<String>,
     },
     /// Lift a ban
     Remove {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Their id: what `sub` is in their token
+        /// Id of the user: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },
@@ -70,7 +70,7 @@ fn reason(text: &str) -> Result<String, &'static str> {
     check_name(text, limits::MAX_REASON_CHARS).map(|()| text.to_owned())
 }
 
-/// Does what was asked.
+/// Carries out the command.
 pub fn run(BanArgs { command, common }: BanArgs) -> anyhow::Result<()> {
     let writes = !matches!(command, BanCommand::List { .. });
     common.run(writes, async |records| match command {

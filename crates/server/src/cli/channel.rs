@@ -1,4 +1,4 @@
-//! `parlor channel`: what channels there are, who is invited, who has which seat.
+//! `parlor channel`: lists and changes channels, their invitations and their seats.
 
 use clap::{Args, Subcommand};
 use parlor_proto::{Channel, ChannelId, Timestamp, UserId, limits};
@@ -11,7 +11,7 @@ use crate::cli::records::{Common, Records, all, channel_id, time, user_id};
 use crate::cli::seat::{self, SeatCommand};
 use crate::http::api::ChannelView;
 
-/// Shown below the options.
+/// The examples shown below the options.
 pub const EXAMPLES: &str = "\
 Examples:
   parlor channel create lobby --name 'The lobby'
@@ -29,12 +29,12 @@ Examples:
       For channels with --access seated.
   parlor channel list --json | jq -r '.[].id'";
 
-/// How often an update is tried again when somebody else was faster.
+/// How often an update is tried again when another writer was faster.
 const ATTEMPTS: u32 = 5;
-/// What a table of channels shows.
+/// The columns of a table of channels.
 const COLUMNS: [&str; 6] = ["id", "name", "kind", "tier", "access", "owner"];
 
-/// `parlor channel`
+/// The arguments of `parlor channel`.
 #[derive(Debug, Args)]
 pub struct ChannelArgs {
     #[command(subcommand)]
@@ -49,13 +49,13 @@ enum ChannelCommand {
     List,
     /// Show a channel
     Show {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
-    /// Make a channel; one that is there already, exactly so, is left as it is
+    /// Make a channel; a channel that is there already, exactly so, is left as it is
     Create {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         #[command(flatten)]
@@ -63,45 +63,45 @@ enum ChannelCommand {
     },
     /// Change a channel
     Update {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
         #[command(flatten)]
         fields: Fields,
-        /// Unset this; may be given again
+        /// Unset this field; may be given again
         #[arg(long, value_name = "FIELD", value_enum)]
         clear: Vec<Field>,
-        /// Only if it is at this version, as `parlor channel show` tells it
+        /// Update only if the channel is at this version, as `parlor channel show` tells it
         #[arg(long, value_name = "N")]
         if_version: Option<i64>,
     },
     /// Remove a channel with its members, invitations, seats and bans; who is in it is put out
     Delete {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// List who is invited to a channel, and who of them has come
     Invitations {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Invite somebody to a channel
     Invite {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Their id: what `sub` is in their token
+        /// Id of the user: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },
     /// Take an invitation back
     Uninvite {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Their id: what `sub` is in their token
+        /// Id of the user: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },
@@ -110,7 +110,7 @@ enum ChannelCommand {
     Seat(SeatCommand),
 }
 
-/// Does what was asked.
+/// Carries out the command.
 pub fn run(ChannelArgs { command, common }: ChannelArgs) -> anyhow::Result<()> {
     use ChannelCommand as C;
     let writes = match &command {
@@ -181,7 +181,7 @@ async fn update(records: Records, id: ChannelId, fields: Fields, clear: &[Field]
                     .done(&format!("Changed the channel \"{id}\"; it is at version {} now.", after.version), &view(&after, records.now));
                 break;
             }
-            // Nobody asked for a certain version: what others changed meanwhile stays.
+            // The update is not bound to a version, so what others changed meanwhile stays.
             Err(StoreError::Stale { .. }) if version.is_none() && attempt < ATTEMPTS => {}
             Err(StoreError::Stale { version }) => {
                 let look = format!("parlor channel show {}", quoted(id.as_str()));

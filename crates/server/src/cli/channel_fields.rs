@@ -1,4 +1,4 @@
-//! What a channel can be told to be at the command line.
+//! The options of a channel's fields at the command line.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
@@ -17,22 +17,22 @@ const E2EE: [&str; 3] = ["off", "optional", "required"];
 const RECORDING: [&str; 2] = ["off", "allowed"];
 const ACCESS: [&str; 4] = ["public", "members", "invited", "seated"];
 
-/// Options for the fields of a channel. What is not given stays as it is.
+/// Options for the fields of a channel. A field whose option is not given stays as it is.
 #[derive(Clone, Debug, Args)]
 pub struct Fields {
-    /// What people call it [when it is made: its id]
+    /// Name people see [when the channel is made: its id]
     #[arg(long, value_parser = display_name)]
     name: Option<String>,
-    /// What it is for [when it is made: voice]
+    /// What the channel is for [when it is made: voice]
     #[arg(long, value_parser = PossibleValuesParser::new(KINDS).map(word::<ChannelKind>))]
     kind: Option<ChannelKind>,
     /// How media goes; nobody can join a mesh or auto channel yet [when it is made: sfu]
     #[arg(long, value_parser = PossibleValuesParser::new(TOPOLOGIES).map(word::<Topology>))]
     topology: Option<Topology>,
-    /// Decides how many may be in it, and show video [when it is made: free]
+    /// Decides how many may be in the channel, and show video [when it is made: free]
     #[arg(long, value_parser = PossibleValuesParser::new(TIERS).map(word::<Tier>))]
     tier: Option<Tier>,
-    /// A limit of its own, instead of the tier's
+    /// The most participants, instead of the limit of the tier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_PEOPLE))]
     max_participants: Option<u32>,
     /// With relay, clients use TURN only and show nobody their address [when it is made: standard]
@@ -41,7 +41,7 @@ pub struct Fields {
     /// End-to-end encryption [when it is made: off]
     #[arg(long, value_parser = PossibleValuesParser::new(E2EE).map(word::<E2eePolicy>))]
     e2ee: Option<E2eePolicy>,
-    /// Whether it may be recorded [when it is made: off]
+    /// Whether calls may be recorded [when it is made: off]
     #[arg(long, value_parser = PossibleValuesParser::new(RECORDING).map(word::<RecordingPolicy>))]
     recording: Option<RecordingPolicy>,
     /// Who may speak [when it is made: public]
@@ -53,18 +53,18 @@ pub struct Fields {
     /// How many may only listen, instead of limits.spectators of the configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_PEOPLE))]
     max_spectators: Option<u32>,
-    /// The first moment it can be joined, as 2100-12-24T18:00:00Z
+    /// The first moment the channel can be joined, as 2100-12-24T18:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     opens_at: Option<Timestamp>,
-    /// The first moment it cannot be joined any more
+    /// The first moment the channel cannot be joined any more
     #[arg(long, value_name = "TIME", value_parser = moment)]
     closes_at: Option<Timestamp>,
-    /// Whose it is: they are always let in, and moderate
+    /// Owner of the channel, who is always let in and moderates
     #[arg(long, value_name = "USER", value_parser = user_id)]
     owner: Option<UserId>,
 }
 
-/// What can be unset.
+/// The fields that can be unset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Field {
     MaxParticipants,
@@ -75,7 +75,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// Unsets it.
+    /// Unsets the field in a channel.
     pub fn clear(self, channel: &mut Channel) {
         match self {
             Self::MaxParticipants => channel.max_participants = None,
@@ -88,7 +88,7 @@ impl Field {
 }
 
 impl Fields {
-    /// The channel with these fields instead of its own.
+    /// The channel with these fields in place of its own.
     pub fn on(self, mut channel: Channel) -> Channel {
         fn set<T>(field: &mut T, given: Option<T>) {
             if let Some(given) = given {
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    /// Each word is a value of its own, and stands for what the store and the API call it.
+    /// Checks that each word is read as the value that the store and the API write as this word.
     fn are_words<T: DeserializeOwned + Serialize + Default>(words: &[&str]) {
         for text in words {
             let value = serde_json::to_value(word::<T>((*text).to_owned())).expect("serializes");

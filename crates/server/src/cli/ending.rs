@@ -1,5 +1,4 @@
-//! The end of the process, on threads of its own: what hangs elsewhere keeps neither a signal from being heard nor the
-//! process from ending.
+//! The end of the process, on threads of its own: whatever hangs elsewhere, signals are heard and the process ends.
 
 use std::thread;
 use std::time::Duration;
@@ -12,14 +11,14 @@ use tokio::time::Instant;
 use crate::cli::output::FAILED;
 use crate::server::Progress;
 
-/// A process that is still there so long after it was told to stop does not end by itself any more: everything in it has
+/// How long after the order to stop a process that still runs will not end by itself any more: everything in it has
 /// deadlines that are over by then.
 const LAST_MOMENT: Duration = Duration::from_secs(7);
-/// The time to say what hangs. Whoever should read the log may hang too, and then nobody learns it.
+/// The time to log what hangs. The reader of the log may hang too, and then nobody learns it.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Takes SIGTERM and SIGINT from now on. The first is told, with its moment; from then on the process ends in time. To be
-/// called before there is another thread: those made later do not take these signals.
+/// Takes SIGTERM and SIGINT from now on. The first of these signals is passed on with its moment, and from then on the
+/// process ends in time. Has to be called before there is another thread: threads made later do not take these signals.
 pub fn on_signal(progress: &Progress) -> anyhow::Result<oneshot::Receiver<Instant>> {
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block()?;
@@ -35,7 +34,7 @@ pub fn on_signal(progress: &Progress) -> anyhow::Result<oneshot::Receiver<Instan
     Ok(asked)
 }
 
-/// From now on the process ends in time, as after a signal.
+/// Makes sure that the process ends in time from now on, as after a signal.
 pub fn begin(progress: &Progress) {
     let progress = progress.clone();
     let watch = thread::Builder::new().name("ending".to_owned()).spawn(move || in_time(&progress));
@@ -54,6 +53,6 @@ fn in_time(progress: &Progress) {
     };
     let _ = thread::Builder::new().name("last-words".to_owned()).spawn(last_words);
     thread::sleep(LAST_WORDS);
-    // Nothing in this process can hold this one up.
+    // Nothing in this process can hold up this signal.
     let _ = kill(Pid::this(), Signal::SIGKILL);
 }

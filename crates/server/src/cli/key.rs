@@ -1,4 +1,4 @@
-//! `parlor key`: keys for the REST API.
+//! `parlor key`: makes, lists and revokes keys for the REST API.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use crate::cli::output::{explain, missing};
 use crate::cli::records::{Common, Records, all, display_name, time};
 use crate::http::api::Scope;
 
-/// Shown below the options.
+/// The examples shown below the options.
 pub const EXAMPLES: &str = "\
 Examples:
   parlor key create 'host application' --scope channels:write --scope moderation --scope events
@@ -21,7 +21,7 @@ Examples:
   parlor key list
   parlor key revoke 0123456789abcdef";
 
-/// `parlor key`
+/// The arguments of `parlor key`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -34,10 +34,10 @@ pub struct KeyArgs {
 enum KeyCommand {
     /// Make a key, and print it
     Create {
-        /// What it is for
+        /// Purpose of the key
         #[arg(value_parser = display_name)]
         name: String,
-        /// What may be done with it; may be given again
+        /// What may be done with the key; may be given again
         #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = PossibleValuesParser::new(Scope::EACH.iter().map(|scope| scope.name())).map(|name: String| name))]
         scopes: Vec<String>,
     },
@@ -45,12 +45,12 @@ enum KeyCommand {
     List,
     /// Make a key void
     Revoke {
-        /// Its id, as `parlor key list` shows it
+        /// Id of the key, as `parlor key list` shows it
         id: String,
     },
 }
 
-/// Does what was asked.
+/// Carries out the command.
 pub fn run(KeyArgs { command, common }: KeyArgs) -> anyhow::Result<()> {
     let writes = !matches!(command, KeyCommand::List);
     common.run(writes, async |records| match command {

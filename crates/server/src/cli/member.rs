@@ -1,4 +1,4 @@
-//! `parlor member`: who belongs to a channel.
+//! `parlor member`: lists, adds and removes members of a channel.
 
 use clap::{Args, Subcommand};
 use parlor_proto::{ChannelId, MemberRole, UserId};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::output::{explain, missing, quoted};
 use crate::cli::records::{Common, Records, all, channel_id, time, user_id};
 
-/// Shown below the options.
+/// The examples shown below the options.
 pub const EXAMPLES: &str = "\
 Examples:
   parlor member add stage alice
@@ -18,7 +18,7 @@ Examples:
   parlor member remove stage alice
   parlor member list stage --json";
 
-/// `parlor member`
+/// The arguments of `parlor member`.
 #[derive(Debug, Args)]
 pub struct MemberArgs {
     #[command(subcommand)]
@@ -31,34 +31,34 @@ pub struct MemberArgs {
 enum MemberCommand {
     /// List the members of a channel
     List {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Make somebody a member, or a moderator
     Add {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Their id: what `sub` is in their token
+        /// Id of the user: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
-        /// May mute, kick and ban in this channel
+        /// The member may mute, kick and ban in this channel
         #[arg(long)]
         moderator: bool,
     },
     /// End a membership
     Remove {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Their id: what `sub` is in their token
+        /// Id of the user: what `sub` is in their token
         #[arg(value_parser = user_id)]
         user: UserId,
     },
 }
 
-/// Does what was asked.
+/// Carries out the command.
 pub fn run(MemberArgs { command, common }: MemberArgs) -> anyhow::Result<()> {
     let writes = !matches!(command, MemberCommand::List { .. });
     common.run(writes, async |records| match command {

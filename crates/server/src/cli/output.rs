@@ -1,4 +1,4 @@
-//! What commands print: tables and sentences for people, JSON for scripts; and what they end with.
+//! The output of commands: tables and sentences for people, JSON for scripts, and exit codes.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::config::ConfigError;
 
-/// Shown below the options of every command that works on the store.
+/// The notes shown below the options of every command that works on the store.
 pub const NOTES: &str = "\
 The store is the one of the configuration: store.url of parlor.toml or PARLOR_STORE__URL, otherwise the file parlor.db \
 beside parlor.toml. A running server notices a change within a second. One in development mode keeps its records in \
@@ -17,13 +17,13 @@ memory, out of reach from here, unless store.url is set.
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 there is no such thing; 4 it exists already, or does \
 not allow this.";
 
-/// The exit code of what failed without a reason of its own.
+/// The exit code of a failure without a code of its own.
 pub const FAILED: u8 = 1;
-/// The exit code when the command line is wrong; clap has the same.
+/// The exit code when the command line is wrong; clap uses the same.
 const USAGE: u8 = 2;
-/// The exit code when something is not there.
+/// The exit code when something does not exist.
 const NOT_FOUND: u8 = 3;
-/// The exit code when what is there does not allow it.
+/// The exit code when the present state does not allow the command.
 const CONFLICT: u8 = 4;
 
 /// A command that was refused, with an exit code for scripts.
@@ -41,7 +41,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The exit code an error asks for.
+/// The exit code of an error.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_of_command_line) {
@@ -50,23 +50,23 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Refused>().map_or(FAILED, |refused| refused.code)
 }
 
-/// Whether what goes to standard error may have colours: a terminal reads them, and whoever sits at it (`NO_COLOR`) wants them.
+/// Whether standard error may have colours: it is a terminal, and the user wants them (`NO_COLOR`).
 #[must_use]
 pub fn colours() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
-/// A value of the command line that cannot be, with what it must be.
+/// The error of an impossible value at the command line; `sentence` says what it must be.
 pub fn usage(sentence: impl Into<String>) -> anyhow::Error {
     Refused { code: USAGE, sentence: sentence.into() }.into()
 }
 
-/// Something that is not there, with what to do about it.
+/// The error of something that does not exist; `sentence` says what to do about it.
 pub fn missing(sentence: impl Into<String>) -> anyhow::Error {
     Refused { code: NOT_FOUND, sentence: sentence.into() }.into()
 }
 
-/// Something that does not allow what was asked, with what to do about it.
+/// The error of a state that does not allow the command; `sentence` says what to do about it.
 pub fn conflict(sentence: impl Into<String>) -> anyhow::Error {
     Refused { code: CONFLICT, sentence: sentence.into() }.into()
 }
@@ -87,12 +87,12 @@ pub fn explain(error: StoreError, channel: &str) -> anyhow::Error {
     }
 }
 
-/// The option of a field: `closesAt` is `closes-at`.
+/// The name of the option for a field: `closesAt` is `closes-at`.
 fn option(field: &str) -> String {
     field.chars().flat_map(|c| c.is_uppercase().then_some('-').into_iter().chain(c.to_lowercase())).collect()
 }
 
-/// A text as one word of a shell.
+/// Quotes a text as one word of a shell.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_.:/@+,".contains(c);
@@ -102,10 +102,10 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// How a command's result is printed.
+/// The form in which a command's result is printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
-    /// One JSON value on standard output, and nothing else.
+    /// Whether standard output gets one JSON value, and nothing else.
     pub json: bool,
 }
 
@@ -121,7 +121,7 @@ impl Output {
         }
     }
 
-    /// Prints one thing: a line for each field, or an object.
+    /// Prints one thing: a line for each field, or a JSON object.
     pub fn one(self, value: &Value) {
         if self.json {
             return print(&value.to_string());
@@ -133,13 +133,13 @@ impl Output {
         }
     }
 
-    /// Says that something was done, or prints what there is now.
+    /// Prints that something was done, or in JSON the thing as it is now.
     pub fn done(self, sentence: &str, value: &Value) {
         if self.json { print(&value.to_string()) } else { print(sentence) }
     }
 }
 
-/// A line to standard output. A reader that has seen enough (`| head`) is no fault.
+/// Prints a line to standard output. A reader that has seen enough (`| head`) is no failure.
 fn print(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stdout().lock(), "{text}");

@@ -1,4 +1,4 @@
-//! What every command on the store needs: the store itself, reading arguments, walking through pages.
+//! The parts that all commands on the store share: opening it, reading arguments, walking through pages.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::cli::output::{self, Output, explain, usage};
 use crate::clock;
 use crate::config::Period;
 
-/// Rows asked for at once when all are wanted.
+/// Rows of a page when a whole list is read.
 const PAGE: u32 = 500;
 
 /// Options of every command that works on the store.
@@ -34,17 +34,17 @@ pub struct Common {
     json: bool,
 }
 
-/// The store and everything said with each command.
+/// The open store, and the options that every command has.
 pub struct Records {
     pub store: Store,
     pub output: Output,
-    /// Who is at the command line, for the audit log.
+    /// The user of the command line, for the audit log.
     pub by: Actor,
     pub now: Timestamp,
 }
 
 impl Common {
-    /// Opens the store and runs a command on it. One that only looks does not make a store that is not there.
+    /// Opens the store and runs a command on it. A command that does not write makes no store if there is none.
     pub fn run<F: Future<Output = anyhow::Result<()>>>(self, writes: bool, command: impl FnOnce(Records) -> F) -> anyhow::Result<()> {
         let Self { config, store, json } = self;
         let named = store.is_some();
@@ -58,7 +58,7 @@ impl Common {
                  If there is one elsewhere, name it with --store or its configuration with --config."
             );
         }
-        // What the database itself says of a failure is for the operator, who is here.
+        // The database's own words about a failure are for the operator, who is at the terminal.
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).with_target(false).with_ansi(output::colours());
         let _ = log.with_writer(std::io::stderr).try_init();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -106,43 +106,43 @@ impl Records {
     }
 }
 
-/// A channel's id.
+/// Reads a channel's id.
 pub fn channel_id(text: &str) -> Result<ChannelId, &'static str> {
     ChannelId::new(text)
 }
 
-/// A user's id.
+/// Reads a user's id.
 pub fn user_id(text: &str) -> Result<UserId, &'static str> {
     UserId::new(text)
 }
 
-/// The name of a seat.
+/// Reads the name of a seat.
 pub fn seat(text: &str) -> Result<String, &'static str> {
     check_id(text).map(|()| text.to_owned())
 }
 
-/// A time that is more than none.
+/// Reads a length of time that is longer than zero.
 pub fn period(text: &str) -> Result<Period, &'static str> {
     let period: Period = text.parse()?;
     if period.is_zero() { Err("must be more than 0") } else { Ok(period) }
 }
 
-/// A name to show.
+/// Reads a name to show.
 pub fn display_name(text: &str) -> Result<String, &'static str> {
     check_name(text, limits::MAX_NAME_CHARS).map(|()| text.to_owned())
 }
 
-/// A moment, as `2100-12-24T18:00:00Z`.
+/// Reads a moment, such as `2100-12-24T18:00:00Z`.
 pub fn moment(text: &str) -> Result<Timestamp, &'static str> {
     Timestamp::parse_rfc3339(text).ok_or("must be a moment with its time zone, as 2100-12-24T18:00:00Z")
 }
 
-/// One of the words of an enumeration; clap has made sure that it is.
+/// Reads one of the words of an enumeration; clap has made sure that it is one.
 pub fn word<T: DeserializeOwned + Default>(word: String) -> T {
     serde_json::from_value(Value::String(word)).unwrap_or_default()
 }
 
-/// A moment, or null.
+/// Writes a moment as JSON, or null.
 pub fn time(moment: Option<Timestamp>) -> Value {
     moment.map_or(Value::Null, |moment| Value::String(moment.to_rfc3339()))
 }

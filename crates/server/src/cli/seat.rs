@@ -1,4 +1,4 @@
-//! `parlor channel seat`: the named seats of a channel.
+//! `parlor channel seat`: lists and changes the named seats of a channel.
 
 use clap::Subcommand;
 use parlor_proto::{ChannelId, UserId};
@@ -8,55 +8,55 @@ use serde_json::json;
 use crate::cli::output::{conflict, explain, missing, quoted};
 use crate::cli::records::{Records, all, channel_id, seat as name, time, user_id};
 
-/// `parlor channel seat`
+/// The commands of `parlor channel seat`.
 #[derive(Debug, Subcommand)]
 pub enum SeatCommand {
     /// List the seats of a channel
     List {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
     },
     /// Make a seat, or give one to somebody
     Put {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Its name
+        /// Name of the seat
         #[arg(value_parser = name)]
         seat: String,
-        /// Who gets it [default: it stays as it is, or is free when it is made]
+        /// Id of the user who gets the seat [default: the seat stays as it is, or is free when it is made]
         #[arg(value_parser = user_id)]
         user: Option<UserId>,
     },
     /// Take a seat from whoever has it
     Free {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Its name
+        /// Name of the seat
         #[arg(value_parser = name)]
         seat: String,
     },
     /// Remove a seat
     Delete {
-        /// Its id
+        /// Id of the channel
         #[arg(value_parser = channel_id)]
         channel: ChannelId,
-        /// Its name
+        /// Name of the seat
         #[arg(value_parser = name)]
         seat: String,
     },
 }
 
 impl SeatCommand {
-    /// Whether it changes anything.
+    /// Whether the command changes anything.
     pub const fn writes(&self) -> bool {
         !matches!(self, Self::List { .. })
     }
 }
 
-/// Does what was asked.
+/// Carries out the command.
 pub async fn run(records: Records, command: SeatCommand) -> anyhow::Result<()> {
     match command {
         SeatCommand::List { channel } => list(records, channel).await,

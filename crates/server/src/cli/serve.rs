@@ -10,15 +10,15 @@ use crate::config::Config;
 use crate::server::{Progress, STOP_WITHIN};
 use crate::{Options, Server};
 
-/// How long a start goes on that is told to stop meanwhile: one that gets to its end gives back what it took.
+/// How long a start may go on after the order to stop: a start that completes can give back what it took.
 const START_GRACE: Duration = Duration::from_secs(1);
-/// How long the runtime's own threads are waited for at the end; the system's look-up of a name may take any time.
+/// How long the end waits for the runtime's own threads; the system's look-up of a name may take any time.
 const RUNTIME_GRACE: Duration = Duration::from_millis(250);
 
-/// Runs the server until it is told to stop, or cannot go on.
+/// Runs the server until it is told to stop, or cannot continue.
 pub fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let progress = Progress::begin("the start");
-    // Before anything is started: a signal from now on ends the server in order.
+    // Before anything is started, so that a signal from now on ends the server in order.
     let asked = ending::on_signal(&progress)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(config, options, asked, &progress));
@@ -55,7 +55,7 @@ async fn serve(config: &Config, options: Options, mut asked: oneshot::Receiver<I
     lost.map_or(stopped, Err)
 }
 
-/// Stops in order within [`STOP_WITHIN`] of that moment.
+/// Stops the server in order within [`STOP_WITHIN`] of the moment `at`.
 async fn stop(server: Server, at: Instant, progress: &Progress) -> anyhow::Result<()> {
     tracing::info!("stopping");
     let hung = server.shut_down_by(at + STOP_WITHIN, progress).await;

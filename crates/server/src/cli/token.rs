@@ -9,7 +9,7 @@ use crate::cli::output::usage;
 use crate::cli::records::{display_name, period, user_id};
 use crate::config::{Config, Period};
 
-/// Shown below the options.
+/// The examples shown below the options.
 pub const EXAMPLES: &str = "\
 Examples:
   parlor token --user alice
@@ -21,7 +21,7 @@ Examples:
 
 It is signed with auth.secret of the configuration, or with the first of auth.secrets.";
 
-/// `parlor token`
+/// The arguments of `parlor token`.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
     /// Id of the user
@@ -30,23 +30,23 @@ pub struct TokenArgs {
     /// Name others see [default: the id]
     #[arg(long, value_parser = display_name)]
     name: Option<String>,
-    /// With the pro tier
+    /// Give the user the pro tier
     #[arg(long)]
     pro: bool,
-    /// With the pro tier until then: a date as 2100-01-31T12:00:00Z, or seconds since 1970
+    /// Give the user the pro tier until then: a date as 2100-01-31T12:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pro_until: Option<Timestamp>,
-    /// A moderator of every channel
+    /// Make the user a moderator of every channel
     #[arg(long)]
     moderator: bool,
     /// A channel it is for, as a spectator, member or moderator; may be given again [default: wherever the user may go].
     /// An id with a colon in it needs a role behind it: a:b:member
     #[arg(long, value_name = "ID[:ROLE]", value_parser = grant)]
     channel: Vec<Grant>,
-    /// How long it is valid, as 30m, 12h or 7d [default: 12h]
+    /// How long the token is valid, as 30m, 12h or 7d [default: 12h]
     #[arg(long, value_name = "TIME", value_parser = period)]
     lifetime: Option<Period>,
-    /// As JSON, with its end
+    /// Print the token as JSON, with its end
     #[arg(long)]
     json: bool,
 }
@@ -77,7 +77,7 @@ fn explain(why: &NotIssued) -> anyhow::Error {
     }
 }
 
-/// The option a claim is set with.
+/// The name of the option that sets a claim.
 fn option(claim: &str) -> String {
     match claim {
         "sub" => "--user".to_owned(),
@@ -106,8 +106,8 @@ impl TokenArgs {
     }
 }
 
-/// `ID` or `ID:ROLE`. An id may have colons itself; then the role is behind the last one, because a misspelt role would otherwise
-/// be taken for the end of an id, and the token be for a channel that nobody has.
+/// Reads `ID` or `ID:ROLE`. An id may contain colons; then the role is behind the last one, because a misspelt role
+/// would otherwise be taken for the end of an id, and the token be for a channel that nobody has.
 fn grant(text: &str) -> Result<Grant, String> {
     let (id, role) = match text.rsplit_once(':') {
         Some((id, role)) => {

@@ -1,10 +1,11 @@
-//! Addresses of other servers, and origins of their pages.
+//! Checks addresses of other servers, and origins of their pages.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Checks the origin of pages, which is compared with what browsers write (RFC 6454, 6.2); or says what is wrong and how to write it.
+/// Checks the origin of pages, which is compared with what browsers write (RFC 6454, 6.2). The error says what is wrong
+/// and how to write it.
 pub fn check_origin(text: &str) -> Result<(), String> {
     if text == "*" {
         return Err("\"*\" is no origin: name each site whose pages may talk to this server, as \"https://app.example.com\"".to_owned());
@@ -19,7 +20,7 @@ pub fn check_origin(text: &str) -> Result<(), String> {
     }
 }
 
-/// Whether an address is on this machine: nobody is between us and it.
+/// Whether an address is on this machine, so that nobody is between it and the server.
 pub fn is_loopback(url: &Url) -> bool {
     // IPv6 addresses stand in brackets in an address.
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');

@@ -1,4 +1,4 @@
-//! `[api]`: how often the REST API may be asked.
+//! `[api]`: the rate limits of the REST API.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::list;
 
-/// `[api]`
+/// The section `[api]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
@@ -16,8 +16,8 @@ pub struct Api {
     pub requests_per_second_address: u32,
     /// Invalid API keys and tokens a minute from one address, at least 1.
     pub failed_keys_per_minute: u32,
-    /// Proxies in front of this server whose `X-Forwarded-For` is believed. Not set: those on this machine if `http.listen`
-    /// has loopback addresses only, otherwise none, and all that comes through a proxy counts as one address.
+    /// Proxies in front of this server whose `X-Forwarded-For` is believed. Not set: proxies on this machine if `http.listen` has
+    /// loopback addresses only; otherwise none, and all that comes through a proxy counts as one address.
     #[serde(deserialize_with = "list::one_or_many")]
     pub trusted_proxies: Vec<IpAddr>,
 }

@@ -1,4 +1,4 @@
-//! `[auth]`: with which keys, and by which rules, tokens are verified.
+//! `[auth]`: the keys and rules by which tokens are verified.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,33 +11,34 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::{Period, Secret, is_loopback};
 use crate::secret::without_query;
 
-/// Clocks that differ by more are wrong, and every minute here is one that an expired token still counts.
+/// The largest leeway: clocks that differ by more are wrong, and an expired token counts for every minute of it.
 const MAX_LEEWAY: Period = Period::minutes(5);
-/// Key sets asked for more often than this are load for nothing: an unknown key is asked for at once anyway.
+/// The shortest interval between fetches of a key set: a shorter one is load for nothing, because an unknown key is
+/// asked for at once anyway.
 const MIN_REFRESH: Period = Period::seconds(1);
-/// Each secret is one more hash for each token nobody signed; a rotation needs two.
+/// The most secrets: each is one more hash for each token nobody signed; a rotation needs two.
 const MAX_SECRETS: usize = 16;
 
-/// `[auth]`
+/// The section `[auth]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// The key of the tokens (HMAC), at least 32 bytes. Neither it nor `secrets` nor `jwks` set: the server does
-    /// not start, except in development mode, where it makes a new one at every start.
+    /// The key of the tokens (HMAC), at least 32 bytes. If neither it nor `secrets` nor `jwks` is set, the server does
+    /// not start, except in development mode, where it makes a new key at every start.
     pub secret: Secret,
-    /// More such keys that are accepted as well: the old one while secrets are changed. `parlor token` signs with
-    /// `secret`, or with the first of these when there is none.
+    /// More keys of this kind that are accepted as well: the old one while secrets are changed. `parlor token` signs
+    /// with `secret`, or with the first of these if `secret` is not set.
     pub secrets: Vec<NamedSecret>,
     /// Public keys (a JSON Web Key Set): an `https://` address, or the path of a file. Not set: none.
     #[serde(serialize_with = "without_query")]
     pub jwks: String,
     /// How often the key set is fetched again. A key it does not have is asked for at once.
     pub jwks_refresh: Period,
-    /// How long its keys count when it cannot be fetched.
+    /// How long the keys of the set count while it cannot be fetched.
     pub jwks_keep: Period,
-    /// What a token's `iss` must be. Not set: not looked at.
+    /// The value that a token's `iss` must have. Not set: any.
     pub issuer: String,
-    /// What a token's `aud` must be or contain. Not set: not looked at.
+    /// The value that a token's `aud` must be or contain. Not set: any.
     pub audience: String,
     /// How far the clocks of the issuer and this server may differ.
     pub leeway: Period,
@@ -61,12 +62,12 @@ impl Default for Auth {
     }
 }
 
-/// Where public keys come from.
+/// The source of public keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeySource {
-    /// Fetched from here.
+    /// The address from which the keys are fetched.
     Url(Url),
-    /// Read from here.
+    /// The file from which the keys are read.
     File(PathBuf),
 }
 
@@ -77,7 +78,7 @@ impl Auth {
         first.into_iter().chain(self.secrets.iter().cloned())
     }
 
-    /// Where `jwks` points, if it is set; or what is wrong with it.
+    /// The source that `jwks` names, if it is set; the error says what is wrong with it.
     pub fn key_source(&self) -> Result<Option<KeySource>, &'static str> {
         if self.jwks.is_empty() {
             return Ok(None);
@@ -86,7 +87,7 @@ impl Auth {
             return Ok(Some(KeySource::File(PathBuf::from(&self.jwks))));
         }
         let url = Url::parse(&self.jwks).map_err(|_| "is not an address; it must look like https://id.example.com/jwks.json")?;
-        // The configuration and the log show this address.
+        // An address with a password in it is refused, because the configuration and the log show the address.
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not contain a user name or a password");
         }
@@ -98,7 +99,7 @@ impl Auth {
         }
     }
 
-    /// What a type alone does not say: the key that is wrong, and why.
+    /// Checks what types alone do not: the error names the wrong key, and says why.
     pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
         self.key_source().map_err(|reason| ("auth.jwks", reason))?;
         if self.leeway > MAX_LEEWAY {
@@ -117,10 +118,10 @@ impl Auth {
     }
 }
 
-/// One of `secrets`: a text, or `{ kid = "2024", secret = "…" }`.
+/// An entry of `secrets`: a text, or `{ kid = "2024", secret = "…" }`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NamedSecret {
-    /// Its name in a token's header. Empty: none, it is tried for every token.
+    /// The name of the secret in a token's header. Empty: it has no name and is tried for every token.
     pub kid: String,
     /// The secret itself.
     pub secret: Secret,
@@ -146,7 +147,7 @@ impl Serialize for NamedSecret {
     }
 }
 
-/// By hand, because the derived one quotes what it does not understand, and that may be a secret.
+/// Written by hand, because the derived error quotes what it does not understand, and that may be a secret.
 impl<'de> Deserialize<'de> for NamedSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;

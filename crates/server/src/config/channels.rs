@@ -5,34 +5,34 @@ use parlor_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One of `[[channels]]`. At every start the store's channel of this id becomes like this.
+/// An entry of `[[channels]]`. At every start the store's channel of this id becomes like this.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
-    /// Its id, as clients name it.
+    /// The id of the channel, as clients name it.
     pub id: ChannelId,
-    /// What people call it. Not set: the id.
+    /// The name people see. Not set: the id.
     #[serde(default)]
     pub name: String,
-    /// `voice` or `dm`.
+    /// The kind: `voice` or `dm`.
     #[serde(default)]
     pub kind: ChannelKind,
-    /// `sfu`, `mesh` or `auto`.
+    /// The path of media: `sfu`, `mesh` or `auto`.
     #[serde(default)]
     pub topology: Topology,
-    /// `free` or `pro`.
+    /// The tier: `free` or `pro`.
     #[serde(default)]
     pub tier: Tier,
-    /// Participants at the most. 0: as many as the tier allows.
+    /// The most participants. 0: as many as the tier allows.
     #[serde(default)]
     pub max_participants: u32,
-    /// `standard`, or `relay`: clients use TURN only.
+    /// The privacy of addresses: `standard`, or `relay`: clients use TURN only.
     #[serde(default)]
     pub privacy: Privacy,
-    /// `off`, `optional` or `required`.
+    /// End-to-end encryption: `off`, `optional` or `required`.
     #[serde(default)]
     pub e2ee: E2eePolicy,
-    /// `off` or `allowed`.
+    /// Whether calls may be recorded: `off` or `allowed`.
     #[serde(default)]
     pub recording: RecordingPolicy,
     /// Who may speak: `public`, `members`, `invited` or `seated`.
@@ -41,26 +41,26 @@ pub struct ChannelConfig {
     /// Whether everybody else may listen.
     #[serde(default)]
     pub spectators: bool,
-    /// Spectators at the most. 0: as many as `limits.spectators`.
+    /// The most spectators. 0: as many as `limits.spectators`.
     #[serde(default)]
     pub max_spectators: u32,
-    /// When it opens, as `2100-01-31T18:00:00Z`. Not set: it always has been open.
+    /// When the channel opens, as `2100-01-31T18:00:00Z`. Not set: it always has been open.
     #[serde(default, with = "moment", skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<Timestamp>,
-    /// When it closes. Not set: never.
+    /// When the channel closes. Not set: never.
     #[serde(default, with = "moment", skip_serializing_if = "Option::is_none")]
     pub closes_at: Option<Timestamp>,
-    /// Whose it is.
+    /// The owner of the channel, who may always join and moderates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<UserId>,
-    /// Users who may not join. Who is taken off this list may come back at the next start, unless somebody else has banned
-    /// them as well.
+    /// Users who may not join. A user who is taken off this list may come back at the next start, unless somebody else
+    /// has banned them as well.
     #[serde(default)]
     pub banned: Vec<UserId>,
 }
 
 impl ChannelConfig {
-    /// The channel as the rules take it.
+    /// The channel as the rest of the server knows it.
     #[must_use]
     pub fn channel(&self) -> Channel {
         let name = if self.name.is_empty() { self.id.as_str() } else { &self.name };
@@ -83,12 +83,12 @@ impl ChannelConfig {
     }
 }
 
-/// 0 stands for none.
+/// A limit of the channel's own; 0 stands for none.
 fn own_limit(max: u32) -> Option<u32> {
     (max > 0).then_some(max)
 }
 
-/// Moments as RFC 3339.
+/// Reads and writes moments as RFC 3339.
 mod moment {
     use parlor_proto::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de};

@@ -1,11 +1,11 @@
-//! `[limits]`: the numbers of the rules.
+//! `[limits]`: the limits and timeouts of channels and sessions.
 
 use std::time::Duration;
 
 use parlor_rooms::Policy;
 use serde::{Deserialize, Serialize};
 
-/// `[limits]`: the policy's numbers, times in milliseconds.
+/// The section `[limits]`: the policy's numbers, times in milliseconds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -43,9 +43,9 @@ pub struct Limits {
     pub joins_per_minute: u32,
     /// Least time between two joins that each follow a lost connection.
     pub reconnect_interval_ms: u64,
-    /// How long somebody whose connection was lost stays in the call, to go on with it. 0: not at all.
+    /// How long somebody whose connection was lost stays in the call, to continue it. 0: not at all.
     pub resume_grace_ms: u64,
-    /// The same for a connection that was closed because its page, or a proxy on the way, goes away.
+    /// How long somebody stays in the call whose connection was closed because the page, or a proxy on the way, goes away.
     pub away_grace_ms: u64,
 }
 
@@ -78,7 +78,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same numbers as the rules take them.
+    /// These limits as the policy of rooms.
     #[must_use]
     pub fn policy(&self) -> Policy {
         Policy {

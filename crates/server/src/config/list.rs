@@ -1,4 +1,4 @@
-//! Lists that may be written as a single value, and how what is in them is written.
+//! Reads lists that may be written as a single value, with errors that say how to write an item.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::config::Secret;
 
-/// What is read from a text, and how to write it: the standard library only says that it is wrong.
+/// A value that is read from a text, and how to write it: the error of the standard library only says that it is wrong.
 pub trait Written: FromStr {
-    /// Completes "must be".
+    /// The words after "must be" in the error.
     const HOW: &'static str;
 }
 
@@ -29,7 +29,7 @@ impl Written for String {
     const HOW: &'static str = "a text";
 }
 
-/// Reads one of them.
+/// Reads one value; the error says how to write it.
 pub fn written<T: Written>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("must be {}", T::HOW))
 }

@@ -7,9 +7,9 @@ use toml::{Table, Value};
 
 use crate::config::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS, webhooks};
 
-/// The file that is read when none is named and it is there.
+/// The file that is read if it exists and no other is named.
 pub const FILE_NAME: &str = "parlor.toml";
-/// What the environment variables of configuration keys begin with.
+/// The prefix of environment variables that set configuration keys.
 const ENV_PREFIX: &str = "PARLOR_";
 /// Environment variables that are flags of the command line, not keys.
 const ENV_RESERVED: [&str; 1] = ["PARLOR_CONFIG"];
@@ -23,48 +23,48 @@ const FLAGS: [(&str, &str); 7] = [
     ("log.level", "--log-level"),
     ("store.url", "--store"),
 ];
-/// Where flags come from, in errors.
+/// The origin of flags, as errors name it.
 const COMMAND_LINE: &str = "the command line";
-/// Similar enough to be meant (Jaro-Winkler): a letter missing or swapped in a short word scores about 0.9.
+/// The similarity (Jaro-Winkler) from which on a key is suggested: a letter missing or swapped in a short word scores about 0.9.
 const SIMILAR: f64 = 0.8;
 
-/// Where keys come from, the weakest first.
+/// The sources of keys, the weakest first.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// A file: its name, and its content.
     pub file: Option<(PathBuf, String)>,
-    /// The environment.
+    /// The variables of the environment.
     pub env: Vec<(String, String)>,
-    /// Flags: the key they set, and the value.
+    /// The flags: the key each sets, and its value.
     pub flags: Vec<(&'static str, Value)>,
 }
 
-/// What is wrong with the configuration.
+/// A problem with the configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConfigError {
     /// The file is not TOML.
     Syntax {
-        /// Where.
+        /// The name of the source.
         origin: String,
-        /// What the parser says.
+        /// The parser's reason.
         reason: String,
     },
-    /// There is no such key.
+    /// A key that does not exist.
     UnknownKey {
-        /// Where it stands.
+        /// The source that has the key.
         origin: String,
-        /// Its full name.
+        /// The full name of the key.
         key: String,
         /// The key that was probably meant.
         similar: Option<String>,
     },
-    /// The value is of the wrong type or out of range.
+    /// A value of the wrong type or out of range.
     BadValue {
-        /// Where it stands.
+        /// The source that has the value.
         origin: String,
-        /// Its full name.
+        /// The full name of the key.
         key: String,
-        /// What is wrong.
+        /// The reason why the value is refused.
         reason: String,
     },
 }
@@ -95,19 +95,19 @@ impl ConfigError {
     }
 }
 
-/// A key as whoever wrote the flag knows it.
+/// The flag of a key, as whoever wrote it knows it.
 fn flag(key: &str) -> &str {
     FLAGS.iter().find(|(known, _)| is_within(key, known)).map_or(key, |(_, flag)| flag)
 }
 
-/// Whether a key is another one, or a part of its value, as `http.listen[0]` is of `http.listen`.
+/// Whether a key is the key `whole`, or a part of its value, as `http.listen[0]` is of `http.listen`.
 fn is_within(key: &str, whole: &str) -> bool {
     key.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
 }
 
 /// Merges the sources, flags over environment over file over defaults.
 pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
-    // The defaults, written out, are the list of keys and of their types.
+    // The defaults, written out, serve as the list of keys and of their types.
     let schema =
         Table::try_from(Config::default()).map_err(|e| ConfigError::Syntax { origin: "the defaults".to_owned(), reason: e.to_string() })?;
     let mut merged = Table::new();
@@ -135,12 +135,12 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The key a variable sets, without its prefix.
+/// The key that a variable sets; the variable is without its prefix.
 fn key_of(variable: &str) -> String {
     variable.to_ascii_lowercase().replace("__", ".")
 }
 
-/// What was meant, spelt as the variable it has to be.
+/// Spells the suggested key of an error as the variable it has to be.
 fn as_variable(error: ConfigError) -> ConfigError {
     match error {
         ConfigError::UnknownKey { origin, key, similar } => {
@@ -151,7 +151,7 @@ fn as_variable(error: ConfigError) -> ConfigError {
     }
 }
 
-/// Where the value stands that turned out wrong when all were together: in the strongest source that has its key.
+/// Names the source of a value that turned out wrong after merging: the strongest source that has its key.
 fn where_it_stands(error: ConfigError, sources: &Sources) -> ConfigError {
     let ConfigError::BadValue { origin, key, reason } = error else { return error };
     let variable = |name: &str| name.strip_prefix(ENV_PREFIX).is_some_and(|name| is_within(&key, &key_of(name)));
@@ -159,7 +159,7 @@ fn where_it_stands(error: ConfigError, sources: &Sources) -> ConfigError {
         let mut parts = key.split(['.', '[']);
         let table = content.parse::<Table>().ok();
         let section = table.as_ref().and_then(|table| table.get(parts.next()?));
-        // A list of tables is not looked into: the error says which one of them.
+        // A list of tables is not searched: the error says which of the tables is meant.
         section.is_some_and(|section| section.as_table().is_none_or(|table| parts.next().is_none_or(|key| table.contains_key(key))))
     };
     let origin = if sources.flags.iter().any(|(flag, _)| is_within(&key, flag)) {
@@ -174,14 +174,14 @@ fn where_it_stands(error: ConfigError, sources: &Sources) -> ConfigError {
     ConfigError::BadValue { origin, key, reason }
 }
 
-/// Says where and what. The parser's own text quotes the line, and the line may hold a secret.
+/// Makes the error of a syntax mistake. The parser's own text is left out because it quotes the line, and the line may hold a secret.
 fn syntax(error: &toml::de::Error, origin: &str, content: &str) -> ConfigError {
     let before = error.span().and_then(|span| content.get(..span.start));
     let line = before.map(|before| format!("line {}: ", before.matches('\n').count() + 1)).unwrap_or_default();
     ConfigError::Syntax { origin: origin.to_owned(), reason: format!("{line}{}", error.message().trim()) }
 }
 
-/// Checks a layer by itself, so that an error names where the value stands, and lays it over the others.
+/// Checks a source by itself, so that an error names where the value stands, and lays it over the others.
 fn add(merged: &mut Table, layer: Table, origin: &str) -> Result<(), ConfigError> {
     read(layer.clone(), origin)?;
     overlay(merged, layer);
@@ -250,7 +250,7 @@ fn env_value(schema: &Table, key: &str, text: &str, origin: &str) -> Result<Valu
     Err(unknown(schema, origin, "", key))
 }
 
-/// The key that is meant by a variable with one underscore between section and key, where two have to be.
+/// The key that is meant by a variable with one underscore between section and key, where two are needed.
 fn with_one_underscore(schema: &Table, key: &str) -> Option<String> {
     let mut sections = schema.iter().filter_map(|(section, value)| Some((section, value.as_table()?)));
     sections.find_map(|(section, keys)| {
@@ -286,7 +286,7 @@ fn bad(origin: &str, key: &str, reason: impl Into<String>) -> ConfigError {
     ConfigError::BadValue { origin: origin.to_owned(), key: key.to_owned(), reason: reason.into() }
 }
 
-/// What a type alone does not say.
+/// Checks what types alone do not.
 fn check_values(config: &Config) -> Result<(), ConfigError> {
     let fail = |key: &str, reason: &str| Err(bad("the configuration", key, reason));
     if config.media.workers > MAX_WORKERS {
@@ -323,7 +323,7 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if let Some(twice) = config.channels.iter().find(|c| !seen.insert(&c.id)) {
         return fail("channels", &format!("the id \"{}\" is there twice", twice.id));
     }
-    // The filter itself takes a misspelt level for the name of a module, and logs nothing.
+    // The filter itself takes a misspelt level for the name of a module, and then logs nothing.
     let is_level = |text: &str| text.trim().parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
     let directive = |text: &str| is_level(text.rsplit_once('=').map_or(text, |(_, level)| level));
     if !config.log.level.split(',').all(directive) {
@@ -335,7 +335,7 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-/// Reads the file that was named, or the one in the working directory if it is there.
+/// Reads the named file, or the one in the working directory if it exists.
 pub fn read_file(named: Option<PathBuf>) -> anyhow::Result<Option<(PathBuf, String)>> {
     let explicit = named.is_some();
     let path = named.unwrap_or_else(|| PathBuf::from(FILE_NAME));

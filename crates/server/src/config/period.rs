@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The units, the longest first, with their seconds.
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
-/// A hundred years: who writes more means "never", and sums of it must still fit everywhere.
+/// The longest period, a hundred years: a longer one means "never", and sums of it must still fit everywhere.
 const MAX_SECONDS: u64 = 36_525 * 86_400;
 
 /// A length of time in whole seconds.
@@ -16,43 +16,43 @@ const MAX_SECONDS: u64 = 36_525 * 86_400;
 pub struct Period(u64);
 
 impl Period {
-    /// That many seconds.
+    /// A period of so many seconds.
     #[must_use]
     pub const fn seconds(seconds: u64) -> Self {
         Self(seconds)
     }
 
-    /// That many minutes.
+    /// A period of so many minutes.
     #[must_use]
     pub const fn minutes(minutes: u64) -> Self {
         Self(minutes * 60)
     }
 
-    /// That many hours.
+    /// A period of so many hours.
     #[must_use]
     pub const fn hours(hours: u64) -> Self {
         Self(hours * 3_600)
     }
 
-    /// Its seconds.
+    /// The period in seconds.
     #[must_use]
     pub const fn as_seconds(self) -> u64 {
         self.0
     }
 
-    /// Its milliseconds.
+    /// The period in milliseconds.
     #[must_use]
     pub fn as_millis(self) -> i64 {
         i64::try_from(self.0.saturating_mul(1000)).unwrap_or(i64::MAX)
     }
 
-    /// The same for timers.
+    /// The period as a `Duration`, for timers.
     #[must_use]
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.0)
     }
 
-    /// Whether there is none.
+    /// Whether the period is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0

@@ -1,4 +1,4 @@
-//! `[store]`: where records are kept.
+//! `[store]`: the database that keeps channels, people and events.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Secret;
 
-/// The file that is made when nothing else is configured.
+/// The file of the store if nothing else is configured.
 const FILE_NAME: &str = "parlor.db";
-/// Gone with the process.
+/// The address of a store in memory, which is gone with the process.
 const IN_MEMORY: &str = "sqlite::memory:";
 
-/// `[store]`
+/// The section `[store]`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// `sqlite:parlor.db` or `postgres://user:password@host/database`. Not set: the file `parlor.db` beside the
     /// configuration file; in development mode in memory. It is a secret because it may hold a password.
     pub url: Secret,
-    /// Milliseconds a server that is not heard of keeps its place in the store, 1,000 to 60,000: so long the next start waits after
-    /// a crash, and after so long without the store (or paused) another server may go on in its place.
+    /// Milliseconds for which a server that is not heard of keeps its place in the store, 1,000 to 60,000. So long the next start waits
+    /// after a crash, and after so long without the store (or paused) another server may take its place.
     pub lease_ms: u64,
-    /// Days a line of the audit log is kept, at least 1.
+    /// Days for which a line of the audit log is kept, at least 1.
     pub audit_keep_days: u32,
-    /// Lines of the audit log kept at the most, at least 1; the oldest go first. About 300 bytes each.
+    /// The most lines of the audit log, at least 1; the oldest are removed first. A line has about 300 bytes.
     pub audit_keep_lines: u64,
     /// The directory of the configuration file.
     #[serde(skip)]
@@ -38,13 +38,13 @@ impl Default for Store {
 }
 
 impl Store {
-    /// A store at this address.
+    /// The configuration of a store at this address.
     #[must_use]
     pub fn at(url: &str) -> Self {
         Self { url: Secret::new(url.to_owned()), ..Self::default() }
     }
 
-    /// The address in effect.
+    /// The address of the store in effect.
     #[must_use]
     pub fn effective_url(&self, dev: bool) -> String {
         match self.url.reveal() {
@@ -54,19 +54,19 @@ impl Store {
         }
     }
 
-    /// For how long the place in the store is taken at a time: [`Store::lease_ms`].
+    /// How long the place in the store is taken at a time: [`Store::lease_ms`].
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
     }
 
-    /// How long a line of the audit log is kept, and how many at the most.
+    /// How long a line of the audit log is kept, and how many lines at the most.
     #[must_use]
     pub const fn audit_kept(&self) -> (Duration, u64) {
         (Duration::from_secs(self.audit_keep_days as u64 * 24 * 60 * 60), self.audit_keep_lines)
     }
 
-    /// Whether other nodes may use the same one.
+    /// Whether other nodes may use the same store.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.url.reveal().starts_with("postgres")

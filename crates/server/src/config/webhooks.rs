@@ -1,4 +1,4 @@
-//! `[feed]` and `[[webhooks]]`: how long events are kept, and who is told of them.
+//! `[feed]` and `[[webhooks]]`: how long events are kept, and which endpoints are told of them.
 
 use std::collections::HashSet;
 
@@ -10,23 +10,24 @@ use crate::hook::kind::{KINDS, Pattern};
 use crate::hook::sign::Signer;
 use crate::secret::without_query;
 
-/// Webhooks at the most: each has a task and a request of its own, and one host application needs one or two.
+/// The most webhooks: each has a task and a request of its own, and one host application needs one or two.
 pub const MAX_WEBHOOKS: usize = 16;
-/// Old secrets of a webhook at the most: each costs a signature, and one is enough to change a secret.
+/// The most old secrets of a webhook: each costs a signature, and one is enough to change a secret.
 pub const MAX_OLD_SECRETS: usize = 4;
-/// The longest address or name of a webhook: what servers take as an address.
+/// The longest address or name of a webhook: as long as servers accept addresses.
 const MAX_TEXT: usize = 2048;
 
-/// `[feed]`: how long events stay in the store for who catches up.
+/// The section `[feed]`: how long events stay in the store for clients that catch up.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Feed {
     /// The name of this node where several share a PostgreSQL store: the same at every start, and different from the
-    /// others', because what a crashed run owed is found by it. Not set: the machine's name and the port of HTTP.
+    /// others', because the calls that a crashed run left open are found by it. Not set: the machine's name and the
+    /// port of HTTP.
     pub node: String,
     /// Days an event is kept.
     pub keep_days: u32,
-    /// Events kept at the most; the oldest go first. About 300 bytes each.
+    /// The most events kept; the oldest are removed first. An event has about 300 bytes.
     pub keep_events: u64,
 }
 
@@ -36,18 +37,18 @@ impl Default for Feed {
     }
 }
 
-/// One of `[[webhooks]]`: an address that is told of events.
+/// An entry of `[[webhooks]]`: an address that is told of events.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// Under which name the store remembers what was delivered: with it the address can change and nothing is
+    /// The name under which the store remembers what was delivered: with a name the address can change and nothing is
     /// skipped. Not set: the address.
     #[serde(default)]
     pub name: String,
-    /// Where events are posted to, as `https://app.example.com/parlor/events`.
+    /// The address to which events are posted, such as `https://app.example.com/parlor/events`.
     #[serde(serialize_with = "without_query")]
     pub url: String,
-    /// What the signature is made with, as Standard Webhooks writes it: `whsec_` and a key of 24 to 64 bytes in base64.
+    /// The secret of the signature, as Standard Webhooks writes it: `whsec_` and a key of 24 to 64 bytes in base64.
     pub secret: Secret,
     /// Secrets that deliveries are signed with as well, until the receiver has the new one.
     #[serde(default, deserialize_with = "list::one_or_many")]
@@ -61,13 +62,13 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// What the store knows it by.
+    /// The name by which the store knows the webhook.
     #[must_use]
     pub fn name(&self) -> &str {
         if self.name.is_empty() { &self.url } else { &self.name }
     }
 
-    /// What the log may show: an address can have a password in its query.
+    /// The name the log may show: an address can have a password in its query.
     #[must_use]
     pub fn label(&self) -> String {
         if !self.name.is_empty() {
@@ -76,18 +77,18 @@ impl Webhook {
         Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// Which events it wants.
+    /// The types of events the webhook wants.
     #[must_use]
     pub fn patterns(&self) -> Vec<Pattern> {
         self.events.iter().filter_map(|text| Pattern::parse(text)).collect()
     }
 
-    /// What signs its deliveries, or what is wrong with the secrets.
+    /// The signer of the webhook's deliveries; the error says what is wrong with the secrets.
     pub fn signer(&self) -> Result<Signer, &'static str> {
         Signer::new(std::iter::once(&self.secret).chain(&self.old_secrets))
     }
 
-    /// The address, or what is wrong with it.
+    /// The address of the webhook; the error says what is wrong with it.
     pub fn address(&self) -> Result<Url, &'static str> {
         let url = Url::parse(&self.url).map_err(|_| "must be an address, as https://app.example.com/parlor/events")?;
         if self.url.len() > MAX_TEXT {
@@ -106,7 +107,7 @@ impl Webhook {
     }
 }
 
-/// What the types alone do not say: the key, and what is wrong with its value.
+/// Checks what types alone do not. The error is the key, and what is wrong with its value.
 pub fn check(feed: &Feed, webhooks: &[Webhook]) -> Result<(), (String, String)> {
     if feed.keep_days == 0 || feed.keep_events == 0 {
         return Err(("feed.keep_days".to_owned(), "and keep_events must be at least 1".to_owned()));

@@ -1,4 +1,4 @@
-//! An event as the host application gets it, by webhook and by REST, and how it is made of what happened in a room.
+//! An event as the host application gets it, by webhook and by REST, and how it is made from a happening in a room.
 
 use parlor_proto::{ChannelId, Moderation, ProducerId, SessionId, Timestamp};
 use parlor_rooms::Happening;
@@ -7,27 +7,27 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-/// The reason of ends that a crashed server could not tell of itself.
+/// The reason of ends that a crashed server could not report itself.
 pub const CRASHED: &str = "crashed";
-/// What a channel owes once its room has started.
+/// The debt of a channel whose room has started: the event of its end.
 const ROOM_DEBT: &str = "room";
 
 /// One event of the feed.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Its place in the order of all events: the next event has the next number.
+    /// The number of the event in the order of all events: the next event has the next number.
     pub sequence: i64,
-    /// Its own id, the same however often it is delivered.
+    /// The id of the event, the same however often it is delivered.
     pub id: String,
-    /// What happened, as `participant.joined`.
+    /// The type of the event, such as `participant.joined`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When, as `2026-01-31T12:00:00.25Z`.
+    /// The time of the event, as `2026-01-31T12:00:00.25Z`.
     pub at: String,
-    /// In which channel.
+    /// The channel in which the event happened.
     pub channel_id: String,
-    /// What is known of it; which fields there are depends on the type.
+    /// The details of the event; their fields depend on the type.
     #[schema(value_type = Object)]
     pub data: Value,
 }
@@ -35,7 +35,7 @@ pub struct Event {
 /// The body of a delivery.
 #[derive(Debug, Serialize)]
 pub struct Events {
-    /// The oldest first.
+    /// The events, the oldest first.
     pub events: Vec<Event>,
 }
 
@@ -46,7 +46,8 @@ impl From<FeedEvent> for Event {
     }
 }
 
-/// What happened in a room, as it is stored. What begins names what is owed for it if this process dies.
+/// An event as it is stored, made from a happening in a room. The event of a beginning names the end that is owed for
+/// it if this process dies.
 #[must_use]
 pub fn stored(channel: &ChannelId, at: Timestamp, happening: &Happening) -> NewFeedEvent {
     let (kind, data, owes) = match happening {
@@ -93,7 +94,7 @@ fn producer_debt(producer: ProducerId) -> String {
     format!("producer:{}", producer.to_wire())
 }
 
-/// What a moderator did; what was not said is not there.
+/// The type and the details of a moderator's act; what the act does not state is not in the details.
 fn moderation(action: &Moderation) -> (&'static str, Map<String, Value>) {
     let (kind, data) = match action {
         Moderation::Mute { user, audio, video, screen } => {

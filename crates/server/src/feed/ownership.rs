@@ -1,4 +1,4 @@
-//! Whose turn it is to tell an endpoint, where several nodes share a store.
+//! Turns at an endpoint: where several nodes share a store, only one of them delivers at a time.
 
 use std::time::{Duration, Instant};
 
@@ -6,37 +6,38 @@ use parlor_store::{Store, StoreError};
 
 use crate::clock::wall;
 
-/// For how long a turn is taken. A node that dies leaves the endpoint to another one after this.
+/// How long a turn is taken for. If a node dies, another one can deliver to the endpoint after this time.
 const LEASE: Duration = Duration::from_secs(30);
-/// With less than this left it is taken again: a delivery takes no longer ([`crate::feed::webhook::Timing`]).
+/// The least time a turn must have left; with less, it is taken again. A delivery takes no longer
+/// ([`crate::feed::webhook::Timing`]).
 const RENEW: Duration = Duration::from_secs(20);
 
-/// What came of asking for a turn.
+/// The result of asking for a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
-    /// It is ours, and was ours all the time since the last answer.
+    /// This node has the turn, and has had it all the time since the last answer.
     Still,
-    /// It is ours now; another node may have had it before.
+    /// This node has the turn now; another node may have had it before.
     Anew,
-    /// Another node has it.
+    /// Another node has the turn.
     Not,
 }
 
 /// The turn of one endpoint.
 pub struct Turn {
     store: Store,
-    /// `None`: there is no other node.
+    /// The name of the turn; `None` if there is no other node.
     name: Option<String>,
     until: Option<Instant>,
 }
 
 impl Turn {
-    /// Not taken yet.
+    /// A turn that is not taken yet.
     pub const fn new(store: Store, name: Option<String>) -> Self {
         Self { store, name, until: None }
     }
 
-    /// Takes it, or keeps it.
+    /// Takes the turn, or keeps it.
     pub async fn take(&mut self) -> Result<Taken, StoreError> {
         let Some(name) = &self.name else { return Ok(Taken::Still) };
         let asked = Instant::now();
@@ -58,7 +59,7 @@ impl Turn {
         self.until = None;
     }
 
-    /// Lets another node have it.
+    /// Gives the turn back, so that another node can have it.
     pub async fn give_back(&mut self) {
         if let (Some(name), Some(_)) = (&self.name, self.until.take())
             && let Err(error) = self.store.lease(name, wall(), Duration::ZERO).await

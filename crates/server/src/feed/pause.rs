@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Doubles from the first pause to the longest, each shortened at random by up to a half, so that those who failed
-/// together do not come back together.
+/// A pause that doubles from the first to the longest. Each is shortened at random by up to a half, so that clients
+/// which failed together do not come back together.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
@@ -12,26 +12,26 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// No failure yet.
+    /// A backoff without a failure yet.
     #[must_use]
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, failures: 0 }
     }
 
-    /// How often it failed since it last went well.
+    /// How many failures there were since the last success.
     #[must_use]
     pub const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Counts a failure; how long to wait now.
+    /// Counts a failure, and returns how long to wait now.
     pub fn next(&mut self) -> Duration {
         let factor = 2_u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
         self.first.saturating_mul(factor).min(self.longest).mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// It went well.
+    /// Notes a success.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }

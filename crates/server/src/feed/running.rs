@@ -1,16 +1,16 @@
-//! What the tasks of a feed tell each other.
+//! The state that the tasks of a feed share.
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What the tasks of a feed share.
+/// The state that the tasks of a feed share.
 #[derive(Debug)]
 pub struct Running {
-    /// The number of the last event in the store. Kept here too, so that who waits for a change waits on when the
-    /// writer has ended.
+    /// The number of the last event in the store. The sender is kept here too, so that a task which waits for a change
+    /// still waits after the writer has ended.
     pub written: watch::Sender<i64>,
-    /// No room is left: the writer writes what is queued, and ends.
+    /// Cancelled when no room is left: the writer writes the queued events, and ends.
     pub stopping: CancellationToken,
-    /// Nothing is written any more: couriers deliver what is there, and end.
+    /// Cancelled when nothing is written any more: couriers deliver what is in the store, and end.
     pub finishing: CancellationToken,
 }

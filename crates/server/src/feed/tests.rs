@@ -1,4 +1,4 @@
-//! The feed from what happens in a room to the host application, over a store in memory and real HTTP.
+//! Tests of the feed from a room to the host application, over a store in memory and real HTTP.
 
 mod deliveries;
 mod receiver;
@@ -12,7 +12,7 @@ use parlor_store::Store;
 use crate::config::{self, Secret, Webhook};
 use crate::feed::{Event, Feed, Start, Timing};
 
-/// The key of the tests' webhook, and how it is configured.
+/// The key of the tests' webhook.
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const NODE: &str = "node-1";
@@ -21,12 +21,12 @@ async fn store() -> Store {
     Store::open("sqlite::memory:").await.expect("opens")
 }
 
-/// Longer than anything here takes.
+/// A deadline that is longer than anything in these tests takes.
 fn soon() -> tokio::time::Instant {
     tokio::time::Instant::now() + std::time::Duration::from_secs(8)
 }
 
-/// Everything waits some milliseconds instead of seconds.
+/// Timing with milliseconds in place of seconds.
 fn quick() -> Timing {
     use std::time::Duration;
     Timing {
@@ -84,7 +84,7 @@ async fn publish(feed: &Feed, happenings: &[Happening]) {
     }
 }
 
-/// What is in the store.
+/// The events in the store.
 async fn stored(store: &Store) -> Vec<Event> {
     store.feed_after(0, 1000).await.expect("reads").into_iter().map(Event::from).collect()
 }

@@ -1,7 +1,7 @@
-//! The deliveries to one endpoint: in order, one at a time, again and again until it takes them.
+//! The deliveries to one endpoint: in order, one at a time, and tried again until the endpoint accepts them.
 //!
 //! The store is the outbox: a delivery is read from it by cursor, and the cursor moves only after the endpoint
-//! answered. So nothing of this has to survive in memory, and each endpoint is as far as it is.
+//! answered. So no state in memory has to survive, and each endpoint has a cursor of its own.
 
 use std::time::Duration;
 
@@ -21,28 +21,28 @@ use crate::feed::running::Running;
 use crate::hook::kind::Pattern;
 use crate::hook::sign::{ID_HEADER, SIGNATURE_HEADER, Signer, TIMESTAMP_HEADER};
 
-/// Events of one delivery: at 600 bytes each as much as fits into a body of 64 KiB.
+/// The most events of one delivery: at 600 bytes each as many as fit into a body of 64 KiB.
 pub const PAGE: u32 = 100;
-/// Events nobody at this endpoint wants are passed over; after so many the store is told, that a restart need not
+/// How many events that the endpoint does not want are passed over before the store is told, so that a restart need not
 /// look at them again.
 const PASSED_OVER: i64 = 1000;
-/// Bytes of a hash that make a delivery's id: as many as a random one would have.
+/// Bytes of a hash that make a delivery's id: as many as a random id would have.
 const ID_BYTES: usize = 16;
-/// What is read of an answer, so that its connection can be used again.
+/// The most bytes that are read of an answer, so that its connection can be used again.
 const MAX_ANSWER: usize = 64 * 1024;
 
 /// The times of deliveries; tests have shorter ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// To a connection.
+    /// The time to connect.
     pub connect: Duration,
-    /// To the answer, connecting included.
+    /// The time to the answer, connecting included.
     pub answer: Duration,
     /// The pause after the first failure.
     pub first_pause: Duration,
     /// The longest pause: an endpoint that comes back gets its events within this time.
     pub longest_pause: Duration,
-    /// Between two looks into the store for what other nodes wrote.
+    /// The time between two looks into the store for events that other nodes wrote.
     pub look: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Default for Timing {
     }
 }
 
-/// Who is told, and of what.
+/// An endpoint, and the events it wants.
 pub struct Endpoint {
     name: String,
     label: String,
@@ -68,7 +68,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// From the configuration.
+    /// Makes an endpoint of its configuration.
     pub fn new(config: &Webhook) -> anyhow::Result<Self> {
         let url = config.address().map_err(|reason| anyhow::anyhow!("the webhook {}: its address {reason}", config.label()))?;
         let signer = config.signer().map_err(|reason| anyhow::anyhow!("the webhook {}: its secret {reason}", config.label()))?;
@@ -76,10 +76,10 @@ impl Endpoint {
         Ok(Self { name, label, url, signer, patterns: config.patterns() })
     }
 
-    /// Notes where an endpoint begins that the store does not know: with what happens from now on. Nobody wants to hear of
-    /// last week as if it were today, and who does can ask the REST interface.
+    /// Sets the cursor of an endpoint that the store does not know: it begins with the next event. A host application
+    /// does not want to hear of last week as if it were today; if it does, it can read the feed by REST.
     pub async fn begin(&self, store: &Store, last: i64) -> Result<(), StoreError> {
-        // The store answers 0 for an unknown one: what has begun is never at 0, even if there is no event yet.
+        // The store answers 0 for an unknown endpoint: the cursor of a known one is never 0, even if there is no event yet.
         match store.delivered(&self.name).await? {
             0 => store.set_delivered(&self.name, if last > 0 { last } else { -1 }).await,
             _ => Ok(()),
@@ -91,7 +91,7 @@ impl Endpoint {
     }
 }
 
-/// A client for all endpoints. A redirect is not followed: it would carry signed events to wherever it says.
+/// Makes the HTTP client for all endpoints. Redirects are not followed: they would carry signed events to any place.
 pub fn client(timing: &Timing) -> anyhow::Result<Client> {
     let client = Client::builder()
         .redirect(redirect::Policy::none())
@@ -101,42 +101,42 @@ pub fn client(timing: &Timing) -> anyhow::Result<Client> {
     Ok(client.build()?)
 }
 
-/// What came of one try.
+/// The result of one try.
 enum Answer {
     Taken,
     Gone,
     Failed { reason: String, wait: Option<Duration> },
 }
 
-/// What came of a look into the store.
+/// The result of a look into the store.
 enum Look {
-    /// There may be more at once.
+    /// There may be more to deliver at once.
     More,
-    /// There is nothing to do.
+    /// There is nothing to deliver.
     Nothing,
-    /// This endpoint gets no more.
+    /// The endpoint gets no more.
     Over,
 }
 
-/// The task of an endpoint.
+/// The task that delivers to an endpoint.
 pub struct Courier {
     store: Store,
     endpoint: Endpoint,
     client: Client,
-    /// Changes when there are new ones.
+    /// The number of the last event in the store; it changes when there are new ones.
     written: watch::Receiver<i64>,
-    /// The server stops: deliver what is there, wait for nothing.
+    /// Cancelled when the server stops: deliver what is in the store, wait for nothing.
     finishing: CancellationToken,
     timing: Timing,
     turn: Turn,
-    /// Up to where events were delivered or passed over; unknown until the turn is ours.
+    /// The last event that was delivered or passed over; unknown until this node has the turn.
     seen: Option<i64>,
-    /// Up to where the store knows.
+    /// The last event that the store knows to be delivered or passed over.
     noted: i64,
 }
 
 impl Courier {
-    /// A courier that has not begun. `shared`: other nodes use the same store and have a courier to the same endpoint.
+    /// A courier that has not begun. `shared` says that other nodes use the same store and have a courier to the same endpoint.
     pub fn new(store: Store, endpoint: Endpoint, client: Client, feed: &Running, timing: Timing, shared: bool) -> Self {
         let turn = Turn::new(store.clone(), shared.then(|| format!("webhook:{}", endpoint.name)));
         let (written, finishing) = (feed.written.subscribe(), feed.finishing.clone());
@@ -153,7 +153,7 @@ impl Courier {
                 Ok(Look::More) => backoff.reset(),
                 Ok(Look::Nothing) if !last_look => self.wait_for_more().await,
                 Ok(Look::Nothing | Look::Over) => break,
-                // Another process delivers in the place of this one.
+                // Another process has this node's place and delivers instead.
                 Err(StoreError::Superseded) => break,
                 Err(error) => {
                     tracing::warn!(%error, webhook = self.endpoint.label, "events cannot be read, or what was delivered not noted");
@@ -196,7 +196,7 @@ impl Courier {
         Ok(Look::More)
     }
 
-    /// Tries until the endpoint takes it.
+    /// Tries until the endpoint accepts the delivery.
     async fn deliver(&mut self, events: &Events) -> Result<Look, StoreError> {
         let Ok(body) = serde_json::to_vec(events).map(Bytes::from) else { return Ok(Look::Over) };
         let id = id_of(&body);
@@ -227,7 +227,7 @@ impl Courier {
                     }
                 }
             }
-            // During a long pause another node may have taken over, and be further.
+            // During a long pause another node may have taken over, and have delivered more.
             if !matches!(self.turn.take().await?, Taken::Still) {
                 self.turn.forget();
                 return Ok(Look::Nothing);
@@ -236,7 +236,7 @@ impl Courier {
     }
 
     async fn post(&self, id: &str, body: Bytes) -> Answer {
-        // Signed anew at each try: the receiver refuses what is old.
+        // Each try is signed anew, because the receiver refuses an old signature.
         let now = wall().0 / 1000;
         let signature = self.endpoint.signer.header(id, now, &body);
         let request = self
@@ -266,7 +266,7 @@ impl Courier {
         }
     }
 
-    /// Waits; false if the server stops.
+    /// Waits for a time; returns false if the server stops.
     async fn rest(&self, pause: Duration) -> bool {
         tokio::select! {
             biased;
@@ -280,8 +280,8 @@ impl Courier {
     }
 }
 
-/// The id of a delivery: it follows from the events in it, so that it is the same after a restart too. Each event has an
-/// id of its own by chance, and so no other delivery has this one.
+/// The id of a delivery: it follows from the events in it, so that it is the same after a restart too. Each event has a
+/// random id of its own, so no other delivery has this id.
 fn id_of(body: &[u8]) -> String {
     let hash = digest(&SHA256, body);
     hash.as_ref().iter().take(ID_BYTES).fold("msg_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
@@ -298,7 +298,7 @@ fn judge(response: &Response) -> Answer {
     }
 }
 
-/// Reads a short answer to its end, which frees the connection for the next delivery; a long one costs it.
+/// Reads a short answer to its end, which frees the connection for the next delivery; after a long one the connection is closed.
 async fn drain(mut response: Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -309,7 +309,7 @@ async fn drain(mut response: Response) {
     }
 }
 
-/// An error with what caused it: the outermost alone says only that it failed.
+/// The text of an error with its causes: the outermost alone says only that it failed.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

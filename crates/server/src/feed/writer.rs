@@ -8,19 +8,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::feed::pause::Backoff;
 
-/// Events of one transaction. While one is written the next ones gather, so a busy store gets larger ones.
+/// The most events of one transaction. While one is written the next ones gather, so a busy store gets larger ones.
 const BATCH: usize = 500;
-/// Pauses while the store does not answer: what waits is bounded, so it is asked soon again.
+/// Pauses while the store does not answer: few events can wait, so the store is soon asked again.
 pub const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 
-/// How often events are tried again that the store refuses although it is there.
+/// How often events are tried again that the store refuses although it answers.
 const REFUSALS: u32 = 3;
 
-/// Where events are kept; tests have one that fails.
+/// The store of events, as an interface; tests have one that fails.
 pub trait Outbox: Sync {
-    /// Appends all or none, and gives the number of the last.
+    /// Appends all events or none, and returns the number of the last.
     fn append(&self, node: &str, events: &[NewFeedEvent]) -> impl Future<Output = Result<i64, StoreError>> + Send;
-    /// A page of those after a number.
+    /// Reads a page of the events after a number.
     fn after(&self, seq: i64) -> impl Future<Output = Result<Vec<FeedEvent>, StoreError>> + Send;
 }
 
@@ -34,28 +34,28 @@ impl Outbox for Store {
     }
 }
 
-/// What waits to be written.
+/// The task that writes the queued events.
 pub struct Writer<S> {
-    /// Where it is written.
+    /// The store to which events are written.
     pub store: S,
-    /// Whose events they are.
+    /// The name of the node whose events these are.
     pub node: String,
-    /// What rooms said.
+    /// The events that rooms published.
     pub queue: mpsc::Receiver<NewFeedEvent>,
-    /// The number of the last event known to be in the store, for who delivers them.
+    /// The number of the last event known to be in the store, for the couriers.
     pub written: watch::Sender<i64>,
-    /// [`PAUSES`]; tests have shorter ones.
+    /// The pauses while the store does not answer: [`PAUSES`], or shorter ones in tests.
     pub pauses: Backoff,
 }
 
 impl<S: Outbox> Writer<S> {
-    /// Writes until the server stops, and then what is still there.
+    /// Writes until the server stops, and then what is still in the queue.
     pub async fn run(mut self, stopping: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
                 biased;
-                // Closed, the queue still gives what is in it.
+                // A closed queue still gives what is in it.
                 () = stopping.cancelled(), if !self.queue.is_closed() => self.queue.close(),
                 count = self.queue.recv_many(&mut batch, BATCH) => {
                     if count == 0 {
@@ -70,8 +70,9 @@ impl<S: Outbox> Writer<S> {
         }
     }
 
-    /// Tries until the store has them all. One that the store will never take must not hold up all others for
-    /// ever: when it refuses a batch, each event is written for itself. The only error: nothing is ours to write any more.
+    /// Tries until the store has all events. An event that the store will never take must not hold up the others for
+    /// ever: when the store refuses a batch, each event is written by itself. The only error is that this process lost
+    /// its place in the store.
     async fn append(&self, batch: &[NewFeedEvent]) -> Result<(), StoreError> {
         match self.append_patiently(batch).await {
             Ok(()) => return Ok(()),
@@ -90,7 +91,7 @@ impl<S: Outbox> Writer<S> {
         Ok(())
     }
 
-    /// Takes events and forgets them until the server stops: another process tells what became of its rooms.
+    /// Takes events and drops them until the server stops: the process that has this node's place reports the end of its rooms.
     async fn discard(mut self, stopping: CancellationToken) {
         tracing::error!("another Parlor writes the feed in the place of this one: nothing more is written here");
         let mut batch = Vec::with_capacity(BATCH);
@@ -107,7 +108,7 @@ impl<S: Outbox> Writer<S> {
         }
     }
 
-    /// Tries for as long as the store is not there, and some times when it refuses.
+    /// Tries for as long as the store does not answer, and some times when it refuses.
     async fn append_patiently(&self, events: &[NewFeedEvent]) -> Result<(), StoreError> {
         let mut backoff = self.pauses.clone();
         loop {
@@ -133,7 +134,7 @@ impl<S: Outbox> Writer<S> {
         }
     }
 
-    /// Appends them, unless an attempt before this one did and only its answer was lost.
+    /// Appends events, unless an attempt before this one did and only its answer was lost.
     async fn append_once(&self, events: &[NewFeedEvent], again: bool) -> Result<i64, StoreError> {
         if again && let Some(last) = self.found(events).await? {
             return Ok(last);
@@ -141,8 +142,8 @@ impl<S: Outbox> Writer<S> {
         self.store.append(&self.node, events).await
     }
 
-    /// Looks for these among the events that came after the last one known, and gives the number of the last of them. All or
-    /// none are there, so the first one tells; ids and times in it make it differ from every other.
+    /// Looks for events among those that came after the last one known, and returns the number of the last of them. All
+    /// or none are there, so the first one tells; ids and times in it make it differ from every other.
     async fn found(&self, events: &[NewFeedEvent]) -> Result<Option<i64>, StoreError> {
         let Some(first) = events.first() else { return Ok(None) };
         let mut after = *self.written.borrow();

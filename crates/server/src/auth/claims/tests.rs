@@ -1,4 +1,4 @@
-//! Claims of every kind, in virtual time.
+//! Tests of claims of every kind, in virtual time.
 
 use parlor_proto::limits::{MAX_ID_CHARS, MAX_NAME_CHARS};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Claims of bob with others over them; `null` takes one away.
+/// The claims of bob with other claims over them; `null` removes a claim.
 fn claims(more: Value) -> Map<String, Value> {
     let mut claims = object(json!({ "sub": "bob", "exp": SECONDS + 60, "iat": SECONDS }));
     for (claim, value) in object(more) {
@@ -36,7 +36,7 @@ fn read_now(more: Value) -> Read<Identity> {
     read(&claims(more), &rules(|_| ()), NOW).map(|claims| claims.identity)
 }
 
-/// The claim that is named.
+/// The name of the claim that is refused.
 fn refused(more: Value) -> String {
     let said = read_now(more.clone());
     said.map_err(|refusal| refusal.claim.into_owned()).expect_err(&more.to_string())

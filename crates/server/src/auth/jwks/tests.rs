@@ -1,4 +1,4 @@
-//! Keys that are published elsewhere: found, changed, lost, and kept from harm.
+//! Tests of keys that are published elsewhere: found, changed, lost, and kept from harm.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::auth::testing::{Signer, authenticator, bob, with};
 use crate::auth::{Authenticator, Checked};
 use crate::config::{Period, Secret};
 
-/// What the server answers, and how often it was asked.
+/// A server with a key set: its answer, and how often it was asked.
 #[derive(Default)]
 struct Site {
     answer: Mutex<Answer>,
@@ -61,7 +61,7 @@ impl Served {
         self.site.asked.load(Ordering::SeqCst)
     }
 
-    /// An authenticator that takes keys from here alone, with times of its own.
+    /// An authenticator that takes keys from this server alone, with its own intervals.
     fn authenticator(&self, change: impl FnOnce(&mut Times)) -> Authenticator {
         let mut times = Times { refresh: NEVER, keep: NEVER, gap: NEVER, retry: NEVER };
         change(&mut times);
@@ -102,7 +102,7 @@ async fn is_taken(auth: &Authenticator, signer: &Signer) -> bool {
     auth.verify(&signer.sign(&bob(json!({})))).await.is_ok()
 }
 
-/// Waits until a token is taken, or is not any more.
+/// Waits until a token is accepted, or until it no longer is.
 async fn becomes(auth: &Authenticator, signer: &Signer, taken: bool) {
     let changed = async {
         while is_taken(auth, signer).await != taken {
@@ -141,7 +141,7 @@ async fn keys_are_fetched_again_in_time() {
     let site = Served::start(keys(&[&old])).await;
     let auth = site.authenticator(|times| times.refresh = SOON);
     assert!(is_taken(&auth, &old).await);
-    // Under the same name: no token shows that there is a new one.
+    // The new key has the same name, so no token shows that there is a new key.
     site.answers(keys(&[&new]));
     becomes(&auth, &old, false).await;
     assert!(is_taken(&auth, &new).await);

@@ -1,4 +1,4 @@
-//! Which keys are taken, and for which algorithm.
+//! Tests of which keys are accepted, and for which algorithm.
 
 use aws_lc_rs::rsa::KeySize;
 use jsonwebtoken::EncodingKey;
@@ -54,7 +54,7 @@ fn a_public_key_is_no_secret() {
         let keys = set(&[signer.jwk()]).keys;
         let jwk = signer.jwk();
         let document = jwk.to_string();
-        // Everything an attacker could take for the secret: the key set, its numbers, their text.
+        // All that an attacker could take for the secret: the key set, its numbers, their text.
         let numbers = ["n", "x", "e"].iter().filter_map(|name| jwk[name].as_str());
         let raw = keys.iter().filter_map(|key| key.decoding.try_get_as_bytes().ok());
         for secret in numbers.map(str::as_bytes).chain(raw).chain([document.as_bytes()]) {

@@ -12,14 +12,14 @@ use crate::auth::tests::*;
 
 const DOCS: &str = include_str!("../../../../../docs/identity.md");
 
-/// The block of code that begins with this name in a comment.
+/// The block of code in the documentation that begins with this name in a comment.
 fn block(name: &str) -> &'static str {
     let mut blocks = DOCS.split("\n```").filter_map(|block| block.split_once('\n')).map(|(_, code)| code);
     let named = |code: &&str| code.lines().next().is_some_and(|line| line.trim_start_matches(['/', '#', '!', ' ']).starts_with(name));
     blocks.find(named).unwrap_or_else(|| panic!("no block {name} in docs/identity.md"))
 }
 
-/// Runs a block, and gives what it prints; `None` if this machine has not got the program.
+/// Runs a block, and returns what it prints; `None` if this machine does not have the program.
 fn run(program: &str, arguments: &[&str], name: &str, folder: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env("PARLOR_AUTH__SECRET", SECRET).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -1,4 +1,4 @@
-//! What webhooks get, and when.
+//! Tests of which events webhooks get, and when.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn sequences(events: &[Value]) -> Vec<i64> {
     events.iter().map(|event| event["sequence"].as_i64().expect("a number")).collect()
 }
 
-/// Somebody in a room of their own: four events.
+/// The happenings of a visit: somebody in a room of their own makes four events.
 fn visit(number: u128) -> [Happening; 4] {
     [Happening::RoomStarted, joined(number), left(number), Happening::RoomEnded]
 }
@@ -66,7 +66,7 @@ async fn the_same_events_have_the_same_id_after_a_restart() {
     let (store, receiver) = (store().await, Receiver::start(&[Script::Status(500); 1000]).await);
     let webhooks = [webhook(&receiver.url, &[])];
     let feed = start(&store, &webhooks).await;
-    // A happening that owes nothing: a restart adds no event to it.
+    // A happening that owes no other event: a restart adds none to it.
     let end = Moderation::EndCall { reason: None };
     publish(&feed, &[Happening::Moderation { by: Actor::Server, action: end }]).await;
     receiver.wait(|receiver| !receiver.deliveries().is_empty()).await;
@@ -156,7 +156,7 @@ async fn what_a_crashed_run_owed_comes_before_anything_new() {
     let feed = start(&store, &webhooks).await;
     publish(&feed, &[Happening::RoomStarted]).await;
     receiver.wait(|receiver| sequences(&receiver.taken()).contains(&9)).await;
-    // What was delivered and not noted as such before the end comes again.
+    // A delivery that was made and not noted before the end comes again.
     let mut told = receiver.taken();
     let mut seen = std::collections::HashSet::new();
     told.retain(|event| seen.insert(event["sequence"].as_i64()));

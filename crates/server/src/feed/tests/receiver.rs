@@ -1,4 +1,4 @@
-//! A host application that is told of events: it notes everything, and answers as it was told.
+//! A host application for tests: it notes every delivery, and answers by a script.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -22,18 +22,18 @@ use crate::clock::wall;
 /// The longest a test waits for something that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How to answer.
+/// The way a delivery is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Script {
-    /// With this.
+    /// With this status.
     Status(u16),
-    /// By sending it elsewhere.
+    /// With a redirect to elsewhere.
     Redirect,
-    /// By taking it, and breaking the connection before the answer.
+    /// Not at all: the delivery is taken, and the connection broken before the answer.
     Never,
 }
 
-/// One request.
+/// One delivery that was received.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub id: String,
@@ -48,14 +48,14 @@ struct Shared {
     changed: Notify,
 }
 
-/// A running one.
+/// A host application that runs.
 pub struct Receiver {
     pub url: String,
     shared: Arc<Shared>,
 }
 
 impl Receiver {
-    /// Answers by these scripts first, then with 200.
+    /// Starts one that answers by these scripts first, then with 200.
     pub async fn start(scripts: &[Script]) -> Self {
         let shared = Arc::new(Shared { scripts: Mutex::new(scripts.iter().copied().collect()), ..Shared::default() });
         let router = Router::new().route("/events", post(receive)).with_state(Arc::clone(&shared));
@@ -65,23 +65,23 @@ impl Receiver {
         Self { url, shared }
     }
 
-    /// Every request so far.
+    /// Every delivery so far.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.shared.deliveries.lock().expect("not poisoned").clone()
     }
 
-    /// The events of those it took.
+    /// The events of the deliveries that were accepted.
     pub fn taken(&self) -> Vec<Value> {
         self.deliveries().into_iter().filter(|delivery| delivery.taken).flat_map(|delivery| delivery.events).collect()
     }
 
-    /// Waits until it took so many events, and gives them.
+    /// Waits until so many events were accepted, and returns them.
     pub async fn wait_for(&self, count: usize) -> Vec<Value> {
         self.wait(|receiver| receiver.taken().len() >= count).await;
         self.taken()
     }
 
-    /// Waits until something is so.
+    /// Waits until a condition holds.
     pub async fn wait(&self, done: impl Fn(&Self) -> bool) {
         let wait = async {
             loop {
@@ -115,7 +115,7 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     }
 }
 
-/// Independent of the library's HMAC: from its definition (RFC 2104).
+/// Checks a signature independently of the library's HMAC: from the definition in RFC 2104.
 fn check_signature([id, time, signature]: [&str; 3], body: &[u8]) {
     let seconds: i64 = time.parse().expect("seconds");
     assert!((wall().0 / 1000 - seconds).abs() < 60, "{time}");

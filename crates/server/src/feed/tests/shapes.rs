@@ -1,4 +1,4 @@
-//! Events as the documentation describes them.
+//! Tests that events are as the documentation describes them.
 
 use parlor_proto::{Actor, Moderation, ProducerId, Timestamp};
 use parlor_rooms::Happening;
@@ -12,7 +12,7 @@ fn moderation(action: Moderation) -> Happening {
     Happening::Moderation { by: Actor::Session(user("mod")), action }
 }
 
-/// One of each.
+/// One happening of each kind.
 fn all() -> Vec<Happening> {
     let mallory = || user("mallory");
     let Happening::ProducerStarted { user, producer, kind, source } = camera(1) else { unreachable!() };

@@ -1,4 +1,4 @@
-//! From rooms into the store, when the store is there and when it is not.
+//! Tests of the way from rooms into the store, when the store answers and when it does not.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::feed::tests::{channel, joined, publish, start, store, stored};
 use crate::feed::writer::{Outbox, Writer};
 use crate::feed::{FeedHandle, event};
 
-/// What happens to an attempt to append.
+/// The fate of an attempt to append events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
-    /// Nobody answers.
+    /// The store does not answer, and has not written.
     Away,
-    /// It is done, and nobody answers.
+    /// The store has written, and its answer is lost.
     DoneButLost,
-    /// It is refused.
+    /// The store refuses the events.
     Refused,
 }
 
@@ -52,7 +52,7 @@ impl Outbox for Flaky {
     }
 }
 
-/// Writes these with a store that meets these fates; gives the names of who joined, as stored.
+/// Writes events of these names to a store that meets these fates; returns the names that were stored.
 async fn written(fates: &[Fate], names: &[&str]) -> Vec<String> {
     let store = store().await;
     let events: Vec<_> = (0..).zip(names).map(|(at, name)| new(at, name)).collect();
