@@ -1,4 +1,4 @@
-//! How clients talk to the server: one file a transport.
+//! Signaling: the ways in which clients talk to the server, in a file for each transport.
 
 mod engine;
 mod runner;

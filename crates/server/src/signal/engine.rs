@@ -1,7 +1,7 @@
-//! engine.io (version 4), the transport below socket.io: WebSocket and long polling, one changing into the other, and the
-//! heartbeat of both.
+//! engine.io (version 4), the transport below socket.io: WebSocket and long polling, the change from one to the other,
+//! and the heartbeat of both.
 //!
-//! It is our own because the difference between a goodbye and a loss is in what a connection says at its end, a close
+//! This is an implementation of its own because how a connection ended, a goodbye or a loss, shows in the way it is closed, a close
 //! frame's code above all, and because the protocol above wants frames sent as they are, encoded once for all receivers.
 
 mod carried;
@@ -26,42 +26,42 @@ use serde::Serialize;
 pub use self::socket::{CloseCode, End, Frame, Socket};
 use crate::net::source::Source;
 
-/// What is above this protocol.
+/// The protocol above engine.io.
 pub trait Handler: Send + Sync + Sized + 'static {
-    /// What it keeps for each connection.
+    /// The data the protocol above keeps for each connection.
     type Data: Default + Send + Sync + 'static;
 
-    /// A connection begins. One that is closed here is refused.
+    /// Called when a connection begins. A connection that is closed here is refused.
     fn on_connect(&self, socket: &Arc<Socket<Self::Data>>);
-    /// A message, in order of arrival.
+    /// Called for each text message, in order of arrival.
     fn on_message(&self, message: &str, socket: &Arc<Socket<Self::Data>>);
-    /// A message of bytes.
+    /// Called for each binary message.
     fn on_binary(&self, socket: &Arc<Socket<Self::Data>>);
-    /// A connection has ended; this is told once.
+    /// Called once, when a connection has ended.
     fn on_end(&self, socket: &Arc<Socket<Self::Data>>, end: End);
 }
 
-/// The numbers of the protocol.
+/// The timeouts and limits of the protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Between a sign of life and the question for the next one.
+    /// The time between a sign of life and the next ping.
     pub ping_interval: Duration,
-    /// Time to answer that question.
+    /// The time to answer a ping.
     pub ping_timeout: Duration,
-    /// A message, or a poll's body, in bytes.
+    /// The most bytes of a message, or of a poll's body.
     pub max_payload: usize,
-    /// Packets that wait for a client to read them.
+    /// The most packets that wait for a client to read them.
     pub outgoing: usize,
 }
 
-/// The connections, and what is above them.
+/// The connections, and the protocol above them.
 pub struct Engine<H: Handler> {
     handler: H,
     config: Config,
     sockets: Mutex<HashMap<String, Arc<Socket<H::Data>>>>,
 }
 
-/// Why a request is refused, as engine.io numbers it.
+/// The reason why a request is refused, as engine.io numbers it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Refusal {
     UnknownTransport,
@@ -75,14 +75,14 @@ enum Refusal {
     Full,
 }
 
-/// What the query of a request says.
+/// The fields of a request's query.
 struct Query<'a> {
     websocket: bool,
     session: Option<&'a str>,
 }
 
 impl<H: Handler> Engine<H> {
-    /// No connections yet.
+    /// An engine without connections.
     pub fn new(handler: H, config: Config) -> Self {
         Self { handler, config, sockets: Mutex::default() }
     }
@@ -112,7 +112,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A new connection, if there is a place for it.
+    /// Opens a new connection, if there is a place for it.
     fn open(self: &Arc<Self>, websocket: bool, source: Option<IpAddr>) -> Result<Arc<Socket<H::Data>>, Refusal> {
         let socket = Arc::new(Socket::new(websocket, source, self.config.outgoing));
         self.handler.on_connect(&socket);
@@ -146,7 +146,7 @@ impl<H: Handler> Engine<H> {
         format!("0{}", serde_json::to_string(&open).unwrap_or_default())
     }
 
-    /// The heartbeat of a connection, and what is done at its end.
+    /// Keeps up the heartbeat of a connection, and tells the handler of its end.
     async fn keep(self: Arc<Self>, socket: Arc<Socket<H::Data>>) {
         let ended = socket.ended();
         tokio::pin!(ended);
@@ -155,7 +155,7 @@ impl<H: Handler> Engine<H> {
                 end = &mut ended => break end,
                 () = tokio::time::sleep(self.config.ping_interval) => {}
             }
-            // Where the queue is full the ping is lost, and so is who does not read for so long.
+            // If the queue is full, the ping is lost, and so is a client that reads nothing for so long.
             socket.forget_pong();
             let _ = socket.emit(Frame::from_static(PING));
             tokio::select! {
@@ -169,7 +169,7 @@ impl<H: Handler> Engine<H> {
         self.handler.on_end(&socket, end);
     }
 
-    /// Takes a packet; an error is how it ends the connection.
+    /// Handles a packet; an error is the way in which the packet ends the connection.
     fn receive(&self, packet: Option<Packet<'_>>, socket: &Arc<Socket<H::Data>>) -> Result<(), End> {
         match packet {
             Some(Packet::Message(message)) => self.handler.on_message(message, socket),
@@ -182,7 +182,7 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// A connection that lives.
+    /// Finds a connection that has not ended.
     fn socket(&self, id: &str) -> Option<Arc<Socket<H::Data>>> {
         self.sockets().get(id).filter(|socket| !socket.is_closed()).cloned()
     }

@@ -15,7 +15,7 @@ use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
 use crate::signal::session::Session;
 use crate::signal::wire::Wire;
 
-/// Starts a session; its task ends when [`Session::end`] is called. Refused if its user has too many.
+/// Starts the task of a session. The task ends when [`Session::end`] is called. The session is refused if its user has too many.
 pub fn start<W: Wire>(
     pass: Pass,
     wire: W,
@@ -37,7 +37,7 @@ pub fn start<W: Wire>(
     Ok(session)
 }
 
-/// The task of a session: one request after the other.
+/// The task of a session, which handles one request after the other.
 struct Runner<W: Wire> {
     session: Arc<Session<W>>,
     registry: Arc<Registry>,
@@ -50,7 +50,7 @@ impl<W: Wire> Runner<W> {
         Self { session, registry, room: None }
     }
 
-    /// Runs until the session has ended, and tells its room.
+    /// Handles requests until the session has ended, and then tells its room.
     async fn run(mut self, mut inbox: mpsc::Receiver<(RequestId, Request)>) {
         let session = Arc::clone(&self.session);
         let ending = loop {
@@ -58,7 +58,7 @@ impl<W: Wire> Runner<W> {
                 biased;
                 ending = session.ended() => break ending,
                 Some((id, request)) = inbox.recv() => {
-                    // Boxed, so that a session that asks nothing does not hold the place a join needs.
+                    // Boxed, so that an idle session does not use the memory that a join needs.
                     Box::pin(self.handle(id, request)).await;
                 }
             }
@@ -109,13 +109,14 @@ impl<W: Wire> Runner<W> {
             Ok(None) => return,
             Err(error) => return self.session.refuse(id, error),
         };
-        // One channel at a time: the other one is left once this one is entered, so that a refusal changes nothing.
+        // A session is in one channel at a time: the old channel is left once the new one is entered, so that a refusal
+        // changes nothing.
         if let Some(before) = self.room.replace(entered)
             && before.channel() != admission.channel()
         {
             let session = self.session.id();
             let leaving = tokio::spawn(async move { before.disconnect(session, Ending::Goodbye).await });
-            // A room that takes its time is left all the same, while this session goes on.
+            // A slow room is left all the same, while this session continues.
             let _ = timeout_at(deadline, leaving).await;
         }
     }
@@ -125,7 +126,7 @@ impl<W: Wire> Runner<W> {
             return self.session.refuse(id, error);
         }
         if self.room.is_some() {
-            // The room says why not, if it still is one.
+            // The room says why the session cannot resume, if it is still a room.
             return self.pass_on(id, Request::Resume { channel, token }).await;
         }
         let (identity, deadline) = (self.session.pass().identity.clone(), Instant::now() + self.registry.policy().join_timeout);

@@ -17,18 +17,18 @@ use crate::rooms::{Broadcast, Ending, Peer};
 use crate::signal::wire::{Asked, Closing, Wire};
 use crate::tally::Tally;
 
-/// Requests of a session that wait for an answer. Entering a full room with three tracks each is 75 `consume`
-/// at once; nobody has a use for three times that.
+/// The most requests of a session that wait for an answer. Entering a full room with three tracks each is 75 `consume`
+/// at once; no client has a use for three times that.
 const MAX_OUTSTANDING: usize = 256;
-/// Messages a second that a session may send for long, and at once. A busy client sends a few a second; a join
-/// of a full room is about 100 in a row.
+/// Messages a second that a session may send, on average and at once. A busy client sends a few a second; a join of a
+/// full room is about 100 in a row.
 const MESSAGES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 const MESSAGES_AT_ONCE: NonZeroU32 = NonZeroU32::new(400).unwrap();
-/// Requests that everybody in the room is told of, a second for long and at once: nobody toggles faster, and a few
-/// who try must not fill the queues of those who listen.
+/// Requests a second of which everybody in the room is told, on average and at once: nobody toggles faster, and a few
+/// who try must not fill the queues of the others.
 const ANNOUNCED_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const ANNOUNCED_AT_ONCE: NonZeroU32 = NonZeroU32::new(40).unwrap();
-/// Messages over that limit which are still answered; who goes on is not listening and is cut off.
+/// Messages a second over that limit which are still answered; a client that goes on is not listening and is cut off.
 const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const REFUSALS_AT_ONCE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
@@ -41,16 +41,16 @@ pub struct Session<W: Wire> {
     pass: Pass,
     wire: W,
     requests: mpsc::Sender<(RequestId, Request)>,
-    /// How the answer to each request that waits for one finds its way.
+    /// The tag by which the answer to each waiting request finds its way.
     pending: Mutex<HashMap<RequestId, W::Tag>>,
     next_request: AtomicU64,
     messages: DefaultDirectRateLimiter,
     announced: DefaultDirectRateLimiter,
     refusals: DefaultDirectRateLimiter,
     gone: CancellationToken,
-    /// The room that let it in last.
+    /// The room that let the session in last.
     room: Mutex<Option<RouterId>>,
-    /// How it ended, if it has; of several ways the most definite.
+    /// The way in which the session ended, if it has; of several ways the most definite one.
     ending: Mutex<Ending>,
 }
 
@@ -61,7 +61,7 @@ impl<W: Wire> std::fmt::Debug for Session<W> {
 }
 
 impl<W: Wire> Session<W> {
-    /// A session that nobody runs yet, and the end where its requests come out. Its wire is the dialect's.
+    /// Makes a session that no task runs yet, and the receiver of its requests. The dialect provides the wire.
     pub(super) fn new(pass: Pass, wire: W) -> (Arc<Self>, mpsc::Receiver<(RequestId, Request)>) {
         let (requests, inbox) = mpsc::channel(MAX_OUTSTANDING);
         let limiter = |rate, burst| RateLimiter::direct(Quota::per_second(rate).allow_burst(burst));
@@ -82,7 +82,7 @@ impl<W: Wire> Session<W> {
         (Arc::new(session), inbox)
     }
 
-    /// Ends the session: it leaves its room at once, unless it was only lost and may be taken up again.
+    /// Ends the session: it leaves its room at once, unless only its connection was lost and it may be resumed.
     pub fn end(&self, ending: Ending) {
         {
             let mut known = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,18 +91,18 @@ impl<W: Wire> Session<W> {
         self.gone.cancel();
     }
 
-    /// Who it is.
+    /// The verified token of the session.
     pub const fn pass(&self) -> &Pass {
         &self.pass
     }
 
-    /// Waits until it has ended; says how.
+    /// Waits until the session has ended, and returns how.
     pub async fn ended(&self) -> Ending {
         self.gone.cancelled().await;
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request. Called in order of arrival; never waits.
+    /// Takes a request. Has to be called in order of arrival; never waits.
     pub fn take(&self, tag: W::Tag, asked: Asked) {
         match asked {
             Ok(request) if request.is_announced() && self.announced.check().is_err() => {
@@ -113,8 +113,8 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Counts a message that may be answered, before more is read of it than `tag` needs. False if it is one too many, which is
-    /// refused here.
+    /// Counts a message that may be answered, before more of it is read than `tag` needs. Returns false if it is one
+    /// too many; then it is refused here.
     pub fn counts(&self, tag: impl FnOnce() -> W::Tag) -> bool {
         let counted = self.messages.check().is_ok();
         if !counted && self.may_be_refused() {
@@ -123,7 +123,7 @@ impl<W: Wire> Session<W> {
         counted
     }
 
-    /// Counts a message that nobody waits for an answer to; false if it is one too many.
+    /// Counts a message to which no answer is due. Returns false if it is one too many.
     pub fn takes_another(&self) -> bool {
         self.messages.check().is_ok() || {
             self.may_be_refused();
@@ -131,7 +131,7 @@ impl<W: Wire> Session<W> {
         }
     }
 
-    /// Counts a message over the limit. Who goes on is cut off, and this is false.
+    /// Counts a message over the limit. Returns false, and cuts the client off, if the client goes on in spite of refusals.
     fn may_be_refused(&self) -> bool {
         let may = self.refusals.check().is_ok();
         if !may {
@@ -166,7 +166,7 @@ impl<W: Wire> Session<W> {
     fn sent(&self, sent: bool) {
         if !sent && !self.gone.is_cancelled() {
             tracing::debug!(session = ?self.id, "cut off: does not read");
-            // Its network may be at fault: it may come back.
+            // The client's network may be at fault, so the client may come back.
             self.cut_off(Ending::Lost);
         }
     }
@@ -197,7 +197,7 @@ impl<W: Wire> Peer for Session<W> {
     }
 
     fn reply(&self, room: RouterId, request: RequestId, reply: Reply) {
-        // Held until the answer is on its way: what the room tells after it must not be lost.
+        // The lock is held until the answer is on its way: what the room tells after the answer must not be lost.
         let mut current = self.room();
         if matches!(reply, Reply::Joined(_) | Reply::Resumed(_)) {
             *current = Some(room);

@@ -1,7 +1,7 @@
-//! The main dialect's transport: socket.io over engine.io (WebSocket and long polling).
+//! The transport of the main dialect: socket.io over engine.io (WebSocket and long polling).
 //!
-//! The transport is `signal/engine.rs`, its packets are those of `proto/src/codec/socketio/packet.rs`. This layer says who may have a session,
-//! and what the end of a connection means.
+//! engine.io is `signal/engine.rs`, the packets are those of `proto/src/codec/socketio/packet.rs`. This layer decides
+//! which connection may have a session, and what the end of a connection means.
 
 mod events;
 
@@ -28,26 +28,26 @@ use events::{Connection, Events, Session, Slot};
 
 /// The path clients connect to.
 const PATH: &str = "/socket.io";
-/// Heartbeat: together below the 20 s within which a vanished client must be noticed.
+/// Heartbeat: both times together are below the 20 s within which a vanished client must be noticed.
 const PING_INTERVAL: Duration = Duration::from_secs(8);
 const PING_TIMEOUT: Duration = HEARTBEAT;
-/// Packets that wait for a client to read them. A reply is up to 8 KiB, a push a few hundred bytes: a client this
-/// far behind is not coming back.
+/// The most packets that wait for a client to read them. A reply is up to 8 KiB, a push a few hundred bytes: a client
+/// this far behind is not coming back.
 const OUTGOING: usize = 512;
 /// Time to show a token after connecting, or after leaving the namespace.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Tokens one connection may show. A bad one costs us a signature check, a good one a session: who leaves the
-/// namespace and enters it again for ever is no client.
+/// The most tokens one connection may show. A bad one costs a signature check, a good one a session: no real client
+/// leaves the namespace and enters it again for ever.
 const CONNECT_TRIES: u32 = 5;
-/// Characters of another namespace's name in its refusal: what is echoed is memory when the client does not read.
+/// The most characters of another namespace's name in its refusal: echoed text is memory while the client does not read.
 const MAX_ECHOED_CHARS: usize = 64;
-/// Time for the store to say whether a token was revoked. Who is let in without its answer joins nothing: a join asks
-/// it again.
+/// Time for the store to say whether a token was revoked. A client that is let in without that answer joins nothing: a
+/// join asks the store again.
 const REVOKED_TIMEOUT: Duration = Duration::from_secs(2);
-/// engine.io connections at the same time. One that polls holds no connection of the system while it waits, so
-/// the limit of those does not bound it.
+/// The most engine.io connections at the same time. A polling one holds no connection of the system between polls, so
+/// the limit of those does not bound the number.
 const MAX_CONNECTIONS: usize = 16_000;
-/// One of so many is for connections without a session: strangers cannot take the places of those who have one.
+/// Of the connections, one in so many may be without a session: strangers cannot take the places of those with a session.
 const WAITING_SHARE: usize = 2;
 
 static FROM_ONE_SOURCE: Tally = Tally::new("signaling connections without a token were refused: too many from one address");
@@ -68,7 +68,7 @@ struct Shared {
 }
 
 impl SocketIo {
-    /// A server for these tokens and rooms.
+    /// Makes a server for the tokens of this authenticator and the rooms of this registry.
     pub fn new(authenticator: Arc<Authenticator>, registry: Arc<Registry>) -> Self {
         Self::with_places(authenticator, registry, MAX_CONNECTIONS)
     }
@@ -95,7 +95,7 @@ impl SocketIo {
         self.sessions_lock().len()
     }
 
-    /// Closes every session's connection, in a way that clients take for a reason to come back.
+    /// Closes every session's connection, in a way that makes clients come back.
     pub fn close_all(&self) {
         let sessions: Vec<_> = self.sessions_lock().values().cloned().collect();
         sessions.iter().for_each(|session| session.shut_down());
@@ -108,8 +108,8 @@ impl SocketIo {
     fn connect(&self, namespace: &str, auth: &str, socket: &Arc<Socket<Connection>>) {
         let slot = socket.data.session();
         let elsewhere = namespace != "/";
-        // Connected twice: who one is stays as it was. And a body that is still being read when its connection
-        // is closed may hold more packets: a session begun after the end would never be ended.
+        // The namespace was entered twice: the session's identity stays as it was. A body that is still being read when
+        // its connection is closed may also hold more packets: a session begun after the end would never be ended.
         if slot.is_some() && !elsewhere || socket.is_closed() {
             return;
         }
@@ -135,13 +135,13 @@ impl SocketIo {
         }
     }
 
-    /// Goes on when the token's key has been fetched.
+    /// Continues the connect when the token's key has been fetched.
     fn connect_later(&self, token: String, tries: u32, socket: Arc<Socket<Connection>>) {
         let this = self.clone();
         tokio::spawn(async move {
             let result = this.0.authenticator.verify(&token).await;
             let slot = socket.data.session();
-            // Another token may have been taken meanwhile, or the connection may have ended.
+            // Another token may have been accepted meanwhile, or the connection may have ended.
             if slot.is_none() && !socket.is_closed() {
                 this.finish(result, tries, &socket, slot);
             }
@@ -161,21 +161,21 @@ impl SocketIo {
         }
     }
 
-    /// Lets a session's client in unless its token was revoked. The session is known by now, so that a revocation
-    /// comes either before this look at the store or finds the session.
+    /// Lets a session's client in unless its token was revoked. The session is registered by now, so that a revocation
+    /// either comes before this look at the store or finds the session.
     fn welcome(&self, session: Arc<Session>, tries: u32, socket: Arc<Socket<Connection>>) {
         let this = self.clone();
         tokio::spawn(async move {
             let checked = this.0.registry.check_revoked(&session.pass().identity);
             let checked = tokio::time::timeout(REVOKED_TIMEOUT, checked).await.unwrap_or(Ok(()));
-            // Its client may have left meanwhile, and even have begun another one.
+            // The client may have left meanwhile, and even have begun another session.
             let is_current = |slot: &Slot<'_>| slot.as_ref().is_some_and(|current| current.id() == session.id());
             let mut slot = socket.data.session();
             if !is_current(&slot) {
                 return;
             }
             let Err(error) = checked else {
-                // An id of its own: that of the connection below is a secret.
+                // socket.io's id is a new one, because the id of the connection below is a secret.
                 let id = format!("{:032x}", rand::random::<u128>());
                 let _ = socket.emit(packet::connected(&id).into());
                 return;
@@ -221,7 +221,7 @@ impl SocketIo {
 
     fn begin(&self, pass: Pass, socket: &Arc<Socket<Connection>>) -> Result<Arc<Session>, Error> {
         let (shared, registry) = (self.clone(), Arc::clone(&self.0.registry));
-        // Held over the start, so that a session that ends at once is not added after its removal.
+        // The lock is held over the start, so that a session that ends at once is not added after its removal.
         let mut sessions = self.sessions_lock();
         let finished = move |id| drop(shared.sessions_lock().remove(&id));
         let session = runner::start(pass, Events(Arc::clone(socket)), registry, finished)?;
@@ -229,7 +229,7 @@ impl SocketIo {
         Ok(session)
     }
 
-    /// Ends the session of a connection; false if it has none.
+    /// Ends the session of a connection. Returns false if it has none.
     fn end(socket: &Socket<Connection>, ending: Ending) -> bool {
         let session = socket.data.session().take();
         session.is_some_and(|session| {
@@ -252,7 +252,7 @@ fn token(auth: &str) -> Result<String, Error> {
 /// Closes a connection that has no session when the time is up.
 fn expect_session(socket: Arc<Socket<Connection>>) {
     tokio::spawn(async move {
-        // What is closed before is let go at once.
+        // A connection that is closed earlier is let go at once.
         let waited = tokio::time::timeout(CONNECT_TIMEOUT, socket.ended()).await;
         if waited.is_err() && socket.data.session().is_none() {
             socket.close(CloseCode::Policy);
@@ -260,15 +260,15 @@ fn expect_session(socket: Arc<Socket<Connection>>) {
     });
 }
 
-/// What the end of a connection means. Only who says goodbye leaves at once: clients of socket.io close a connection, with
-/// a close frame or engine.io's close packet, also when a poll failed or the system says that it is offline.
+/// Translates the end of a connection. Only a client that says goodbye leaves at once: clients of socket.io close a connection, with a
+/// close frame or engine.io's close packet, also when a poll failed or the system says that it is offline.
 const fn ending(end: End) -> Ending {
     match end {
         End::Goodbye => Ending::Goodbye,
         End::Away => Ending::Away,
         End::Silent => Ending::Silent,
         End::Malformed => Ending::CutOff,
-        // Where the server closes it, it has said why before.
+        // If the server closes the connection, it has said why before.
         End::Broken | End::Closed | End::Ours(_) => Ending::Lost,
     }
 }
@@ -279,7 +279,7 @@ pub fn takes(path: &str) -> bool {
 }
 
 impl SocketIo {
-    /// A packet that is none: no client of ours sends that.
+    /// Closes a connection that sent something which is no packet: no real client does that.
     fn malformed(socket: &Socket<Connection>) {
         Self::end(socket, Ending::CutOff);
         socket.close(CloseCode::Protocol);
@@ -306,7 +306,7 @@ impl Handler for SocketIo {
     fn on_message(&self, message: &str, socket: &Arc<Socket<Connection>>) {
         let session = socket.data.session().clone();
         let packet = packet::decode(message).filter(|_| socket.data.attachments.load(Ordering::Relaxed) == 0);
-        // Events are counted where they are answered, and leaving is always possible.
+        // Events are counted where they are answered, and leaving the namespace is always possible.
         let counted = !matches!(packet, None | Some(Packet::Event { namespace: "/", .. } | Packet::Disconnect { namespace: "/" }));
         if counted && session.as_ref().is_some_and(|session| !session.takes_another()) {
             return;
@@ -314,7 +314,7 @@ impl Handler for SocketIo {
         match packet {
             Some(Packet::Connect { namespace, auth }) => self.connect(namespace, auth, socket),
             Some(Packet::Disconnect { namespace: "/" }) => {
-                // Nobody to say goodbye, nobody to wait for: else a client could start any number of timers.
+                // Without a session there is nothing to wait for: otherwise a client could start any number of timers.
                 if Self::end(socket, Ending::Goodbye) {
                     self.wait(Arc::clone(socket));
                 }
@@ -333,7 +333,7 @@ impl Handler for SocketIo {
         }
     }
 
-    /// Attachments of events that were refused when their text came.
+    /// Takes the attachments of events that were refused when their text came.
     fn on_binary(&self, socket: &Arc<Socket<Connection>>) {
         let one_less = |left: u32| left.checked_sub(1);
         if socket.data.attachments.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
@@ -373,7 +373,7 @@ mod tests {
             let posted = reqwest::Client::new().post(format!("{url}&sid={sid}")).body(packet).send().await;
             posted.expect("answers").status().is_success()
         };
-        // A pong shows whether the connection lives.
+        // The pong shows whether the connection is still open.
         let open = async || {
             let opened = reqwest::get(&url).await.expect("answers").text().await.expect("text");
             let sid = opened.strip_prefix("0{\"sid\":\"")?.split('"').next()?.to_owned();

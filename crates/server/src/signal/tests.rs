@@ -1,4 +1,4 @@
-//! A second dialect, of lines of JSON: what it takes to add one, and that rooms and media have nothing to do with it.
+//! Tests with a second dialect, of lines of JSON: what it takes to add one, and that rooms and media need no change for it.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::signal::runner;
 use crate::signal::session::Session;
 use crate::signal::wire::{Closing, Wire};
 
-/// A client of the dialect: what it is sent.
+/// The wire of a client of the dialect: it keeps what the client is sent.
 struct Lines(mpsc::Sender<Value>);
 
-/// What the dialect makes of an event for everybody.
+/// An event for everybody as the dialect encodes it.
 #[derive(Clone)]
 struct Line(Value);
 

@@ -1,4 +1,4 @@
-//! Connections that have shown no valid token yet: how many there may be, in all and from one source.
+//! Limits the connections that have shown no valid token yet: in all, and from one source.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,19 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// From one address, or one IPv6 site, at the same time. A client waits for the time of a round trip, so this is a few
-/// thousand new ones a second behind one address; and strangers need many addresses to be in anybody's way.
+/// The most waiting connections from one address, or one IPv6 site. A client waits for the time of a round trip, so this allows a few
+/// thousand new ones a second behind one address; strangers need many addresses to be in anybody's way.
 pub const MAX_FROM_SOURCE: usize = 256;
 
-/// Places for those who wait. Who has no place is not heard.
+/// The places for connections without a session. A connection without a place is not heard.
 #[derive(Debug)]
 pub struct Waiting {
     places: Arc<Semaphore>,
-    /// How many wait from where; never more entries than places, for each has one at least.
+    /// How many connections wait from each source. There are never more entries than places, for each has one at least.
     sources: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A place, free again when this is dropped.
+/// The place of one waiting connection. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     source: IpAddr,
@@ -26,22 +26,22 @@ pub struct Place {
     _place: OwnedSemaphorePermit,
 }
 
-/// Why there is no place.
+/// The reason why there is no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Full {
-    /// Too many wait from this source.
+    /// Too many connections wait from this source.
     Source,
-    /// Too many wait.
+    /// Too many connections wait in all.
     All,
 }
 
 impl Waiting {
-    /// So many places.
+    /// Makes so many places.
     pub fn new(places: usize) -> Self {
         Self { places: Arc::new(Semaphore::new(places)), sources: Arc::default() }
     }
 
-    /// A place for somebody from there. Those of whom it is not known where they come from count as one source.
+    /// Takes a place for a connection from this source. Connections of unknown source count as one source.
     pub fn place(&self, source: Option<IpAddr>) -> Result<Place, Full> {
         let source = source.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
         let mut sources = lock(&self.sources);

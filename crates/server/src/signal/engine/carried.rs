@@ -1,4 +1,4 @@
-//! The HTTP connections that carry one of engine.io: they are a session's as long as it is one, and few.
+//! The HTTP connections that carry a connection of engine.io: they count as the session's while it has one, and are few.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -6,23 +6,23 @@ use axum::extract::Request;
 
 use crate::net::places::{Place, PlaceOf};
 
-/// HTTP connections that count as a session's: one that waits, one that posts, a WebSocket they are changed for, and one of
-/// them anew.
+/// The most HTTP connections that count as a session's: one for a waiting poll, one for posts, one for the WebSocket
+/// that replaces them, and a new one for any of these.
 const MAX_PLACES: usize = 4;
 
-/// What carries one connection of engine.io.
+/// The HTTP connections that carry one connection of engine.io.
 #[derive(Debug, Default)]
 pub struct Carried(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// It has a session.
+    /// Whether the connection of engine.io has a session.
     known: bool,
     places: Vec<Weak<Place>>,
 }
 
 impl Carried {
-    /// Notes the HTTP connection a request came by.
+    /// Notes the HTTP connection through which a request came.
     pub fn note(&self, request: &Request) {
         let Some(place) = request.extensions().get::<PlaceOf>().and_then(|place| place.0.upgrade()) else { return };
         let mut state = self.state();
@@ -38,14 +38,14 @@ impl Carried {
         }
     }
 
-    /// It has a session from now on.
+    /// Notes that the connection of engine.io has a session from now on.
     pub fn know(&self) {
         let mut state = self.state();
         state.known = true;
         state.places.iter().filter_map(Weak::upgrade).for_each(|place| place.know());
     }
 
-    /// It has none any more.
+    /// Notes that the connection of engine.io has no session any more.
     pub fn forget(&self) {
         let mut state = self.state();
         state.known = false;

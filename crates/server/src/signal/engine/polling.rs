@@ -1,4 +1,4 @@
-//! Long polling: packets come in the bodies of requests, and go out in the answer to one that waits for them.
+//! Long polling: packets come in as the bodies of requests, and go out in the answer to a request that waits for them.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use parlor_proto::codec::engineio::{CLOSE, NOOP, decode_payload, push_packet};
 use crate::signal::engine::{End, Engine, Handler, Refusal, Socket, respond};
 
 impl<H: Handler> Engine<H> {
-    /// Begins a connection.
+    /// Opens a connection that polls.
     pub(super) fn open_polling(self: &Arc<Self>, source: Option<std::net::IpAddr>) -> Result<Response, Refusal> {
         let socket = self.open(false, source)?;
         Ok(text(self.hello(&socket)))
     }
 
-    /// Takes packets of a client, one body at a time.
+    /// Takes the packets a client posts, one body at a time.
     pub(super) async fn post(&self, socket: &Arc<Socket<H::Data>>, body: Body) -> Result<Response, Refusal> {
         if socket.is_websocket() {
             return Err(Refusal::BadRequest);
         }
         let Ok(_turn) = socket.body.try_lock() else {
-            // What came twice may be a proxy's second try: the client may go on with another connection.
+            // A body that came twice may be a proxy's second try: the client may continue with another connection.
             socket.finish(End::Broken);
             return Err(Refusal::BadRequest);
         };
@@ -36,7 +36,7 @@ impl<H: Handler> Engine<H> {
                 socket.finish(End::Malformed);
                 return Err(Refusal::TooLarge);
             }
-            // It did not arrive; its client knows that, and says what is to become of the connection.
+            // The body did not arrive completely; the client knows that, and decides what becomes of the connection.
             Err(_) => return Err(Refusal::BadRequest),
         };
         let Ok(payload) = std::str::from_utf8(&body) else {
@@ -59,13 +59,13 @@ impl<H: Handler> Engine<H> {
         Ok(text("ok".to_owned()))
     }
 
-    /// Waits for something to bring, and brings all there is.
+    /// Waits until there is a packet for the client, and answers with all there are.
     pub(super) async fn poll(&self, socket: &Socket<H::Data>) -> Result<Response, Refusal> {
         if socket.is_websocket() {
             return Err(Refusal::BadRequest);
         }
         let Ok(mut frames) = socket.frames.try_lock() else {
-            // Two polls would share the packets between them. The other one is told that this is the end.
+            // Two polls would share the packets between them, so the connection ends, and the other poll is told so.
             socket.finish(End::Broken);
             return Err(Refusal::BadRequest);
         };
@@ -93,7 +93,7 @@ fn text(payload: String) -> Response {
     respond(StatusCode::OK, "text/plain; charset=UTF-8", payload)
 }
 
-/// The way from an error of axum to the one of the limit is through its sources.
+/// Whether a body was too large. The error of the limit is among the sources of axum's error.
 fn is_too_large(error: &axum::Error) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source()).any(|error| error.is::<http_body_util::LengthLimitError>())

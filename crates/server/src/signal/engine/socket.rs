@@ -1,4 +1,4 @@
-//! One connection: what waits to be sent, what carries it, and how it ends.
+//! One connection of engine.io: the packets that wait to be sent, the HTTP connections that carry it, and how it ends.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -14,21 +14,21 @@ use crate::signal::engine::carried::Carried;
 
 /// A packet of engine.io as it is sent. A copy of it costs no copy of its text.
 pub type Frame = Utf8Bytes;
-/// What a WebSocket is told when the server closes it.
+/// The code of the close frame with which the server closes a WebSocket.
 pub type CloseCode = coding::CloseCode;
 
-/// One connection, with what is kept for it above.
+/// One connection, with the data of the protocol above.
 pub struct Socket<D> {
     id: String,
     source: Option<IpAddr>,
-    /// What the protocol above keeps.
+    /// The data of the protocol above.
     pub data: D,
-    /// The HTTP connections it comes by.
+    /// The HTTP connections that carry this connection.
     pub carried: Carried,
     queue: mpsc::Sender<Frame>,
-    /// Held by what carries them: the poll that waits, or the WebSocket.
+    /// Locked by the carrier that takes packets from the queue: the waiting poll, or the WebSocket.
     pub(super) frames: Mutex<mpsc::Receiver<Frame>>,
-    /// Held while a poll's body is read: one at a time, so that they bind no memory.
+    /// Locked while a poll's body is read: one body at a time, which bounds the memory.
     pub(super) body: Mutex<()>,
     carrier: AtomicU8,
     pong: Notify,
@@ -36,22 +36,22 @@ pub struct Socket<D> {
     ended: CancellationToken,
 }
 
-/// How a connection ends.
+/// The way in which a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// It broke, or was closed without a word on why.
+    /// The connection broke, or was closed without a reason.
     Broken,
     /// Nothing was heard of the client for the time of a heartbeat.
     Silent,
-    /// The client closed it in engine.io. It does that too when a poll failed, or the system says that it is offline.
+    /// The client closed the connection in engine.io. It does so too when a poll failed, or the system says that it is offline.
     Closed,
-    /// A WebSocket was closed as that of a page that goes away (RFC 6455, 1001): by the page, or by a proxy that does.
+    /// The WebSocket was closed with the code of a page that goes away (RFC 6455, 1001): by the page, or by a proxy that goes away.
     Away,
-    /// The client closed it in engine.io and went away.
+    /// The client closed the connection in engine.io, and then the WebSocket as a page that goes away does.
     Goodbye,
-    /// The client sent what is no packet.
+    /// The client sent something that is no packet.
     Malformed,
-    /// The server closed it.
+    /// The server closed the connection.
     Ours(CloseCode),
 }
 
@@ -70,7 +70,7 @@ impl<D: Default> Socket<D> {
     pub(super) fn new(websocket: bool, source: Option<IpAddr>, outgoing: usize) -> Self {
         let (queue, frames) = mpsc::channel(outgoing);
         Self {
-            // Whoever knows it may post packets for a client that polls: it is told to that client alone.
+            // Whoever knows the id may post packets for a client that polls, so only that client is told it.
             id: format!("{:032x}", rand::random::<u128>()),
             source,
             data: D::default(),
@@ -87,39 +87,39 @@ impl<D: Default> Socket<D> {
 }
 
 impl<D> Socket<D> {
-    /// The secret between client and server that names this connection.
+    /// The id of this connection, a secret between client and server.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Where its first request came from, as limits count it.
+    /// The address of the connection's first request, as limits count it.
     pub const fn source(&self) -> Option<IpAddr> {
         self.source
     }
 
-    /// Queues a packet; false if the connection is over, or the client has so much to read that this finds no place.
+    /// Queues a packet. Returns false if the connection is over, or if the queue is full because the client does not read.
     #[must_use]
     pub fn emit(&self, frame: Frame) -> bool {
         !self.is_closed() && self.queue.try_send(frame).is_ok()
     }
 
-    /// Closes it once what is queued has been sent.
+    /// Closes the connection once the queued packets have been sent.
     pub fn close(&self, code: CloseCode) {
         self.finish(End::Ours(code));
     }
 
-    /// Whether it is over.
+    /// Whether the connection is over.
     pub fn is_closed(&self) -> bool {
         self.end.get().is_some()
     }
 
-    /// Waits until it is over.
+    /// Waits until the connection is over, and returns how it ended.
     pub async fn ended(&self) -> End {
         self.ended.cancelled().await;
         self.end.get().copied().unwrap_or(End::Broken)
     }
 
-    /// It is over; the first word on how counts.
+    /// Notes that the connection is over; the first way in which it ended counts.
     pub(super) fn finish(&self, end: End) {
         let _ = self.end.set(end);
         self.ended.cancel();
@@ -129,23 +129,23 @@ impl<D> Socket<D> {
         self.carrier.load(Ordering::Acquire) == WEBSOCKET
     }
 
-    /// A WebSocket is about to take the poll's place: polls bring nothing any more.
+    /// Whether a WebSocket is about to take the poll's place: polls bring no packets any more.
     pub(super) fn is_changing(&self) -> bool {
         self.carrier.load(Ordering::Acquire) == CHANGING
     }
 
-    /// A WebSocket is tried beside the polls, which go on: on some networks one can be opened and carries nothing. False if
-    /// there is one, or another is tried.
+    /// Begins to try a WebSocket beside the polls, which continue: on some networks a WebSocket can be opened and
+    /// carries nothing. Returns false if the connection has a WebSocket, or is trying one already.
     pub(super) fn try_change(&self) -> bool {
         self.carrier.compare_exchange(POLLING, TRYING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The one that is tried has carried something: it takes the poll's place.
+    /// Notes that the WebSocket being tried has carried a packet: it is taking the poll's place.
     pub(super) fn begin_change(&self) {
         self.carrier.store(CHANGING, Ordering::Release);
     }
 
-    /// Ends that: with the WebSocket, or with polls as before.
+    /// Ends the change: the connection goes on with the WebSocket, or with polls as before.
     pub(super) fn end_change(&self, changed: bool) {
         self.carrier.store(if changed { WEBSOCKET } else { POLLING }, Ordering::Release);
     }
@@ -154,7 +154,7 @@ impl<D> Socket<D> {
         self.pong.notify_one();
     }
 
-    /// A pong that answers no ping is no answer to the next one.
+    /// Forgets the last pong: a pong that came before a ping is no answer to it.
     pub(super) fn forget_pong(&self) {
         let _ = self.pong.notified().now_or_never();
     }

@@ -1,4 +1,4 @@
-//! The rules of engine.io, as its protocol states them, for a server that sends every message back.
+//! Tests of the rules of engine.io, as its protocol states them, with a server that sends every message back.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(300);
 const TIMEOUT: Duration = Duration::from_millis(200);
 const MAX_PAYLOAD: usize = 1000;
 
-/// Sends every message back, and remembers how connections ended.
+/// A handler that sends every message back, and remembers how connections ended.
 #[derive(Default)]
 struct Echo {
     ends: Mutex<Vec<End>>,
@@ -57,7 +57,7 @@ impl Place {
         Self::with(INTERVAL, TIMEOUT).await
     }
 
-    /// One whose heartbeat does not come in the way.
+    /// A running server whose heartbeat does not interfere with the test.
     async fn quiet() -> Self {
         Self::with(PATIENCE, PATIENCE).await
     }
@@ -91,7 +91,7 @@ impl Place {
         self.send(reqwest::Method::POST, &format!("EIO=4&transport=polling&sid={sid}"), body).await
     }
 
-    /// A connection that polls.
+    /// Opens a connection that polls, and returns its id.
     async fn polling(&self) -> String {
         let (status, hello) = self.get("EIO=4&transport=polling").await;
         assert_eq!(status, 200);
@@ -121,7 +121,7 @@ impl Client {
         self.0.send(Message::text(text)).await.expect("sends");
     }
 
-    /// The next text; none when the connection is closed.
+    /// The next text message; `None` when the connection is closed.
     async fn text(&mut self) -> Option<String> {
         match tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something comes") {
             Some(Ok(Message::Text(text))) => Some(text.to_string()),
@@ -170,7 +170,7 @@ async fn what_is_no_handshake_is_refused_and_begins_nothing() {
     for query in ["transport=websocket", "EIO=abc&transport=websocket", "EIO=4", "EIO=4&transport=websocket&sid=unknown"] {
         assert!(place.try_websocket(query).await.is_none(), "{query}");
     }
-    // Not a WebSocket's handshake.
+    // The request asks for a WebSocket without its handshake.
     assert_eq!(place.get("EIO=4&transport=websocket").await.0, 400);
     assert_eq!(place.poll("unknown").await.0, 400);
     assert_eq!(place.echo.begun.load(Ordering::Relaxed), 0);
@@ -260,7 +260,7 @@ async fn who_does_not_answer_a_ping_is_gone() {
     let place = Place::start().await;
     let mut client = place.websocket().await;
     let sid = place.polling().await;
-    // A pong before the ping answers nothing.
+    // A pong that comes before the ping answers nothing.
     client.send("3").await;
     assert_eq!(client.text().await.as_deref(), Some("2"));
     assert_eq!(client.text().await, None);
@@ -365,7 +365,7 @@ async fn a_websocket_that_fails_its_probe_leaves_the_polls_as_they_are() {
 async fn a_websocket_that_carries_nothing_keeps_nothing_from_polls() {
     let place = Place::quiet().await;
     let sid = place.polling().await;
-    // As through a proxy that opens WebSockets and swallows what is said in them.
+    // The test's WebSocket is silent, as through a proxy that opens WebSockets and carries nothing in them.
     let _silent = place.try_websocket(&format!("EIO=4&transport=websocket&sid={sid}")).await.expect("connects");
     assert_eq!(place.post(&sid, "4hello").await.0, 200);
     assert_eq!(place.poll(&sid).await, (200, "4hello".to_owned()));
@@ -379,7 +379,7 @@ async fn one_body_at_a_time_is_read() {
     let mut unfinished = TcpStream::connect(address).await.expect("connects");
     let head = format!("POST /{path}EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n4");
     unfinished.write_all(head.as_bytes()).await.expect("sends");
-    // The server reads it, or will: from then on another one is refused.
+    // Once the server reads this body, it refuses another one.
     let refused = async { while place.post(&sid, "3").await.0 == 200 {} };
     tokio::time::timeout(PATIENCE, refused).await.expect("refused");
     let mut answer = [0; 12];

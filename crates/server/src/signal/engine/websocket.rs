@@ -1,4 +1,4 @@
-//! A WebSocket: the connection's only one, or one that takes the place of polls.
+//! The WebSocket of a connection: the only carrier from the start, or one that takes the place of polls.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::signal::engine::{CloseCode, End, Engine, Frame, Handler, Refusal, Soc
 
 type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
-/// What is read at once, and what every session has allocated for it: most messages are smaller, and larger ones are
+/// The bytes that are read at once, which every session has allocated: most messages are smaller, and larger ones are
 /// read in pieces.
 const READ_BUFFER: usize = 1024;
-/// Time for a client that polls to finish the change to the WebSocket it tries.
+/// Time for a client that polls to complete the change to the WebSocket it tries.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for a close frame after engine.io's close packet: both come in one go, or the first one only.
+/// Time for a close frame after engine.io's close packet: both come together, or only the packet comes.
 const WORD_TIMEOUT: Duration = Duration::from_millis(200);
-/// Time to send what is queued and our close frame when the connection ends.
+/// Time to send the queued packets and the server's close frame when the connection ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl<H: Handler> Engine<H> {
@@ -77,7 +77,7 @@ impl<H: Handler> Engine<H> {
         WebSocketConfig::default().read_buffer_size(READ_BUFFER).max_message_size(max).max_frame_size(max)
     }
 
-    /// Lets a WebSocket take the place of polls, if its client means it.
+    /// Lets a WebSocket take the place of polls, if the client completes the change.
     async fn change(&self, mut stream: Stream, socket: &Arc<Socket<H::Data>>) {
         let probed = tokio::select! {
             _ = socket.ended() => false,
@@ -94,7 +94,7 @@ impl<H: Handler> Engine<H> {
     /// Carries packets in both directions until the connection ends.
     async fn run(&self, stream: Stream, socket: &Arc<Socket<H::Data>>) {
         let (mut sink, mut stream) = stream.split();
-        // The poll that waited has been told to end.
+        // The waiting poll has been told to end, and releases the queue.
         let mut frames = socket.frames.lock().await;
         let end = tokio::select! {
             biased;
@@ -106,7 +106,7 @@ impl<H: Handler> Engine<H> {
         let _ = timeout(CLOSE_TIMEOUT, farewell(&mut sink, &mut frames, end)).await;
     }
 
-    /// Reads packets; says how it ended.
+    /// Reads packets until the connection ends; returns how it ended.
     async fn read(&self, stream: &mut SplitStream<Stream>, socket: &Arc<Socket<H::Data>>) -> End {
         while let Some(message) = stream.next().await {
             let packet = match &message {
@@ -117,7 +117,7 @@ impl<H: Handler> Engine<H> {
                 Err(error) => return blame(error),
             };
             match self.receive(packet, socket) {
-                // The message before was the last one that is taken.
+                // The message before was the last one that is handled.
                 Ok(()) if socket.is_closed() => return socket.ended().await,
                 Ok(()) => {}
                 Err(End::Closed) => return last_word(stream).await,
@@ -128,7 +128,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-/// The answer to a request that asks for a WebSocket (RFC 6455, section 4.2); `None` if it does not.
+/// The answer to a request that asks for a WebSocket (RFC 6455, section 4.2); `None` if the request does not.
 fn switching(request: &Request) -> Option<Response> {
     let headers = request.headers();
     let is = |name, value: &[u8]| headers.get(name).is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value));
@@ -145,7 +145,7 @@ fn switching(request: &Request) -> Option<Response> {
     Some(response)
 }
 
-/// The client tries the WebSocket, and then changes to it for good.
+/// Waits for the client to try the WebSocket, and then to change to it for good. Returns whether it did.
 async fn probe<D>(stream: &mut Stream, socket: &Socket<D>) -> bool {
     match stream.next().await {
         Some(Ok(Message::Text(text))) if text.as_str() == PROBE => {}
@@ -155,12 +155,12 @@ async fn probe<D>(stream: &mut Stream, socket: &Socket<D>) -> bool {
     if stream.send(Message::Text(Utf8Bytes::from_static(PROBED))).await.is_err() {
         return false;
     }
-    // A poll that waits is let go; the WebSocket does not pass this on.
+    // The packet ends a waiting poll; the WebSocket does not pass it on.
     let _ = socket.emit(Frame::from_static(NOOP));
     matches!(stream.next().await, Some(Ok(Message::Text(text))) if Packet::decode(&text) == Some(Packet::Upgrade))
 }
 
-/// Sends packets, all there are before each flush, until the stream takes no more.
+/// Sends packets, as many as there are before each flush, until the stream takes no more.
 async fn write(sink: &mut SplitSink<Stream, Message>, frames: &mut mpsc::Receiver<Frame>) {
     while let Some(frame) = frames.recv().await {
         if feed(sink, frame).await.is_err() || drain(sink, frames).await.is_err() || sink.flush().await.is_err() {
@@ -180,7 +180,7 @@ async fn feed(sink: &mut SplitSink<Stream, Message>, frame: Frame) -> Result<(),
     if frame.as_str() == NOOP { Ok(()) } else { sink.feed(Message::Text(frame)).await }
 }
 
-/// Sends what is left where the server ends it, and the close frame.
+/// If the server ends the connection, sends the remaining packets; in any case sends the close frame.
 async fn farewell(sink: &mut SplitSink<Stream, Message>, frames: &mut mpsc::Receiver<Frame>, end: End) -> Result<(), Error> {
     let code = match end {
         End::Ours(code) => {
@@ -188,7 +188,7 @@ async fn farewell(sink: &mut SplitSink<Stream, Message>, frames: &mut mpsc::Rece
             code
         }
         End::Malformed => CloseCode::Protocol,
-        // Who closed first gets their own word back.
+        // A client that closed first gets its own close frame back.
         End::Away | End::Broken | End::Goodbye => return sink.close().await,
         End::Closed | End::Silent => CloseCode::Normal,
     };
@@ -196,7 +196,7 @@ async fn farewell(sink: &mut SplitSink<Stream, Message>, frames: &mut mpsc::Rece
     sink.close().await
 }
 
-/// What follows engine.io's close packet: the close frame of a page that goes away, or nothing that says so.
+/// Reads what follows engine.io's close packet: the close frame of a page that goes away, or nothing of that kind.
 async fn last_word(stream: &mut SplitStream<Stream>) -> End {
     let frame = timeout(WORD_TIMEOUT, async {
         while let Some(Ok(message)) = stream.next().await {
@@ -216,7 +216,7 @@ fn is_away(frame: Option<&CloseFrame>) -> bool {
     frame.is_some_and(|frame| frame.code == CloseCode::Away)
 }
 
-/// Whether the client or the network is at fault.
+/// Decides whether an error is the fault of the client or of the network.
 const fn blame(error: &Error) -> End {
     match error {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Broken,

@@ -17,37 +17,37 @@ use crate::signal::session;
 use crate::signal::waiting::Place;
 use crate::signal::wire::{Closing, Wire};
 
-/// Characters of an unknown event's name in its refusal: every name there is has less.
+/// The most characters of an unknown event's name in its refusal: every known name has fewer.
 const MAX_ECHOED_CHARS: usize = 64;
-/// Of an event that is JSON and more than can be kept of it.
+/// The reason why an event cannot be kept although it is JSON.
 const UNREADABLE: &str = "nested too deep, or with half a surrogate pair or a number that is too large";
 
 /// A session of this dialect.
 pub type Session = session::Session<Events>;
 
-/// What belongs to one engine.io connection.
+/// The data of one engine.io connection.
 #[derive(Debug, Default)]
 pub struct Connection {
     pub(super) session: Mutex<Option<Arc<Session>>>,
     pub(super) tries: AtomicU32,
     /// Binary messages that are still to come: the attachments of an event that was refused.
     pub(super) attachments: AtomicU32,
-    /// One of the places for connections, free again when the connection is dropped.
+    /// The connection's place among all connections, free again when the connection is dropped.
     pub(super) place: OnceLock<OwnedSemaphorePermit>,
-    /// Held while there is no session.
+    /// The connection's place among those without a session, held while it has none.
     pub(super) waiting: Mutex<Option<Place>>,
 }
 
-/// Where a connection keeps its session.
+/// The lock on the session of a connection.
 pub type Slot<'a> = MutexGuard<'a, Option<Arc<Session>>>;
 
 impl Connection {
-    /// Its session, if it has one.
+    /// The session of the connection, if it has one.
     pub(super) fn session(&self) -> Slot<'_> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its place among those without one.
+    /// The place of the connection among those without a session.
     pub(super) fn waiting(&self) -> MutexGuard<'_, Option<Place>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,10 +57,10 @@ impl Connection {
 #[derive(Debug)]
 pub struct Events(pub Arc<Socket<Connection>>);
 
-/// Which event of a client an answer is for.
+/// Tells for which event of a client an answer is.
 #[derive(Debug)]
 pub struct Tag {
-    /// Its name, or as much as is needed to recognize one there is none of.
+    /// The name of the event; of an unknown name, only as much as is needed to recognize it.
     event: Cow<'static, str>,
     /// The number its acknowledgement must carry, if one is wanted.
     ack: Option<u64>,
@@ -80,7 +80,7 @@ impl Wire for Events {
     type Tag = Tag;
 
     fn name(tag: &Tag) -> &str {
-        // A name there is none of is a stranger's text.
+        // An unknown name is a stranger's text.
         known_name(&tag.event)
     }
 
@@ -116,14 +116,14 @@ impl Wire for Events {
                 CloseCode::Normal
             }
             Closing::CutOff => CloseCode::Policy,
-            // Clients take that for a connection that broke, and come back by themselves.
+            // Clients take this code for a connection that broke, and come back by themselves.
             Closing::Restart => CloseCode::Restart,
         });
     }
 }
 
 impl Session {
-    /// Takes an event off the wire. Called in order of arrival; never waits. False if it is none.
+    /// Takes an event from the wire. Has to be called in order of arrival; never waits. Returns false if it is not an event.
     #[must_use]
     pub fn receive(&self, ack: Option<u64>, arguments: &str, binary: bool) -> bool {
         let tag = |event| Tag { event, ack };
@@ -140,7 +140,7 @@ impl Session {
         };
         let event = known_name(&name);
         if event.is_empty() {
-            // As much of it as is needed to recognize it: what is echoed is memory when the client does not read.
+            // Only as much of the name as is needed to recognize it: echoed text is memory while the client does not read.
             let echoed: String = name.chars().take(MAX_ECHOED_CHARS).collect();
             self.take(tag(echoed.into()), Err(ErrorCode::UnknownEvent.into()));
         } else {
@@ -154,13 +154,13 @@ fn decode(event: &str, arguments: &[Value], binary: bool) -> Result<Request, Err
     match arguments {
         _ if binary => Err(Error::invalid("", "binary attachments are not taken")),
         [payload @ Value::Object(_)] => dialect::decode_request(event, payload),
-        // Where nothing is needed, nothing need be sent; where something is, the error names the field.
+        // A request without fields may be sent without an object; if fields are needed, the error names the missing one.
         [] => dialect::decode_request(event, &Value::Object(serde_json::Map::new())),
         _ => Err(Error::invalid("", "the payload must be one JSON object")),
     }
 }
 
-/// The event's name if it is one of ours, else nothing.
+/// The name of a known event; empty for an unknown one.
 fn known_name(name: &str) -> &'static str {
     dialect::REQUEST_EVENTS.iter().find(|known| **known == name).copied().unwrap_or_default()
 }
