@@ -1,4 +1,4 @@
-//! A flood of what is not ours, from one address, costs a running call nothing its people notice.
+//! A flood of foreign packets from one address goes unnoticed by the people in a running call.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -16,13 +16,13 @@ use crate::{World, packets_of, stream_of};
 
 /// Packets of every voice that are measured: 1.6 s.
 const MEASURED: u64 = 80;
-/// Their time and half as much again: a stream that stood still would not be done.
+/// The time in which the measured packets have to arrive, half as much again as they take: a stream that stood still would not be done.
 const IN_TIME: Duration = Duration::from_millis(2_400);
-/// Datagrams of a burst and time between two: 15,000/s.
+/// Datagrams of a burst, and the time between two bursts: 15,000/s.
 const BURST: (usize, Duration) = (150, Duration::from_millis(10));
-/// Bursts at most, should nobody end the flood: 4 s.
+/// The most bursts, should nobody end the flood: 4 s.
 const BURSTS: usize = 400;
-/// Less than this in the time measured is no flood. A busy machine sends less than 15,000/s.
+/// The least number of datagrams in the measured time that is a flood. A busy machine sends less than 15,000/s.
 const LEAST: u64 = 8_000;
 /// The longest datagram, as media of an attacker that fills its MTU.
 const LONG: usize = 1_400;
@@ -30,10 +30,10 @@ const LONG: usize = 1_400;
 const CONNECTIONS: (usize, usize) = (3, 150);
 /// Connections each burst writes to, 2 KiB each: some 4 MB/s.
 const WRITES: usize = 20;
-/// What one address may have open.
+/// The most connections one address may have open.
 const ALLOWED: u64 = 128;
-/// Delay that nobody hears: receivers wait for late packets about that long anyway. A worker that is behind a flood
-/// has a full socket buffer before it and is later than that, if it gets the packet at all.
+/// A delay that nobody hears: receivers wait for late packets about that long anyway. A worker that is behind a flood
+/// has a full socket buffer before it, and delays a packet for longer than that, if it gets the packet at all.
 const UNHEARD: Duration = Duration::from_millis(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,7 +83,7 @@ async fn a_flood_from_one_address_costs_others_nothing_they_notice() {
     }
 }
 
-/// How the call went for a while.
+/// The quality of the call over a while.
 struct Measured {
     delays: Delays,
     packets: u64,
@@ -92,7 +92,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// Nobody noticed what was going on, compared with the calm before.
+    /// Asserts that nobody noticed the flood, compared with the calm before.
     fn assert_unnoticed(&self, calm: &Self, what: &str) {
         let (median, tail) = (self.delays.quantile(0.5), self.delays.quantile(0.99));
         let (calm_median, calm_tail) = (calm.delays.quantile(0.5), calm.delays.quantile(0.99));
@@ -102,13 +102,13 @@ impl Measured {
         );
         assert!(self.took < IN_TIME, "a stream stood still: {said}");
         assert!(self.lost * 100 <= self.packets, "too much is lost: {said}");
-        // A machine that is slow without a flood is not the flood's work.
+        // A delay that a slow machine also has without a flood is not caused by the flood.
         assert!(tail <= UNHEARD.max(calm_tail * 4), "late: {said}");
         assert!(median <= calm_median + UNHEARD / 4, "all of it is late: {said}");
     }
 }
 
-/// Waits until everybody has heard a number of packets of everybody, and tells how they came.
+/// Waits until everybody has heard a number of packets of everybody, and returns how they came.
 async fn measure(world: &World, bots: &[Bot]) -> Measured {
     let mut before = Vec::new();
     for bot in bots {
@@ -133,12 +133,12 @@ async fn measure(world: &World, bots: &[Bot]) -> Measured {
     Measured { delays: world.engine.take_delays().await.expect("is there"), packets, lost, took }
 }
 
-/// Streams somebody receives: the other two's voices, and the picture of the first.
+/// The number of streams somebody receives: the voices of the other two, and the picture of the first.
 fn expected(user: &str) -> usize {
     if user == "ann" { 2 } else { 3 }
 }
 
-/// What the one worker says of itself.
+/// The counters of the only worker.
 async fn worker(world: &World) -> Value {
     let url = format!("http://{}/api/dev/stats", world.server.http_addresses()[0]);
     let stats: Value = reqwest::get(url).await.expect("answers").json().await.expect("json");
@@ -149,7 +149,7 @@ fn count(object: &Value, what: &str) -> u64 {
     object[what].as_u64().unwrap_or_else(|| panic!("{what} in {object}"))
 }
 
-/// Nothing a stranger sends takes a place in a table, and nothing of it broke the worker.
+/// Asserts that nothing of a stranger took a place in a table, or broke the worker.
 fn assert_same_tables(before: &Value, after: &Value) {
     for what in ["routers", "transports", "producers", "consumers"] {
         assert_eq!(count(&before["sfu"], what), count(&after["sfu"], what), "{what}");
@@ -157,7 +157,7 @@ fn assert_same_tables(before: &Value, after: &Value) {
     assert_eq!((count(before, "restarts"), count(after, "restarts")), (0, 0));
 }
 
-/// A thread that floods until it is told to end, or has done all it may.
+/// A thread that floods until it is told to end, or has sent all its bursts.
 struct Flood {
     going: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
@@ -173,14 +173,14 @@ impl Flood {
         Self { going, thread }
     }
 
-    /// How much it was.
+    /// Ends the flood, and returns how much was sent.
     fn end(self) -> u64 {
         self.going.store(false, Ordering::Relaxed);
         self.thread.join().expect("floods")
     }
 }
 
-/// Calls `burst` with its number at an even pace. What a busy machine misses is not made up for.
+/// Calls `burst` with its number at an even pace. Bursts that a busy machine misses are not made up for.
 fn pace(going: &AtomicBool, mut burst: impl FnMut(usize)) {
     for number in 0..BURSTS {
         let next = Instant::now() + BURST.1;
@@ -195,7 +195,7 @@ fn pace(going: &AtomicBool, mut burst: impl FnMut(usize)) {
 /// Kinds of datagram, in turn.
 const KINDS: u64 = 8;
 
-/// Floods by UDP; answers with how many datagrams.
+/// Floods by UDP; returns how many datagrams were sent.
 fn flood_datagrams(media: SocketAddr, ufrag: &str, going: &AtomicBool) -> u64 {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
     let mut noise = Noise(1);
@@ -213,7 +213,7 @@ fn flood_datagrams(media: SocketAddr, ufrag: &str, going: &AtomicBool) -> u64 {
                 6 => noise.behind(&[0xff], 1 + noise.clone().below(LONG)),
                 _ => noise.behind(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42], 28),
             };
-            // Lost on the way is lost.
+            // A datagram that is lost on the way is not sent again.
             let _ = socket.send_to(&datagram, media);
             sent += 1;
         }
@@ -221,7 +221,7 @@ fn flood_datagrams(media: SocketAddr, ufrag: &str, going: &AtomicBool) -> u64 {
     sent
 }
 
-/// Floods by TCP; answers with how many connections. Some send frames that are nothing, some empty ones, some one that never ends.
+/// Floods by TCP; returns how many connections were opened. Some send frames of noise, some empty frames, some a frame that never ends.
 fn flood_connections(media: SocketAddr, going: &AtomicBool) -> u64 {
     let mut noise = Noise(2);
     let (mut open, mut opened) = (VecDeque::new(), 0);
@@ -238,7 +238,7 @@ fn flood_connections(media: SocketAddr, going: &AtomicBool) -> u64 {
         for turn in 0..WRITES.min(open.len()) {
             let at = (number * WRITES + turn) % open.len();
             let (id, stream) = &mut open[at];
-            // The server may have closed it.
+            // The server may have closed the connection.
             let _ = stream.write(&content[usize::try_from(*id).expect("few") % content.len()]);
         }
     });
@@ -250,7 +250,7 @@ fn frames(noise: &mut Noise, len: u8) -> Vec<u8> {
     (0..2_048 / (usize::from(len) + 2)).flat_map(|_| noise.behind(&[0, len], usize::from(len) + 2)).collect()
 }
 
-/// A binding request in order but for its integrity (RFC 8489, section 14).
+/// A binding request that is valid except for its integrity (RFC 8489, section 14).
 fn binding_request(ufrag: &str, noise: &mut Noise) -> Vec<u8> {
     let name = format!("{ufrag}:evil");
     let mut attributes = Vec::new();

@@ -1,4 +1,4 @@
-//! Moderation and tiers, where it counts: in the packets.
+//! Moderation and tiers, measured by the packets that arrive.
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ async fn of_who_is_silenced_no_packet_passes_whatever_a_modified_client_does() {
     ann.produce_audio(AudioOptions::default()).await.expect("is let, and not heard");
     hears_silence(&ben, "ann").await;
 
-    // Coming back is no way out.
+    // Leaving and coming back does not end the restriction.
     ann.leave().await.expect("leaves");
     ben.event("voice:participant:left", PATIENCE, |e| e["userId"] == "ann").await.expect("is told");
     let (ann, _) = world.talker("ann").await;

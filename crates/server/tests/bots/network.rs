@@ -50,7 +50,7 @@ async fn a_call_goes_on_after_the_network_changed() {
     let ((ann, _), (ben, _)) = (world.talker("ann").await, world.talker("ben").await);
     hears_more(&ben, "ann", false, 20).await;
     hears_more(&ann, "ben", false, 20).await;
-    // Twice, from a new socket each time.
+    // The network changes twice, to a new socket each time.
     for _ in 0..2 {
         ann.restart_ice(Direction::Send).await.expect("restarts");
         ann.restart_ice(Direction::Recv).await.expect("restarts");

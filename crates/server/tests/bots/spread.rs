@@ -1,4 +1,4 @@
-//! A room on two media workers: nobody can tell.
+//! A room on two media workers: no participant can tell.
 
 use futures_util::future::join_all;
 use parlor_bots::{Bot, VideoOptions};
@@ -28,7 +28,7 @@ async fn a_room_on_two_workers_is_like_any_other() {
     for n in 2..LARGE {
         listeners.push(world.join(&format!("user{n}")).await);
     }
-    // Who comes last receives on the other worker, and sends where all do.
+    // The last to join receives on the other worker, and sends where everybody does.
     let (zed, _) = world.talker("zed").await;
     let stats = hears_more(&zed, "ann", false, 50).await;
     assert_smooth(stream_of(&stats, "ann", false).expect("is heard"));

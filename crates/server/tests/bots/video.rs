@@ -35,7 +35,7 @@ async fn is_seen(codec: VideoCodec) {
     let world = World::start().await;
     let ann = world.join("ann").await;
     ann.produce_video(single(codec)).await.expect("shows");
-    // One who is there before, and one who comes in the middle of the stream.
+    // Ben comes early in the stream, and Cid in the middle of it.
     let ben = world.join("ben").await;
     let seen = |stats: &BotStats| frames(stats, "ann").decoded >= 30;
     ben.received(PATIENCE, "a second of picture", seen).await.expect("sees");
@@ -124,7 +124,7 @@ async fn a_picture_survives_the_loss_of_5_percent_both_ways() {
     let enough = frames(&begun, "ann").decoded + 150;
     let stats = ben.received(PATIENCE, "150 more frames", |stats| frames(stats, "ann").decoded >= enough).await.expect("goes on");
     let stream = stream_of(&stats, "ann", true).expect("is seen");
-    // Two ways with 5 % each; unrepaired, every tenth packet would be missing.
+    // There are two ways with 5 % loss each; unrepaired, every tenth packet would be missing.
     assert!(stream.lost * 50 < stream.packets, "lost after repair: {} of {}", stream.lost, stream.packets);
 }
 

@@ -74,7 +74,7 @@ async fn text_that_is_no_packet_ends_its_own_connection_only() {
         let (mut client, _) = Client::joined(&server, "alice", "lobby").await;
         client.send(text).await;
         client.closed().await;
-        // That is no network's doing: there is nothing to resume.
+        // Bad input is not a network failure: there is nothing to resume.
         assert_eq!(other.event("voice:participant:left").await["userId"], "alice", "{text:?}");
     }
     assert_alive(&mut other).await;
@@ -104,7 +104,7 @@ async fn binary_is_refused_and_the_session_goes_on() {
     assert_alive(&mut client).await;
     client.send_binary(b"never announced").await;
     client.closed().await;
-    // Where an attachment is due, nothing else is.
+    // While an attachment is due, any other packet is an error.
     let mut client = Client::connect(&server, "alice", false).await;
     client.send("451-7[\"voice:join\",{\"_placeholder\":true,\"num\":0}]").await;
     client.send("42[\"voice:leave\"]").await;
@@ -164,7 +164,7 @@ async fn a_flood_is_rate_limited_and_then_cut_off() {
     let mut flood = client;
     let cut = tokio::spawn(async move {
         for _ in 0..3000 {
-            // Sending fails once the server has cut the connection: that is what is waited for.
+            // Sending fails once the server has cut the connection, which the test waits for.
             if !flood.try_send("42[\"voice:nonsense\",{}]").await {
                 break;
             }
@@ -206,7 +206,7 @@ async fn a_bad_token_is_refused_with_the_error_object() {
         let error: Value = serde_json::from_str(answer.strip_prefix("44").expect("a connect error")).expect("json");
         assert!(error["message"].as_str().is_some_and(|m| m.ends_with('.')), "{error}");
         assert_refused(&error["data"], "UNAUTHENTICATED");
-        // The same connection may try again with a better one.
+        // The connection may try again with a better token.
         assert!(client.authenticate(&good).await.starts_with("40{"));
     }
     for auth in ["40", "40{}", "40{\"token\":5}", "40{\"token\":null}"] {
@@ -233,7 +233,7 @@ async fn a_token_that_expires_ends_no_call_but_opens_no_other() {
     let mut config = test_config();
     config.auth.secret = Secret::new(SECRET.into());
     let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
-    // Past already, and valid only by the 30 s that clocks may differ: the end of it is a moment away.
+    // The token has expired, and is valid only by the 30 s that clocks may differ: it ends for good in a moment.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     let claims = json!({"sub": "alice", "exp": now - 29});
@@ -316,7 +316,7 @@ async fn what_comes_after_the_end_of_a_connection_begins_no_session() {
     let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
     let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
     body.write_all((head + &chunk("40{\"token\":\"x\"}\u{1e}")).as_bytes()).await.expect("sent");
-    // A second one beside it ends the connection.
+    // A second body beside the unfinished one ends the connection.
     let second = async || http.post(base(&server) + &path).body("3").send().await.expect("answers").status();
     while second().await == 200 {}
     assert_eq!(http.get(base(&server) + &path).send().await.expect("answers").status(), 400, "it is closed");
@@ -345,7 +345,7 @@ async fn the_id_of_a_socket_says_nothing_of_the_connection_below() {
     let connected = http.get(&mine).send().await.expect("answers").text().await.expect("text");
     let shown = connected.split('"').nth(3).expect("40{\"sid\":\"…\"").to_owned();
     assert!(shown.len() >= 20 && shown != below, "{connected}");
-    // Who knows it, a peer it was shown to perhaps, can post nothing.
+    // Whoever knows the shown id, a peer perhaps, can post nothing with it.
     let forged = http.post(format!("{}{path}&sid={shown}", base(&server))).body("41").send().await.expect("answers");
     assert_eq!(forged.status(), 400);
     assert_eq!(http.post(&mine).body("3").send().await.expect("answers").status(), 200);

@@ -10,7 +10,7 @@ use super::client::{Client, assert_refused};
 use super::ownership::transport;
 use super::stored::{ADMIN, Shared, channel, now, user};
 
-/// The change log is read each second; the rest is for a busy machine.
+/// How long a change may take until it is felt: the change log is read each second; the rest is for a busy machine.
 const FELT: Duration = Duration::from_secs(4);
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn an_entitlement_that_is_taken_or_given_holds_in_the_running_call() {
     let told = alice.event("voice:entitlement").await;
     assert_eq!((told["permissions"]["video"].as_bool(), told["reason"].as_str()), (Some(false), Some("changed")), "{told}");
     assert_refused(&alice.request("voice:slot:request", json!({"source": "camera"})).await, "CAPABILITY_REQUIRED");
-    // For a short time: it is over by itself.
+    // The entitlement is for a short time, and ends by itself.
     let soon = Entitlement { pro: true, expires_at: Some(parlor_proto::Timestamp(now().0 + 4_000)) };
     shared.store.put_entitlement(&user("alice"), &soon, &ADMIN, now()).await.expect("written");
     let told = alice.event("voice:entitlement").await;
@@ -71,7 +71,7 @@ async fn a_revocation_ends_the_sessions_of_one_user_and_no_others() {
     idle.closed().await;
     assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
     assert_eq!(alice.request("voice:state:update", json!({"muted": true})).await["muted"], true);
-    // A token from before does not get in again.
+    // A token issued before the revocation does not get in again.
     let answer = Client::open(&shared.server).await.authenticate(&token).await;
     let error: Value = serde_json::from_str(answer.strip_prefix("44").expect("a connect error")).expect("json");
     assert_refused(&error["data"], "UNAUTHENTICATED");
@@ -117,7 +117,7 @@ async fn a_spectator_who_was_a_member_for_a_while_stays_a_spectator() {
     let (mut carol, joined) = Client::joined(&shared.server, "carol", "club").await;
     assert_eq!(joined["role"], "spectator", "{joined}");
     shared.member(&club, "carol", MemberRole::Member).await;
-    // Changes are felt in order: once this one is, the one before is.
+    // Changes are applied in order: once this one is, the one before is.
     let deaf = Restrictions { deafened: true, ..Restrictions::default() };
     shared.store.put_restrictions(&club, &user("carol"), &deaf, &ADMIN, now()).await.expect("written");
     assert_eq!(carol.event("voice:moderation").await["restrictions"]["deafened"], true);

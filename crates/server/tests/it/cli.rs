@@ -1,5 +1,4 @@
-//! The commands on the store, as somebody at a shell sees them: what they print, how they end, and what a running server
-//! makes of it.
+//! The commands on the store, as somebody at a shell sees them: their output, their exit codes, and their effect on a running server.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,10 +12,10 @@ use super::client::Client;
 use super::process::parlor;
 use super::{base, test_config};
 
-/// A running server looks at the change log each second; the rest is for a busy machine.
+/// How long a running server may take to notice a change: it looks at the change log each second; the rest is for a busy machine.
 const NOTICED: Duration = Duration::from_secs(4);
 
-/// A directory of our own, with nothing in it.
+/// An empty directory for one test.
 struct Place(PathBuf);
 
 /// What a command printed and how it ended.
@@ -47,7 +46,7 @@ impl Place {
         Said::of(self.command(arguments).output().expect("runs"))
     }
 
-    /// Runs a command that must succeed; what it printed.
+    /// Runs a command that must succeed; returns its output.
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);
@@ -55,7 +54,7 @@ impl Place {
         said.out
     }
 
-    /// The same with `--json`.
+    /// Runs a command with `--json` that must succeed; returns the value it printed.
     #[track_caller]
     fn json(&self, arguments: &[&str]) -> Value {
         let out = self.ok(&[arguments, &["--json"]].concat());
@@ -281,7 +280,7 @@ fn a_wrong_value_of_an_option_is_named_as_it_was_written_and_ends_with_2() {
         place.refused(arguments, 2, hint);
     }
     assert!(place.ok(&["token", "--user", "alice", "--channel", "x:y:member", "--channel", "x:spectator"]).contains('.'));
-    // What is wrong in a file is no mistake of the command line.
+    // A mistake in a file is no mistake of the command line.
     std::fs::write(place.path("parlor.toml"), "[media]\nworkers = 65\n").expect("written");
     place.refused(&["config"], 1, "parlor.toml: media.workers: must not be over 64");
 }
@@ -301,7 +300,7 @@ fn there_are_no_colours_without_a_terminal_nor_where_nobody_wants_them() {
         command.status().expect("runs");
         drop(command);
         let mut text = Vec::new();
-        // The other end is closed: what is left is read, and then an error.
+        // The other end of the terminal is closed: the rest is read, and then an error.
         let _ = std::io::Read::read_to_end(&mut std::fs::File::from(terminal.master), &mut text);
         String::from_utf8(text).expect("text")
     };
@@ -320,7 +319,7 @@ fn on_a_small_disk(place: &Place, size: &str, prepare: &str, arguments: &str) ->
     );
     let root = nix::unistd::geteuid().is_root();
     let mut command = Command::new("unshare");
-    // Who is not root is so in a namespace of their own.
+    // A user who is not root becomes root in a namespace of their own.
     command.args(if root { &["--mount"][..] } else { &["--mount", "--user", "--map-root-user"] });
     Said::of(command.args(["sh", "-c", &script]).env_remove("PARLOR_CONFIG").output().expect("unshare is there"))
 }

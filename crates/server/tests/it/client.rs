@@ -40,17 +40,17 @@ impl Client {
         client.text().await?.starts_with('0').then_some(client)
     }
 
-    /// Somebody in a channel of a server in another process, by a token of its development mode.
+    /// Connects a guest of a channel on a server in another process, by a token of its development mode.
     pub async fn guest(address: &str, user: &str, channel: &str) -> Self {
         Self::try_guest(address, user, channel).await.expect("joins")
     }
 
-    /// Somebody in a channel, or nobody if the server ended before they were in.
+    /// Connects a guest of a channel; `None` if the server ended before the guest was in.
     pub async fn try_guest(address: &str, user: &str, channel: &str) -> Option<Self> {
         Self::enter(address, &dev_token(address, user).await?, channel).await
     }
 
-    /// The bearer of a token in a channel of a server in another process, or nobody if the server ended before.
+    /// Connects the bearer of a token to a channel of a server in another process; `None` if the server ended before.
     pub async fn enter(address: &str, token: &str, channel: &str) -> Option<Self> {
         let address = address.parse().expect("an address");
         let mut client = Self::try_open(TcpSocket::new_v4().expect("socket"), address).await?;
@@ -74,7 +74,7 @@ impl Client {
         client
     }
 
-    /// A session that has joined a channel; also what it was told.
+    /// A session that has joined a channel, and the answer to its join.
     pub async fn joined(server: &Server, user: &str, channel: &str) -> (Self, Value) {
         let mut client = Self::connect(server, user, true).await;
         let joined = client.request("voice:join", json!({ "channelId": channel })).await;
@@ -82,7 +82,7 @@ impl Client {
         (client, joined)
     }
 
-    /// Shows a token; answers the raw packet that comes back.
+    /// Shows a token; returns the raw packet of the answer.
     pub async fn authenticate(&mut self, token: &str) -> String {
         self.send(&format!("40{}", json!({ "token": token }))).await;
         self.text().await.expect("an answer")
@@ -93,7 +93,7 @@ impl Client {
         self.stream.send(Message::text(text)).await.expect("sends");
     }
 
-    /// Sends any text; false if the connection is over.
+    /// Sends any text. Returns false if the connection is over.
     pub async fn try_send(&mut self, text: &str) -> bool {
         self.stream.send(Message::text(text)).await.is_ok()
     }
@@ -184,7 +184,7 @@ impl Client {
     /// Breaks the connection as a lost network or a killed process does: no close frame, no word at all.
     pub fn sever(self) {
         let stream = self.stream.into_inner();
-        // Without lingering, what follows is a reset.
+        // Without lingering, dropping the stream resets the connection.
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("set");
     }
 

@@ -1,4 +1,4 @@
-//! The documents say what is so: examples of times that do not pass, and limits that are those of the code.
+//! Tests that the documents are true: examples of times that do not pass, and limits that are those of the code.
 
 mod limits;
 
@@ -47,7 +47,7 @@ fn a_time_in_an_example_does_not_pass() {
     }
     for (name, text) in texts {
         for (year, before) in moments(&text) {
-            // When something happened is past, in an example as well.
+            // An event in the past is in the past in an example as well.
             let happened = ["\"at\": \"", "\"createdAt\": \"", "\"updatedAt\": \"", "\"since\": \"", "\"startedAt\": \""];
             let is_past = happened.iter().any(|key| before.ends_with(key));
             assert!(year >= 2100 || is_past, "{name}: {year}, behind {before}");

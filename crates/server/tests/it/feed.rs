@@ -18,10 +18,10 @@ use super::process::{LEASE_MS, Process, serve};
 
 /// People in each of two rooms.
 const PEOPLE: usize = 4;
-/// Every so many deliveries one is refused.
+/// One delivery in so many is refused.
 const REFUSED: usize = 3;
 
-/// What the host application has been told: each event once, by its number.
+/// The events the host application has been told: each once, by its number.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Book>>);
 
@@ -32,7 +32,7 @@ struct Book {
 }
 
 impl Told {
-    /// Listens for deliveries; gives the address.
+    /// Listens for deliveries; returns the address.
     async fn listen(&self) -> String {
         let router = Router::new().route("/", post(take)).with_state(self.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -50,7 +50,7 @@ impl Told {
     }
 }
 
-/// Takes a delivery, or refuses it; checks that it goes on where the last one ended, or repeats.
+/// Takes a delivery, or refuses it; checks that it continues where the last one ended, or repeats.
 async fn take(State(told): State<Told>, Json(body): Json<Value>) -> StatusCode {
     let mut book = told.0.lock().expect("not poisoned");
     book.deliveries += 1;
@@ -73,12 +73,12 @@ fn start(config: &Path) -> Process {
     Process::start(command)
 }
 
-/// Whether an event is about a user whose id begins so.
+/// Whether an event is about a user whose id begins with `user`.
 fn is_of(event: &Value, user: &str) -> bool {
     event["data"]["userId"].as_str().is_some_and(|id| id.starts_with(user))
 }
 
-/// Each beginning has one end, in the right order, and nothing is missing.
+/// Asserts that each beginning has one end, in the right order, and that nothing is missing.
 fn assert_balanced(events: &[Value]) {
     let mut open: HashMap<(&str, &str), usize> = HashMap::new();
     for (number, event) in (1..).zip(events) {

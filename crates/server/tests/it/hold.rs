@@ -1,4 +1,4 @@
-//! What one source that has shown no token can make a server hold: connections, bodies, and with them memory.
+//! Tests how much of a server a source without a token can hold: connections, bodies, and with them memory.
 
 use std::net::Ipv4Addr;
 
@@ -12,10 +12,10 @@ use super::client::Client;
 use super::process::{Process, serve};
 use super::test_config;
 
-/// HTTP connections of one source.
+/// The most HTTP connections of one source.
 const FROM_SOURCE: usize = 512;
 
-/// A server whose clients are not taken for proxies, as one that listens on this machine only would take them.
+/// A server that does not take its clients for proxies, as it would if it listened on this machine only.
 async fn open_server() -> Server {
     let mut config = test_config();
     config.http.listen = vec![(Ipv4Addr::UNSPECIFIED, 0).into()];
@@ -65,7 +65,7 @@ async fn one_silent_address_takes_its_own_places_only() {
     for _ in 0..FROM_SOURCE {
         silent.push(connect(from(1), port).await);
     }
-    // Who has a session takes none of them: with it there would be one too many already.
+    // A connection with a session takes none of the source's places: otherwise there would be one too many already.
     let mut extra = connect(from(1), port).await;
     assert_eq!(status(&mut extra).await, 0, "one more of the same is refused");
     let mut last = silent.pop().expect("one");
@@ -93,7 +93,7 @@ async fn a_proxy_is_not_limited_as_one_stranger() {
     server.shut_down().await;
 }
 
-/// Opens an engine.io connection by polling; its id.
+/// Opens an engine.io connection by polling; returns its id.
 async fn open_polling(source: Ipv4Addr, port: u16) -> String {
     let (mut stream, status) = ask(source, port, "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nconnection: close").await;
     assert_eq!(status, 200);
@@ -120,7 +120,7 @@ async fn a_body_belongs_to_a_living_connection_and_is_the_only_one() {
     let port = server.http_addresses()[0].port();
     let sid = open_polling(from(1), port).await;
     let mut first = begin_post(port, &sid, 100).await;
-    // A second one ends the connection, and with it the first: as soon as that has come so far.
+    // A second body ends the connection, and with it the first, once the server has read that far.
     until("a second body is refused", async || ask(from(1), port, &post(&sid, 1)).await.1 == 400).await;
     assert_eq!(status(&mut first).await, 400, "the body is not waited for any longer");
     assert_eq!(ask(from(1), port, &post("nobody", 100)).await.1, 400, "nobody waits for the body of nobody");
@@ -169,7 +169,7 @@ fn is_closed(stream: &TcpStream) -> bool {
 async fn thousands_who_do_not_read_are_a_few_kilobytes_each() {
     const SOURCES: u8 = 8;
     const EACH: usize = 375;
-    /// What one connection may hold in KiB: what is read at once, what is written at once, and its task.
+    /// The most KiB that one connection may hold: what is read at once, what is written at once, and its task.
     const MOST: u64 = 32;
     raise_open_files();
     let server = installed();
@@ -186,7 +186,7 @@ async fn thousands_who_do_not_read_are_a_few_kilobytes_each() {
     }
     let grown = resident(&server).saturating_sub(before);
     assert!(grown < held.len() as u64 * MOST, "{} connections hold {grown} KiB", held.len());
-    // Of a short answer everything is read by the first look, and the end is seen by the second.
+    // The first look reads all of a short answer, and the second sees the end.
     let closed = held.iter().filter(|stream| is_closed(stream) || is_closed(stream)).count();
     assert_eq!(closed, 0, "all of them are open");
 }

@@ -42,7 +42,7 @@ async fn dev_server() -> Server {
     Server::start(&test_config(), Options { dev: true, ..Options::default() }).await.expect("starts")
 }
 
-/// Joins are limited for each user: tests that join often have a limit that is not in their way.
+/// A server without the limit of joins for each user, for tests that join often.
 async fn server_without_join_limit() -> Server {
     let mut config = test_config();
     config.limits.joins_per_minute = 1000;
@@ -50,7 +50,7 @@ async fn server_without_join_limit() -> Server {
     Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
 }
 
-/// A lost connection is a leave at once, for tests of how a loss is noticed.
+/// A server on which a lost connection is a leave at once, for tests of how a loss is noticed.
 async fn server_without_resumption() -> Server {
     let mut config = test_config();
     config.limits.joins_per_minute = 1000;

@@ -1,4 +1,4 @@
-//! The media ports: what strangers send is borne, and a dying media thread is survived.
+//! The media ports: packets of strangers do no harm, and the death of a media thread is survived.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -70,14 +70,14 @@ async fn what_strangers_send_is_borne_in_silence() {
             socket.send_to(&datagram, media).expect("sent");
         }
     }
-    // A frame longer than any ends its connection; one cut short is waited for.
+    // A frame that is longer than allowed ends its connection; the rest of a frame cut short is waited for.
     let mut long = TcpStream::connect(media).expect("connects");
     long.write_all(&[0xff, 0xff, 0, 1]).expect("sent");
     long.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
     assert!(matches!(long.read(&mut [0; 10]), Ok(0) | Err(_)), "no answer, only the end");
-    // Frames in order that are nothing of ours are borne for a while only.
+    // Well-formed frames with foreign content are tolerated for a while only.
     let mut chatty = TcpStream::connect(media).expect("connects");
-    // Sooner than one that never asks by STUN is given up.
+    // The connection ends sooner than one that never sends a STUN request.
     chatty.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
     let _ = chatty.write_all(&[[0, 98].as_slice(), &[0x80; 98]].concat().repeat(200));
     let end = chatty.read(&mut [0; 10]).map_err(|error| error.kind());
@@ -93,7 +93,7 @@ async fn what_strangers_send_is_borne_in_silence() {
     server.shut_down().await;
 }
 
-/// TCP media connections of strangers from one address, and addresses a transport has.
+/// The most TCP media connections of strangers from one address, and the most addresses of a transport.
 const TCP_STRANGERS: usize = 64;
 const ADDRESSES: usize = 12;
 

@@ -1,4 +1,4 @@
-//! Moderators in a call: what they may do, and that it holds.
+//! Moderators in a call: what they may do, and that its effect lasts.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ async fn a_ban_that_changes_nothing_is_no_event_and_no_line_of_the_audit_log() {
 #[tokio::test]
 async fn a_ban_that_is_there_already_puts_out_who_is_still_inside() {
     let (shared, mut moderator, mut bob, _) = call("again-ban").await;
-    // Of another process: this one has not looked yet, or just has.
+    // The ban is of another process: this one has not looked yet, or has just looked.
     shared.store.put_ban(&channel("den"), &user("bob"), None, None, &ADMIN, now()).await.expect("written");
     moderator.request("voice:moderate", json!({"action": "ban", "userId": "bob"})).await;
     assert_eq!(bob.event("voice:left").await["reason"], "banned");

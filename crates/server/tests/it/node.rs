@@ -1,4 +1,4 @@
-//! One living process at a time has a node's place in the store.
+//! Tests that one living process at a time has a node's place in the store.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn a_second_server_is_refused_while_the_first_one_lives() {
     let path = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("it-twice-{}.db", std::process::id()));
     let mut config = test_config();
     config.store = StoreConfig::at(&format!("sqlite:{}", path.display()));
-    // Another name does not make a second node of it: this store is not for several.
+    // Another name does not make this process a second node: the store is not a shared one.
     config.feed.node = "another".to_owned();
     let refused = start(&config).await.expect_err("refused").to_string();
     assert!(refused.contains("another Parlor is running") && refused.contains("store.url"), "{refused}");
@@ -79,10 +79,10 @@ async fn a_ban_of_the_configuration_holds_where_an_old_one_is_over() {
     assert!(facts.ban.is_some_and(|ban| ban.until.is_none()), "for good");
 }
 
-/// How long it is paused, or cut off: the issue is what it does then, not how long it takes.
+/// How long a process is paused, or cut off: long enough to lose its place.
 const AWAY: Duration = Duration::from_millis(LEASE_MS + 500);
 
-/// Whoever was replaced tells its people to join again, ends with a sentence, and wrote nothing beside its successor.
+/// Asserts that a replaced process tells its people to join again, ends with a sentence, and wrote nothing beside its successor.
 async fn is_replaced(old: Process, mut alice: Client, store: &Store) {
     assert_eq!(alice.event("voice:left").await["rejoin"], true);
     let (status, said) = old.ended().await;

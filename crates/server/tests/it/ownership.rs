@@ -1,5 +1,5 @@
-//! A hostile session tries every request with another session's ids, in the same room and in another:
-//! it is told that they are not there, in the very words used for ids that never were.
+//! A hostile session tries every request with another session's ids, in the same room and in another: the answers are
+//! those for ids that never existed.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::server_without_join_limit;
 /// Requests that name no object.
 const WITHOUT_IDS: [&str; 9] = [
     "voice:join",
-    // Its token is the client's own: what happens to a stolen one is in the tests of resumption.
+    // The token is the client's own: what happens to a stolen one is in the tests of resumption.
     "voice:resume",
     "voice:leave",
     "voice:rtc:getRouterRtpCapabilities",
@@ -56,7 +56,7 @@ pub async fn microphone(client: &mut Client, transport: &str, ssrc: u32) -> Stri
     answer["producerId"].as_str().unwrap_or_else(|| panic!("no producer: {answer}")).to_owned()
 }
 
-/// Every request that names an object, with these ids; whose they are is the question.
+/// Every request that names an object, with these ids of another session.
 fn attacks(ids: &Ids, foreign_producer: &str) -> Vec<(&'static str, Value)> {
     let (transport, producer, consumer) =
         (json!({"transportId": ids.send}), json!({"producerId": ids.producer}), json!({"consumerId": ids.consumer}));
@@ -131,7 +131,7 @@ async fn nobody_can_touch_what_belongs_to_another_session() {
         assert_refused(&outside.request(event, payload).await, "NOT_IN_CHANNEL");
     }
 
-    // Nothing of it had an effect: all is there, in the state in which its owner left it.
+    // No attack had an effect: everything is in the state in which its owner left it.
     let touched = |(name, payload): &(String, Value)| {
         matches!(name.as_str(), "voice:producerClosed" | "voice:producerPaused" | "voice:producerResumed" | "voice:left")
             || name == "voice:participant:state" && payload["userId"] != "eve"

@@ -44,24 +44,24 @@ pub fn leasing(store: &str) -> Command {
     command
 }
 
-/// A server in a process of its own. What it writes to its log is kept, unless the command says where to.
+/// A server in a process of its own. Its log is kept, unless the command redirects it.
 pub struct Process {
     pub child: Child,
-    /// Where it listens, once it is ready.
+    /// The address at which the server listens, once it is ready.
     pub address: String,
     out: BufReader<ChildStdout>,
     log: Option<JoinHandle<String>>,
 }
 
 impl Process {
-    /// Starts it and waits until it is ready.
+    /// Starts the process and waits until the server is ready.
     pub fn start(mut command: Command) -> Self {
         let mut process = Self::begin(command.stderr(Stdio::piped()));
         process.ready();
         process
     }
 
-    /// Starts it. Its log is kept if it is piped.
+    /// Starts the process. Its log is kept if it is piped.
     pub fn begin(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("starts");
         let out = BufReader::new(child.stdout.take().expect("piped"));
@@ -73,14 +73,14 @@ impl Process {
         Self { child, address: String::new(), out, log }
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until the server says that it is ready.
     pub fn ready(&mut self) {
         let line = self.line();
         let address = line.trim().strip_prefix("Parlor is ready: http://").unwrap_or_else(|| panic!("it is not ready: {line:?}"));
         self.address = address.replace("localhost:", "127.0.0.1:");
     }
 
-    /// The next line it prints; empty when it has ended.
+    /// The next line the process prints; empty when it has ended.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.out.read_line(&mut line).expect("text");
@@ -99,13 +99,13 @@ impl Process {
         nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
     }
 
-    /// Kills it: no signal handler runs, nothing is flushed.
+    /// Kills the process: no signal handler runs, nothing is flushed.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("dead");
     }
 
-    /// Tells it to stop, and gives what it wrote to its log.
+    /// Tells the process to stop, and returns its log.
     pub async fn stop(self) -> String {
         self.signal(Signal::SIGTERM);
         let (status, log) = self.ended().await;
@@ -113,7 +113,7 @@ impl Process {
         log
     }
 
-    /// Waits for its end; tells how it ended, and what it wrote to its log.
+    /// Waits for the end of the process; returns its exit status and its log.
     pub async fn ended(mut self) -> (ExitStatus, String) {
         let status = wait::seen("it ends", async || self.child.try_wait().expect("asked"), Option::is_some).await;
         let log = self.log.take().map(|log| log.join().expect("reads")).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Drop for Process {
     }
 }
 
-/// A way to PostgreSQL that can be cut: nothing comes through any more, and nothing says so. Or hung up.
+/// A connection to PostgreSQL that can be cut, so that nothing comes through and nobody is told, or be hung up.
 pub struct Line {
     pub address: SocketAddr,
     pub cut: tokio::sync::watch::Sender<bool>,
@@ -136,7 +136,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// A way to the server of this database.
+    /// Opens a line to the server of this database.
     pub async fn to(database: &Database) -> Self {
         let socket = database.socket.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -155,12 +155,12 @@ impl Line {
         Self { address, cut, carries }
     }
 
-    /// The address of a database by this way.
+    /// The address of a database through this line.
     pub fn url(&self, database: &Database) -> String {
         format!("postgres://parlor@{}/{}", self.address, database.name)
     }
 
-    /// Ends all connections, and takes none any more.
+    /// Ends all connections, and accepts none any more.
     pub fn hang_up(&self) {
         self.carries.cancel();
     }

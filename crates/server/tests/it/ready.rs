@@ -27,7 +27,7 @@ async fn readiness_says_why_postgresql_takes_no_writes() {
     assert_eq!(ready(&server).await, (200, "ready\n".to_owned()));
     let mut admin = sqlx::AnyConnection::connect(&url).await.expect("connects");
 
-    // In no state to do it, as while it recovers: class 55.
+    // PostgreSQL is in no state to write, as while it recovers: class 55.
     let refuse = "CREATE FUNCTION not_now() RETURNS boolean LANGUAGE plpgsql AS \
                   $$ BEGIN RAISE EXCEPTION 'hunter2' USING ERRCODE = '55000'; END $$";
     for statement in [refuse, "ALTER TABLE counters RENAME TO hidden", "CREATE VIEW counters AS SELECT * FROM hidden WHERE not_now()"] {
@@ -39,7 +39,7 @@ async fn readiness_says_why_postgresql_takes_no_writes() {
     }
     assert_eq!(ready(&server).await.0, 200);
 
-    // Read-only, as a standby is.
+    // The database is read-only, as a standby is.
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     for statement in [read_only.as_str(), others] {

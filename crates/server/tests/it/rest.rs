@@ -34,7 +34,7 @@ pub struct Rest {
     directory: Option<PathBuf>,
 }
 
-/// What came back.
+/// The answer to a request.
 pub struct Answer {
     pub status: u16,
     pub body: Value,
@@ -47,7 +47,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// Asserts the status; answers the body.
+    /// Asserts the status; returns the body.
     #[track_caller]
     pub fn is(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
@@ -64,7 +64,7 @@ impl Answer {
         body
     }
 
-    /// The same, and the field to blame.
+    /// Asserts an invalid request, and the field to blame.
     #[track_caller]
     pub fn blames(self, status: u16, field: &str) {
         let body = self.refused(status, "INVALID_REQUEST");
@@ -73,12 +73,12 @@ impl Answer {
 }
 
 impl Rest {
-    /// With a file of its own.
+    /// Starts a server with a store in a file of its own.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    /// With another configuration.
+    /// Starts a server with another configuration.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = std::env::temp_dir().join(format!("parlor-rest-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&directory).expect("a directory");
@@ -86,14 +86,14 @@ impl Rest {
         Self::start_on(&url, Some(directory), change).await
     }
 
-    /// With any store.
+    /// Starts a server with any store.
     pub async fn start_on(url: &str, directory: Option<PathBuf>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = test_config();
         config.store = StoreConfig::at(url);
         config.auth.secret = Secret::new("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c".into());
         config.limits.joins_per_minute = 1000;
         config.limits.reconnect_interval_ms = 0;
-        // Tests ask fast, and often wrongly.
+        // Limits that are out of the way, because tests ask fast, and often wrongly.
         config.api.requests_per_second_key = 10_000;
         config.api.requests_per_second_address = 10_000;
         config.api.failed_keys_per_minute = 10_000;
@@ -116,12 +116,12 @@ impl Rest {
         text.expose().to_owned()
     }
 
-    /// A request nobody has signed.
+    /// A request without a key or token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, base(&self.server) + path)
     }
 
-    /// Sends it, and checks that the document describes such an answer.
+    /// Sends a request, and checks that the document describes its answer.
     pub async fn send(&self, method: &Method, path: &str, request: RequestBuilder) -> Answer {
         let response = request.send().await.expect("answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -137,12 +137,12 @@ impl Rest {
         Answer { status, body, headers }
     }
 
-    /// A request with the key.
+    /// Sends a request with the key.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.call_as(&self.key, method, path, body).await
     }
 
-    /// A request with another key or a token.
+    /// Sends a request with another key or a token.
     pub async fn call_as(&self, bearer: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
         let request = self.request(method.clone(), path).header(AUTHORIZATION, format!("Bearer {bearer}"));
         let request = match body {
@@ -152,7 +152,7 @@ impl Rest {
         self.send(&method, path, request).await
     }
 
-    /// A request with a body as written, and more headers.
+    /// Sends a request with a body as written, and more headers.
     pub async fn call_raw(&self, method: Method, path: &str, headers: &[(&'static str, &str)], body: impl Into<reqwest::Body>) -> Answer {
         let request = self.request(method.clone(), path).header(AUTHORIZATION, format!("Bearer {}", self.key));
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
@@ -180,7 +180,7 @@ impl Rest {
         self.server.issue_token(user, None, true).expect("token")
     }
 
-    /// What the document says of a request.
+    /// The operation that the document has for a request.
     fn operation(&self, method: &Method, path: &str) -> Option<&Value> {
         let path = path.split('?').next().expect("one");
         let fits = |template: &str| {

@@ -10,7 +10,7 @@ use super::ownership::{microphone, transport};
 use super::stored::{ADMIN, Shared, channel, now, user};
 use super::{dev_server, server_without_join_limit};
 
-/// Longer than anything takes that happens at once.
+/// A time that is longer than anything takes that happens at once.
 const MOMENT: Duration = Duration::from_millis(500);
 
 fn resume(joined: &Value) -> Value {
@@ -45,7 +45,7 @@ async fn a_cut_connection_goes_on_with_the_next_one_and_nobody_sees_it() {
     assert_eq!(back["resumed"], true, "{back}");
     assert_eq!(back["participants"][0]["userId"], "alice", "{back}");
     assert_eq!(back["own"], json!({"transports": [send, recv], "producers": [producer], "consumers": [], "slots": []}));
-    // What is one's own is one's own on the new connection.
+    // The session's own objects are its own on the new connection.
     let paused = bob.request("voice:rtc:pauseProducer", json!({ "producerId": producer })).await;
     assert_eq!(paused["producerId"], producer.as_str(), "{paused}");
     alice.event("voice:producerPaused").await;
@@ -53,7 +53,7 @@ async fn a_cut_connection_goes_on_with_the_next_one_and_nobody_sees_it() {
     assert_eq!(alice.event("voice:participant:state").await["userId"], "bob");
     assert_eq!(of_others(alice.events_so_far()), Vec::<String>::new(), "nothing else was told");
 
-    // The token is good once more, and the old connection is nobody's.
+    // The token is good once more, and the old connection has no session.
     bob.sever();
     tokio::time::sleep(MOMENT).await;
     let (bob, back) = resumed(&server, "bob", &joined).await;
@@ -106,7 +106,7 @@ async fn a_connection_that_is_closed_without_a_goodbye_goes_on_with_the_next_one
     let (mut alice, _) = Client::joined(&server, "alice", "lobby").await;
     let (mut bob, joined) = Client::joined(&server, "bob", "lobby").await;
     alice.event("voice:participant:joined").await;
-    // What a browser sends when it is offline, or a proxy when it is told to load its configuration again.
+    // Close codes a browser sends when it is offline, or a proxy when it is told to load its configuration again.
     for code in [None, Some(1000), Some(1001), Some(1011), Some(1012)] {
         bob.close(code).await;
         tokio::time::sleep(MOMENT).await;
@@ -114,7 +114,7 @@ async fn a_connection_that_is_closed_without_a_goodbye_goes_on_with_the_next_one
         assert_eq!(back["resumed"], true, "{code:?}: {back}");
         bob = client;
     }
-    // What socket.io-client sends when it polls and one poll failed.
+    // The packet socket.io-client sends when it polls and one poll failed.
     bob.send("1").await;
     bob.closed().await;
     let (_bob, back) = resumed(&server, "bob", &joined).await;

@@ -75,7 +75,7 @@ async fn joining_another_channel_leaves_the_first_one_before() {
     alice.event("voice:participant:joined").await;
     assert_eq!(bob.request("voice:join", json!({"channelId": "second"})).await["channelId"], "second");
     assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
-    // Back again, and the other way round: a second join of the channel one is in.
+    // Bob moves back, and then joins a channel for the second time while in it.
     assert_eq!(bob.request("voice:join", json!({"channelId": "first"})).await["channelId"], "first");
     assert_refused(&bob.request("voice:join", json!({"channelId": "first"})).await, "ALREADY_IN_CHANNEL");
     assert_eq!(bob.request("voice:state:update", json!({"muted": true})).await["muted"], true, "the refused join changed nothing");
@@ -295,7 +295,7 @@ async fn a_refused_join_of_another_channel_leaves_one_in_the_first() {
     }
     let told: Vec<_> = carol.events_so_far().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(":left")).collect();
     assert_eq!(told, Vec::<String>::new());
-    // Over the limit of joins too.
+    // Requests over the limit of joins too.
     let limited = async {
         while alice.request("voice:join", json!({ "channelId": "full" })).await["code"] != "RATE_LIMITED" {}
         alice.request("voice:state:update", json!({"muted": false})).await
@@ -310,7 +310,7 @@ async fn a_user_is_in_one_channel_over_all_devices() {
     let (mut bob, _) = Client::joined(&server, "bob", "first").await;
     let (mut phone, _) = Client::joined(&server, "alice", "first").await;
     bob.event("voice:participant:joined").await;
-    // The same channel is no move.
+    // A join of the same channel is no move.
     let mut desk = Client::connect(&server, "alice", true).await;
     assert_refused(&desk.request("voice:join", json!({"channelId": "first"})).await, "ALREADY_IN_CHANNEL");
     let joined = desk.request("voice:join", json!({"channelId": "second"})).await;
@@ -320,7 +320,7 @@ async fn a_user_is_in_one_channel_over_all_devices() {
     assert_eq!(bob.event("voice:participant:left").await["userId"], "alice");
     assert_refused(&phone.request("voice:state:update", json!({"muted": true})).await, "NOT_IN_CHANNEL");
     assert_eq!(desk.request("voice:state:update", json!({"muted": true})).await["muted"], true);
-    // On one connection a move is silent.
+    // On one connection a move makes no event.
     assert_eq!(desk.request("voice:join", json!({"channelId": "first"})).await["channelId"], "first");
     assert!(desk.events_so_far().into_iter().all(|(name, _)| name != "voice:left"));
     server.shut_down().await;

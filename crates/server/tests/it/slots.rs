@@ -24,7 +24,7 @@ async fn position(client: &mut Client) -> Value {
 async fn slots_go_round_in_the_order_of_asking() {
     let shared = Shared::start("slots", |config| {
         config.limits.videos_pro = 1;
-        // Longer than anybody here waits: what is given on, is so before it is over.
+        // Longer than anybody here waits: a slot that is passed on is passed on before the grace is over.
         config.limits.resume_grace_ms = 60_000;
     });
     let shared = shared.await;
@@ -43,7 +43,7 @@ async fn slots_go_round_in_the_order_of_asking() {
     let granted = bob.event("voice:slot:granted").await;
     assert_eq!((granted["source"].as_str(), granted["current"].as_u64(), granted["max"].as_u64()), (Some(CAMERA), Some(1), Some(1)));
     assert_eq!((position(&mut carol).await, position(&mut dave).await), (json!(1), json!(2)));
-    // Who comes again is last.
+    // A user who asks again is last in the queue.
     assert_eq!(ask(&mut alice).await, queued(3));
     // Lost, while waiting or while holding: the place is given on at once, for somebody waits.
     carol.sever();

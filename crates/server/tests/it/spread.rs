@@ -1,4 +1,4 @@
-//! Large rooms are on several media workers: what that means when they end, and when a worker dies.
+//! Large rooms on several media workers: how they end, and what a worker's death does to them.
 
 use parlor::{Options, Server};
 use parlor_testkit::wait::seen;
@@ -18,7 +18,7 @@ async fn server() -> Server {
     Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts")
 }
 
-/// What the workers have.
+/// A counter of each worker.
 async fn held(server: &Server, what: &str) -> Vec<u64> {
     let stats: Value = reqwest::get(base(server) + "/api/dev/stats").await.expect("answers").json().await.expect("json");
     stats["workers"].as_array().expect("workers").iter().map(|worker| worker["sfu"][what].as_u64().expect("a number")).collect()

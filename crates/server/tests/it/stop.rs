@@ -16,7 +16,7 @@ use super::client::Client;
 use super::process::{Line, Process, leasing};
 use super::stored::{fresh_file, now};
 
-/// What is promised.
+/// The time within which a server promises to end.
 const PROMISED: Duration = Duration::from_secs(8);
 const SAYS_GOODBYE: &str = "voice:left";
 
@@ -39,7 +39,7 @@ impl Stopped {
         Self(thread)
     }
 
-    /// The end of a traced thread is kept for who traces it, and with it the end of its process.
+    /// Waits for the end of the process. The end of a traced thread is kept for its tracer, and with it the end of its process.
     async fn ended(self) {
         let has_ended = || waitpid(self.0, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).expect("asked") != WaitStatus::StillAlive;
         until("it ends", async || has_ended()).await;
@@ -117,7 +117,7 @@ async fn a_server_whose_log_nobody_reads_is_ended_in_time() {
     let log = writer.try_clone().expect("another end");
     let mut server = Process::begin(leasing(&file("log-unread")).stderr(log));
     server.ready();
-    // As full as it gets: the next line that is written waits for ever.
+    // The pipe is as full as possible: the next line that is written waits for ever.
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("is set");
     while writer.write(&[b'.'; 512]).is_ok() {}
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).expect("is set");

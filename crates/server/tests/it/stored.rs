@@ -9,7 +9,7 @@ use parlor_store::Store;
 
 use super::test_config;
 
-/// Who writes to the store from outside.
+/// The actor who writes to the store from outside.
 pub const ADMIN: Actor = Actor::CommandLine;
 
 /// A server in development mode, and its store as another process sees it.
@@ -33,7 +33,7 @@ pub fn fresh_file(name: &str) -> PathBuf {
 }
 
 impl Shared {
-    /// Starts it with a store in a fresh file of this name.
+    /// Starts a server with a store in a fresh file of this name.
     pub async fn start(name: &str, change: impl FnOnce(&mut Config)) -> Self {
         let url = format!("sqlite:{}", fresh_file(name).display());
         let mut config = test_config();

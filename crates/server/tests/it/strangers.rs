@@ -1,4 +1,4 @@
-//! Connections without a session, and packets that are no requests: what they may cost.
+//! Connections without a session, and packets that are no requests: how much they may use.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -9,17 +9,17 @@ use serde_json::json;
 use super::client::{Client, assert_refused};
 use super::{base, dev_server};
 
-/// How many may wait from one address.
+/// The most waiting connections from one address.
 const FROM_SOURCE: usize = 256;
 
-/// Opens a connection from an address of this machine; whether it lives then.
+/// Opens a connection from an address of this machine; returns whether it stays open.
 async fn opens_from(server: &Server, last: u8) -> bool {
     let from = IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
     let http = reqwest::Client::builder().local_address(from).build().expect("a client");
     let url = base(server) + "/socket.io/?EIO=4&transport=polling";
     let opened = http.get(&url).send().await.expect("answers").text().await.expect("text");
     let url = format!("{url}&sid={}", opened.split('"').nth(3).expect("a sid"));
-    // A pong, as after a ping.
+    // Sends a pong, as after a ping.
     http.post(url).body("3").send().await.expect("answers").status().is_success()
 }
 

@@ -15,18 +15,18 @@ const PRIORITY: u16 = 0x0024;
 const SOFTWARE: u16 = 0x8022;
 const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLING: u16 = 0x802a;
-/// What answers are.
+/// The type of a successful answer.
 pub const SUCCESS: u16 = 0x0101;
-/// The other kind.
+/// The type of a refusal.
 pub const REFUSAL: u16 = 0x0111;
 
-/// A check of whoever knows these credentials.
+/// A check by a client that knows these credentials.
 pub fn check(ufrag: &str, password: &str) -> Vec<u8> {
     let mut bytes = [&REQUEST.to_be_bytes()[..], &[0, 0], &COOKIE, &rand::random::<[u8; 12]>()].concat();
     put(&mut bytes, USERNAME, format!("{ufrag}:them").as_bytes());
     put(&mut bytes, PRIORITY, &1_845_501_695_u32.to_be_bytes());
     put(&mut bytes, ICE_CONTROLLING, &[7; 8]);
-    // Long enough that a refusal is not longer.
+    // The request is made long enough that a refusal is not longer.
     put(&mut bytes, SOFTWARE, &[b'x'; 64]);
     set_length(&mut bytes, 24);
     let integrity = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes()), &bytes);
@@ -47,7 +47,7 @@ pub fn connect(last: u8, media: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a message and answers which kind comes back; `None` if the connection ends instead.
+/// Sends a message and returns the type of the answer; `None` if the connection ends instead.
 pub fn ask(stream: &mut TcpStream, message: &[u8]) -> Option<u16> {
     let length = u16::try_from(message.len()).expect("short");
     stream.write_all(&[&length.to_be_bytes()[..], message].concat()).ok()?;
@@ -65,7 +65,7 @@ fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// As if so many bytes were to follow.
+/// Sets the length of a message as if so many bytes were to follow.
 fn set_length(bytes: &mut [u8], follow: usize) {
     let length = u16::try_from(bytes.len() - 20 + follow).expect("short");
     bytes[2..4].copy_from_slice(&length.to_be_bytes());

@@ -1,4 +1,5 @@
-//! What the tests of the server share. It is not in the testkit, which must not know the server: the server's own tests use it.
+//! Helpers that the server's tests share. They are not in the testkit, which must not depend on the server: the
+//! server's own tests use it.
 
 use parlor::config::{Config, Store};
 

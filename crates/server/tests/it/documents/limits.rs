@@ -6,21 +6,21 @@ use parlor::config::{Config, Limits};
 
 use super::read;
 
-/// What a row speaks of.
+/// The source of a number in a row.
 enum Fact {
-    /// A constant: its file and its name.
+    /// A constant, by its file and its name.
     Is(&'static str, &'static str),
-    /// The same, counted in so many.
+    /// A constant counted in so many: the unit, its file and its name.
     In(u64, &'static str, &'static str),
-    /// What follows from the defaults of what the operator can change.
+    /// A number that follows from the defaults of the configuration.
     By(fn(&Config) -> u64),
-    /// A rule rather than a number: the test that shows it, by its file and its name. It fills no gap.
+    /// A rule and not a number: the test that shows it, by its file and its name. It fills no gap.
     Rule(&'static str, &'static str),
 }
 
 use Fact::{By, In, Is, Rule};
 
-/// How a row begins, its limit with a gap for each number, and what fills the gaps.
+/// A row: its beginning, its limit with a gap for each number, and the sources that fill the gaps.
 type Row = (&'static str, &'static str, &'static [Fact]);
 
 const SESSION: &str = "server/src/signal/session.rs";
@@ -179,13 +179,13 @@ const ROWS: &[Row] = &[
     ),
 ];
 
-/// Packets a second of a camera as configured, of so many bytes on average, and those of its frames.
+/// Packets a second of a camera as configured: as many as its bitrate makes of so many bytes on average, and one for each frame.
 fn packets_of_a_camera(limits: &Limits, packet: &str) -> u64 {
     let bytes = u64::from(limits.camera_bitrate) * number(LIMIT, "PICTURE_TOLERANCE_PERCENT") / 100 / 8;
     bytes / number(LIMIT, packet) + number(LIMIT, "FRAMES")
 }
 
-/// The value of a constant, from its source: most are nobody's business outside their module.
+/// The value of a constant, read from its source: most constants are private to their module.
 fn number(file: &str, name: &str) -> u64 {
     let source = read(&format!("crates/{file}"));
     let begin = format!("const {name}: ");
@@ -193,7 +193,7 @@ fn number(file: &str, name: &str) -> u64 {
     value(file, found.split_once(" = ").expect("has a value").1.split(';').next().expect("ends"))
 }
 
-/// What an expression comes to; a time is in seconds.
+/// The value of an expression; a time is in seconds.
 fn value(file: &str, text: &str) -> u64 {
     let within = |begin: &str, end: &str| text.strip_prefix(begin)?.strip_suffix(end);
     if let Some(inner) = within("Duration::from_secs(", ")").or_else(|| within("NonZeroU32::new(", ").unwrap()")) {
@@ -209,7 +209,7 @@ fn value(file: &str, text: &str) -> u64 {
     }
 }
 
-/// As people write it: 16,000.
+/// Writes a number as people do: 16,000.
 fn written(number: u64) -> String {
     let digits = number.to_string();
     let grouped: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).expect("digits")).collect();
@@ -245,7 +245,7 @@ fn the_limits_that_security_md_names_are_those_of_the_code() {
     let mut known = BTreeSet::new();
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")).skip(1);
     for (what, limit) in rows {
-        // The longest beginning that fits: one may be the beginning of another.
+        // The longest beginning that fits, since one may be the beginning of another.
         let row = ROWS.iter().filter(|(begin, ..)| what.starts_with(begin)).max_by_key(|(begin, ..)| begin.len());
         let row =
             row.unwrap_or_else(|| panic!("nothing in the code is known to hold for the row {what:?}: add it above, with its constants"));

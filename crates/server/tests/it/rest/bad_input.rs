@@ -1,4 +1,4 @@
-//! Whatever is sent: an error that names the field, and nothing stored.
+//! Bad requests: each gets an error that names the field, and nothing is stored.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::Rest;
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
-/// What is stored, to be compared.
+/// Everything that is stored, to be compared.
 async fn everything(rest: &Rest) -> Value {
     let mut all = Vec::new();
     for path in

@@ -1,4 +1,4 @@
-//! The OpenAPI document: whole, true, and with a lock on every door.
+//! The OpenAPI document: complete, true, and with a key on every route that needs one.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::super::base;
 use super::super::client::Client;
 use super::Rest;
 
-/// What needs no key.
+/// The paths that need no key.
 const OPEN: &[&str] = &["/healthz", "/readyz", "/api/openapi.json"];
 
 fn operations(document: &Value) -> Vec<(String, Method, Value)> {
@@ -33,7 +33,7 @@ async fn every_operation_but_a_few_needs_a_key() {
             assert_eq!(rest.send(&method, &real, rest.request(method.clone(), &real)).await.status, 200, "{path}");
             continue;
         }
-        // Without a key nothing else is looked at, not even whether there is such a thing.
+        // Without a key nothing else is checked, not even whether the path exists.
         let request = rest.request(method.clone(), &real).body("nonsense");
         rest.send(&method, &real, request).await.refused(401, "UNAUTHENTICATED");
         assert!(operation["security"][0].is_object(), "{method} {path} says nothing of keys");
@@ -63,7 +63,7 @@ async fn no_operation_takes_a_parameter_it_does_not_know() {
     rest.end().await;
 }
 
-/// Every text of these, anywhere in the document.
+/// Every text under this name, anywhere in the document.
 fn texts<'d>(value: &'d Value, name: &str, found: &mut Vec<&'d Value>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| texts(value, name, found)),
@@ -81,7 +81,7 @@ async fn every_request_body_has_an_example_and_it_is_accepted() {
     let document = rest.get("/api/openapi.json").await.is(200);
     let mut with_body: Vec<_> = operations(&document).into_iter().filter(|(.., operation)| operation["requestBody"].is_object()).collect();
     assert_eq!(with_body.len(), 13);
-    // A channel comes before what is in it.
+    // Channels come first, then the things in them.
     with_body.sort_by_key(|(path, ..)| path.len());
     for (n, (path, method, operation)) in with_body.into_iter().enumerate() {
         let example = operation["requestBody"]["content"]["application/json"]["example"].clone();
@@ -93,7 +93,7 @@ async fn every_request_body_has_an_example_and_it_is_accepted() {
         assert!((200..300).contains(&answer.status), "{method} {path} {example}: {}", answer.body);
         drop(somebody);
         if path == "/api/channels/{id}" {
-            // The one of the example opens in a long time.
+            // The channel of the example opens in the far future.
             rest.put(&real, json!({})).await.is(200);
         }
     }
@@ -170,7 +170,7 @@ async fn a_second_removal_finds_nothing_whatever_it_is_of() {
     }
     rest.put("/api/users/alice/entitlement", json!({"pro": true})).await.is(200);
     let mut removals: Vec<_> = operations(&document).into_iter().filter(|(_, method, _)| method == Method::DELETE).collect();
-    // What is in a channel goes before the channel.
+    // Things in a channel are removed before the channel.
     removals.sort_by_key(|(path, ..)| std::cmp::Reverse(path.len()));
     assert_eq!(removals.len(), 8);
     for (path, _, operation) in removals {

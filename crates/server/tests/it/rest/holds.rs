@@ -1,4 +1,4 @@
-//! What was answered holds: for who comes with the next packet, and for who was on the way in.
+//! Tests that an answer holds: for a user who comes with the next packet, and for one who was on the way in.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::client::{Client, assert_refused};
 use super::Rest;
 
-/// Often enough to see what holds nearly always.
+/// How often a test is repeated, to see what holds only nearly always.
 const TIMES: usize = 30;
 
 async fn start() -> Rest {

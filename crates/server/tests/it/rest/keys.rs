@@ -1,4 +1,4 @@
-//! API keys: who may do what, and that secrets stay secret.
+//! API keys: what each may do, and that secrets stay secret.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

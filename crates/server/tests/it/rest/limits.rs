@@ -1,4 +1,4 @@
-//! How often one may ask.
+//! The rate limits of the REST API.
 
 use reqwest::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Entitlements and sessions.
+//! Entitlements of people, and their sessions.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn sessions_are_listed_and_ended() {
     phone.closed().await;
     assert_eq!(bob.event("voice:participant:left").await["userId"], "alice");
     assert_eq!(rest.get("/api/users/alice/sessions").await.is(200), json!({"items": []}));
-    // Her old token opens nothing any more.
+    // The user's old token opens nothing any more.
     rest.call_as(&token, Method::GET, "/api/voice/den/participants", None).await.refused(401, "UNAUTHENTICATED");
     let mut again = Client::open(&rest.server).await;
     for _ in 0..4 {
@@ -62,7 +62,7 @@ async fn sessions_are_listed_and_ended() {
         let error: Value = serde_json::from_str(answer.strip_prefix("44").expect("a connect error")).expect("json");
         assert_refused(&error["data"], "UNAUTHENTICATED");
     }
-    // Nor does it take a place of hers, and a new one is good on the same connection.
+    // The old token takes no place among the user's connections either, and a new token is good on the same connection.
     assert_eq!(rest.get("/api/users/alice/sessions").await.is(200), json!({"items": []}));
     // Tokens say in seconds when they were made.
     tokio::time::sleep(Duration::from_millis(1100)).await;

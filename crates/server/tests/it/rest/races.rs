@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use super::Rest;
 
-/// How many try at once.
+/// How many administrators try at once.
 const RIVALS: usize = 16;
 
-/// Everybody sends at once; answers how often each status came.
+/// Sends all requests at once; returns how often each status came.
 async fn rivals(rest: &Arc<Rest>, request: impl Fn(usize) -> (Method, String, Value, Option<&'static str>)) -> BTreeMap<u16, usize> {
     let mut tasks = JoinSet::new();
     for n in 0..RIVALS {
