@@ -1,6 +1,7 @@
-//! Tests that the documents are true: examples of times that do not pass, and limits that are those of the code.
+//! Tests that the documents are true: examples of times that do not pass, limits that are those of the code, and files that exist.
 
 mod limits;
+mod paths;
 
 use std::path::{Path, PathBuf};
 
