@@ -65,7 +65,7 @@ export function npmPackages(directory) {
     .map(([path, entry]) => ({
       name: entry.name ?? path.replace(/^.*node_modules\//, ''),
       version: entry.version ?? '',
-      licence: entry.license ?? installedLicence(directory, path),
+      licence: entry.license ?? installedLicence(path, entry.version),
     }))
     .filter(({ name, licence }) => !CHECKED_BY_HAND.has(`${name}: ${licence}`));
 }
@@ -87,11 +87,14 @@ export function readNpmLock(directory) {
   return JSON.parse(readFileSync(`${root}/${directory}/package-lock.json`, 'utf8'));
 }
 
-// Some packages' lock entries have no licence, though the package itself does.
-function installedLicence(directory, path) {
-  const file = `${root}/${directory}/${path}/package.json`;
-  if (!existsSync(file)) return undefined;
-  // npm packages from before SPDX expressions list objects, of which one may be chosen.
-  const { license, licenses } = JSON.parse(readFileSync(file, 'utf8'));
-  return license ?? licenses?.map(({ type }) => type).join(' OR ');
+// Some packages' lock entries have no licence, though the package itself does. It is read where it is installed, be it for another
+// lock file: the examples are installed later than this is checked, and the SDK brings them nothing that `web` has not.
+function installedLicence(path, version) {
+  for (const directory of NPM_ROOTS) {
+    const file = `${root}/${directory}/${path}/package.json`;
+    if (!existsSync(file)) continue;
+    const { license, licenses, version: installed } = JSON.parse(readFileSync(file, 'utf8'));
+    if (installed === version) return license ?? licenses?.map(({ type }) => type).join(' OR ');
+  }
+  return undefined;
 }
