@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use parlor_proto::{MediaCommand, RouterId};
 use tokio::sync::mpsc;
 
-use crate::media::placement::assignment::{Load, Order, Seat, Spread};
+use crate::media::placement::assignment::{Assignment, Load, Order, Seat};
 use crate::media::worker::handle::{Command, Report, WorkerHandle};
 
 /// Reports of one worker that wait for a room: answers to requests, of which each session has a handful
@@ -22,7 +22,7 @@ const MAILBOX: usize = 1024;
 pub struct Placement {
     workers: Arc<[WorkerHandle]>,
     primary: usize,
-    spread: Spread,
+    assignment: Assignment,
     /// The mailbox of each worker that has the router. The worker drops its end when it panics.
     mailboxes: Vec<mpsc::Receiver<Report>>,
     /// The mailbox to look into first; it changes so that no mailbox waits because of another.
@@ -35,8 +35,8 @@ impl Placement {
         if let Some(worker) = workers.get(primary) {
             worker.rooms.fetch_add(1, Ordering::Relaxed);
         }
-        let spread = Spread::new(u16::try_from(primary).unwrap_or(0));
-        Self { workers, primary, spread, mailboxes: Vec::new(), next: 0 }
+        let assignment = Assignment::new(u16::try_from(primary).unwrap_or(0));
+        Self { workers, primary, assignment, mailboxes: Vec::new(), next: 0 }
     }
 
     /// Passes an order on to the workers it is for.
@@ -46,7 +46,7 @@ impl Placement {
             |w: &WorkerHandle| Load { resting: w.phase.resting.load(Ordering::Relaxed), receivers: w.receivers.load(Ordering::Relaxed) };
         let loads = || workers.iter().map(load).collect();
         let seat = |worker: u16| workers.get(usize::from(worker)).map(|worker| Seat::take(&worker.receivers)).unwrap_or_default();
-        let orders = self.spread.route(command, loads, seat);
+        let orders = self.assignment.route(command, loads, seat);
         for (worker, order) in orders {
             let Some(worker) = self.workers.get(usize::from(worker)) else { continue };
             match order {

@@ -45,7 +45,7 @@ pub struct Seat(Arc<AtomicUsize>);
 
 /// The workers that the receivers of one room are on.
 #[derive(Debug)]
-pub struct Spread {
+pub struct Assignment {
     primary: u16,
     /// Workers that have the router.
     workers: Vec<u16>,
@@ -73,8 +73,8 @@ impl Drop for Seat {
     }
 }
 
-impl Spread {
-    /// Makes the spread of a room whose senders are on this worker.
+impl Assignment {
+    /// Makes the assignment of a room whose senders are on this worker.
     pub fn new(primary: u16) -> Self {
         Self { primary, workers: Vec::new(), receivers: HashMap::new() }
     }
@@ -178,14 +178,14 @@ mod tests {
 
     /// A room whose first worker is the first of so many.
     struct Room {
-        spread: Spread,
+        assignment: Assignment,
         receivers: Vec<Arc<AtomicUsize>>,
         resting: Vec<u16>,
     }
 
     fn room(workers: usize) -> Room {
         let receivers = (0..workers).map(|_| Arc::default()).collect();
-        let mut room = Room { spread: Spread::new(0), receivers, resting: Vec::new() };
+        let mut room = Room { assignment: Assignment::new(0), receivers, resting: Vec::new() };
         assert_eq!(room.workers_of(MediaCommand::CreateRouter), [0]);
         room.command(MediaCommand::CreateTransport { transport: SEND, direction: Direction::Send });
         room
@@ -199,7 +199,7 @@ mod tests {
                 receivers: receivers.load(Ordering::Relaxed),
             };
             let loads = || (0..).zip(receivers).map(load).collect();
-            self.spread.route(command, loads, |worker| Seat::take(&receivers[usize::from(worker)]))
+            self.assignment.route(command, loads, |worker| Seat::take(&receivers[usize::from(worker)]))
         }
 
         fn workers_of(&mut self, command: MediaCommand) -> Vec<u16> {
