@@ -31,7 +31,7 @@ class Bot:
         await self.socket.wait()
 
     async def stop(self):
-        await self.socket.emit("voice:leave", {})
+        await self.socket.call("voice:leave", {})
         await self.socket.disconnect()
 
     async def join(self):

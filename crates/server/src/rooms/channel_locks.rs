@@ -5,37 +5,54 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlor_proto::ChannelId;
-use tokio::sync::Mutex as Turn;
 
-/// How many changes may wait in one channel before a moderator is refused. A call that answers takes hundreds in a
-/// second, so this many wait only for a call that does not.
-const MAX_WAITING: usize = 64;
+/// How many acts of moderation may wait in one channel. A call that answers takes hundreds in a second, and an import of
+/// bans may ask for as many at once; beyond that a call does not answer, and each act that waits is memory.
+const MAX_ACTS: usize = 1_000;
 
 /// The turns of all channels in which somebody changes something now.
 #[derive(Debug, Default)]
-pub struct ChannelLocks(Mutex<HashMap<ChannelId, Arc<Turn<()>>>>);
+pub struct ChannelLocks(Mutex<HashMap<ChannelId, Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Places in the queue, and those among them that are for acts of moderation.
+    places: usize,
+    acts: usize,
+}
 
 /// A place in the queue of a channel. Dropping it gives the place up.
 #[derive(Debug)]
 pub struct Place<'a> {
     locks: &'a ChannelLocks,
     channel: &'a ChannelId,
-    turn: Arc<Turn<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+    is_act: bool,
 }
 
 impl ChannelLocks {
-    /// Takes a place in a channel's queue.
+    /// Takes a place in a channel's queue, to bring to its room what the store has.
     pub fn place<'a>(&'a self, channel: &'a ChannelId) -> Place<'a> {
-        let turn = Arc::clone(self.lock().entry(channel.clone()).or_default());
-        Place { locks: self, channel, turn }
+        let mut queues = self.lock();
+        let queue = queues.entry(channel.clone()).or_default();
+        queue.places += 1;
+        Place { locks: self, channel, turn: Arc::clone(&queue.turn), is_act: false }
     }
 
-    /// Whether so many changes wait in a channel that another one would wait in vain.
-    pub fn are_crowded(&self, channel: &ChannelId) -> bool {
-        self.lock().get(channel).is_some_and(|turn| Arc::strong_count(turn) > MAX_WAITING)
+    /// Takes a place for an act of moderation; `None` if [`MAX_ACTS`] of them wait.
+    pub fn place_for_act<'a>(&'a self, channel: &'a ChannelId) -> Option<Place<'a>> {
+        let mut queues = self.lock();
+        let queue = queues.entry(channel.clone()).or_default();
+        if queue.acts >= MAX_ACTS {
+            return None;
+        }
+        queue.places += 1;
+        queue.acts += 1;
+        Some(Place { locks: self, channel, turn: Arc::clone(&queue.turn), is_act: true })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<Turn<()>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Queue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -49,10 +66,12 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut locks = self.locks.lock();
-        // One reference is the map's and one is this place's: nobody else has a place in this channel.
-        if Arc::strong_count(&self.turn) == 2 {
-            locks.remove(self.channel);
+        let mut queues = self.locks.lock();
+        let Some(queue) = queues.get_mut(self.channel) else { return };
+        queue.places = queue.places.saturating_sub(1);
+        queue.acts = queue.acts.saturating_sub(usize::from(self.is_act));
+        if queue.places == 0 {
+            queues.remove(self.channel);
         }
     }
 }
@@ -77,13 +96,15 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_wait() {
+    fn only_so_many_acts_wait_however_many_others_do() {
         let (locks, den) = (ChannelLocks::default(), ChannelId::new("den").expect("valid"));
-        let mut places: Vec<Place<'_>> = (1..MAX_WAITING).map(|_| locks.place(&den)).collect();
-        assert!(!locks.are_crowded(&den));
-        places.push(locks.place(&den));
-        assert!(locks.are_crowded(&den));
-        places.pop();
-        assert!(!locks.are_crowded(&den));
+        let others: Vec<Place<'_>> = (0..MAX_ACTS).map(|_| locks.place(&den)).collect();
+        let mut acts: Vec<Place<'_>> = (0..MAX_ACTS).filter_map(|_| locks.place_for_act(&den)).collect();
+        assert_eq!(acts.len(), MAX_ACTS);
+        assert!(locks.place_for_act(&den).is_none());
+        acts.pop();
+        assert!(locks.place_for_act(&den).is_some());
+        drop((others, acts));
+        assert!(locks.lock().is_empty());
     }
 }

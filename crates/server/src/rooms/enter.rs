@@ -103,10 +103,11 @@ impl Registry {
         for _ in 0..JOIN_TRIES {
             let room = self.room(&admission.record)?;
             match room.enter(wish.mail(&admission), wish.deadline).await {
-                Ok(inside) => {
+                Ok(true) => {
                     self.catch_up(&admission, &wish.identity.user);
-                    return Ok(inside.then_some(room));
+                    return Ok(Some(room));
                 }
+                Ok(false) => return Ok(None),
                 // The room closed meanwhile, or the records it was to judge by are outdated: room and records are looked up again.
                 Err(Unanswered::Closed) => {
                     tokio::task::yield_now().await;

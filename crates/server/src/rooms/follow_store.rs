@@ -4,10 +4,12 @@
 pub mod backlog;
 pub mod recent;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parlor_proto::{ChannelId, Moderation, Timestamp, UserId};
 use parlor_store::{Change, ChangeKind, StoreError};
 
@@ -135,13 +137,18 @@ impl Registry {
             && let Some(user) = change.user.clone()
         {
             let (registry, channels, seq) = (Arc::clone(self), channels.clone(), change.seq);
-            self.tasks.spawn(async move { registry.end_revoked(&user, seq, &channels).await });
+            let before = change.details.get("before").and_then(|before| serde_json::from_value(before.clone()).ok()).unwrap_or(change.at);
+            self.tasks.spawn(async move { registry.end_revoked(&user, before, seq, &channels).await });
         }
         for channel in channels.into_iter().filter(|channel| self.running(channel).is_some()) {
-            if self.backlog.add(&channel, change.clone()) {
+            if self.backlog.add(&channel, change.clone(), is_order(&change)) {
                 let registry = Arc::clone(self);
                 self.tasks.spawn(async move {
-                    registry.stopping.run_until_cancelled(registry.bring(&channel)).await;
+                    let bringing = registry.stopping.run_until_cancelled(registry.bring(&channel));
+                    if AssertUnwindSafe(bringing).catch_unwind().await.is_err() {
+                        tracing::error!(%channel, "bringing changes to a call panicked; those that waited are lost");
+                        registry.backlog.forget(&channel);
+                    }
                 });
             }
         }
@@ -234,10 +241,21 @@ impl Registry {
         // The number of the last change is asked for first: what is read after it is at least as new.
         let as_of = self.store.last_change().await?;
         let Some(stored) = self.store.channel(channel).await? else {
-            // The channel was removed. The change that says so follows in the log, and ends the call.
+            // The channel was removed. The change that says so is an order, and has a place in the queue of the room.
             return Ok(Vec::new());
         };
         let record = Box::new(Record { channel: stored.value, made: stored.made, as_of });
         Ok(if let Some(Answer::Users(present)) = room.ask(Mail::Channel { record }).await { present } else { Vec::new() })
+    }
+}
+
+/// Whether a change is to be carried out once, and nothing in the store tells of it afterwards: acts of moderators of another
+/// process, a ban that may be lifted again, and the end of a channel that may be made anew.
+fn is_order(change: &Change) -> bool {
+    match change.kind {
+        ChangeKind::Moderation => !change.own,
+        ChangeKind::Ban => !change.own && change.details.get("before").is_none(),
+        ChangeKind::Channel => change.details.get("after").is_none(),
+        _ => false,
     }
 }

@@ -35,7 +35,7 @@ impl Registry {
         let (registry, channel, by) = (Arc::clone(self), channel.clone(), by.clone());
         let done = self.whole(async move { registry.moderate_for(&channel, &by, action, None).await });
         tokio::time::timeout(PATIENCE, done).await.unwrap_or_else(|_| {
-            let sentence = "The call does not answer now. What you asked for is done as soon as it does.";
+            let sentence = "The call does not answer now. What you asked for may still be done: look before you ask again.";
             Err(Error::new(ErrorCode::ServerError).with("retryAfterMs", RETRY_AFTER_MS).say(sentence))
         })
     }
@@ -57,13 +57,12 @@ impl Registry {
         action: Moderation,
         answer: Option<(SessionId, RequestId)>,
     ) -> Result<(), Error> {
-        if self.locks.are_crowded(channel) {
-            let sentence = "The call does not answer, and others wait for it already. Try again in a moment.";
-            return Err(Error::new(ErrorCode::RateLimited).with("retryAfterMs", RETRY_AFTER_MS).say(sentence));
-        }
         // One act at a time: restrictions are read, changed and written, and the change log must not bring to the room
         // a change that this act is about to bring.
-        let place = self.locks.place(channel);
+        let place = self.locks.place_for_act(channel).ok_or_else(|| {
+            let sentence = "Too many acts of moderation wait in this call. Try again in a moment.";
+            Error::new(ErrorCode::RateLimited).with("retryAfterMs", RETRY_AFTER_MS).say(sentence)
+        })?;
         let _turn = place.turn().await;
         let news = self.keep(channel, by, &action).await?;
         // Noted before the room is told: a user on the way in then either is looked up again, or is in the room to be told.
@@ -102,24 +101,18 @@ impl Registry {
         let ended = self.presence.issued_before(user, now).len();
         let (seq, channels) = (self.store.last_change().await?, self.presence.channels_of(user));
         self.changed();
-        self.end_revoked(user, seq, &channels).await;
+        self.end_revoked(user, now, seq, &channels).await;
         Ok(ended)
     }
 
-    /// Closes the connections of a user whose token is void, once their rooms have told them why. `seq` is the write
-    /// that made it void. A room that does not answer keeps nobody connected.
-    pub(super) async fn end_revoked(&self, user: &UserId, seq: i64, channels: &[ChannelId]) {
+    /// Closes the connections of a user whose token was issued `before` a moment, once their rooms have told them why. `seq` is
+    /// the write that made it void. A room that does not answer keeps nobody connected.
+    pub(super) async fn end_revoked(&self, user: &UserId, before: Timestamp, seq: i64, channels: &[ChannelId]) {
         let told = self.stopping.run_until_cancelled(self.backlog.felt(seq, channels));
         if tokio::time::timeout(PATIENCE, told).await.is_err() {
-            tracing::warn!(%user, "a call does not answer; whoever was signed out is disconnected without being told why");
+            tracing::warn!(%user, "a call or the store does not answer; whoever was signed out may not be told why");
         }
-        match self.store.person(user).await {
-            Ok(person) => {
-                let before = person.revoked_before.unwrap_or(Timestamp(i64::MIN));
-                self.presence.issued_before(user, before).iter().for_each(|session| session.close());
-            }
-            Err(error) => tracing::error!(%error, %user, "the connections of somebody who was signed out are not closed"),
-        }
+        self.presence.issued_before(user, before).iter().for_each(|session| session.close());
     }
 
     /// Checks an act as far as the store can, and writes its lasting part. Returns false if everything was so already.

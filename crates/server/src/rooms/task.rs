@@ -162,6 +162,10 @@ impl RoomTask {
                 self.waiting.push(reply_to);
             }
             Mail::Channel { record } => {
+                if record.made > self.record.made {
+                    // The channel of this call was removed, and there is another one of the same id.
+                    self.room.shut_down(LeftReason::ChannelDeleted, now);
+                }
                 self.take_over(*record, now);
                 reply_to.answer(Answer::Users(self.room.users().cloned().collect()));
             }

@@ -388,3 +388,57 @@ async fn a_room_that_does_not_answer_stops_nobody_elses_moderation_or_change_log
     elsewhere.close().await;
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_channel_that_goes_ends_its_call_however_many_changes_wait() {
+    let stage = Stage::new("missed-removal").await;
+    let registry = &stage.registry;
+    registry.follow().await.expect("follows");
+    let alice = Listener::new(1);
+    assert!(stage.join(&alice, "alice", &stage.admit("alice").await, soon()).await);
+    assert!(stage.is_in("alice"));
+    let lobby = lobby();
+    let place = registry.locks.place(&lobby);
+    let turn = place.turn().await;
+    for n in 0..260 {
+        registry
+            .store
+            .put_member(&lobby, &user(&format!("member-{n}")), MemberRole::Member, &Actor::CommandLine, clock::wall())
+            .await
+            .expect("written");
+    }
+    registry.store.delete_channel(&lobby, &Actor::CommandLine, clock::wall()).await.expect("removed");
+    registry.changed();
+    let last = registry.store.last_change().await.expect("is read");
+    until("it is noticed", async || registry.noticed.load(Ordering::Acquire) == last).await;
+    drop(turn);
+    drop(place);
+    assert!(registry.settled(std::slice::from_ref(&lobby)).await);
+    assert!(!stage.is_in("alice"), "the channel is gone");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn those_who_join_keep_no_moderator_out() {
+    let stage = Stage::new("crowd").await;
+    let lobby = lobby();
+    stage.admit("alice").await;
+    let place = stage.registry.locks.place(&lobby);
+    let turn = place.turn().await;
+    for n in 0..70 {
+        let name = format!("user-{n}");
+        let admission = stage.admit(&name).await;
+        stage.notice();
+        stage.join(&Listener::new(100 + n), &name, &admission, soon()).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let registry = Arc::clone(&stage.registry);
+    let mute = Moderation::Mute { user: user("user-0"), audio: Some(true), video: None, screen: None };
+    let moderating = tokio::spawn(async move { registry.moderate(&self::lobby(), &Actor::CommandLine, mute).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(turn);
+    drop(place);
+    let done = moderating.await.expect("ends");
+    assert!(done.is_ok(), "{done:?}");
+    stage.end().await;
+}

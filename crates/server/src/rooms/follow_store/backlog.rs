@@ -9,7 +9,9 @@ use tokio::sync::watch;
 
 /// The most changes that wait for one room. A room that answers applies hundreds in a second; one that let this many
 /// wait is made to agree with the store as a whole instead.
-const MAX_WAITING: usize = 256;
+const MAX_CHANGES: usize = 256;
+/// The most changes that wait for one room if some of them are orders, of which the store does not tell afterwards.
+const MAX_WITH_ORDERS: usize = 4_096;
 
 /// Changes that were read from the log and not yet applied by the rooms they concern.
 #[derive(Debug, Default)]
@@ -46,14 +48,19 @@ impl Backlog {
     }
 
     /// Puts a change at the end of a room's queue. Returns true if the room had no queue: then the caller has to empty it.
-    pub fn add(&self, channel: &ChannelId, change: Change) -> bool {
+    ///
+    /// An `order` is to be carried out once, and nothing tells of it afterwards; every other change only says where to look.
+    pub fn add(&self, channel: &ChannelId, change: Change, order: bool) -> bool {
         let mut is_new = false;
         self.0.send_if_modified(|state| {
             is_new = !state.rooms.contains_key(channel);
             let queue = state.rooms.entry(channel.clone()).or_default();
-            if queue.changes.len() < MAX_WAITING {
+            if queue.changes.len() < if order { MAX_WITH_ORDERS } else { MAX_CHANGES } {
                 queue.changes.push_back(change);
             } else {
+                if order {
+                    tracing::error!(%channel, kind = ?change.kind, "a call does not answer, and an order for it is lost");
+                }
                 let first = queue.missed.map_or(change.seq, |(first, _)| first);
                 queue.missed = Some((first, change.seq));
             }
@@ -78,6 +85,11 @@ impl Backlog {
             false
         });
         next
+    }
+
+    /// Removes a room's queue: nobody empties it any more.
+    pub fn forget(&self, channel: &ChannelId) {
+        self.0.send_modify(|state| drop(state.rooms.remove(channel)));
     }
 
     /// Removes an errand that a room has carried out from its queue.
@@ -131,7 +143,7 @@ mod tests {
     #[test]
     fn who_waits_for_a_room_waits_for_no_other() {
         let (backlog, den) = (Backlog::default(), channel("den"));
-        assert!(backlog.add(&den, change(1)) && !backlog.add(&den, change(2)));
+        assert!(backlog.add(&den, change(1), false) && !backlog.add(&den, change(2), false));
         assert!(!has_felt(&backlog, 1, "attic"), "something may still come that nobody has read");
         backlog.read_to(2);
         assert!(has_felt(&backlog, 2, "attic") && !has_felt(&backlog, 1, "den"));
@@ -141,18 +153,18 @@ mod tests {
         let second = backlog.next(&den).expect("another");
         backlog.done(&den, &second);
         assert!(backlog.next(&den).is_none() && has_felt(&backlog, 2, "den"));
-        assert!(backlog.add(&den, change(3)), "the queue went with its last change");
+        assert!(backlog.add(&den, change(3), false), "the queue went with its last change");
     }
 
     #[test]
     fn a_room_that_misses_changes_is_told_everything_once_it_answers() {
         let (backlog, den) = (Backlog::default(), channel("den"));
-        let waiting = i64::try_from(MAX_WAITING).expect("fits");
+        let waiting = i64::try_from(MAX_CHANGES).expect("fits");
         for seq in 1..=waiting + 2 {
-            backlog.add(&den, change(seq));
+            backlog.add(&den, change(seq), false);
         }
         backlog.read_to(waiting + 2);
-        for _ in 0..MAX_WAITING {
+        for _ in 0..MAX_CHANGES {
             let next = backlog.next(&den).expect("one more");
             assert!(matches!(next, Errand::Change(_)));
             backlog.done(&den, &next);
@@ -160,8 +172,27 @@ mod tests {
         assert!(has_felt(&backlog, waiting, "den") && !has_felt(&backlog, waiting + 1, "den"));
         let everything = backlog.next(&den).expect("what was missed");
         assert!(matches!(everything, Errand::Everything(last) if last == waiting + 2));
-        backlog.add(&den, change(waiting + 3));
+        backlog.add(&den, change(waiting + 3), false);
         backlog.done(&den, &everything);
         assert!(has_felt(&backlog, waiting + 2, "den") && !has_felt(&backlog, waiting + 3, "den"), "what came meanwhile waits");
+    }
+
+    #[test]
+    fn an_order_has_a_place_where_others_have_none() {
+        let (backlog, den) = (Backlog::default(), channel("den"));
+        let full = i64::try_from(MAX_CHANGES).expect("fits");
+        for seq in 1..=full + 1 {
+            backlog.add(&den, change(seq), false);
+        }
+        backlog.add(&den, change(full + 2), true);
+        let mut seen = Vec::new();
+        while let Some(errand) = backlog.next(&den) {
+            if let Errand::Change(change) = &errand {
+                seen.push(change.seq);
+            }
+            backlog.done(&den, &errand);
+        }
+        assert_eq!(seen.last(), Some(&(full + 2)));
+        assert!(!seen.contains(&(full + 1)), "what the whole look tells is not kept one by one");
     }
 }
