@@ -13,7 +13,7 @@ use parlor_proto::{Error, ErrorCode, Identity, Timestamp};
 
 use claims::{Claims, Refusal, Rules};
 use jwks::Published;
-use keys::{Key, Unverified, Verdict};
+use keys::{Key, SignatureCheck, Unverified};
 
 use crate::config::{self, NamedSecret};
 
@@ -160,14 +160,14 @@ impl Authenticator {
         }
         let Some(token) = Unverified::read(token) else { return Checked::Now(Err(not_ours())) };
         let verdict = match (token.verify(&self.secrets), &self.published) {
-            (Verdict::UnknownKey, Some(published)) => token.verify(&published.keys()),
-            (Verdict::UnknownKey, None) => Verdict::Forged,
+            (SignatureCheck::UnknownKey, Some(published)) => token.verify(&published.keys()),
+            (SignatureCheck::UnknownKey, None) => SignatureCheck::Forged,
             (verdict, _) => verdict,
         };
         match verdict {
-            Verdict::Signed(claims) => Checked::Now(self.pass(&claims, now)),
-            Verdict::Forged => Checked::Now(Err(not_ours())),
-            Verdict::UnknownKey => Checked::UnknownKey,
+            SignatureCheck::Signed(claims) => Checked::Now(self.pass(&claims, now)),
+            SignatureCheck::Forged => Checked::Now(Err(not_ours())),
+            SignatureCheck::UnknownKey => Checked::UnknownKey,
         }
     }
 

@@ -19,7 +19,7 @@ mod sim;
 
 use std::time::{Duration, Instant};
 
-use delay::{Delay, Verdict};
+use delay::{Delay, DelayTrend};
 use history::History;
 use loss::Loss;
 use meter::Meter;
@@ -107,7 +107,7 @@ pub(crate) struct Bandwidth {
     last_arrival: Option<i64>,
     /// The last packet waited in the queue.
     last_waited: bool,
-    verdict: Verdict,
+    verdict: DelayTrend,
     last_feedback: Option<Instant>,
     /// When the first packet was sent after the last report, or when the estimate fell for that last.
     unreported_since: Option<Instant>,
@@ -143,7 +143,7 @@ impl Bandwidth {
             next_number: 0,
             last_arrival: None,
             last_waited: false,
-            verdict: Verdict::Clear,
+            verdict: DelayTrend::Clear,
             last_feedback: None,
             unreported_since: None,
             was_silent: false,
@@ -234,7 +234,7 @@ impl Bandwidth {
             self.measure(report.bytes, arrival, wait, follows);
             if let Some(verdict) = verdict {
                 self.verdict = verdict;
-                overused |= verdict == Verdict::Overuse;
+                overused |= verdict == DelayTrend::Overuse;
             }
         }
         let Some(sent) = newest_sent else { return };
@@ -245,7 +245,7 @@ impl Bandwidth {
             // What was lost and held up meanwhile says nothing about the link that is back.
             self.loss = Loss::default();
             self.delay.ignore_until(micros);
-            self.verdict = Verdict::Clear;
+            self.verdict = DelayTrend::Clear;
             return;
         }
         if overused {
@@ -374,7 +374,7 @@ impl Bandwidth {
         if fraction <= LOSS_HIGH {
             return;
         }
-        let is_queueing = self.verdict != Verdict::Clear;
+        let is_queueing = self.verdict != DelayTrend::Clear;
         let Some(acked) = self.acked.rate() else { return };
         // A limit on the way drops what is beyond it: then about as much arrives as it lets through.
         if !is_queueing && fraction <= LOSS_RANDOM {
@@ -392,7 +392,7 @@ impl Bandwidth {
         // What a probe adds is not what the media uses.
         let is_probed = !self.prober.is_idle() || self.last_probe.is_some_and(|last| now < last + SILENCE);
         let is_used = acked >= percent(self.estimate, BUSY_PERCENT);
-        if is_probed || !is_used || self.verdict != Verdict::Clear || self.loss.fraction() > LOSS_LOW || !self.has_need() {
+        if is_probed || !is_used || self.verdict != DelayTrend::Clear || self.loss.fraction() > LOSS_LOW || !self.has_need() {
             return;
         }
         let step = percent(self.estimate, INCREASE_PERCENT).saturating_mul(micros_of(elapsed)) / 1_000_000;
@@ -419,7 +419,7 @@ impl Bandwidth {
             None => self.failures < UNREPORTED_PROBES,
             Some(_) => self.unreported_since.is_none_or(|since| now < since + self.silence() / 2),
         };
-        if self.verdict == Verdict::Overuse || !is_reported || self.loss.fraction() > LOSS_RANDOM {
+        if self.verdict == DelayTrend::Overuse || !is_reported || self.loss.fraction() > LOSS_RANDOM {
             self.next_probe = now + POSTPONE;
             return;
         }

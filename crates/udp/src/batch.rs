@@ -5,7 +5,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::group::{MAX_RUN, Message, Outbox};
+use crate::group::{MAX_RUN, Message, SendQueue};
 
 /// Messages sent by one call: a flush of a large room is a few calls, and one call holds the CPU for well
 /// below a millisecond.
@@ -156,7 +156,7 @@ pub struct SendBatch {
 impl SendBatch {
     /// Sends messages in order, as many as the socket takes and one call can hold; answers how many went,
     /// counted from the first. An error belongs to the first message. The pieces lie in `bytes`.
-    pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8], outbox: &Outbox, messages: &[Message]) -> io::Result<usize> {
+    pub fn send(&mut self, socket: BorrowedFd<'_>, bytes: &[u8], queue: &SendQueue, messages: &[Message]) -> io::Result<usize> {
         self.names.clear();
         self.controls.clear();
         self.vectors.clear();
@@ -165,7 +165,7 @@ impl SendBatch {
             if self.vectors.len() + message.count.min(MAX_RUN) > VECTORS {
                 break;
             }
-            let pieces = outbox.pieces.get(message.first..).unwrap_or_default();
+            let pieces = queue.pieces.get(message.first..).unwrap_or_default();
             let size = pieces.first().map_or(0, |piece| piece.len);
             let start = self.vectors.len();
             for piece in pieces.iter().take(message.count) {

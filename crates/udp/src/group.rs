@@ -25,8 +25,8 @@ pub struct Entry {
     pub to: SocketAddr,
     /// The place of the datagram in the batch.
     pub piece: Piece,
-    /// The number of the outbox it belongs into.
-    pub outbox: usize,
+    /// The number of the queue it belongs into.
+    pub queue: usize,
 }
 
 /// A datagram's place in the bytes of its batch.
@@ -43,15 +43,15 @@ pub struct Piece {
 pub struct Message {
     /// The address the message goes to.
     pub to: SocketAddr,
-    /// The first of its pieces in [`Outbox::pieces`].
+    /// The first of its pieces in [`SendQueue::pieces`].
     pub first: usize,
     /// How many pieces the message has.
     pub count: usize,
 }
 
-/// What one socket has to send. The pieces of the messages are those of the outbox, in order.
+/// What one socket has to send. The pieces of the messages are those of the queue, in order.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct SendQueue {
     /// Every datagram, destination by destination.
     pub pieces: Vec<Piece>,
     /// What they are sent as.
@@ -76,7 +76,7 @@ struct Chain {
     tail: u32,
 }
 
-impl Outbox {
+impl SendQueue {
     fn clear(&mut self) {
         self.pieces.clear();
         self.messages.clear();
@@ -98,24 +98,24 @@ impl Outbox {
 }
 
 impl Grouper {
-    /// Fills the outboxes, replacing what is in them. `read` says of each element of the batch where it goes; what goes to
-    /// none of the outboxes is left out.
+    /// Fills the queues, replacing what is in them. `read` says of each element of the batch where it goes; what goes to
+    /// none of the queues is left out.
     ///
     /// The order within a destination stays as it is. Putting packets of different streams in order of length
     /// would make longer runs (Opus with its varying lengths: 2.0 to 2.4 datagrams a message instead of 1.3 to
     /// 1.6, and 10 to 30 % less time in the kernel), but here they are sealed: their transport-wide numbers would
     /// arrive out of order. Equal lengths save far more: 75 % with 8 of them.
-    pub fn group<T>(&mut self, batch: &[T], outboxes: &mut [Outbox], read: impl Fn(&T) -> Option<Entry>) {
-        outboxes.iter_mut().for_each(Outbox::clear);
+    pub fn group<T>(&mut self, batch: &[T], queues: &mut [SendQueue], read: impl Fn(&T) -> Option<Entry>) {
+        queues.iter_mut().for_each(SendQueue::clear);
         self.chain(batch, &read);
         let entry = |at: u32| usize::try_from(at).ok().and_then(|at| batch.get(at)).and_then(&read);
         for chain in &self.chains {
             let mut at = chain.head;
             let Some(first) = entry(at) else { continue };
-            let Some(outbox) = outboxes.get_mut(first.outbox) else { continue };
+            let Some(queue) = queues.get_mut(first.queue) else { continue };
             let mut open = false;
             while let Some(datagram) = entry(at) {
-                outbox.push(first.to, datagram.piece, open);
+                queue.push(first.to, datagram.piece, open);
                 open = true;
                 at = usize::try_from(at).ok().and_then(|at| self.next.get(at)).copied().unwrap_or(NONE);
             }
@@ -186,7 +186,7 @@ mod tests {
         let mut start = 0;
         let place = |&(destination, len): &(u32, usize)| {
             let to = address(u16::try_from(destination % 60_000).expect("small"));
-            let entry = Entry { destination, to, piece: Piece { start, len }, outbox: 0 };
+            let entry = Entry { destination, to, piece: Piece { start, len }, queue: 0 };
             start += len;
             entry
         };
@@ -195,10 +195,10 @@ mod tests {
 
     /// The lengths of the runs, destination by destination.
     fn runs(what: &[(u32, usize)]) -> Vec<(u16, Vec<usize>)> {
-        let mut outboxes = [Outbox::default()];
-        Grouper::default().group(&entries(what), &mut outboxes, |entry| Some(*entry));
-        let run = |m: &Message| outboxes[0].pieces[m.first..m.first + m.count].iter().map(|p| p.len).collect();
-        outboxes[0].messages.iter().map(|m| (m.to.port(), run(m))).collect()
+        let mut queues = [SendQueue::default()];
+        Grouper::default().group(&entries(what), &mut queues, |entry| Some(*entry));
+        let run = |m: &Message| queues[0].pieces[m.first..m.first + m.count].iter().map(|p| p.len).collect();
+        queues[0].messages.iter().map(|m| (m.to.port(), run(m))).collect()
     }
 
     #[test]
@@ -226,14 +226,14 @@ mod tests {
     #[test]
     fn each_datagram_goes_to_its_outbox_or_to_none() {
         let all = entries(&[(1, 10), (2, 10), (3, 10), (1, 10), (4, 10)]);
-        let mut outboxes = [Outbox::default(), Outbox::default()];
+        let mut queues = [SendQueue::default(), SendQueue::default()];
         let read = |entry: &Entry| match entry.destination {
             3 => None,
-            4 => Some(Entry { outbox: 2, ..*entry }),
-            other => Some(Entry { outbox: usize::from(other == 2), ..*entry }),
+            4 => Some(Entry { queue: 2, ..*entry }),
+            other => Some(Entry { queue: usize::from(other == 2), ..*entry }),
         };
-        Grouper::default().group(&all, &mut outboxes, read);
-        assert_eq!(outboxes.map(|o| o.pieces.iter().map(|p| p.start).collect::<Vec<_>>()), [vec![0, 30], vec![10]]);
+        Grouper::default().group(&all, &mut queues, read);
+        assert_eq!(queues.map(|o| o.pieces.iter().map(|p| p.start).collect::<Vec<_>>()), [vec![0, 30], vec![10]]);
     }
 
     proptest! {
@@ -241,16 +241,16 @@ mod tests {
         fn nothing_is_lost_or_reordered_and_an_earlier_batch_leaves_no_trace(
             batches in proptest::collection::vec(proptest::collection::vec((0_u32..6, 0_usize..4), 0..200), 1..4)
         ) {
-            let (mut grouper, mut outboxes) = (Grouper::default(), [Outbox::default()]);
+            let (mut grouper, mut queues) = (Grouper::default(), [SendQueue::default()]);
             for what in batches {
                 let all = entries(&what);
-                grouper.group(&all, &mut outboxes, |entry| Some(*entry));
-                let [outbox] = &outboxes;
+                grouper.group(&all, &mut queues, |entry| Some(*entry));
+                let [queue] = &queues;
                 let mut sent = 0;
-                for message in &outbox.messages {
+                for message in &queue.messages {
                     prop_assert_eq!(message.first, sent);
                     sent += message.count;
-                    let (last, rest) = outbox.pieces[message.first..sent].split_last().expect("not empty");
+                    let (last, rest) = queue.pieces[message.first..sent].split_last().expect("not empty");
                     prop_assert!(rest.iter().all(|piece| piece.len == rest[0].len && piece.len >= last.len));
                 }
                 prop_assert_eq!(sent, all.len());
@@ -259,7 +259,7 @@ mod tests {
                     let expected: Vec<Piece> =
                         all.iter().filter(|entry| entry.destination == destination).map(|entry| entry.piece).collect();
                     let of = |m: &&Message| m.to == to;
-                    let sent: Vec<Piece> = outbox.messages.iter().filter(of).flat_map(|m| outbox.pieces[m.first..m.first + m.count].to_vec()).collect();
+                    let sent: Vec<Piece> = queue.messages.iter().filter(of).flat_map(|m| queue.pieces[m.first..m.first + m.count].to_vec()).collect();
                     prop_assert_eq!(sent, expected);
                 }
             }

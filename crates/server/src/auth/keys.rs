@@ -152,7 +152,7 @@ pub struct Unverified<'a> {
 
 /// Whether a token was signed with one of some keys.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum SignatureCheck {
     /// One of the keys signed the token; these are its claims.
     Signed(Map<String, Value>),
     /// No key can have signed the token.
@@ -176,14 +176,14 @@ impl<'a> Unverified<'a> {
     }
 
     /// Checks the signature with the keys that fit.
-    pub fn verify(&self, keys: &[Key]) -> Verdict {
+    pub fn verify(&self, keys: &[Key]) -> SignatureCheck {
         let signed = |key: &Key| crypto::verify(self.signature, self.message.as_bytes(), &key.decoding, self.header.alg) == Ok(true);
         if keys.iter().any(|key| key.fits(&self.header) && signed(key)) {
             // Not insecure here: the signature of this very text has just been verified.
-            return dangerous::insecure_decode_claims(self.token).map_or(Verdict::Forged, Verdict::Signed);
+            return dangerous::insecure_decode_claims(self.token).map_or(SignatureCheck::Forged, SignatureCheck::Signed);
         }
         let named = |key: &Key| self.header.kid.is_some() && key.id == self.header.kid && key.fits(&self.header);
-        if HMAC.contains(&self.header.alg) || keys.iter().any(named) { Verdict::Forged } else { Verdict::UnknownKey }
+        if HMAC.contains(&self.header.alg) || keys.iter().any(named) { SignatureCheck::Forged } else { SignatureCheck::UnknownKey }
     }
 }
 

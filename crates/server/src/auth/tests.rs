@@ -219,8 +219,8 @@ proptest! {
         let mut bytes = unbase64url(signature);
         bytes[bit / 8] ^= 1 << (bit % 8);
         let changed = format!("{message}.{}", base64url(&bytes));
-        prop_assert!(matches!(Unverified::read(&changed).expect("a token").verify(keys), Verdict::Forged));
-        prop_assert!(matches!(Unverified::read(token).expect("a token").verify(keys), Verdict::Signed(_)));
+        prop_assert!(matches!(Unverified::read(&changed).expect("a token").verify(keys), SignatureCheck::Forged));
+        prop_assert!(matches!(Unverified::read(token).expect("a token").verify(keys), SignatureCheck::Signed(_)));
     }
 }
 

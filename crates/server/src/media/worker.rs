@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use parlor_proto::transport::Protocol;
 use parlor_proto::{MediaCommand, MediaEvent, RouterId};
 use parlor_sfu::{Datagram, Sfu, SfuConfig, TalkersConfig};
-use parlor_udp::{Entry, Grouper, Inbox, Outbox, Outlet, Piece, Received, SendBatch};
+use parlor_udp::{Entry, Grouper, Inbox, Piece, Received, SendBatch, SendQueue, UdpSender};
 use tokio::sync::mpsc;
 
 use crate::media::net::sockets::{self, Bound};
@@ -88,8 +88,8 @@ struct Plane {
     unread: Vec<Token>,
     inboxes: Vec<Inbox>,
     grouper: Grouper,
-    outboxes: Vec<Outbox>,
-    outlets: Vec<Outlet>,
+    queues: Vec<SendQueue>,
+    senders: Vec<UdpSender>,
     batch: SendBatch,
     pace: Pace,
     swept: Instant,
@@ -335,19 +335,19 @@ impl Worker {
 
     /// Seals everything that is to be sent, and hands it to the sockets.
     fn flush(&self, plane: &mut Plane) {
-        let Plane { sfu, tcp, grouper, outboxes, outlets, batch: calls, .. } = plane;
+        let Plane { sfu, tcp, grouper, queues, senders, batch: calls, .. } = plane;
         let batch = sfu.batch();
         for frame in batch.segments.iter().filter(|segment| segment.protocol == Protocol::Tcp) {
             let bytes = batch.bytes.get(frame.start..).and_then(|rest| rest.get(..frame.len));
             tcp.send(frame.remote, bytes.unwrap_or_default());
         }
-        grouper.group(batch.segments, outboxes, |segment| {
-            let outbox = self.by_announced.get(&segment.local).filter(|_| segment.protocol == Protocol::Udp)?;
+        grouper.group(batch.segments, queues, |segment| {
+            let queue = self.by_announced.get(&segment.local).filter(|_| segment.protocol == Protocol::Udp)?;
             let piece = Piece { start: segment.start, len: segment.len };
-            Some(Entry { destination: segment.destination, to: segment.remote, piece, outbox: *outbox })
+            Some(Entry { destination: segment.destination, to: segment.remote, piece, queue: *queue })
         });
-        for ((sockets, outbox), outlet) in self.bound.iter().zip(outboxes).zip(outlets) {
-            let sent = outlet.send_all(outbox, |messages| calls.send(sockets.udp.as_fd(), batch.bytes, outbox, messages));
+        for ((sockets, queue), sender) in self.bound.iter().zip(queues).zip(senders) {
+            let sent = sender.send_all(queue, |messages| calls.send(sockets.udp.as_fd(), batch.bytes, queue, messages));
             self.counters.messages.fetch_add(sent.messages, Ordering::Relaxed);
             self.counters.unsent.fetch_add(sent.unsent, Ordering::Relaxed);
             self.counters.refused.fetch_add(sent.refused, Ordering::Relaxed);
@@ -426,8 +426,8 @@ impl Plane {
             unread: Vec::new(),
             inboxes: bound.iter().map(|_| Inbox::default()).collect(),
             grouper: Grouper::default(),
-            outboxes: bound.iter().map(|_| Outbox::default()).collect(),
-            outlets: bound.iter().map(|sockets| Outlet::new(!sockets.cuts_up)).collect(),
+            queues: bound.iter().map(|_| SendQueue::default()).collect(),
+            senders: bound.iter().map(|sockets| UdpSender::new(!sockets.cuts_up)).collect(),
             batch: SendBatch::default(),
             pace: Pace::new(interval, Instant::now()),
             swept: Instant::now(),

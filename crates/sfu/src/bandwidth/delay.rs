@@ -37,7 +37,7 @@ const FLAT_WINDOWS: u32 = 6;
 
 /// What a window of packets says about the link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(super) enum DelayTrend {
     /// No queue to speak of.
     Clear,
     /// A small one, or one that empties.
@@ -77,7 +77,7 @@ struct Window {
 
 impl Delay {
     /// A packet arrived: how long it waited in µs, and the verdict if it completes a window.
-    pub(super) fn on_packet(&mut self, sent: u64, arrival: i64) -> (i64, Option<Verdict>) {
+    pub(super) fn on_packet(&mut self, sent: u64, arrival: i64) -> (i64, Option<DelayTrend>) {
         let delay = arrival.saturating_sub(i64::try_from(sent).unwrap_or(i64::MAX));
         let wait = delay.saturating_sub(self.base_with(delay, sent));
         if sent < self.ignore_before {
@@ -134,7 +134,7 @@ impl Delay {
         base.into_iter().min().unwrap_or(delay)
     }
 
-    fn judge(&mut self, window: Window) -> Verdict {
+    fn judge(&mut self, window: Window) -> DelayTrend {
         let least = window.least;
         let previous = self.previous.replace(least);
         let usual = self.usual.min(MAX_USUAL_MICROS);
@@ -148,25 +148,25 @@ impl Delay {
             self.spread += mean.saturating_sub(least).saturating_sub(self.spread) / self.windows.max(1);
             self.flat = 0;
             self.over = 0;
-            return Verdict::Clear;
+            return DelayTrend::Clear;
         }
         let change = previous.map_or(0, |previous| least.saturating_sub(previous));
         if least < limit || change <= -FALL_MICROS {
             self.flat = 0;
             self.over = 0;
-            return Verdict::Hold;
+            return DelayTrend::Hold;
         }
         self.over = self.over.saturating_add(1);
         if self.over < if least < limit + HIGH_MICROS { OVERUSE_WINDOWS } else { HIGH_WINDOWS } {
-            return Verdict::Hold;
+            return DelayTrend::Hold;
         }
         let is_flat = !window.lost && change.abs() < FLAT_MICROS;
         self.flat = if is_flat { self.flat + 1 } else { 0 };
         if self.flat >= FLAT_WINDOWS {
             self.accept(least);
-            return Verdict::Hold;
+            return DelayTrend::Hold;
         }
-        Verdict::Overuse
+        DelayTrend::Overuse
     }
 
     /// Takes the present delay for that of an empty queue.
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     /// Verdicts of packets every 20 ms that wait as told.
-    fn verdicts(delay: &mut Delay, from: u64, waits: impl IntoIterator<Item = i64>) -> Vec<Verdict> {
+    fn verdicts(delay: &mut Delay, from: u64, waits: impl IntoIterator<Item = i64>) -> Vec<DelayTrend> {
         let send = |(number, wait): (u64, i64)| {
             let sent = (from + number) * 20_000;
             delay.on_packet(sent, i64::try_from(sent).expect("small") + 7_000_000_000 + wait).1
@@ -197,20 +197,20 @@ mod tests {
     #[test]
     fn a_growing_queue_is_overuse_and_an_emptying_one_is_not() {
         let mut delay = Delay::default();
-        assert!(verdicts(&mut delay, 0, [0; 50]).iter().all(|verdict| *verdict == Verdict::Clear));
+        assert!(verdicts(&mut delay, 0, [0; 50]).iter().all(|verdict| *verdict == DelayTrend::Clear));
         let growing = verdicts(&mut delay, 50, (0..30).map(|step| step * 10_000));
-        assert_eq!(growing.last(), Some(&Verdict::Overuse));
+        assert_eq!(growing.last(), Some(&DelayTrend::Overuse));
         let falling = verdicts(&mut delay, 80, (0..24).map(|step| 290_000 - step * 10_000));
-        assert!(falling.iter().skip(1).all(|verdict| *verdict == Verdict::Hold), "{falling:?}");
+        assert!(falling.iter().skip(1).all(|verdict| *verdict == DelayTrend::Hold), "{falling:?}");
     }
 
     #[test]
     fn jitter_and_bursts_are_no_overuse() {
         let mut delay = Delay::default();
         let jitter = verdicts(&mut delay, 0, (0..1_000).map(|number: i64| number * 7_919 % 61 * 1_000));
-        assert!(!jitter.contains(&Verdict::Overuse));
+        assert!(!jitter.contains(&DelayTrend::Overuse));
         let bursts = verdicts(&mut delay, 1_000, (0..1_000).map(|number| if number % 6 < 4 { 150_000 } else { 5_000 }));
-        assert!(!bursts.contains(&Verdict::Overuse));
+        assert!(!bursts.contains(&DelayTrend::Overuse));
     }
 
     #[test]
@@ -218,9 +218,9 @@ mod tests {
         let mut delay = Delay::default();
         verdicts(&mut delay, 0, [0; 100]);
         let longer = verdicts(&mut delay, 100, [80_000; 100]);
-        let overused = longer.iter().filter(|verdict| **verdict == Verdict::Overuse).count();
+        let overused = longer.iter().filter(|verdict| **verdict == DelayTrend::Overuse).count();
         assert!((1..10).contains(&overused), "{longer:?}");
-        assert_eq!(longer.last(), Some(&Verdict::Clear));
+        assert_eq!(longer.last(), Some(&DelayTrend::Clear));
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
             delay.on_lost();
         }
         let verdict = verdicts(&mut delay, 300, [200_000; 12]);
-        assert!(verdict.contains(&Verdict::Overuse), "{verdict:?}");
+        assert!(verdict.contains(&DelayTrend::Overuse), "{verdict:?}");
     }
 
     #[test]
@@ -240,6 +240,6 @@ mod tests {
         let mut delay = Delay::default();
         verdicts(&mut delay, 0, [0; 100]);
         let other = verdicts(&mut delay, 100, [900_000_000; 100]);
-        assert!(other.iter().all(|verdict| *verdict == Verdict::Clear), "{other:?}");
+        assert!(other.iter().all(|verdict| *verdict == DelayTrend::Clear), "{other:?}");
     }
 }

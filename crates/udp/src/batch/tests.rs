@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
-use crate::{Entry, Grouper, Outlet, Piece, Sent, receive_grouped, stamp_arrivals};
+use crate::{Entry, Grouper, Piece, Sent, UdpSender, receive_grouped, stamp_arrivals};
 
 fn socket(ip: &str) -> UdpSocket {
     let socket = UdpSocket::bind((ip, 0)).expect("binds");
@@ -26,17 +26,17 @@ fn batch_of(what: &[(usize, usize)], receivers: &[&UdpSocket]) -> (Vec<u8>, Vec<
     for (n, &(to, len)) in what.iter().enumerate() {
         let (destination, start) = (u32::try_from(to).expect("few"), bytes.len());
         let to = receivers[to].local_addr().expect("address");
-        entries.push(Entry { destination, to, piece: Piece { start, len }, outbox: 0 });
+        entries.push(Entry { destination, to, piece: Piece { start, len }, queue: 0 });
         bytes.extend((0..len).map(|at| (n * 7 + at) as u8));
     }
     (bytes, entries)
 }
 
-fn send(from: &UdpSocket, outlet: &mut Outlet, bytes: &[u8], entries: &[Entry]) -> Sent {
-    let mut outboxes = [Outbox::default()];
-    Grouper::default().group(entries, &mut outboxes, |entry| Some(*entry));
+fn send(from: &UdpSocket, sender: &mut UdpSender, bytes: &[u8], entries: &[Entry]) -> Sent {
+    let mut queues = [SendQueue::default()];
+    Grouper::default().group(entries, &mut queues, |entry| Some(*entry));
     let mut batch = SendBatch::default();
-    outlet.send_all(&outboxes[0], |messages| batch.send(from.as_fd(), bytes, &outboxes[0], messages))
+    sender.send_all(&queues[0], |messages| batch.send(from.as_fd(), bytes, &queues[0], messages))
 }
 
 /// What a receiver of `to` is to get.
@@ -86,10 +86,10 @@ const MIXED: [(usize, usize); 16] = [
     (0, 99),
 ];
 
-fn arrives(ip: &str, outlet: &mut Outlet) {
+fn arrives(ip: &str, sender: &mut UdpSender) {
     let (from, receivers) = (socket(ip), [socket(ip), socket(ip)]);
     let (bytes, entries) = batch_of(&MIXED.repeat(20), &[&receivers[0], &receivers[1]]);
-    assert_eq!(send(&from, outlet, &bytes, &entries).unsent, 0);
+    assert_eq!(send(&from, sender, &bytes, &entries).unsent, 0);
     for (n, receiver) in receivers.iter().enumerate() {
         let expected = expected(&bytes, &entries, n);
         assert_eq!(singles(receiver, expected.len()), expected);
@@ -98,18 +98,18 @@ fn arrives(ip: &str, outlet: &mut Outlet) {
 
 #[test]
 fn grouped_datagrams_arrive_one_by_one_and_in_order_over_ipv4() {
-    arrives("127.0.0.1", &mut Outlet::default());
+    arrives("127.0.0.1", &mut UdpSender::default());
 }
 
 #[test]
 fn grouped_datagrams_arrive_one_by_one_and_in_order_over_ipv6() {
-    arrives("::1", &mut Outlet::default());
+    arrives("::1", &mut UdpSender::default());
 }
 
 #[test]
 fn without_grouping_the_same_arrives() {
-    arrives("127.0.0.1", &mut Outlet::new(true));
-    arrives("::1", &mut Outlet::new(true));
+    arrives("127.0.0.1", &mut UdpSender::new(true));
+    arrives("::1", &mut UdpSender::new(true));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_the_kernel_refuses_to_cut_up_is_sent_one_by_one() {
         libc::setsockopt(from.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const on).cast(), socklen::<libc::c_int>())
     };
     assert_eq!(set, 0);
-    let sent = send(&from, &mut Outlet::default(), &bytes, &entries);
+    let sent = send(&from, &mut UdpSender::default(), &bytes, &entries);
     assert!(sent.unsent == 0 && sent.refused == 1, "{sent:?}");
     assert_eq!(singles(&to, 300), expected(&bytes, &entries, 0));
 }
@@ -134,7 +134,7 @@ fn what_the_kernel_put_together_is_taken_apart() {
         let (from, to) = (socket(ip), grouping(ip));
         let what: Vec<_> = [100, 100, 100, 40, 1_200, 1_200, 7, 0, 5].repeat(30).into_iter().map(|len| (0, len)).collect();
         let (bytes, entries) = batch_of(&what, &[&to]);
-        send(&from, &mut Outlet::default(), &bytes, &entries);
+        send(&from, &mut UdpSender::default(), &bytes, &entries);
         let all: Vec<_> = expected(&bytes, &entries, 0).into_iter().map(Some).collect();
         assert_eq!(inbox(&to, all.len()).0, all);
     }
@@ -144,7 +144,7 @@ fn what_the_kernel_put_together_is_taken_apart() {
 fn a_hundred_datagrams_that_were_sent_as_one_arrive_with_one_call() {
     let (from, to) = (socket("127.0.0.1"), grouping("127.0.0.1"));
     let (bytes, entries) = batch_of(&[(0, 160); 100], &[&to]);
-    send(&from, &mut Outlet::default(), &bytes, &entries);
+    send(&from, &mut UdpSender::default(), &bytes, &entries);
     assert_eq!(inbox(&to, 100).1, 1);
 }
 

@@ -12,7 +12,7 @@ fn set(keys: &[Value]) -> KeySet {
 }
 
 fn is_signed(token: &str, keys: &[Key]) -> bool {
-    Unverified::read(token).is_some_and(|token| matches!(token.verify(keys), Verdict::Signed(_)))
+    Unverified::read(token).is_some_and(|token| matches!(token.verify(keys), SignatureCheck::Signed(_)))
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn a_name_in_a_token_only_chooses_among_our_keys() {
         let token = signer.sign_as(&Header { kid: kid.map(str::to_owned), ..signer.header() }, &bob(json!({})));
         Unverified::read(&token).map(|token| token.verify(&keys))
     };
-    assert!(matches!(named(&b, Some("b")), Some(Verdict::Signed(_))));
-    assert!(matches!(named(&b, None), Some(Verdict::Signed(_))), "without a name every key is tried");
-    assert!(matches!(named(&b, Some("a")), Some(Verdict::Forged)));
+    assert!(matches!(named(&b, Some("b")), Some(SignatureCheck::Signed(_))));
+    assert!(matches!(named(&b, None), Some(SignatureCheck::Signed(_))), "without a name every key is tried");
+    assert!(matches!(named(&b, Some("a")), Some(SignatureCheck::Forged)));
     for kid in ["c", "", "A", "../../dev/null", "b' OR 1=1", "https://evil.example/key", "b\u{0}"] {
-        assert!(matches!(named(&b, Some(kid)), Some(Verdict::UnknownKey)), "{kid}");
+        assert!(matches!(named(&b, Some(kid)), Some(SignatureCheck::UnknownKey)), "{kid}");
     }
     assert!(named(&b, Some(&"b".repeat(MAX_KID_CHARS + 1))).is_none());
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use crate::batch::MESSAGES;
-use crate::group::{Message, Outbox};
+use crate::group::{Message, SendQueue};
 
 /// Destinations that are remembered to need single datagrams: paths with a small MTU are rare, and with more of
 /// them the socket does without messages of many datagrams.
@@ -13,7 +13,7 @@ const MAX_REFUSING: usize = 256;
 
 /// The sending side of a socket.
 #[derive(Debug, Default)]
-pub struct Outlet {
+pub struct UdpSender {
     /// The kernel refused to cut up messages, and will again.
     single: bool,
     /// Destinations it refused to cut up messages for.
@@ -37,7 +37,7 @@ pub struct Sent {
     pub first: Option<i32>,
 }
 
-impl Outlet {
+impl UdpSender {
     /// Makes one; `single`: the kernel cannot cut up messages at all.
     pub fn new(single: bool) -> Self {
         Self { single, ..Self::default() }
@@ -45,9 +45,9 @@ impl Outlet {
 
     /// Sends everything, with `send` as the system call: it answers how many messages went, counted from the
     /// first, and an error belongs to the first.
-    pub fn send_all(&mut self, outbox: &Outbox, mut send: impl FnMut(&[Message]) -> io::Result<usize>) -> Sent {
+    pub fn send_all(&mut self, queue: &SendQueue, mut send: impl FnMut(&[Message]) -> io::Result<usize>) -> Sent {
         let mut result = Sent::default();
-        let mut messages = outbox.messages.as_slice();
+        let mut messages = queue.messages.as_slice();
         // Pieces of the first message that went already: it was sent one by one.
         let mut begun = 0;
         while let Some(first) = self.fill(messages, begun) {
@@ -135,13 +135,13 @@ mod tests {
     use super::*;
     use crate::Piece;
 
-    fn outbox(messages: &[(u16, usize)]) -> Outbox {
-        let mut outbox = Outbox::default();
+    fn queue(messages: &[(u16, usize)]) -> SendQueue {
+        let mut queue = SendQueue::default();
         for &(port, count) in messages {
-            outbox.messages.push(Message { to: (Ipv4Addr::LOCALHOST, port).into(), first: outbox.pieces.len(), count });
-            outbox.pieces.resize(outbox.pieces.len() + count, Piece { start: 0, len: 1 });
+            queue.messages.push(Message { to: (Ipv4Addr::LOCALHOST, port).into(), first: queue.pieces.len(), count });
+            queue.pieces.resize(queue.pieces.len() + count, Piece { start: 0, len: 1 });
         }
-        outbox
+        queue
     }
 
     /// A kernel that takes `most` messages a call, and answers what `refusal` says to one of many datagrams.
@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn a_refused_message_is_sent_as_single_datagrams_and_none_is_lost() {
-        let work = outbox(&[(1, 1), (2, 300), (3, 5), (2, 4)]);
+        let work = queue(&[(1, 1), (2, 300), (3, 5), (2, 4)]);
         let all: Vec<usize> = (0..310).collect();
         for code in [libc::EIO, libc::EOPNOTSUPP, libc::ENOPROTOOPT, libc::EMSGSIZE, libc::EINVAL] {
             for most in [1, 7, MESSAGES] {
-                let (mut outlet, mut went) = (Outlet::default(), Vec::new());
-                let sent = outlet.send_all(&work, kernel(most, |port| (port == 2).then_some(code), &mut went));
+                let (mut sender, mut went) = (UdpSender::default(), Vec::new());
+                let sent = sender.send_all(&work, kernel(most, |port| (port == 2).then_some(code), &mut went));
                 assert_eq!((sent.unsent, sent.refused, sent.first, &went), (0, 1, Some(code), &all));
             }
         }
@@ -172,37 +172,37 @@ mod tests {
 
     #[test]
     fn a_refusal_is_met_once() {
-        let work = outbox(&[(2, 3), (3, 5)]);
-        let mut outlet = Outlet::default();
+        let work = queue(&[(2, 3), (3, 5)]);
+        let mut sender = UdpSender::default();
         let refusal = |port| (port == 2).then_some(libc::EMSGSIZE);
-        let first = outlet.send_all(&work, kernel(9, refusal, &mut Vec::new()));
+        let first = sender.send_all(&work, kernel(9, refusal, &mut Vec::new()));
         assert_eq!(first, Sent { messages: 4, unsent: 0, refused: 1, first: Some(libc::EMSGSIZE) });
         let mut offers = Vec::new();
-        outlet.send_all(&work, |offer| {
+        sender.send_all(&work, |offer| {
             offers.push(offer.iter().map(|m| m.count).collect::<Vec<_>>());
             Ok(offer.len())
         });
         assert_eq!(offers, [[1, 1, 1, 5]]);
-        let second = outlet.send_all(&work, kernel(9, |_| Some(libc::EIO), &mut Vec::new()));
+        let second = sender.send_all(&work, kernel(9, |_| Some(libc::EIO), &mut Vec::new()));
         assert_eq!(second, Sent { messages: 8, unsent: 0, refused: 1, first: None });
-        assert_eq!(outlet.send_all(&work, kernel(9, |_| Some(libc::EIO), &mut Vec::new())), Sent { messages: 8, ..Sent::default() });
+        assert_eq!(sender.send_all(&work, kernel(9, |_| Some(libc::EIO), &mut Vec::new())), Sent { messages: 8, ..Sent::default() });
     }
 
     #[test]
     fn destinations_that_refuse_are_not_remembered_without_end() {
-        let mut outlet = Outlet::default();
+        let mut sender = UdpSender::default();
         let many: Vec<(u16, usize)> = (1..1_000).map(|port| (port, 2)).collect();
         let mut went = Vec::new();
-        let sent = outlet.send_all(&outbox(&many), kernel(9, |_| Some(libc::EMSGSIZE), &mut went));
+        let sent = sender.send_all(&queue(&many), kernel(9, |_| Some(libc::EMSGSIZE), &mut went));
         assert_eq!((sent.unsent, went.len()), (0, 1_998));
-        assert!(outlet.single && outlet.refusing.is_empty());
+        assert!(sender.single && sender.refusing.is_empty());
     }
 
     #[test]
     fn what_a_full_socket_does_not_take_is_dropped_and_counted_once() {
-        let mut outlet = Outlet::new(true);
+        let mut sender = UdpSender::new(true);
         let mut calls = 0;
-        let sent = outlet.send_all(&outbox(&[(1, 5), (2, 4)]), |_| {
+        let sent = sender.send_all(&queue(&[(1, 5), (2, 4)]), |_| {
             calls += 1;
             if calls == 1 { Ok(2) } else { Err(ErrorKind::WouldBlock.into()) }
         });
@@ -213,7 +213,7 @@ mod tests {
     fn an_unreachable_destination_costs_nobody_else_a_datagram() {
         let mut went = Vec::new();
         let mut take = kernel(9, |port| (port == 1).then_some(libc::ENETUNREACH), &mut went);
-        let sent = Outlet::default().send_all(&outbox(&[(1, 5), (2, 4), (1, 2)]), &mut take);
+        let sent = UdpSender::default().send_all(&queue(&[(1, 5), (2, 4), (1, 2)]), &mut take);
         drop(take);
         assert_eq!((sent, went), (Sent { messages: 1, unsent: 7, ..Sent::default() }, vec![5, 6, 7, 8]));
     }
