@@ -336,6 +336,8 @@ pub enum Reply {
     },
     /// The act of moderation is done; `userId` is null when it concerned everybody.
     Moderated { action: ModerationAction, user_id: Option<UserId> },
+    /// A sign of life, with the time of day at the server in milliseconds since 1970 (UTC); `echo` is null if the ping had none.
+    Pong { echo: Option<u32>, server_time_ms: i64 },
 }
 
 /// Something a client is told without having asked.

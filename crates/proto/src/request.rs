@@ -150,6 +150,11 @@ pub enum Request {
         /// The act of moderation.
         action: Moderation,
     },
+    /// Ask for a sign of life, in a channel or before any.
+    Ping {
+        /// A number that the answer is to repeat, so that a client with several pings under way knows which one it is for.
+        echo: Option<u32>,
+    },
 }
 
 impl Request {
@@ -168,6 +173,7 @@ impl Request {
             | Self::Moderate { .. } => true,
             Self::Join { .. }
             | Self::Resume { .. }
+            | Self::Ping { .. }
             | Self::Leave { .. }
             | Self::GetRouterRtpCapabilities
             | Self::CreateTransport { .. }
@@ -210,6 +216,7 @@ impl RequestKind {
             Self::Resume => ReplyKind::Resumed,
             Self::RequestSlot | Self::ReleaseSlot => ReplyKind::Slot,
             Self::Moderate => ReplyKind::Moderated,
+            Self::Ping => ReplyKind::Pong,
         }
     }
 }

@@ -562,6 +562,7 @@ export interface Replies {
   'voice:keyFrameRequested': KeyFrameRequested;
   'voice:left': Left;
   'voice:moderated': Moderated;
+  'voice:pong': Pong;
   'voice:preferredLayersSet': PreferredLayersSet;
   'voice:produced': Produced;
   'voice:producerClosed': ProducerClosed;
@@ -784,6 +785,13 @@ export interface Left {
 export interface Moderated {
   action: ModerationAction;
   userId: string | null;
+}
+/**
+ * A sign of life, with the time of day at the server in milliseconds since 1970 (UTC); `echo` is null if the ping had none.
+ */
+export interface Pong {
+  echo: number | null;
+  serverTimeMs: number;
 }
 /**
  * The layers the client now gets at the most.
@@ -1015,6 +1023,12 @@ export interface Requests {
   'voice:moderate': {
     payload: ModerationCommand;
     reply: Moderated;
+  };
+  'voice:ping': {
+    payload: {
+      echo?: number | null;
+    };
+    reply: Pong;
   };
   'voice:resume': {
     payload: {

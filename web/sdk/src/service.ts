@@ -227,6 +227,14 @@ export class VoiceService extends Emitter<VoiceEvents> {
     await this.#signal.request('voice:moderate', command);
   }
 
+  /** How long the server takes to answer, in ms, and the time of day there, in ms since 1970. Connects if need be, also before a join. */
+  async ping(): Promise<{ roundTripMs: number; serverTimeMs: number }> {
+    await this.#signal.connect();
+    const began = performance.now();
+    const { serverTimeMs } = await this.#signal.request('voice:ping', {});
+    return { roundTripMs: performance.now() - began, serverTimeMs };
+  }
+
   /** The loudness of one person here: 0 (silent) to 1. */
   setPerUserVolume(userId: string, volume: number): void {
     this.#audio.setVolume(userId, volume);

@@ -20,7 +20,7 @@ use serde_json::Value;
 use self::names::request_named;
 pub use self::names::{ERROR_EVENT, REQUEST_EVENTS, event_name, reply_name, request_name};
 use self::payload::{
-    ConnectTransport, Consume, CreateTransport, Join, Leave, OfConsumer, OfProducer, OfSlot, OfTransport, Produce, Resume,
+    ConnectTransport, Consume, CreateTransport, Join, Leave, OfConsumer, OfProducer, OfSlot, OfTransport, Ping, Produce, Resume,
     SetPreferredLayers, UpdateState, WantedAppData,
 };
 use self::read::read;
@@ -84,6 +84,7 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
         RequestKind::RequestSlot => Request::RequestSlot { source: read::<OfSlot>(payload)?.source.into() },
         RequestKind::ReleaseSlot => Request::ReleaseSlot { source: read::<OfSlot>(payload)?.source.into() },
         RequestKind::Moderate => Request::Moderate { action: moderate::decode(payload)? },
+        RequestKind::Ping => Request::Ping { echo: read::<Ping>(payload)?.echo },
     })
 }
 

@@ -103,6 +103,7 @@ pub fn all() -> Vec<Example> {
         ),
         example("voice:moderate", with(whom("move"), json!({"to": "attic"})), &["action", "userId", "to"], &[]),
         example("voice:moderate", json!({"action": "end-call", "reason": "Good night."}), &["action"], &["reason"]),
+        example("voice:ping", json!({"echo": 1}), &[], &["echo"]),
         example(
             "voice:join",
             json!({"channelId": "den", "rtpCapabilities": capabilities(), "takeOver": true}),

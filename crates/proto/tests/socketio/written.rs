@@ -159,6 +159,7 @@ fn replies() -> Vec<Reply> {
         Reply::Slot { source: Source::Camera, status: SlotStatus::Released, position: None, slots: SLOTS },
         Reply::Moderated { action: ModerationAction::Mute, user_id: Some(user()) },
         Reply::Moderated { action: ModerationAction::EndCall, user_id: None },
+        Reply::Pong { echo: Some(1), server_time_ms: 1_772_200_000_000 },
     ]
 }
 

@@ -41,6 +41,7 @@ impl Sfu {
             // Not of media: the room has a rule for each.
             Request::Join { .. }
             | Request::Resume { .. }
+            | Request::Ping { .. }
             | Request::Leave { .. }
             | Request::UpdateState { .. }
             | Request::RequestSlot { .. }

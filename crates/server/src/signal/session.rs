@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Pass;
+use crate::clock;
 use crate::rooms::{Broadcast, Ending, Peer};
 use crate::signal::wire::{Asked, Closing, Wire};
 use crate::tally::Tally;
@@ -108,6 +109,8 @@ impl<W: Wire> Session<W> {
             Ok(request) if request.is_announced() && self.announced.check().is_err() => {
                 self.refuse_at_once(tag, &rate_limited(ANNOUNCED_PER_SECOND))
             }
+            // At once, whatever else waits: it is asked how long an answer takes.
+            Ok(Request::Ping { echo }) => self.sent(self.wire.reply(tag, &Reply::Pong { echo, server_time_ms: clock::wall().0 })),
             Ok(request) => self.accept(tag, request),
             Err(error) => self.refuse_at_once(tag, &error),
         }

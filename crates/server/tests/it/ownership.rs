@@ -10,7 +10,7 @@ use super::client::{Client, assert_refused};
 use super::server_without_join_limit;
 
 /// Requests that name no object.
-const WITHOUT_IDS: [&str; 9] = [
+const WITHOUT_IDS: [&str; 10] = [
     "voice:join",
     // The token is the client's own: what happens to a stolen one is in the tests of resumption.
     "voice:resume",
@@ -21,6 +21,7 @@ const WITHOUT_IDS: [&str; 9] = [
     "voice:slot:request",
     "voice:slot:release",
     "voice:moderate",
+    "voice:ping",
 ];
 
 /// Ids of a session's objects.

@@ -1,6 +1,6 @@
 //! Rooms over real sockets: joining, leaving, meeting, and the ways a join is refused.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parlor::config::{Secret, Sources, Store, load};
 use parlor::{Options, Server};
@@ -36,6 +36,21 @@ async fn two_sessions_see_each_other_come_and_go() {
     assert_eq!(bob.request("voice:leave", json!({})).await["channelId"], "lobby");
     assert_eq!(alice.event("voice:participant:left").await["userId"], "bob");
     assert_refused(&bob.request("voice:leave", json!({})).await, "NOT_IN_CHANNEL");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_with_the_time_in_a_channel_and_before_any() {
+    let server = dev_server().await;
+    let now = || i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis()).expect("fits");
+    let (stranger, (member, _)) = (Client::connect(&server, "bob", false).await, Client::joined(&server, "alice", "lobby").await);
+    for mut client in [stranger, member] {
+        let began = now();
+        let pong = client.request("voice:ping", json!({"echo": 7})).await;
+        let time = pong["serverTimeMs"].as_i64().expect("a time");
+        assert!(pong["echo"] == 7 && (began..=now()).contains(&time), "{pong}");
+        assert_eq!(client.request("voice:ping", json!({})).await["echo"], Value::Null);
+    }
     server.shut_down().await;
 }
 

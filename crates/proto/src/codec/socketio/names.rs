@@ -46,6 +46,7 @@ pub const fn request_name(request: RequestKind) -> &'static str {
         RequestKind::RequestSlot => "voice:slot:request",
         RequestKind::ReleaseSlot => "voice:slot:release",
         RequestKind::Moderate => "voice:moderate",
+        RequestKind::Ping => "voice:ping",
     }
 }
 
@@ -79,6 +80,7 @@ pub fn reply_name(reply: impl Into<ReplyKind>) -> &'static str {
         ReplyKind::StateUpdated => "voice:stateUpdated",
         ReplyKind::Slot => "voice:slot",
         ReplyKind::Moderated => "voice:moderated",
+        ReplyKind::Pong => "voice:pong",
     }
 }
 

@@ -136,6 +136,13 @@ pub(super) struct OfSlot {
     pub(super) source: VideoSource,
 }
 
+/// The payload of `voice:ping`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Ping {
+    pub(super) echo: Option<u32>,
+}
+
 /// The part of `voice:moderate` that every action has.
 #[derive(Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -136,6 +136,7 @@ fn payload_of(generator: &mut SchemaGenerator, request: RequestKind) -> Schema {
         RequestKind::Resume => payload::Resume::json_schema(generator),
         RequestKind::RequestSlot | RequestKind::ReleaseSlot => payload::OfSlot::json_schema(generator),
         RequestKind::Moderate => moderate(generator),
+        RequestKind::Ping => payload::Ping::json_schema(generator),
     }
 }
 
