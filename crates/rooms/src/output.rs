@@ -100,7 +100,7 @@ pub enum Output {
 /// How many objects a room holds; all zero when nobody is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RoomSize {
-    /// Participants.
+    /// How many people are in the room, also with a lost connection.
     pub participants: usize,
     /// Transports, those being made among them.
     pub transports: usize,

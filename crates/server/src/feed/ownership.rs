@@ -8,8 +8,8 @@ use crate::clock::wall;
 
 /// How long a turn is taken for. If a node dies, another one can deliver to the endpoint after this time.
 const LEASE: Duration = Duration::from_secs(30);
-/// The least time a turn must have left; with less, it is taken again. A delivery takes no longer
-/// ([`crate::feed::webhook::Timing`]).
+/// The least time a turn must have left; with less, it is taken again. No delivery takes longer: see
+/// [`crate::feed::webhook::Timing`].
 const RENEW: Duration = Duration::from_secs(20);
 
 /// The result of asking for a turn.
