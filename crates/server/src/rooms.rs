@@ -1,5 +1,6 @@
 //! The rooms of this process, the ways into them, and what reaches them from outside.
 
+mod calls;
 mod channel_locks;
 mod directory;
 mod enter;
@@ -14,6 +15,8 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+#[allow(unused_imports, reason = "for the dialects that hold them")]
+pub use calls::{CallWatch, Entering};
 pub use directory::history::{CallParticipant, CallStage, CallState};
 pub use directory::presence::SessionInfo;
 pub use enter::{JoinWish, ResumeWish};

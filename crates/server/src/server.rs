@@ -69,6 +69,7 @@ impl Server {
         let store = node.store().clone();
         let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone()));
         registry.follow().await?;
+        registry.show_calls();
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
         let app = App { authenticator, registry, pool, socketio, stopping: CancellationToken::new(), store };
         let dev = DevRoutes { enabled: options.dev, crash: options.dev && options.crash_route };

@@ -99,7 +99,7 @@ impl Registry {
     /// `None` if the room refused the join and answered the request, and an error if the request has no answer yet.
     pub async fn join(self: &Arc<Self>, admission: &Admission, wish: JoinWish) -> Result<Option<RoomHandle>, Error> {
         let mut admission = admission.clone();
-        let _entering = self.history.entering(admission.channel(), &wish.identity.user, &wish.identity.name);
+        let _entering = self.entering(admission.channel(), &wish.identity);
         for _ in 0..JOIN_TRIES {
             let room = self.room(&admission.record)?;
             match room.enter(wish.mail(&admission), wish.deadline).await {

@@ -2,7 +2,7 @@
 //! its audit log, and then to the room. An act that the store refuses does not happen.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parlor_proto::{Actor, ChannelId, Error, ErrorCode, Identity, Moderation, Participant, SessionId, Timestamp, UserId};
 use parlor_rooms::{Happening, RequestId, access};
@@ -10,7 +10,7 @@ use parlor_store::{BanPut, StoreError};
 
 use crate::clock;
 use crate::rooms::mail::{Answer, Mail};
-use crate::rooms::{CallState, Registry, SessionInfo};
+use crate::rooms::{Registry, SessionInfo};
 use crate::store::{RETRY_AFTER_MS, refusal};
 
 /// How long a caller waits for a call that does not answer: a call that does answer takes milliseconds.
@@ -21,12 +21,6 @@ impl Registry {
     pub async fn participants(&self, channel: &ChannelId) -> Vec<Participant> {
         let Some(room) = self.running(channel) else { return Vec::new() };
         if let Some(Answer::Participants(shown)) = room.ask(Mail::Show).await { shown } else { Vec::new() }
-    }
-
-    /// How far a call is, and everybody who has to do with it.
-    pub async fn call_state(&self, channel: &ChannelId) -> CallState {
-        let inside = self.participants(channel).await;
-        CallState::of(inside.into_iter().map(|one| (one.user_id, one.name)), self.history.others(channel, Instant::now()))
     }
 
     /// Moderates a call. Bans and restrictions hold whether the user is in the call or not; an act that needs the
@@ -184,6 +178,7 @@ fn no_destination() -> Error {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Instant;
 
     use futures_util::FutureExt as _;
     use parlor_proto::Channel;

@@ -20,6 +20,7 @@ use crate::media::Pool;
 use crate::rooms::channel_locks::ChannelLocks;
 use crate::rooms::directory::history::History;
 use crate::rooms::directory::presence::Presence;
+use crate::rooms::directory::watched::Watched;
 use crate::rooms::follow_store::backlog::Backlog;
 use crate::rooms::follow_store::recent::Recent;
 use crate::rooms::handle::RoomHandle;
@@ -39,6 +40,7 @@ pub struct Registry {
     pub(super) feed: FeedHandle,
     pub(super) presence: Presence,
     pub(super) history: History,
+    pub(super) watched: Watched,
     /// The turns in each channel: moderators, and the task that brings the store's changes to the room, act one after
     /// the other. No room waits.
     pub(super) locks: ChannelLocks,
@@ -73,6 +75,7 @@ impl Registry {
             feed,
             presence: Presence::default(),
             history: History::default(),
+            watched: Watched::default(),
             locks: ChannelLocks::default(),
             noticed: AtomicI64::new(0),
             changed: Notify::new(),
@@ -133,6 +136,8 @@ impl Registry {
         if rooms.get(room.channel()).is_some_and(|current| current.router() == room.router()) {
             rooms.remove(room.channel());
         }
+        drop(rooms);
+        self.call_changed(room.channel());
     }
 
     pub(super) fn rooms(&self) -> MutexGuard<'_, HashMap<ChannelId, RoomHandle>> {

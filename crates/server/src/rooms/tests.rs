@@ -1,5 +1,7 @@
 //! Tests of races between users who enter a room and changes of the store meanwhile, with each step made to wait for the other.
 
+mod calls;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -104,12 +106,10 @@ impl Stage {
 
     async fn join(&self, peer: &Arc<Listener>, name: &str, admission: &Admission, deadline: Instant) -> bool {
         self.connect(peer, name);
-        let (session, request, identity) = (peer.id, RequestId(1), identity(name));
-        let wish = JoinWish { session, request, identity, capabilities: None, take_over: false, deadline };
-        match self.registry.join(admission, wish).await {
+        match self.registry.join(admission, wish(peer, name, deadline)).await {
             Ok(room) => room.is_some(),
             Err(error) => {
-                peer.refuse(request, error);
+                peer.refuse(RequestId(1), error);
                 false
             }
         }
@@ -141,6 +141,10 @@ impl Stage {
         tokio::task::spawn_blocking(move || self.pool.stop(std::time::Instant::now() + Duration::from_secs(10))).await.expect("stops");
         remove(&self.file);
     }
+}
+
+fn wish(peer: &Listener, name: &str, deadline: Instant) -> JoinWish {
+    JoinWish { session: peer.id, request: RequestId(1), identity: identity(name), capabilities: None, take_over: false, deadline }
 }
 
 fn remove(file: &Path) {

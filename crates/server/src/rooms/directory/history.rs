@@ -70,24 +70,30 @@ pub struct History(Mutex<HashMap<ChannelId, Call>>);
 
 #[derive(Debug, Default)]
 struct Call {
-    /// The name of each person who is about to enter, and how many attempts of theirs are under way.
+    /// The name of each person who is about to enter, and how many reasons there are to think so: a socket, a join.
     entering: BTreeMap<UserId, (String, usize)>,
     gone: BTreeMap<UserId, (String, Instant)>,
 }
 
-/// An attempt to enter a call. Dropping it ends the attempt.
-#[derive(Debug)]
-pub struct Entering<'a> {
-    history: &'a History,
-    channel: ChannelId,
-    user: UserId,
-}
-
 impl History {
-    /// Notes that somebody is about to enter.
-    pub fn entering(&self, channel: &ChannelId, user: &UserId, name: &str) -> Entering<'_> {
+    /// Notes that somebody is about to enter. Each note is taken back with [`History::not_entering`].
+    pub fn entering(&self, channel: &ChannelId, user: &UserId, name: &str) {
         self.lock().entry(channel.clone()).or_default().entering.entry(user.clone()).or_insert_with(|| (name.to_owned(), 0)).1 += 1;
-        Entering { history: self, channel: channel.clone(), user: user.clone() }
+    }
+
+    /// Takes one note that somebody is about to enter back.
+    pub fn not_entering(&self, channel: &ChannelId, user: &UserId) {
+        let mut calls = self.lock();
+        let Some(call) = calls.get_mut(channel) else { return };
+        if let Some((_, reasons)) = call.entering.get_mut(user) {
+            *reasons = reasons.saturating_sub(1);
+            if *reasons == 0 {
+                call.entering.remove(user);
+            }
+        }
+        if call.entering.is_empty() && call.gone.is_empty() {
+            calls.remove(channel);
+        }
     }
 
     /// Notes that somebody is in, and so is no longer somebody who left.
@@ -127,22 +133,6 @@ impl History {
     }
 }
 
-impl Drop for Entering<'_> {
-    fn drop(&mut self) {
-        let mut calls = self.history.lock();
-        let Some(call) = calls.get_mut(&self.channel) else { return };
-        if let Some((_, attempts)) = call.entering.get_mut(&self.user) {
-            *attempts = attempts.saturating_sub(1);
-            if *attempts == 0 {
-                call.entering.remove(&self.user);
-            }
-        }
-        if call.entering.is_empty() && call.gone.is_empty() {
-            calls.remove(&self.channel);
-        }
-    }
-}
-
 fn is_recent(at: Instant, now: Instant) -> bool {
     now.saturating_duration_since(at) < MEMORY
 }
@@ -173,11 +163,13 @@ mod tests {
         let (history, start) = (History::default(), Instant::now());
         let (channel, user) = ids(0);
         assert_eq!(CallState::of([], history.others(&channel, start)), CallState::default());
-        let entering = history.entering(&channel, &user, "Alice");
+        history.entering(&channel, &user, "Alice");
+        history.entering(&channel, &user, "Alice");
+        history.not_entering(&channel, &user);
         assert_eq!(CallState::of([], history.others(&channel, start)).room_state, CallStage::Connecting);
         let inside = CallState::of([(user.clone(), "Alice".to_owned())], history.others(&channel, start));
         assert_eq!((inside.room_state, inside.participants.len()), (CallStage::Active, 1), "once, and as what is furthest");
-        drop(entering);
+        history.not_entering(&channel, &user);
         assert_eq!(CallState::of([], history.others(&channel, start)).room_state, CallStage::Idle);
         history.left(&channel, &user, "Alice", start);
         assert_eq!(CallState::of([], history.others(&channel, start)).room_state, CallStage::Ended);

@@ -18,6 +18,7 @@ impl RoomTask {
         let Some(user) = self.room.identity_of(session).map(|identity| identity.user.clone()) else { return };
         let before = self.registry.presence.entered(&user, self.handle.channel(), session);
         self.registry.history.entered(self.handle.channel(), &user);
+        self.registry.call_changed(self.handle.channel());
         if !reply_to.answer(Answer::Inside(true)) {
             self.room.handle_disconnect(session, Instant::now());
             return;
@@ -33,6 +34,7 @@ impl RoomTask {
     pub(super) fn left(&mut self, user: &UserId, name: &str) {
         self.registry.presence.left(user, self.handle.channel());
         self.registry.history.left(self.handle.channel(), user, name, Instant::now());
+        self.registry.call_changed(self.handle.channel());
     }
 
     /// Starts a moderator's act: its lasting part is written in a task of its own, so that the room does not wait for the store.
