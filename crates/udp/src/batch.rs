@@ -55,6 +55,8 @@ pub struct Inbox {
     /// Memory the kernel gives only where it is written to: most messages are one small datagram.
     buffers: Vec<u8>,
     arrivals: Vec<Arrival>,
+    /// Messages there is room for.
+    most: usize,
     /// Messages asked for with the next call: to ask for many that are not there has its price, too.
     expected: usize,
     /// The next one to hand out, and where in it.
@@ -72,11 +74,19 @@ struct Arrival {
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self { buffers: vec![0; ROOM * ARRIVALS], arrivals: Vec::with_capacity(ARRIVALS), expected: ARRIVALS, next: (0, 0) }
+        Self::with_room(ARRIVALS)
     }
 }
 
 impl Inbox {
+    /// Makes one that receives so many messages with one call at the most, up to 64: for many sockets that share it, each of
+    /// which gets little.
+    #[must_use]
+    pub fn with_room(messages: usize) -> Self {
+        let most = messages.clamp(1, ARRIVALS);
+        Self { buffers: vec![0; ROOM * most], arrivals: Vec::with_capacity(most), most, expected: most, next: (0, 0) }
+    }
+
     /// Receives what is there, at most one batch, in the place of the last one; `WouldBlock` if nothing is.
     /// Answers whether the batch is full, so that more may be waiting.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
@@ -86,7 +96,7 @@ impl Inbox {
         let mut controls = [const { MaybeUninit::<Control>::uninit() }; ARRIVALS];
         let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; ARRIVALS];
         let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; ARRIVALS];
-        let expected = self.expected.min(ARRIVALS);
+        let expected = self.expected.min(self.most);
         let parts = self.buffers.chunks_exact_mut(ROOM).zip(&mut names).zip(&mut controls).zip(&mut vectors);
         for ((((buffer, name), control), vector), header) in parts.zip(&mut headers).take(expected) {
             let vector = vector.write(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() });
@@ -118,7 +128,7 @@ impl Inbox {
             self.arrivals.push(Arrival { len, size: size.filter(|size| *size > 0).unwrap_or(len), from, received_ns });
         }
         // Twice as many, so that a burst is seldom cut in two; less only slowly.
-        self.expected = (received * 2).max(expected * 7 / 8).clamp(MIN_EXPECTED, ARRIVALS);
+        self.expected = (received * 2).max(expected * 7 / 8).clamp(MIN_EXPECTED.min(self.most), self.most);
         Ok(received == expected)
     }
 

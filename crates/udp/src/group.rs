@@ -19,7 +19,8 @@ const NONE: u32 = u32::MAX;
 /// One datagram of a batch, and where it goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// A number for the destination, below some thousands: datagrams with the same number go to the same address.
+    /// A number for the destination, below some thousands: datagrams with the same number leave by the same queue, and those
+    /// that go to the same address as well may share a message.
     pub destination: u32,
     /// The address of the destination.
     pub to: SocketAddr,
@@ -41,6 +42,8 @@ pub struct Piece {
 /// Datagrams for one destination: all as long as the first, only the last may be shorter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message {
+    /// The number of the destination; the messages of one follow each other.
+    pub destination: u32,
     /// The address the message goes to.
     pub to: SocketAddr,
     /// The first of its pieces in [`SendQueue::pieces`].
@@ -83,15 +86,15 @@ impl SendQueue {
     }
 
     /// Takes the next datagram for a destination; `open`: the last message is for the same, and it may join it.
-    fn push(&mut self, to: SocketAddr, piece: Piece, open: bool) {
-        let joined = self.messages.last_mut().filter(|_| open).is_some_and(|message| {
+    fn push(&mut self, Entry { destination, to, piece, .. }: Entry, open: bool) {
+        let joined = self.messages.last_mut().filter(|message| open && message.to == to).is_some_and(|message| {
             let run = self.pieces.get(message.first..).unwrap_or_default();
             let fits = joins(run, piece);
             message.count += usize::from(fits);
             fits
         });
         if !joined {
-            self.messages.push(Message { to, first: self.pieces.len(), count: 1 });
+            self.messages.push(Message { destination, to, first: self.pieces.len(), count: 1 });
         }
         self.pieces.push(piece);
     }
@@ -115,7 +118,7 @@ impl Grouper {
             let Some(queue) = queues.get_mut(first.queue) else { continue };
             let mut open = false;
             while let Some(datagram) = entry(at) {
-                queue.push(first.to, datagram.piece, open);
+                queue.push(datagram, open);
                 open = true;
                 at = usize::try_from(at).ok().and_then(|at| self.next.get(at)).copied().unwrap_or(NONE);
             }
@@ -205,6 +208,15 @@ mod tests {
     fn equal_lengths_for_one_destination_are_one_message_and_the_last_may_be_shorter() {
         let what = [(1, 100), (2, 50), (1, 100), (2, 60), (1, 90), (1, 90)];
         assert_eq!(runs(&what), [(1, vec![100, 100, 90]), (1, vec![90]), (2, vec![50]), (2, vec![60])]);
+    }
+
+    #[test]
+    fn datagrams_of_one_number_for_two_addresses_are_two_messages() {
+        let entry = |port, start| Entry { destination: 7, to: address(port), piece: Piece { start, len: 10 }, queue: 0 };
+        let mut queues = [SendQueue::default()];
+        Grouper::default().group(&[entry(1, 0), entry(1, 10), entry(2, 20), entry(1, 30)], &mut queues, |entry| Some(*entry));
+        let sent: Vec<_> = queues[0].messages.iter().map(|m| (m.destination, m.to.port(), m.count)).collect();
+        assert_eq!(sent, [(7, 1, 2), (7, 2, 1), (7, 1, 1)]);
     }
 
     #[test]

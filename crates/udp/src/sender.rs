@@ -45,9 +45,13 @@ impl UdpSender {
 
     /// Sends everything, with `send` as the system call: it answers how many messages went, counted from the
     /// first, and an error belongs to the first.
-    pub fn send_all(&mut self, queue: &SendQueue, mut send: impl FnMut(&[Message]) -> io::Result<usize>) -> Sent {
+    pub fn send_all(&mut self, queue: &SendQueue, send: impl FnMut(&[Message]) -> io::Result<usize>) -> Sent {
+        self.send_messages(&queue.messages, send)
+    }
+
+    /// Sends some messages of a queue, as [`UdpSender::send_all`] does all of them: for sockets that share a queue.
+    pub fn send_messages(&mut self, mut messages: &[Message], mut send: impl FnMut(&[Message]) -> io::Result<usize>) -> Sent {
         let mut result = Sent::default();
-        let mut messages = queue.messages.as_slice();
         // Pieces of the first message that went already: it was sent one by one.
         let mut begun = 0;
         while let Some(first) = self.fill(messages, begun) {
@@ -90,7 +94,7 @@ impl UdpSender {
                 self.offer.push(*message);
             } else {
                 let rest = (begun..message.count).take(MESSAGES - self.offer.len());
-                self.offer.extend(rest.map(|n| Message { to: message.to, first: message.first + n, count: 1 }));
+                self.offer.extend(rest.map(|n| Message { first: message.first + n, count: 1, ..*message }));
             }
             begun = 0;
             if self.offer.len() >= MESSAGES {
@@ -138,7 +142,8 @@ mod tests {
     fn queue(messages: &[(u16, usize)]) -> SendQueue {
         let mut queue = SendQueue::default();
         for &(port, count) in messages {
-            queue.messages.push(Message { to: (Ipv4Addr::LOCALHOST, port).into(), first: queue.pieces.len(), count });
+            let to = (Ipv4Addr::LOCALHOST, port).into();
+            queue.messages.push(Message { destination: u32::from(port), to, first: queue.pieces.len(), count });
             queue.pieces.resize(queue.pieces.len() + count, Piece { start: 0, len: 1 });
         }
         queue
