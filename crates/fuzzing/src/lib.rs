@@ -18,3 +18,4 @@ pub mod readers;
 pub mod rooms;
 pub mod socketio;
 mod stun;
+pub mod turn;

@@ -112,3 +112,9 @@ fn streams_keep_their_promises_whatever_their_packets_say() {
     smoke("descriptor", readers::descriptor, 1_500);
     smoke("stream", readers::stream, 2_000);
 }
+
+#[test]
+fn the_turn_server_relays_to_nobody_it_must_not_whatever_comes() {
+    smoke("turn-bytes", parlor_fuzzing::turn::bytes, 5_000);
+    smoke("turn-operations", parlor_fuzzing::turn::operations, 1_500);
+}
