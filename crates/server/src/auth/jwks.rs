@@ -12,9 +12,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::auth::fetch::{self, Fetcher};
+use crate::auth::fetch::Fetcher;
 use crate::auth::keys::{self, Key, KeySet};
 use crate::config::{self, KeySource};
+use crate::net::fetch::TIMEOUT;
 
 /// The least time between two fetches that unknown keys cause.
 const MIN_GAP: Duration = Duration::from_secs(30);
@@ -25,7 +26,7 @@ const FILE_INTERVAL: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 /// How long a token waits for its key: the time of a fetch, and a little more.
-const MAX_WAIT: Duration = fetch::TIMEOUT.saturating_add(Duration::from_secs(1));
+const MAX_WAIT: Duration = TIMEOUT.saturating_add(Duration::from_secs(1));
 
 /// The intervals of fetches, and how long keys are kept.
 #[derive(Clone, Copy, Debug)]
