@@ -58,6 +58,19 @@ pub struct RtcConfig {
     pub ice_transport_policy: IceTransportPolicy,
 }
 
+/// What a client's peer connections are made with, and how long the TURN credential in it lasts.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct IceSetup {
+    /// What the client's peer connections are made with.
+    pub rtc_config: RtcConfig,
+    /// When the TURN credential ends (RFC 3339); null when there is none that ends.
+    pub turn_credential_expires_at: Option<String>,
+    /// In how many seconds it ends, for who does not trust their clock; null when there is none that ends.
+    pub turn_credential_ttl: Option<u32>,
+}
+
 /// A track somebody sends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -178,9 +191,8 @@ pub struct Joined {
     /// What the client may do in the channel.
     pub permissions: Permissions,
     /// What the client's peer connections are made with.
-    pub rtc_config: RtcConfig,
-    /// When the TURN credential ends (RFC 3339); null when there is none.
-    pub turn_credential_expires_at: Option<String>,
+    #[serde(flatten)]
+    pub ice: IceSetup,
     /// What `getRouterRtpCapabilities` would answer: saves a round trip.
     pub router_rtp_capabilities: Arc<RtpCapabilities>,
     /// Whether this channel is encrypted end to end.
@@ -267,6 +279,11 @@ pub enum Reply {
     Left { channel_id: ChannelId },
     /// What the SFU can forward.
     RouterRtpCapabilities { rtp_capabilities: Arc<RtpCapabilities> },
+    /// What peer connections are made with from now on.
+    IceServers {
+        #[serde(flatten)]
+        ice: IceSetup,
+    },
     /// A new transport, and what the client needs to connect to it.
     TransportCreated {
         #[serde(rename = "id")]

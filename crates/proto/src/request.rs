@@ -31,6 +31,8 @@ pub enum Request {
     },
     /// Ask what the SFU can forward.
     GetRouterRtpCapabilities,
+    /// Ask for the STUN and TURN servers anew, before a credential ends.
+    GetIceServers,
     /// Make a transport.
     CreateTransport {
         /// Which way the transport carries media; a session has one of each at the most.
@@ -176,6 +178,7 @@ impl Request {
             | Self::Ping { .. }
             | Self::Leave { .. }
             | Self::GetRouterRtpCapabilities
+            | Self::GetIceServers
             | Self::CreateTransport { .. }
             | Self::ConnectTransport { .. }
             | Self::RestartIce { .. }
@@ -198,6 +201,7 @@ impl RequestKind {
             Self::Join => ReplyKind::Joined,
             Self::Leave => ReplyKind::Left,
             Self::GetRouterRtpCapabilities => ReplyKind::RouterRtpCapabilities,
+            Self::GetIceServers => ReplyKind::IceServers,
             Self::CreateTransport => ReplyKind::TransportCreated,
             Self::ConnectTransport => ReplyKind::TransportConnected,
             Self::RestartIce => ReplyKind::IceRestarted,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parlor_proto::event::{Event, Reply, RtcConfig};
+use parlor_proto::event::{Event, IceSetup, Reply};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{Error, Identity, MediaCommand, Moderation, ResumeToken, RouterId, SessionId};
 
@@ -27,7 +27,7 @@ pub struct Join {
     /// The last write to the store that is in that.
     pub as_of: i64,
     /// The STUN and TURN servers for this user.
-    pub rtc_config: RtcConfig,
+    pub ice: IceSetup,
     /// What the client can decode, if it said so.
     pub capabilities: Option<Arc<RtpCapabilities>>,
     /// Whether the user's other session is to be put out for it; otherwise that one is in the way.
@@ -50,7 +50,7 @@ pub struct Resume {
     /// The token that shows that it is the same client.
     pub token: ResumeToken,
     /// The STUN and TURN servers for this user.
-    pub rtc_config: RtcConfig,
+    pub ice: IceSetup,
 }
 
 /// What a room wants done. Outputs are to be carried out in the order in which they come.

@@ -217,7 +217,7 @@ impl Room {
         let session = asker.session;
         match body {
             Request::Join { .. } | Request::Resume { .. } => Err(invalid_state("in a channel already")),
-            Request::Ping { .. } => Err(invalid_state("the session answers this, not the room")),
+            Request::Ping { .. } | Request::GetIceServers => Err(invalid_state("the session answers this, not the room")),
             Request::Leave { channel } => self.leave(asker, channel.as_ref()),
             Request::UpdateState { muted, deafened, speaking } => self.update_state(session, muted, deafened, speaking),
             Request::RequestSlot { source } => self.request_slot(session, source),

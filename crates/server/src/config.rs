@@ -4,16 +4,18 @@ mod address;
 mod api;
 mod auth;
 mod channels;
+pub mod ice_url;
 mod limits;
 mod list;
 mod load;
 mod period;
 mod store;
+mod turn;
 mod webhooks;
 
 use std::net::{IpAddr, SocketAddr};
 
-use parlor_proto::event::{IceServer, IceTransportPolicy, RtcConfig};
+use parlor_proto::event::{IceServer, IceTransportPolicy};
 use parlor_sfu::TalkersConfig;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,7 @@ pub use list::written;
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
 pub use period::Period;
 pub use store::Store;
+pub use turn::{Provider, TURN_PORT, TURNS_PORT, Turn};
 pub use webhooks::{Feed, Webhook};
 
 /// The port of HTTP and WebSocket.
@@ -54,8 +57,10 @@ pub struct Config {
     pub auth: Auth,
     /// The store of channels and people.
     pub store: Store,
-    /// The STUN and TURN servers for clients.
+    /// How clients connect, and STUN and TURN servers they are told in any case.
     pub ice: Ice,
+    /// The TURN servers for clients, with credentials for each of them.
+    pub turn: Turn,
     /// The event feed.
     pub feed: Feed,
     /// The log.
@@ -132,7 +137,8 @@ impl Default for Media {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ice {
-    /// STUN and TURN servers for clients. None are needed to reach this server itself.
+    /// STUN servers, and TURN servers with a password of their own, that clients are told beside those of `[turn]`. None
+    /// are needed to reach this server itself.
     pub servers: Vec<IceServerConfig>,
     /// `all`, or `relay`: clients use TURN only and do not show their addresses.
     pub transport_policy: TransportPolicy,
@@ -179,17 +185,34 @@ impl Default for Log {
 }
 
 impl Ice {
-    /// The ICE settings with which clients make their peer connections.
-    #[must_use]
-    pub fn rtc_config(&self) -> RtcConfig {
+    /// The servers as clients are told them.
+    pub fn servers(&self) -> impl Iterator<Item = IceServer> {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let server =
-            |s: &IceServerConfig| IceServer { urls: s.urls.clone(), username: some(&s.username), credential: some(s.credential.reveal()) };
-        let ice_transport_policy = match self.transport_policy {
+        self.servers.iter().map(move |s| IceServer {
+            urls: s.urls.clone(),
+            username: some(&s.username),
+            credential: some(s.credential.reveal()),
+        })
+    }
+
+    /// The candidates that clients may use, as they are told.
+    #[must_use]
+    pub const fn policy(&self) -> IceTransportPolicy {
+        match self.transport_policy {
             TransportPolicy::All => IceTransportPolicy::All,
             TransportPolicy::Relay => IceTransportPolicy::Relay,
-        };
-        RtcConfig { ice_servers: self.servers.iter().map(server).collect(), ice_transport_policy }
+        }
+    }
+
+    /// The first address that a browser would refuse.
+    fn check(&self) -> Result<(), (String, String)> {
+        let wrong = |url: &&String| ice_url::IceUrl::parse(url).is_none();
+        for (index, server) in self.servers.iter().enumerate() {
+            if let Some(url) = server.urls.iter().find(wrong) {
+                return Err((format!("ice.servers[{index}].urls"), ice_url::refusal(url)));
+            }
+        }
+        Ok(())
     }
 }
 

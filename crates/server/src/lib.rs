@@ -9,6 +9,7 @@ pub mod config;
 mod feed;
 mod hook;
 mod http;
+pub mod ice;
 mod media;
 mod net;
 mod node;

@@ -15,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::feed::{self, Feed};
 use crate::http::{self, App, DevRoutes};
+use crate::ice::Ice;
 use crate::media::Pool;
 use crate::net::places::Places;
 use crate::net::source::Trusted;
@@ -59,15 +60,20 @@ impl Server {
         let port = addresses.first().map_or(0, SocketAddr::port);
         let pool = Arc::new(Pool::start(&config.media)?);
         let lease = config.store.lease();
-        let (node, feed) = match take_place(config, &store, port).await {
-            Ok(taken) => taken,
+        let announced = pool.workers().first().map_or(&[][..], |worker| worker.announced());
+        let begun = async {
+            let ice = Ice::new(config, announced).map_err(anyhow::Error::msg)?;
+            Ok((ice, take_place(config, &store, port).await?))
+        };
+        let (ice, (node, feed)) = match begun.await {
+            Ok(begun) => begun,
             Err(error) => {
                 pool.end(Instant::now() + Duration::from_secs(1)).await;
                 return Err(error);
             }
         };
         let store = node.store().clone();
-        let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone()));
+        let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone(), ice));
         registry.follow().await?;
         registry.show_calls();
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));

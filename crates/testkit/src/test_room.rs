@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_proto::event::{Event, Joined, LeftReason, Reply, RtcConfig};
+use parlor_proto::event::{Event, IceSetup, Joined, LeftReason, Reply};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
@@ -192,8 +192,8 @@ impl TestRoom {
         }
         match self.admitted(&identity) {
             Ok(admitted) => {
-                let rtc_config = RtcConfig::default();
-                let join = Join { session, request, identity, admitted, as_of: 0, rtc_config, capabilities, take_over };
+                let ice = IceSetup::default();
+                let join = Join { session, request, identity, admitted, as_of: 0, ice, capabilities, take_over };
                 self.room.handle_join(join, self.wall(), self.clock.now());
                 self.pump();
             }

@@ -2,6 +2,7 @@
 // resumes it in time; a rejoin makes a new one.
 
 import { hasCode, toVoiceError, VoiceError } from './errors.js';
+import { IceServers } from './ice-servers.js';
 import type { LocalMedia } from './local-media.js';
 import { CONNECT_RETRIES, TRANSPORT_RETRIES, withRetries } from './policy.js';
 import type { Direction, Joined, Layers, Pushes, PushName, Requests, RtcConfig, TransportCreated } from './protocol.js';
@@ -44,6 +45,7 @@ export class Call {
   readonly #abort = new AbortController();
   /** By transport. */
   readonly #guards = new Map<string, IceGuard>();
+  readonly #ice: IceServers;
   readonly sending: Sending;
   readonly receiving: Receiving;
   /** Pushes that arrive in one packet with the join reply, before it is read. */
@@ -54,6 +56,7 @@ export class Call {
   #recv: RtcTransport | undefined;
 
   constructor(private readonly context: CallContext) {
+    this.#ice = new IceServers(context.signal, this.#abort.signal, (config) => void this.#renewIceServers(config));
     this.sending = new Sending(context, this.#abort.signal);
     this.receiving = new Receiving(context, this.#abort.signal, (rtc) => this.#renewReceiver(rtc));
   }
@@ -105,6 +108,8 @@ export class Call {
       throw new VoiceError('SESSION_EXPIRED', 'The media connection did not survive.');
     }
     this.#joined = resumed;
+    this.#ice.take(resumed);
+    void this.#renewIceServers(resumed.rtcConfig);
     this.sending.setPermissions(resumed.permissions);
     const { joined, left, closed } = roster.reconcile(resumed.participants);
     for (const producerId of closed) this.receiving.drop(producerId);
@@ -158,7 +163,7 @@ export class Call {
     const [send, recv] = await Promise.all([this.#created('send', first.send), this.#created('recv', first.recv)]);
     this.#check();
     this.context.dispatch('transportsCreated');
-    this.#openTransports(rtc, first.joined, send, recv);
+    this.#openTransports(rtc, first.joined.rtcConfig, send, recv);
     await this.#sendMicrophone(first.joined);
     await this.context.onReady();
   }
@@ -182,6 +187,7 @@ export class Call {
     const joined = await reply;
     this.#check();
     this.#joined = joined;
+    this.#ice.take(joined);
     this.sending.setPermissions(joined.permissions);
     this.context.dispatch('joined');
     this.context.roster.fill(joined.participants);
@@ -210,7 +216,7 @@ export class Call {
     return withRetries(attempt, TRANSPORT_RETRIES, isTransportTrouble, this.#abort.signal);
   }
 
-  #openTransports(rtc: Rtc, { rtcConfig }: Joined, send: TransportCreated, recv: TransportCreated): void {
+  #openTransports(rtc: Rtc, rtcConfig: RtcConfig, send: TransportCreated, recv: TransportCreated): void {
     const receiver = this.#openReceiver(rtc, rtcConfig, recv);
     const sender = rtc.createSendTransport(send, rtcConfig, {
       ...this.#handler(
@@ -236,8 +242,8 @@ export class Call {
   /** In place of a receive transport that the browser has broken; what it cannot restore is a lost stay. */
   async #renewReceiver(rtc: Rtc): Promise<void> {
     const { signal } = this.context;
-    const [old, joined] = [this.#recv, this.#joined];
-    if (!old || !joined) return;
+    const old = this.#recv;
+    if (!old) return;
     this.#guards.get(old.id)?.close();
     this.#guards.delete(old.id);
     old.close();
@@ -247,8 +253,9 @@ export class Call {
         if (!hasCode(error, 'NOT_FOUND')) throw error;
       });
       const created = await this.#created('recv', signal.request('voice:rtc:createTransport', { direction: 'recv' }));
+      const rtcConfig = await this.#ice.current();
       this.#check();
-      this.receiving.open(rtc, this.#openReceiver(rtc, joined.rtcConfig, created));
+      this.receiving.open(rtc, this.#openReceiver(rtc, rtcConfig, created));
     } catch (error) {
       this.#lost(error);
     }
@@ -261,11 +268,7 @@ export class Call {
   ): TransportHandler {
     const { signal } = this.context;
     const guard = new IceGuard(
-      async () => {
-        const { iceParameters } = await signal.request('voice:rtc:restartIce', { transportId });
-        this.#check();
-        await transport()?.restartIce(iceParameters);
-      },
+      () => this.#restartIce(transportId, transport),
       (error) => this.#lost(error),
     );
     this.#guards.set(transportId, guard);
@@ -292,6 +295,28 @@ export class Call {
         if (!this.closed) this.context.onReach();
       },
     };
+  }
+
+  async #restartIce(transportId: string, transport: () => RtcTransport | undefined): Promise<void> {
+    // What is due is renewed first, and given to the transports.
+    await this.#ice.current();
+    const { iceParameters } = await this.context.signal.request('voice:rtc:restartIce', { transportId });
+    this.#check();
+    await transport()?.restartIce(iceParameters);
+  }
+
+  /**
+   * New credentials for both transports. One that is relayed gets a new relay with them while the old one still works: there
+   * are TURN servers that end a relay with its credential. If that fails it is as if the network had.
+   */
+  async #renewIceServers({ iceServers }: RtcConfig): Promise<void> {
+    const renew = async (transport: RtcTransport): Promise<void> => {
+      await transport.setIceServers(iceServers);
+      if (transport.state === 'connected' && (await transport.isRelayed())) await this.#restartIce(transport.id, () => transport);
+    };
+    const open = [this.#send, this.#recv].filter((transport) => transport !== undefined);
+    // What fails was closed meanwhile, or its connection is lost.
+    await Promise.allSettled(open.map(renew));
   }
 
   /** No microphone, or one that cannot be sent, is no reason not to listen. Of who may not speak it is let go. */

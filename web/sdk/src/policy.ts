@@ -31,6 +31,10 @@ export const SOCKET_TIMEOUT = 5_000;
 export const ICE_GRACE = 1_000;
 /** The longest a restarted ICE may take to connect before it is restarted again. */
 export const ICE_RESTART_TIMEOUT = 8_000;
+/** After this part of a TURN credential's life the next one is fetched: the rest is time for further tries. */
+export const RENEW_AT = 0.8;
+/** The wait before another try to fetch one. */
+export const RENEW_RETRY = 30_000;
 
 /** Waits; rejects with the signal's reason when that aborts first. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {

@@ -144,15 +144,15 @@ export type RtpParameters = types.RtpParameters;
 export type StreamType = 'simple' | 'simulcast' | 'svc';
 export type IceParameters = types.IceParameters;
 /**
+ * Whether the client may try every candidate or relays only.
+ */
+export type IceTransportPolicy = 'all' | 'relay';
+/**
  * Whether media is encrypted end to end, or recorded. Both are off until the features exist; the fields
  * are there so that a client can always say truly which it is.
  */
 export type Policy = 'off';
 export type RtpCapabilities = types.RtpCapabilities;
-/**
- * Whether the client may try every candidate or relays only.
- */
-export type IceTransportPolicy = 'all' | 'relay';
 /**
  * What became of a request for a video slot.
  */
@@ -558,6 +558,7 @@ export interface Replies {
   'voice:consumerPaused': ConsumerPaused;
   'voice:consumerResumed': ConsumerResumed;
   'voice:iceRestarted': IceRestarted;
+  'voice:iceServers': IceServers;
   'voice:joined': Joined;
   'voice:keyFrameRequested': KeyFrameRequested;
   'voice:left': Left;
@@ -621,6 +622,53 @@ export interface ConsumerResumed {
 export interface IceRestarted {
   iceParameters: IceParameters;
   transportId: string;
+}
+/**
+ * What peer connections are made with from now on.
+ */
+export interface IceServers {
+  /**
+   * What the client's peer connections are made with.
+   */
+  rtcConfig: RtcConfig;
+  /**
+   * When the TURN credential ends (RFC 3339); null when there is none that ends.
+   */
+  turnCredentialExpiresAt: string | null;
+  /**
+   * In how many seconds it ends, for who does not trust their clock; null when there is none that ends.
+   */
+  turnCredentialTtl: number | null;
+}
+/**
+ * What a client's `RTCPeerConnection` is made with.
+ */
+export interface RtcConfig {
+  /**
+   * STUN and TURN servers; none are needed where the client reaches the SFU directly.
+   */
+  iceServers: IceServer[];
+  /**
+   * Which candidates the client may try.
+   */
+  iceTransportPolicy: IceTransportPolicy;
+}
+/**
+ * A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
+ */
+export interface IceServer {
+  /**
+   * The password at a TURN server.
+   */
+  credential?: string;
+  /**
+   * The server's addresses: `stun:`, `turn:` or `turns:`.
+   */
+  urls: string[];
+  /**
+   * The user name at a TURN server.
+   */
+  username?: string;
 }
 /**
  * Everything a client needs to go on after it joined, in one message.
@@ -687,9 +735,13 @@ export interface Joined {
    */
   state: ParticipantState;
   /**
-   * When the TURN credential ends (RFC 3339); null when there is none.
+   * When the TURN credential ends (RFC 3339); null when there is none that ends.
    */
   turnCredentialExpiresAt: string | null;
+  /**
+   * In how many seconds it ends, for who does not trust their clock; null when there is none that ends.
+   */
+  turnCredentialTtl: number | null;
   /**
    * The client's own user id, as the others see it.
    */
@@ -698,36 +750,6 @@ export interface Joined {
    * The video slots of the channel.
    */
   videoSlots: VideoSlots;
-}
-/**
- * What a client's `RTCPeerConnection` is made with.
- */
-export interface RtcConfig {
-  /**
-   * STUN and TURN servers; none are needed where the client reaches the SFU directly.
-   */
-  iceServers: IceServer[];
-  /**
-   * Which candidates the client may try.
-   */
-  iceTransportPolicy: IceTransportPolicy;
-}
-/**
- * A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
- */
-export interface IceServer {
-  /**
-   * The password at a TURN server.
-   */
-  credential?: string;
-  /**
-   * The server's addresses: `stun:`, `turn:` or `turns:`.
-   */
-  urls: string[];
-  /**
-   * The user name at a TURN server.
-   */
-  username?: string;
 }
 /**
  * What a participant says of themselves, and what moderators have taken from them.
@@ -900,9 +922,13 @@ export interface Resumed {
    */
   state: ParticipantState;
   /**
-   * When the TURN credential ends (RFC 3339); null when there is none.
+   * When the TURN credential ends (RFC 3339); null when there is none that ends.
    */
   turnCredentialExpiresAt: string | null;
+  /**
+   * In how many seconds it ends, for who does not trust their clock; null when there is none that ends.
+   */
+  turnCredentialTtl: number | null;
   /**
    * The client's own user id, as the others see it.
    */
@@ -1076,6 +1102,10 @@ export interface Requests {
       direction: Direction;
     };
     reply: TransportCreated;
+  };
+  'voice:rtc:getIceServers': {
+    payload: Record<string, never>;
+    reply: IceServers;
   };
   'voice:rtc:getRouterRtpCapabilities': {
     payload: Record<string, never>;

@@ -11,6 +11,7 @@ import type {
   RequestName,
   Requests,
   Resumed,
+  RtcConfig,
   RtpCapabilities,
   WireParticipant,
 } from '../src/protocol.js';
@@ -60,6 +61,7 @@ export function joined(more: Partial<Joined> = {}): Joined {
     permissions: PRO,
     rtcConfig: { iceServers: [], iceTransportPolicy: 'all' },
     turnCredentialExpiresAt: null,
+    turnCredentialTtl: null,
     routerRtpCapabilities: { codecs: [], headerExtensions: [] },
     e2ee: 'off',
     recording: 'off',
@@ -174,6 +176,10 @@ export class FakeServer implements Signal {
           iceCandidates: [],
           dtlsParameters: { fingerprints: [] },
         };
+      case 'voice:rtc:getIceServers': {
+        const { rtcConfig, turnCredentialExpiresAt, turnCredentialTtl } = this.join;
+        return { rtcConfig, turnCredentialExpiresAt, turnCredentialTtl };
+      }
       case 'voice:rtc:restartIce':
         return { transportId: given.transportId ?? '', iceParameters: { usernameFragment: 'u2', password: 'p2' } };
       case 'voice:rtc:produce':
@@ -248,6 +254,9 @@ export class FakeRtc implements Rtc {
   readonly producers: FakeProducer[] = [];
   readonly consumers: { id: string; producerId: string; track: FakeTrack; closed: boolean }[] = [];
   readonly iceRestarts: string[] = [];
+  /** The user names of the TURN servers that each transport was given last. */
+  readonly turnUsers = new Map<string, (string | undefined)[]>();
+  relayed = false;
   refuseConsumers = false;
   /** Producers the browser takes offence at; as mediasoup-client has it, their transport takes nothing more then. */
   readonly poison = new Set<string>();
@@ -258,7 +267,8 @@ export class FakeRtc implements Rtc {
     return Promise.resolve();
   }
 
-  createSendTransport(created: { id: string }, _config: unknown, handler: SendHandler) {
+  createSendTransport(created: { id: string }, config: RtcConfig, handler: SendHandler) {
+    this.#setIceServers(created.id, config.iceServers);
     const own: NonNullable<typeof this.send> = (this.send = { handler, closed: false, connected: false });
     return Object.assign(this.#transport(created.id, own), {
       produce: async (options: ProduceOptions) => {
@@ -272,7 +282,8 @@ export class FakeRtc implements Rtc {
     });
   }
 
-  createRecvTransport(created: { id: string }, _config: unknown, handler: TransportHandler) {
+  createRecvTransport(created: { id: string }, config: RtcConfig, handler: TransportHandler) {
+    this.#setIceServers(created.id, config.iceServers);
     const own = (this.recv = { handler, closed: false, connected: false });
     let broken = false;
     return {
@@ -317,9 +328,16 @@ export class FakeRtc implements Rtc {
         this.iceRestarts.push(id);
         return Promise.resolve();
       },
+      setIceServers: (iceServers: RtcConfig['iceServers']) => Promise.resolve(this.#setIceServers(id, iceServers)),
+      isRelayed: () => Promise.resolve(this.relayed),
       getStats: () => Promise.resolve(new Map() as unknown as RTCStatsReport),
       close: () => void (own.closed = true),
     };
+  }
+
+  #setIceServers(id: string, iceServers: RtcConfig['iceServers']): void {
+    const users = iceServers.map(({ username }) => username);
+    this.turnUsers.set(id, users);
   }
 }
 

@@ -48,6 +48,7 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
         }
         RequestKind::Leave => Request::Leave { channel: read::<Leave>(payload)?.channel_id },
         RequestKind::GetRouterRtpCapabilities => Request::GetRouterRtpCapabilities,
+        RequestKind::GetIceServers => Request::GetIceServers,
         RequestKind::CreateTransport => Request::CreateTransport { direction: read::<CreateTransport>(payload)?.direction },
         RequestKind::ConnectTransport => {
             let ConnectTransport { transport_id, dtls_parameters } = read(payload)?;

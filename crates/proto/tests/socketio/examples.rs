@@ -112,6 +112,7 @@ pub fn all() -> Vec<Example> {
         ),
         example("voice:leave", json!({"channelId": "den"}), &[], &["channelId"]),
         example("voice:rtc:getRouterRtpCapabilities", json!({}), &[], &[]),
+        example("voice:rtc:getIceServers", json!({}), &[], &[]),
         example("voice:rtc:createTransport", json!({"direction": "send"}), &["direction"], &[]),
         example("voice:rtc:connectTransport", connect, &["transportId", "dtlsParameters"], &[]),
         example("voice:rtc:restartIce", json!({"transportId": ID}), &["transportId"], &[]),

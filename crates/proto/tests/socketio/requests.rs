@@ -121,7 +121,8 @@ fn a_field_of_the_wrong_type_is_named() {
 
 #[test]
 fn a_payload_that_is_no_object_is_refused() {
-    for event in REQUEST_EVENTS.into_iter().filter(|e| *e != "voice:rtc:getRouterRtpCapabilities") {
+    let takes_nothing = ["voice:rtc:getRouterRtpCapabilities", "voice:rtc:getIceServers"];
+    for event in REQUEST_EVENTS.into_iter().filter(|e| !takes_nothing.contains(e)) {
         for payload in [json!(null), json!([]), json!("{}"), json!(7), json!(true), json!([{"channelId": "den"}])] {
             let (path, reason) = invalid(event, &payload);
             assert_eq!((path.as_str(), reason.as_str()), ("", "the payload must be one JSON object"));

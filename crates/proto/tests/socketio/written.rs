@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use parlor_proto::codec::socketio::{event_name, reply_name};
 use parlor_proto::event::{
-    AppData, CloseReason, EntitlementReason, Event, IceServer, IceTransportPolicy, Joined, LeftReason, Own, Participant, ParticipantState,
-    Policy, ProducerInfo, Reply, Resumed, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
+    AppData, CloseReason, EntitlementReason, Event, IceServer, IceSetup, IceTransportPolicy, Joined, LeftReason, Own, Participant,
+    ParticipantState, Policy, ProducerInfo, Reply, Resumed, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
 };
 use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
 use parlor_proto::media::{Layers, MediaKind, Source, StreamType};
@@ -60,9 +60,17 @@ fn permissions(expires_at: Option<Timestamp>) -> Permissions {
     Permissions { audio: true, video: expires_at.is_some(), screenshare: expires_at.is_some(), max_bitrate: 32_000, expires_at }
 }
 
-fn joined() -> Joined {
+fn ice_setup() -> IceSetup {
     let server = IceServer { urls: vec!["turn:turn.example.org".into()], username: Some("u".into()), credential: Some("c".into()) };
     let stun = IceServer { urls: vec!["stun:stun.example.org".into()], username: None, credential: None };
+    IceSetup {
+        rtc_config: RtcConfig { ice_servers: vec![stun, server], ice_transport_policy: IceTransportPolicy::Relay },
+        turn_credential_expires_at: Some("2026-03-01T19:00:00Z".into()),
+        turn_credential_ttl: Some(3_600),
+    }
+}
+
+fn joined() -> Joined {
     Joined {
         channel_id: channel(),
         channel_name: "The den".into(),
@@ -70,8 +78,7 @@ fn joined() -> Joined {
         user_id: UserId::new("bob").expect("fine"),
         participants: vec![participant()],
         permissions: permissions(None),
-        rtc_config: RtcConfig { ice_servers: vec![stun, server], ice_transport_policy: IceTransportPolicy::Relay },
-        turn_credential_expires_at: None,
+        ice: ice_setup(),
         router_rtp_capabilities: capabilities(),
         e2ee: Policy::Off,
         recording: Policy::Off,
@@ -128,6 +135,7 @@ fn replies() -> Vec<Reply> {
         Reply::Resumed(Box::new(resumed())),
         Reply::Left { channel_id: channel() },
         Reply::RouterRtpCapabilities { rtp_capabilities: capabilities() },
+        Reply::IceServers { ice: ice_setup() },
         transport_created(),
         Reply::TransportConnected { transport_id: TRANSPORT },
         Reply::IceRestarted { transport_id: TRANSPORT, ice_parameters: ice() },

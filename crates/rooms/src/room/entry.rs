@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use parlor_proto::event::{Event, Joined, LeftReason, Policy, Reply, RtcConfig};
+use parlor_proto::event::{Event, IceSetup, Joined, LeftReason, Policy, Reply};
 use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, Role, SessionId, Timestamp, UserId};
 
 use crate::access::pro_until;
@@ -16,7 +16,7 @@ use crate::room::Room;
 
 impl Room {
     pub(crate) fn join(&mut self, join: Join, wall: Timestamp, now: Instant) {
-        let Join { session, request, identity, admitted, as_of, rtc_config, capabilities, take_over } = join;
+        let Join { session, request, identity, admitted, as_of, ice, capabilities, take_over } = join;
         let asker = Asker { session, request };
         let pro_until = pro_until(admitted.entitlement, wall, now);
         if let Err(error) = self.check_join(session, &identity.user, admitted.role, take_over) {
@@ -28,7 +28,7 @@ impl Room {
         let permissions = permissions(&self.core.policy, admitted.role, admitted.entitlement);
         let (number, token) = (self.core.joins, ResumeToken::from_random(self.core.ids.bits()));
         let participant = Participant::new(Entrant { session, number, identity, admitted, as_of, permissions, pro_until, token });
-        let joined = self.show_to(&participant, rtc_config);
+        let joined = self.show_to(&participant, ice);
         let shown = participant.show(Vec::new());
         self.core.participants.insert(session, participant);
         self.media.joined(session, capabilities);
@@ -41,7 +41,7 @@ impl Room {
     }
 
     /// Everything somebody needs to know who is, or is about to be, in the room.
-    pub(crate) fn show_to(&self, participant: &Participant, rtc_config: RtcConfig) -> Joined {
+    pub(crate) fn show_to(&self, participant: &Participant, ice: IceSetup) -> Joined {
         let user = &participant.identity.user;
         Joined {
             channel_id: self.core.channel.id.clone(),
@@ -50,8 +50,7 @@ impl Room {
             user_id: user.clone(),
             participants: self.participants().into_iter().filter(|p| p.user_id != *user).collect(),
             permissions: participant.permissions,
-            rtc_config,
-            turn_credential_expires_at: None,
+            ice,
             router_rtp_capabilities: self.media.capabilities(participant.permissions),
             e2ee: Policy::Off,
             recording: Policy::Off,

@@ -64,7 +64,7 @@ impl Room {
         self.rename(old, session);
         let resumed = self.core.participants.get(&session).map(|p| {
             let own = Own { slots: self.core.slots.held_by(session), ..self.media.own(session) };
-            let joined = Joined { resumed: true, ..self.show_to(p, resume.rtc_config) };
+            let joined = Joined { resumed: true, ..self.show_to(p, resume.ice) };
             Resumed { joined, own }
         });
         if let Some(resumed) = resumed {

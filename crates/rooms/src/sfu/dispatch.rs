@@ -42,6 +42,7 @@ impl Sfu {
             Request::Join { .. }
             | Request::Resume { .. }
             | Request::Ping { .. }
+            | Request::GetIceServers
             | Request::Leave { .. }
             | Request::UpdateState { .. }
             | Request::RequestSlot { .. }

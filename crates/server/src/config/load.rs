@@ -11,6 +11,15 @@ use crate::config::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORK
 pub const FILE_NAME: &str = "parlor.toml";
 /// The prefix of environment variables that set configuration keys.
 const ENV_PREFIX: &str = "PARLOR_";
+/// Variables with the names that deployments of other servers have, and the keys they set. They are weaker than those with the
+/// prefix. An empty one counts as not set: that is how compose files pass on what nobody has set.
+const ENV_PLAIN: [(&str, &str); 5] = [
+    ("TURN_PROVIDER", "turn.provider"),
+    ("TURN_URL", "turn.urls"),
+    ("TURN_SECRET", "turn.secret"),
+    ("TURN_API_URL", "turn.api_url"),
+    ("TURN_API_KEY", "turn.api_key"),
+];
 /// Environment variables that are flags of the command line, not keys.
 const ENV_RESERVED: [&str; 1] = ["PARLOR_CONFIG"];
 /// The flags that set a key.
@@ -117,10 +126,8 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
         check_keys(&table, &schema, &origin, "")?;
         add(&mut merged, table, &origin)?;
     }
-    for (name, text) in &sources.env {
-        let Some(key) = name.strip_prefix(ENV_PREFIX).filter(|_| !ENV_RESERVED.contains(&name.as_str())) else { continue };
+    for (name, text, key) in variables(&sources.env) {
         let origin = format!("the environment variable {name}");
-        let key = key_of(key);
         let value = env_value(&schema, &key, text, &origin).map_err(as_variable)?;
         add(&mut merged, nest(&key, value), &origin)?;
     }
@@ -135,9 +142,17 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// The key that a variable sets; the variable is without its prefix.
-fn key_of(variable: &str) -> String {
-    variable.to_ascii_lowercase().replace("__", ".")
+/// The variables that set a key, the weaker ones first: name, text, and key.
+fn variables(env: &[(String, String)]) -> impl DoubleEndedIterator<Item = (&str, &str, String)> {
+    let plain = env.iter().filter(|(_, text)| !text.is_empty()).filter_map(|(name, text)| {
+        let (_, key) = ENV_PLAIN.iter().find(|(plain, _)| plain == name)?;
+        Some((name.as_str(), text.as_str(), (*key).to_owned()))
+    });
+    let named = env.iter().filter(|(name, _)| !ENV_RESERVED.contains(&name.as_str())).filter_map(|(name, text)| {
+        let key = name.strip_prefix(ENV_PREFIX)?.to_ascii_lowercase().replace("__", ".");
+        Some((name.as_str(), text.as_str(), key))
+    });
+    plain.chain(named)
 }
 
 /// Spells the suggested key of an error as the variable it has to be.
@@ -154,7 +169,6 @@ fn as_variable(error: ConfigError) -> ConfigError {
 /// Names the source of a value that turned out wrong after merging: the strongest source that has its key.
 fn where_it_stands(error: ConfigError, sources: &Sources) -> ConfigError {
     let ConfigError::BadValue { origin, key, reason } = error else { return error };
-    let variable = |name: &str| name.strip_prefix(ENV_PREFIX).is_some_and(|name| is_within(&key, &key_of(name)));
     let in_file = |content: &str| {
         let mut parts = key.split(['.', '[']);
         let table = content.parse::<Table>().ok();
@@ -164,7 +178,7 @@ fn where_it_stands(error: ConfigError, sources: &Sources) -> ConfigError {
     };
     let origin = if sources.flags.iter().any(|(flag, _)| is_within(&key, flag)) {
         COMMAND_LINE.to_owned()
-    } else if let Some((name, _)) = sources.env.iter().rev().find(|(name, _)| variable(name)) {
+    } else if let Some((name, ..)) = variables(&sources.env).rev().find(|(.., variable)| is_within(&key, variable)) {
         format!("the environment variable {name}")
     } else if let Some((path, _)) = sources.file.as_ref().filter(|(_, content)| in_file(content)) {
         path.display().to_string()
@@ -318,6 +332,12 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     }
     if let Err((key, reason)) = config.auth.check() {
         return fail(key, reason);
+    }
+    if let Err((key, reason)) = config.turn.check() {
+        return fail(key, &reason);
+    }
+    if let Err((key, reason)) = config.ice.check() {
+        return fail(&key, &reason);
     }
     let mut seen = std::collections::HashSet::new();
     if let Some(twice) = config.channels.iter().find(|c| !seen.insert(&c.id)) {

@@ -64,7 +64,7 @@ impl JoinWish {
             identity: self.identity.clone(),
             admitted: admission.admitted,
             as_of: admission.record.as_of,
-            rtc_config: admission.rtc_config.clone(),
+            ice: admission.ice.clone(),
             capabilities: self.capabilities.clone(),
             take_over: self.take_over,
         };
@@ -81,7 +81,7 @@ impl ResumeWish {
             admitted: admission.admitted,
             as_of: admission.record.as_of,
             token: self.token,
-            rtc_config: admission.rtc_config.clone(),
+            ice: admission.ice.clone(),
         };
         Mail::Resume { resume: Box::new(resume), record: Box::new(admission.record.clone()) }
     }

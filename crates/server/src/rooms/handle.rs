@@ -1,6 +1,6 @@
 //! The handle through which others reach a room. The room is in this process; nobody who writes to a handle depends on that.
 
-use parlor_proto::{ChannelId, Request, RouterId, SessionId};
+use parlor_proto::{Channel, ChannelId, Request, RouterId, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -48,6 +48,14 @@ impl RoomHandle {
     /// Passes a request on. Returns false if the room is gone.
     pub async fn request(&self, session: SessionId, request: RequestId, body: Request) -> bool {
         self.send(Mail::Request { session, request, body }).await
+    }
+
+    /// The channel as it is now, for a session that is in the room; `None` if it is not, or the room is gone.
+    pub async fn channel_of(&self, session: SessionId) -> Option<Channel> {
+        match self.ask(Mail::ChannelOf { session }).await {
+            Some(Answer::Channel(channel)) => channel.map(|channel| *channel),
+            _ => None,
+        }
     }
 
     /// Takes a session out of the room and waits until that is done. Returns whether it was in. A session that only

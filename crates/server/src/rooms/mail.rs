@@ -58,6 +58,8 @@ pub enum Mail {
     Removed { seq: i64 },
     /// The user of a session has joined another channel with another session.
     MovedDevice { session: SessionId },
+    /// Asks for the channel on behalf of a session. The answer is [`Answer::Channel`].
+    ChannelOf { session: SessionId },
     /// Asks for the participants as others see them. The answer is [`Answer::Participants`].
     Show,
 }
@@ -73,6 +75,8 @@ pub enum Answer {
     Done,
     /// The users in the room.
     Users(Vec<UserId>),
+    /// The channel as it is now; `None` if the session is not in the room.
+    Channel(Option<Box<Channel>>),
     /// The participants in the room, as others see them.
     Participants(Vec<Participant>),
 }

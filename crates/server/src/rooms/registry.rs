@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use parlor_proto::event::RtcConfig;
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{ChannelId, Error, Identity, SessionId, Timestamp, UserId};
 use parlor_rooms::{JoinLimiter, Policy};
@@ -16,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::feed::FeedHandle;
+use crate::ice::Ice;
 use crate::media::Pool;
 use crate::rooms::channel_locks::ChannelLocks;
 use crate::rooms::directory::history::History;
@@ -56,7 +56,7 @@ pub struct Registry {
     pub(super) pool: Arc<Pool>,
     pub(super) capabilities: Arc<RtpCapabilities>,
     pub(super) policy: Policy,
-    pub(super) rtc_config: RtcConfig,
+    pub(super) ice: Ice,
     pub(super) sfu_endpoint: String,
     pub(super) stopping: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -64,7 +64,7 @@ pub struct Registry {
 
 impl Registry {
     /// A registry without rooms. In development mode every channel id exists.
-    pub fn new(config: &Config, dev: bool, pool: Arc<Pool>, store: Store, feed: FeedHandle) -> Self {
+    pub fn new(config: &Config, dev: bool, pool: Arc<Pool>, store: Store, feed: FeedHandle, ice: Ice) -> Self {
         let policy = config.limits.policy();
         Self {
             rooms: Mutex::default(),
@@ -85,7 +85,7 @@ impl Registry {
             pool,
             capabilities: Arc::new(parlor_sfu::ortc::router_capabilities()),
             policy,
-            rtc_config: config.ice.rtc_config(),
+            ice,
             // The name is opaque to clients; it tells apart the nodes of a cluster.
             sfu_endpoint: format!("sfu-{:08x}", rand::random::<u32>()),
             stopping: CancellationToken::new(),
@@ -101,6 +101,11 @@ impl Registry {
     /// The policy's numbers.
     pub const fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The STUN and TURN servers of clients.
+    pub const fn ice(&self) -> &Ice {
+        &self.ice
     }
 
     /// What the media plane can forward.

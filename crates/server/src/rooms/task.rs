@@ -180,6 +180,10 @@ impl RoomTask {
                 }
                 self.waiting.push(reply_to);
             }
+            Mail::ChannelOf { session } => {
+                let inside = self.peers.get(&session).is_some_and(|entry| entry.inside);
+                reply_to.answer(Answer::Channel(inside.then(|| Box::new(self.record.channel.clone()))));
+            }
             Mail::Show => drop(reply_to.answer(Answer::Participants(self.room.participants()))),
         }
     }

@@ -84,7 +84,8 @@ impl Stage {
         config.limits.joins_per_minute = 10_000;
         let pool = Arc::new(Pool::start(&config.media).expect("starts"));
         let store = Store::open(&format!("sqlite:{}", file.display())).await.expect("opens");
-        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere()));
+        let ice = crate::ice::Ice::new(&config, &[]).expect("no provider");
+        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));
         Self { registry, pool, file }
     }
 
@@ -301,7 +302,7 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
         identity: identity("alice"),
         admitted: admission.admitted,
         as_of: admission.record.as_of,
-        rtc_config: admission.rtc_config.clone(),
+        ice: admission.ice.clone(),
         capabilities: None,
         take_over: false,
     };

@@ -1,12 +1,14 @@
 //! The task of a session: its requests one after the other, and the room it is in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use parlor_proto::event::Reply;
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{ChannelId, Error, ErrorCode, Request, ResumeToken, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::auth::Pass;
@@ -14,6 +16,9 @@ use crate::clock;
 use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
 use crate::signal::session::Session;
 use crate::signal::wire::Wire;
+
+/// How long a room may take to say what its channel is: as long as clients wait for what needs no media.
+const ROOM_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Starts the task of a session. The task ends when [`Session::end`] is called. The session is refused if its user has too many.
 pub fn start<W: Wire>(
@@ -75,8 +80,20 @@ impl<W: Wire> Runner<W> {
         match request {
             Request::Join { channel, capabilities, take_over } => self.join(id, channel, capabilities, take_over).await,
             Request::Resume { channel, token } => self.resume(id, channel, token).await,
+            Request::GetIceServers => self.ice_servers(id).await,
             request => self.pass_on(id, request).await,
         }
+    }
+
+    /// Answers with new credentials. The room says whether the session is in it, and what its channel is now; it has no secrets.
+    async fn ice_servers(&mut self, id: RequestId) {
+        let Some(room) = &self.room else { return self.session.refuse(id, ErrorCode::NotInChannel.into()) };
+        let Ok(channel) = timeout(ROOM_ANSWERS, room.channel_of(self.session.id())).await else {
+            return self.session.refuse(id, ErrorCode::Timeout.into());
+        };
+        let Some(channel) = channel else { return self.session.refuse(id, ErrorCode::NotInChannel.into()) };
+        let ice = self.registry.ice().for_call(&channel, &self.session.pass().identity.user, clock::wall()).await;
+        self.session.reply(room.router(), id, Reply::IceServers { ice });
     }
 
     async fn pass_on(&mut self, id: RequestId, request: Request) {

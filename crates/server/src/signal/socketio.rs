@@ -363,7 +363,8 @@ mod tests {
         let config = Config { media, ..Config::default() };
         let pool = Arc::new(Pool::start(&config.media).expect("starts"));
         let store = parlor_store::Store::open("sqlite::memory:").await.expect("opens");
-        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere()));
+        let ice = crate::ice::Ice::new(&config, &[]).expect("no provider");
+        let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));
         let authenticator = Arc::new(Authenticator::new(&config.auth, true).expect("makes a secret"));
         let socketio = SocketIo::with_places(authenticator, registry, 1);
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");

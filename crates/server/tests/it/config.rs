@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use parlor::config::{Config, ConfigError, Secret, Sources, load};
+use parlor::config::{Config, ConfigError, Provider, Secret, Sources, load};
 use parlor::{Options, Server};
 use toml::Value;
 
@@ -71,6 +71,29 @@ fn what_is_wrong_with_all_together_is_named_where_it_stands() {
     assert_eq!(refused.to_string(), "--media-workers: must not be over 64");
     assert!(refused.is_of_command_line());
     assert!(error("[[webhooks]]\nurl = \"x\"\nsecret = \"y\"\n", &[]).starts_with("parlor.toml: webhooks[0].url: "));
+}
+
+#[test]
+fn the_turn_provider_may_be_set_by_the_names_that_others_have_too() {
+    let env = [
+        ("TURN_PROVIDER", "coturn"),
+        ("TURN_URL", "turn:a.example.com:3478?transport=udp, turns:a.example.com"),
+        ("TURN_SECRET", "from-plain"),
+        ("TURN_API_KEY", ""),
+        ("PARLOR_TURN__SECRET", "from-prefixed"),
+    ];
+    let turn = load(&sources("[turn]\nprovider = \"static\"\napi_key = \"from-file\"\n", &env, &[])).expect("valid").turn;
+    assert_eq!((turn.provider, turn.urls.len()), (Provider::Coturn, 2), "stronger than the file");
+    assert_eq!(turn.secret.reveal(), "from-prefixed", "weaker than the prefixed one");
+    assert_eq!(turn.api_key.reveal(), "from-file", "an empty one is none");
+    let said = error("", &[("TURN_PROVIDER", "stunner")]);
+    assert!(said.starts_with("the environment variable TURN_PROVIDER: turn.provider: ") && said.contains("metered"), "{said}");
+    let said = error("", &[("TURN_PROVIDER", "coturn"), ("TURN_URL", "http://a.example.com")]);
+    assert!(said.starts_with("the environment variable TURN_URL: turn.urls: \"http://a.example.com\" is no address"), "{said}");
+    let said = error("", &[("TURN_PROVIDER", "coturn"), ("TURN_URL", "turn:a.example.com")]);
+    assert!(said.contains("turn.secret: must be the static-auth-secret of coturn (TURN_SECRET)"), "{said}");
+    let said = error("[[ice.servers]]\nurls = \"stun:a\"\n[[ice.servers]]\nurls = [\"turn:b\", \"stun:c?transport=udp\"]\n", &[]);
+    assert!(said.contains("ice.servers[1].urls: \"stun:c?transport=udp\" is no address"), "{said}");
 }
 
 #[test]

@@ -10,10 +10,10 @@ use parlor_testkit::postgres::Database;
 use parlor_testkit::wait;
 use tokio_util::sync::CancellationToken;
 
-/// The binary, in a directory without a `parlor.toml` and with no `PARLOR_` variable of whoever runs the tests.
+/// The binary, in a directory without a `parlor.toml` and with no variable of whoever runs the tests that would configure a server.
 pub fn parlor(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_parlor"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PARLOR_") || name.starts_with("TURN_")) {
         command.env_remove(name);
     }
     command.args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlor_proto::event::{LeftReason, Reply, Resumed, RtcConfig};
+use parlor_proto::event::{IceSetup, LeftReason, Reply, Resumed};
 use parlor_proto::{Actor, Channel, Entitlement, Error, Identity, Moderation, Request, ResumeToken, SessionId};
 use parlor_rooms::{Admitted, Ban, Output, RequestId, Resume, access, admit};
 
@@ -52,7 +52,7 @@ impl TestRoom {
         }
         match self.admitted(&identity) {
             Ok(admitted) => {
-                let resume = Resume { session, request, identity, admitted, as_of: 0, token, rtc_config: RtcConfig::default() };
+                let resume = Resume { session, request, identity, admitted, as_of: 0, token, ice: IceSetup::default() };
                 self.room.handle_resume(resume, self.wall(), self.clock.now());
                 self.pump();
             }

@@ -16,6 +16,7 @@ import type {
   SendTransport,
   TransportHandler,
 } from './rtc.js';
+import { isRelayed } from './route.js';
 
 /** The browser's WebRTC. `device` makes the mediasoup-client Device; tests give one with a fake handler. */
 export async function mediasoupRtc(device: () => Promise<types.Device> = browserDevice): Promise<Rtc> {
@@ -89,6 +90,14 @@ abstract class MediasoupTransport implements RtcTransport {
 
   restartIce(iceParameters: types.IceParameters): Promise<void> {
     return this.transport.restartIce({ iceParameters });
+  }
+
+  setIceServers(iceServers: RtcConfig['iceServers']): Promise<void> {
+    return this.transport.updateIceServers({ iceServers });
+  }
+
+  async isRelayed(): Promise<boolean> {
+    return isRelayed(await this.getStats());
   }
 
   getStats(): Promise<RTCStatsReport> {

@@ -57,6 +57,10 @@ export interface RtcTransport {
   readonly id: string;
   readonly state: ConnectionState;
   restartIce(iceParameters: types.IceParameters): Promise<void>;
+  /** Uses these servers from the next restart of ICE on. */
+  setIceServers(iceServers: RtcConfig['iceServers']): Promise<void>;
+  /** Whether it goes through a relay at the moment. */
+  isRelayed(): Promise<boolean>;
   getStats(): Promise<RTCStatsReport>;
   /** Closes the connection with all that is sent or received over it. */
   close(): void;

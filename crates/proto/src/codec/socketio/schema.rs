@@ -119,7 +119,7 @@ fn payload_of(generator: &mut SchemaGenerator, request: RequestKind) -> Schema {
     match request {
         RequestKind::Join => payload::Join::json_schema(generator),
         RequestKind::Leave => payload::Leave::json_schema(generator),
-        RequestKind::GetRouterRtpCapabilities => schemars::json_schema!({"type": "object", "properties": {}}),
+        RequestKind::GetRouterRtpCapabilities | RequestKind::GetIceServers => schemars::json_schema!({"type": "object", "properties": {}}),
         RequestKind::CreateTransport => payload::CreateTransport::json_schema(generator),
         RequestKind::ConnectTransport => payload::ConnectTransport::json_schema(generator),
         RequestKind::RestartIce | RequestKind::CloseTransport => payload::OfTransport::json_schema(generator),

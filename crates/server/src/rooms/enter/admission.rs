@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use parlor_proto::event::{IceTransportPolicy, RtcConfig};
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Privacy, Tier, UserId, Window};
+use parlor_proto::event::IceSetup;
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Tier, UserId, Window};
 use parlor_rooms::{Admitted, access};
 use parlor_store::{Found, StoreError};
 
@@ -21,7 +21,7 @@ const MAX_DEV_CHANNELS: usize = 10_000;
 pub struct Admission {
     pub(in crate::rooms) record: Record,
     pub(in crate::rooms) admitted: Admitted,
-    pub(in crate::rooms) rtc_config: RtcConfig,
+    pub(in crate::rooms) ice: IceSetup,
     /// The last change of the store that was known before the store was asked.
     pub(in crate::rooms) seen: i64,
 }
@@ -43,7 +43,7 @@ impl Registry {
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.find(channel, &identity.user).await.map_err(refusal)?;
         let found = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;
-        self.admission(found.channel.window, found, identity, seen)
+        self.admission(found.channel.window, found, identity, seen).await
     }
 
     /// Checks whether somebody who only lost their connection may come back. That is no join: it is not counted, and a
@@ -52,7 +52,7 @@ impl Registry {
         let seen = self.noticed.load(Ordering::Acquire);
         let found = self.store.admission(channel, &identity.user).await.map_err(refusal)?;
         let found = found.ok_or_else(|| Error::new(ErrorCode::SessionExpired))?;
-        self.admission(Window::default(), found, identity, seen)
+        self.admission(Window::default(), found, identity, seen).await
     }
 
     /// Refuses a token that was revoked. While the store does not answer, no token counts as revoked: a join needs the store anyway.
@@ -66,14 +66,11 @@ impl Registry {
         self.limiter().left_uncleanly(user, Instant::now());
     }
 
-    fn admission(&self, window: Window, found: Found, identity: &Identity, seen: i64) -> Result<Admission, Error> {
+    async fn admission(&self, window: Window, found: Found, identity: &Identity, seen: i64) -> Result<Admission, Error> {
         let Found { channel, made, facts, as_of } = found;
         let admitted = access::admit(&Channel { window, ..channel.clone() }, identity, &facts, clock::wall())?;
-        let mut rtc_config = self.rtc_config.clone();
-        if channel.privacy == Privacy::Relay {
-            rtc_config.ice_transport_policy = IceTransportPolicy::Relay;
-        }
-        Ok(Admission { record: Record { channel, made, as_of }, admitted, rtc_config, seen })
+        let ice = self.ice.for_call(&channel, &identity.user, clock::wall()).await;
+        Ok(Admission { record: Record { channel, made, as_of }, admitted, ice, seen })
     }
 
     async fn find(&self, id: &ChannelId, user: &UserId) -> Result<Option<Found>, StoreError> {

@@ -153,6 +153,11 @@ const ROWS: &[Row] = &[
         &[Is("store/src/bans.rs", "MAX_BANS_BY_MODERATORS"), Is("store/src/restrictions.rs", "MAX_RESTRICTED")],
     ),
     (
+        "life of a TURN credential",
+        "{} h in a call, {} h by REST, or as configured",
+        &[By(|config| config.turn.ttl.as_seconds() / 3_600), By(|config| config.turn.rest_ttl.as_seconds() / 3_600)],
+    ),
+    (
         "audit log",
         "{} days (`store.audit_keep_days`) and {} lines (`store.audit_keep_lines`), the oldest go first; {} h of the change log",
         &[

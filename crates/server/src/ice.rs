@@ -1,0 +1,202 @@
+//! The STUN and TURN servers that clients are told, with credentials for each of them.
+
+pub mod credential;
+mod metered;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use parlor_proto::event::{IceServer, IceSetup, IceTransportPolicy, RtcConfig};
+use parlor_proto::{Channel, Privacy, Timestamp, Topology, UserId};
+
+use self::credential::{Kind, Marks, Signer};
+use self::metered::Metered;
+use crate::config::ice_url::IceUrl;
+use crate::config::{Config, Period, Provider, Secret, TURN_PORT, Turn};
+use crate::net::fetch::Document;
+use crate::tally::Tally;
+
+/// The bytes of a secret below which it can be guessed from one of its credentials, which every user has: 128 bits, if they
+/// are random.
+const MIN_SECRET_BYTES: usize = 16;
+
+static WITHOUT_TURN: Tally = Tally::new("people were told no TURN server, because its provider failed");
+static UNREACHABLE: Tally = Tally::new("people who may connect through a TURN server only were told none: they hear nobody");
+
+/// Tells clients their servers.
+#[derive(Debug)]
+pub struct Ice {
+    /// Told in any case.
+    always: Vec<IceServer>,
+    policy: IceTransportPolicy,
+    relay: Relay,
+    ttl: Period,
+    rest_ttl: Period,
+}
+
+/// The source of TURN servers.
+#[derive(Debug)]
+enum Relay {
+    None,
+    /// The same for everybody, for ever.
+    Fixed(IceServer),
+    /// Credentials of one's own.
+    Signed {
+        urls: Vec<String>,
+        signer: Arc<Signer>,
+    },
+    Metered(Metered),
+}
+
+impl Ice {
+    /// Prepares what `[ice]` and `[turn]` say. `announced` are the addresses of this server's media, as clients are told them.
+    pub fn new(config: &Config, announced: &[SocketAddr]) -> Result<Self, String> {
+        let Config { ice, turn, .. } = config;
+        Ok(Self {
+            always: ice.servers().collect(),
+            policy: ice.policy(),
+            relay: Relay::new(turn, announced)?,
+            ttl: turn.ttl,
+            rest_ttl: turn.rest_ttl,
+        })
+    }
+
+    /// The servers of a user in a call.
+    pub async fn for_call(&self, channel: &Channel, user: &UserId, now: Timestamp) -> IceSetup {
+        let policy = if channel.privacy == Privacy::Relay { IceTransportPolicy::Relay } else { self.policy };
+        let kind = match channel.topology {
+            Topology::Sfu => Kind::Sfu,
+            Topology::Mesh | Topology::Auto => Kind::Mesh,
+        };
+        self.setup(user, kind, policy, self.ttl, now).await
+    }
+
+    /// The servers of a user in any call.
+    pub async fn for_user(&self, user: &UserId, now: Timestamp) -> IceSetup {
+        self.setup(user, Kind::Mesh, self.policy, self.rest_ttl, now).await
+    }
+
+    /// What signs the credentials, and knows their passwords; `None` if nothing here does.
+    #[must_use]
+    pub fn signer(&self) -> Option<Arc<Signer>> {
+        match &self.relay {
+            Relay::Signed { signer, .. } => Some(Arc::clone(signer)),
+            Relay::None | Relay::Fixed(_) | Relay::Metered(_) => None,
+        }
+    }
+
+    /// How long what [`Ice::for_user`] gives is good.
+    #[must_use]
+    pub const fn rest_ttl(&self) -> Period {
+        self.rest_ttl
+    }
+
+    async fn setup(&self, user: &UserId, kind: Kind, policy: IceTransportPolicy, ttl: Period, now: Timestamp) -> IceSetup {
+        let (relays, expires_at) = match &self.relay {
+            Relay::None => (Vec::new(), None),
+            Relay::Fixed(server) => (vec![server.clone()], None),
+            Relay::Signed { urls, signer } => {
+                let credential = signer.issue(user, kind, ttl, now);
+                let (username, password) = (Some(credential.username), Some(credential.password));
+                (vec![IceServer { urls: urls.clone(), username, credential: password }], Some(credential.expires_at))
+            }
+            Relay::Metered(metered) => match metered.servers().await {
+                Some(servers) => (servers.to_vec(), Some(after(ttl, now))),
+                None => {
+                    WITHOUT_TURN.add();
+                    (Vec::new(), None)
+                }
+            },
+        };
+        let mut servers: Vec<_> = self.always.iter().cloned().chain(relays).collect();
+        match policy {
+            IceTransportPolicy::All => servers.extend(stun_beside(&servers)),
+            IceTransportPolicy::Relay => {
+                keep_relays(&mut servers);
+                if servers.is_empty() {
+                    UNREACHABLE.add();
+                }
+            }
+        }
+        let left = |at: Timestamp| u32::try_from(now.millis_until(at).div_ceil(1_000)).unwrap_or(u32::MAX);
+        IceSetup {
+            rtc_config: RtcConfig { ice_servers: servers, ice_transport_policy: policy },
+            turn_credential_expires_at: expires_at.map(Timestamp::to_rfc3339),
+            turn_credential_ttl: expires_at.map(left),
+        }
+    }
+}
+
+impl Relay {
+    fn new(turn: &Turn, announced: &[SocketAddr]) -> Result<Self, String> {
+        let signer = |secret: &Secret, marks| Arc::new(Signer::new(secret, &turn.old_secrets, marks));
+        match turn.provider {
+            Provider::None => Ok(Self::None),
+            Provider::Static => {
+                let (username, credential) = (turn.username.clone(), turn.credential.reveal().to_owned());
+                Ok(Self::Fixed(IceServer { urls: turn.urls.clone(), username: Some(username), credential: Some(credential) }))
+            }
+            Provider::Coturn => {
+                if turn.secret.reveal().len() < MIN_SECRET_BYTES {
+                    tracing::warn!("turn.secret is so short that a user could guess it; `openssl rand -hex 32` makes a good one");
+                }
+                Ok(Self::Signed { urls: turn.urls.clone(), signer: signer(&turn.secret, Marks::None) })
+            }
+            Provider::Embedded => {
+                let urls = if turn.urls.is_empty() { own_urls(announced) } else { turn.urls.clone() };
+                if urls.is_empty() {
+                    return Err("the embedded TURN server has no address; set turn.urls, or media.announced_ip".to_owned());
+                }
+                Ok(Self::Signed { urls, signer: signer(&embedded_secret(turn), Marks::Kind) })
+            }
+            Provider::Metered => {
+                let url = turn.api().map_err(|reason| format!("turn.api_url {reason}"))?;
+                Ok(Self::Metered(Metered::start(Document::new(url)?, turn.ttl.duration())))
+            }
+        }
+    }
+}
+
+/// The secret of the embedded server; a new one for this run if none is configured.
+fn embedded_secret(turn: &Turn) -> Secret {
+    if !turn.secret.reveal().is_empty() {
+        return turn.secret.clone();
+    }
+    Secret::new(format!("{:032x}", rand::random::<u128>()))
+}
+
+/// The addresses of the embedded server: one of each family is enough, and browsers try every one.
+fn own_urls(announced: &[SocketAddr]) -> Vec<String> {
+    let best = |family: fn(&IpAddr) -> bool| {
+        let all = || announced.iter().map(SocketAddr::ip).filter(family);
+        all().find(|ip| !ip.is_loopback()).or_else(|| all().next())
+    };
+    let hosts = [best(IpAddr::is_ipv4), best(IpAddr::is_ipv6)].into_iter().flatten();
+    let with_port = hosts.map(|ip| SocketAddr::new(ip, TURN_PORT));
+    with_port.flat_map(|address| ["udp", "tcp"].map(|transport| format!("turn:{address}?transport={transport}"))).collect()
+}
+
+/// The STUN server beside a TURN server, if there is no other: whoever has no use for a relay learns their address from it.
+fn stun_beside(servers: &[IceServer]) -> Option<IceServer> {
+    let urls = || servers.iter().flat_map(|server| &server.urls).filter_map(|url| IceUrl::parse(url));
+    if urls().any(|url| !url.relay) {
+        return None;
+    }
+    let url = urls().find_map(|url| url.stun())?;
+    Some(IceServer { urls: vec![url], username: None, credential: None })
+}
+
+/// Takes out every address that would have a client show its own.
+fn keep_relays(servers: &mut Vec<IceServer>) {
+    for server in &mut *servers {
+        server.urls.retain(|url| IceUrl::parse(url).is_some_and(|url| url.relay));
+    }
+    servers.retain(|server| !server.urls.is_empty());
+}
+
+fn after(ttl: Period, now: Timestamp) -> Timestamp {
+    Timestamp(now.0.saturating_add(ttl.as_millis()))
+}
+
+#[cfg(test)]
+mod tests;
