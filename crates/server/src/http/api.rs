@@ -29,7 +29,9 @@ use self::extract::query::Known;
 use self::guard::limit::Limits;
 use self::guard::{key, parameters};
 use self::problem::Problem;
-use self::routes::{audit, bans, calls, channels, events, health, invitations, keys, members, moderation, people, seats, sessions, window};
+use self::routes::{
+    audit, bans, calls, channels, events, health, invitations, keys, members, moderation, people, seats, sessions, turn, window,
+};
 use self::state::Api;
 use crate::config;
 use crate::http::App;
@@ -71,6 +73,7 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_keys(api, Scope::Audit, audit::routes()))
         .merge(for_keys(api, Scope::Keys, keys::routes()))
         .merge(for_visitors(api, calls::visitor_routes().merge(window::visitor_routes())))
+        .merge(for_users(api, turn::user_routes()))
 }
 
 /// Routes that need neither a key nor a token.
@@ -88,6 +91,12 @@ fn for_keys(api: &Api, scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiR
 fn for_visitors(api: &Api, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
     openapi::need_visitor(routes.get_openapi_mut());
     for_everybody(api, routes).route_layer(middleware::from_fn_with_state(api.clone(), key::require_visitor))
+}
+
+/// Routes that need a user's token.
+fn for_users(api: &Api, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    openapi::need_user(routes.get_openapi_mut());
+    for_everybody(api, routes).route_layer(middleware::from_fn_with_state(api.clone(), key::require_user))
 }
 
 /// Counts the requests of each address. Health checks are not counted.

@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod config;
 mod configured;
+mod coturn;
 mod crash;
 mod documents;
 mod feed;
@@ -32,6 +33,7 @@ mod strangers;
 mod stun;
 #[path = "../support/mod.rs"]
 mod support;
+mod turn_credentials;
 
 use parlor::{Options, Server};
 

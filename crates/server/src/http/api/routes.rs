@@ -13,4 +13,5 @@ pub mod moderation;
 pub mod people;
 pub mod seats;
 pub mod sessions;
+pub mod turn;
 pub mod window;

@@ -60,6 +60,14 @@ pub fn need_visitor(document: &mut OpenApi) {
     }
 }
 
+/// Notes that operations need a user's token.
+pub fn need_user(document: &mut OpenApi) {
+    for operation in each_operation(document) {
+        operation.security = Some(vec![SecurityRequirement::new(USER_TOKEN, [""; 0])]);
+        refusal(operation, 401, "The token is missing or not valid, or the user was signed out");
+    }
+}
+
 /// Adds the refusals that follow from what an operation takes, and the shape of all of them.
 pub fn complete(document: &mut OpenApi) {
     name_items(document);

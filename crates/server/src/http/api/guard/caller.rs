@@ -36,3 +36,7 @@ pub enum Visitor {
     /// A user, with a token.
     User(Box<Identity>),
 }
+
+/// A user with a token.
+#[derive(Clone, Debug)]
+pub struct SignedIn(pub Box<Identity>);

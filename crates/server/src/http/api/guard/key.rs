@@ -8,10 +8,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use parlor_proto::{Error, ErrorCode};
+use parlor_proto::{Error, ErrorCode, Identity};
 use parlor_store::KeyText;
 
-use crate::http::api::guard::caller::{Caller, Visitor};
+use crate::http::api::guard::caller::{Caller, SignedIn, Visitor};
 use crate::http::api::guard::scope::Scope;
 use crate::http::api::problem::{Answer, Problem};
 use crate::http::api::state::Api;
@@ -50,6 +50,29 @@ pub async fn require_visitor(State(api): State<Api>, request: Request, next: Nex
     }
 }
 
+/// Lets a request through if it has a user's token. An API key is nobody: what users get is theirs.
+pub async fn require_user(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let user = match bearer(&parts.headers).filter(|token| !token.starts_with(KEY_PREFIX)) {
+        Some(token) => user(&api, &parts, token).await,
+        None => Err(refused("Send a user's token as `Authorization: Bearer …`.")),
+    };
+    match user {
+        Ok(identity) => {
+            parts.extensions.insert(SignedIn(identity));
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn user(api: &Api, parts: &Parts, token: &str) -> Answer<Box<Identity>> {
+    match api.verify(token).await {
+        Ok(identity) => Ok(Box::new(identity)),
+        Err(error) => Err(failed(api, parts, error.into())),
+    }
+}
+
 async fn visitor(api: &Api, parts: &Parts) -> Answer<Visitor> {
     let token = bearer(&parts.headers).unwrap_or_default();
     if token.starts_with(KEY_PREFIX) {
@@ -59,10 +82,7 @@ async fn visitor(api: &Api, parts: &Parts) -> Answer<Visitor> {
     if token.is_empty() {
         return Err(refused("Send a user's token or an API key as `Authorization: Bearer …`."));
     }
-    match api.verify(token).await {
-        Ok(identity) => Ok(Visitor::User(Box::new(identity))),
-        Err(error) => Err(failed(api, parts, error.into())),
-    }
+    user(api, parts, token).await.map(Visitor::User)
 }
 
 async fn caller(api: &Api, parts: &Parts) -> Answer<Caller> {
@@ -113,6 +133,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::new(ErrorCode::ServerError))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
