@@ -195,7 +195,7 @@ function makeKey(directory: string): string {
 
 /** This process's environment without what would configure a server: tests must not depend on who runs them. */
 function ownEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('PARLOR_')));
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PARLOR|TURN)_/.test(name)));
 }
 
 /** A port of TCP that nobody listens on. */

@@ -92,6 +92,22 @@ class Probe {
     return found;
   }
 
+  /** The kinds of this side's candidates: those of the selected pairs, and all that were gathered. */
+  async candidates(): Promise<{ selected: string[]; gathered: string[] }> {
+    const selected = [];
+    for (const { stats, stat } of await this.stats('transport')) {
+      const pair = stats.get(text(stat['selectedCandidatePairId']));
+      if (pair !== undefined) selected.push(text(stats.get(text(pair['localCandidateId']))?.['candidateType']));
+    }
+    const gathered = (await this.stats('local-candidate')).map(({ stat }) => text(stat['candidateType']));
+    return { selected, gathered };
+  }
+
+  /** The user names at TURN servers with which the open connections would make new relays. */
+  turnUsers(): string[] {
+    return this.open().flatMap((connection) => (connection.getConfiguration().iceServers ?? []).map(({ username }) => username ?? ''));
+  }
+
   /** The server's current ICE user names, one for each connection that media has flowed on. */
   serverUfrags(): string[] {
     return this.open()
