@@ -64,6 +64,13 @@ need_postgresql() {
     need_packages initdb:postgresql
 }
 
+# coturn and its client, without the service that Debian would start on the usual port.
+need_coturn() {
+    command -v turnserver >/dev/null && return
+    need_packages turnserver:coturn
+    if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet --now coturn; fi
+}
+
 # fingerprint FILE...: one hash over names and contents. Times are no use: git sets them at random.
 fingerprint() { sha256sum "$@" | sha256sum | cut -d ' ' -f 1; }
 

@@ -40,8 +40,9 @@ part_lint() {
 # The short fuzz runs are among these: crates/fuzzing. `make fuzz` goes on from there.
 part_unit() {
     # The store is tested on a PostgreSQL that the tests start themselves.
-    need_packages setpriv:util-linux python3:python3
+    need_packages setpriv:util-linux python3:python3 openssl:openssl
     need_postgresql
+    need_coturn
     web_build
     if cargo nextest --version >/dev/null 2>&1; then
         # Half of the time of the tests is waiting: for a timer, a process, a database.
@@ -79,6 +80,7 @@ part_bench() {
 part_e2e() {
     need_packages chromium:chromium firefox-esr:firefox-esr espeak-ng:espeak-ng sox:sox \
         ip:iproute2 nft:nftables pulseaudio:pulseaudio python3:python3 sysctl:procps
+    need_coturn
     build_server
     examples_packages
     npm --prefix web run --silent test -w @parlor/e2e
