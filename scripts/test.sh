@@ -3,7 +3,7 @@
 # With arguments, only the parts named: scripts/test.sh lint unit
 . "$(dirname "$0")/lib.sh"
 
-PARTS=(licences release format web lint unit doc rest clients bench e2e)
+PARTS=(licences release format web lint unit doc deploy rest clients bench e2e)
 
 part_setup() {
     need_rust
@@ -58,6 +58,8 @@ part_doc() {
     # authors' comments.
     RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --exclude dimpl --no-deps --document-private-items --locked
 }
+
+part_deploy() { scripts/deploy.sh; }
 
 part_rest() {
     build_server
