@@ -71,6 +71,13 @@ need_coturn() {
     if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet --now coturn; fi
 }
 
+# Redis and its client, without the service that Debian would start on the usual port.
+need_redis() {
+    command -v redis-server >/dev/null && return
+    need_packages redis-server:redis-server
+    if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet --now redis-server; fi
+}
+
 # fingerprint FILE...: one hash over names and contents. Times are no use: git sets them at random.
 fingerprint() { sha256sum "$@" | sha256sum | cut -d ' ' -f 1; }
 

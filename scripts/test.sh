@@ -43,6 +43,7 @@ part_unit() {
     need_packages setpriv:util-linux python3:python3 openssl:openssl
     need_postgresql
     need_coturn
+    need_redis
     web_build
     if cargo nextest --version >/dev/null 2>&1; then
         # Half of the time of the tests is waiting: for a timer, a process, a database.

@@ -1,5 +1,5 @@
-//! Virtual clock, lossy link, fake media plane and watched rooms, for the tests of the other crates; waiting and PostgreSQL
-//! for those that are not sans-IO.
+//! Virtual clock, lossy link, fake media plane and watched rooms, for the tests of the other crates; waiting, PostgreSQL
+//! and Redis for those that are not sans-IO.
 
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,8 @@ pub mod fake_media;
 pub mod link;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod room_ops;
 pub mod rtp;
 pub mod test_room;
