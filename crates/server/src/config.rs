@@ -9,6 +9,7 @@ mod limits;
 mod list;
 mod load;
 mod period;
+mod redis;
 mod store;
 mod turn;
 mod webhooks;
@@ -28,6 +29,7 @@ pub use limits::Limits;
 pub use list::written;
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
 pub use period::Period;
+pub use redis::Redis;
 pub use store::Store;
 pub use turn::{Provider, TURN_PORT, TURNS_PORT, Turn};
 pub use webhooks::{Feed, Webhook};
@@ -57,6 +59,8 @@ pub struct Config {
     pub auth: Auth,
     /// The store of channels and people.
     pub store: Store,
+    /// The Redis in which other programs see who is in a call.
+    pub redis: Redis,
     /// How clients connect, and STUN and TURN servers they are told in any case.
     pub ice: Ice,
     /// The TURN servers for clients, with credentials for each of them.

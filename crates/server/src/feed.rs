@@ -26,6 +26,7 @@ use crate::clock::wall;
 use crate::config;
 
 pub use event::Event;
+pub use pause::Backoff;
 use running::Running;
 use webhook::{Courier, Endpoint, Timing};
 use writer::{PAUSES, Writer};

@@ -15,6 +15,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use calls::EveryCall;
 #[allow(unused_imports, reason = "for the dialects that hold them")]
 pub use calls::{CallWatch, Entering};
 pub use directory::history::{CallParticipant, CallStage, CallState};

@@ -17,13 +17,14 @@ use crate::feed::{self, Feed};
 use crate::http::{self, App, DevRoutes};
 use crate::ice::Ice;
 use crate::media::Pool;
+use crate::mirror::Mirror;
 use crate::net::places::Places;
 use crate::net::source::Trusted;
 use crate::net::{listen, open_files};
 use crate::node::Node;
 use crate::rooms::Registry;
 use crate::signal::SocketIo;
-use crate::{node, store};
+use crate::{mirror, node, store};
 
 pub use stop::{Progress, STOP_WITHIN};
 
@@ -43,6 +44,7 @@ pub struct Server {
     app: App,
     feed: Feed,
     node: Node,
+    mirror: Option<Mirror>,
     lease: Duration,
     accepting: CancellationToken,
     connections: TaskTracker,
@@ -55,6 +57,7 @@ impl Server {
         open_files::raise_limit();
         let authenticator = Arc::new(Authenticator::new(&config.auth, options.dev)?);
         let listeners = listen::bind(&config.http.listen, options.dev).await?;
+        let redis = mirror::Link::configured(&config.redis)?;
         let store = store::open(config, options.dev).await?;
         let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
         let port = addresses.first().map_or(0, SocketAddr::port);
@@ -74,6 +77,7 @@ impl Server {
         };
         let store = node.store().clone();
         let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone(), ice));
+        let mirror = redis.map(|redis| Mirror::start(redis, &registry));
         registry.follow().await?;
         registry.show_calls();
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
@@ -90,7 +94,7 @@ impl Server {
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");
         }
-        Ok(Self { addresses, app, feed, node, lease, accepting, connections })
+        Ok(Self { addresses, app, feed, node, mirror, lease, accepting, connections })
     }
 
     /// The addresses at which HTTP is served.

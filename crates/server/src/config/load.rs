@@ -324,6 +324,9 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if config.store.audit_keep_days == 0 || config.store.audit_keep_lines == 0 {
         return fail("store.audit_keep_days", "and audit_keep_lines must be at least 1");
     }
+    if let Err((key, reason)) = config.redis.check() {
+        return fail(key, &reason);
+    }
     if config.limits.participants_free == 0 || config.limits.participants_pro == 0 {
         return fail("limits.participants_free", "and participants_pro must be at least 1");
     }

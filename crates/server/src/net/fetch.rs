@@ -1,12 +1,12 @@
 //! Fetches small documents from other servers: over HTTPS, within a time and a size.
 
 use std::fmt;
-use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, Url, redirect};
 
 use crate::config::is_loopback;
+use crate::cryptography;
 
 /// The time for the whole answer. A user may be waiting for it to be let in.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,9 +48,7 @@ impl fmt::Display for Document {
 impl Document {
     /// Prepares to fetch a document. Plain HTTP is for addresses of this machine alone.
     pub fn new(url: Url) -> Result<Self, String> {
-        static PROVIDER: Once = Once::new();
-        // The library leaves the choice of the cryptography to the program. A failure here only says that the choice was made before.
-        PROVIDER.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
+        cryptography::choose();
         let local = is_loopback(&url);
         let builder = Client::builder()
             .timeout(TIMEOUT)

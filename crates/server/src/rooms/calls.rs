@@ -35,6 +35,24 @@ pub struct CallWatch {
     shown: watch::Receiver<Option<Arc<CallState>>>,
 }
 
+/// A watch over the states of all calls.
+#[derive(Debug)]
+pub struct EveryCall(Arc<Registry>);
+
+impl EveryCall {
+    /// The newest state of each call whose state may be another than the last time. Waits until there is one; when the server
+    /// stops there is none any more. Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> HashMap<ChannelId, Arc<CallState>> {
+        self.0.watched.news().await
+    }
+}
+
+impl Drop for EveryCall {
+    fn drop(&mut self) {
+        self.0.watched.unwatch_all();
+    }
+}
+
 impl CallWatch {
     /// The state of the call: at first the one it is in, then each other one. Waits until there is one, and skips states
     /// that have passed meanwhile. `None` when the server stops. Nothing is lost if the future is dropped.
@@ -72,6 +90,12 @@ impl Registry {
     /// Watches the state of a call. Nobody has to be in it.
     pub fn watch_call(self: &Arc<Self>, channel: &ChannelId) -> CallWatch {
         CallWatch { registry: Arc::clone(self), channel: channel.clone(), shown: self.watched.watch(channel) }
+    }
+
+    /// Watches all calls from now on. One does at a time.
+    pub fn every_call(self: &Arc<Self>) -> EveryCall {
+        self.watched.watch_all();
+        EveryCall(Arc::clone(self))
     }
 
     /// Shows a person as one who is about to enter a call, until what is returned is dropped. Who may not enter the call must

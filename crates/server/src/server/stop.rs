@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::mirror::Mirror;
 use crate::server::Server;
 
 /// The time that all parts have together. Supervisors kill after 10 s at the earliest, and the process has to end as well.
@@ -44,6 +45,15 @@ impl Progress {
     }
 }
 
+/// Ends the mirror of calls. If another process has the place of this one, the calls in Redis are that one's.
+async fn end_mirror(mirror: Option<Mirror>, is_replaced: bool) {
+    match mirror {
+        Some(mirror) if is_replaced => mirror.abandon(),
+        Some(mirror) => mirror.stop().await,
+        None => {}
+    }
+}
+
 impl Server {
     /// Stops the server: tells everybody, closes everything, and returns within [`STOP_WITHIN`] whatever clients, store and media do.
     pub async fn shut_down(self) {
@@ -63,8 +73,15 @@ impl Server {
         self.app.socketio.close_all();
         self.accepting.cancel();
         self.connections.close();
-        if timeout_at(until(AFTER_CONNECTIONS), self.connections.wait()).await.is_err() {
+        let (connections, mirror) = tokio::join!(
+            timeout_at(until(AFTER_CONNECTIONS), self.connections.wait()),
+            timeout_at(until(AFTER_CONNECTIONS), end_mirror(self.mirror, self.node.is_lost())),
+        );
+        if connections.is_err() {
             tracing::debug!("some connections did not end in time");
+        }
+        if mirror.is_err() {
+            tracing::debug!("the calls were not removed from Redis in time; it forgets them by itself");
         }
         progress.enter("writing the last events");
         self.feed.shut_down(until(AFTER_FEED)).await;

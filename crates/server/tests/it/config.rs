@@ -124,6 +124,23 @@ fn a_flush_interval_that_would_be_heard_is_refused() {
 }
 
 #[test]
+fn an_address_of_redis_is_checked_and_never_repeated() {
+    for wrong in
+        ["localhost:6379", "http://:hidden@host", "redis://:hidden@0.0.0.0", "rediss://:hidden@host/#insecure", "redis://:hidden@host/x"]
+    {
+        let said = error("", &[("PARLOR_REDIS__URL", wrong)]);
+        assert!(said.starts_with("the environment variable PARLOR_REDIS__URL: redis.url: ") && !said.contains("hidden"), "{wrong}: {said}");
+    }
+    for fine in ["redis://host", "redis://user:hidden@[::1]:7000/3", "rediss://:hidden@host", "unix:///run/redis.sock?db=2&pass=hidden"] {
+        let config = load(&sources("", &[("PARLOR_REDIS__URL", fine)], &[])).expect("valid");
+        for shown in [config.to_toml().expect("prints"), format!("{config:?}")] {
+            assert!(!shown.contains("hidden"), "{shown}");
+        }
+    }
+    assert!(error("[redis]\ncall_state_ttl_s = 3\n", &[]).contains("redis.call_state_ttl_s: must be from 4 to 86400"));
+}
+
+#[test]
 fn a_list_may_be_one_value_in_the_file_and_comma_separated_in_the_environment() {
     let config = load(&sources("[media]\nannounced_ip = \"192.0.2.1\"\n", &[], &[])).expect("valid");
     assert_eq!(config.media.announced_ip, ["192.0.2.1".parse::<std::net::IpAddr>().expect("ip")]);

@@ -16,12 +16,15 @@ type Shown = Option<Arc<CallState>>;
 pub struct Watched {
     known: Mutex<Known>,
     changed: Notify,
+    news: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     calls: HashMap<ChannelId, Call>,
     changed: HashSet<ChannelId>,
+    /// What was found out of any call and not taken yet, for the one who watches them all; the newest of each call.
+    news: Option<HashMap<ChannelId, Arc<CallState>>>,
     closed: bool,
 }
 
@@ -54,14 +57,37 @@ impl Watched {
         call.watchers = call.watchers.saturating_sub(1);
         if call.watchers == 0 {
             known.calls.remove(channel);
-            known.changed.remove(channel);
+            if known.news.is_none() {
+                known.changed.remove(channel);
+            }
+        }
+    }
+
+    /// Begins to watch all calls. There is one who does.
+    pub fn watch_all(&self) {
+        self.lock().news = Some(HashMap::new());
+    }
+
+    /// Ends the watch over all calls.
+    pub fn unwatch_all(&self) {
+        self.lock().news = None;
+    }
+
+    /// Waits for news of any call, and takes them.
+    pub async fn news(&self) -> HashMap<ChannelId, Arc<CallState>> {
+        loop {
+            self.news.notified().await;
+            let news = self.lock().news.as_mut().map(std::mem::take).unwrap_or_default();
+            if !news.is_empty() {
+                return news;
+            }
         }
     }
 
     /// Notes that the state of a call may be another now.
     pub fn note(&self, channel: &ChannelId) {
         let mut known = self.lock();
-        if known.calls.contains_key(channel) {
+        if known.news.is_some() || known.calls.contains_key(channel) {
             known.changed.insert(channel.clone());
             self.changed.notify_one();
         }
@@ -85,8 +111,14 @@ impl Watched {
 
     /// Shows a state to those who watch the call, if it is not the one they see.
     pub fn show(&self, channel: &ChannelId, state: CallState) {
-        let state = Some(Arc::new(state));
-        if let Some(call) = self.lock().calls.get(channel) {
+        let state = Arc::new(state);
+        let mut known = self.lock();
+        if let Some(news) = &mut known.news {
+            news.insert(channel.clone(), Arc::clone(&state));
+            self.news.notify_one();
+        }
+        let state = Some(state);
+        if let Some(call) = known.calls.get(channel) {
             call.shown.send_if_modified(|last| {
                 let other = *last != state;
                 if other {
