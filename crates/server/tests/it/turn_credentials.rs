@@ -1,7 +1,12 @@
 //! STUN and TURN servers on their way to clients: with a join, on request in a call, and by REST; and what they never show.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
 use parlor::config::{Config, Provider, Secret};
 use parlor::{Options, Server};
 use parlor_proto::{Actor, Timestamp, UserId};
@@ -197,4 +202,31 @@ async fn the_log_has_neither_secrets_nor_credentials_at_any_level() {
     for secret in [SECRET, "an-older-secret-of-coturn", &credential, &other] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test]
+async fn the_log_says_that_a_provider_fails_and_not_with_which_key() {
+    const KEY: &str = "a-key-of-metered-a1b2c3";
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let refuse = async move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        (StatusCode::UNAUTHORIZED, "{\"error\": \"Invalid API Key\"}")
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let url = format!("http://{}/api/v1/turn/credentials", listener.local_addr().expect("an address"));
+    tokio::spawn(axum::serve(listener, Router::new().route("/api/v1/turn/credentials", get(refuse))).into_future());
+
+    let mut command = dev_server("sqlite::memory:");
+    command.env("TURN_PROVIDER", "metered").env("TURN_API_URL", &url).env("TURN_API_KEY", KEY).env("PARLOR_LOG__LEVEL", "trace");
+    let server = Process::start(command);
+    let mut alice = Client::guest(&server.address, "alice", "lobby").await;
+    let told = alice.request("voice:rtc:getIceServers", json!({})).await;
+    assert_eq!(told["rtcConfig"]["iceServers"], json!([]), "{told}");
+    alice.cut().await;
+    let log = server.stop().await;
+    assert!(asked.load(Ordering::SeqCst) > 0);
+    let line = log.lines().find(|line| line.contains("the TURN servers cannot be fetched")).expect("is said");
+    assert!(line.contains("WARN") && line.contains(&url) && line.contains("the answer is 401"), "{line}");
+    assert!(!log.contains(KEY));
 }
