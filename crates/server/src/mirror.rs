@@ -40,15 +40,10 @@ impl Mirror {
         Self { stopping, running }
     }
 
-    /// Removes the calls of this process from Redis, if it answers.
+    /// Removes the calls of this process from Redis, if it answers, and ends.
     pub async fn stop(self) {
         self.stopping.cancel();
         let _ = self.running.await;
-    }
-
-    /// Ends at once: another process has the calls now.
-    pub fn abandon(self) {
-        self.running.abort();
     }
 }
 

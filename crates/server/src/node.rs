@@ -54,11 +54,6 @@ impl Node {
         &self.store
     }
 
-    /// Whether another process has the name.
-    pub fn is_lost(&self) -> bool {
-        self.lost.is_cancelled()
-    }
-
     /// Waits until another process has the name.
     pub async fn lost(&self) {
         self.lost.cancelled().await;

@@ -12,7 +12,7 @@ use parlor_proto::ChannelId;
 use crate::mirror::people::People;
 
 /// How often every call is written again: a Redis that was wiped is right again after so long. With as many calls as there may be,
-/// that is a thousand writes a second, a few hundredths of what a Redis does.
+/// that is a thousand writes a second; a Redis did 19,000 a second, of eight people each, on one of our cores.
 pub const ROUND: Duration = Duration::from_secs(10);
 /// The writes that are under way at the same time: enough that the way there and back does not count, and so few that they take
 /// a Redis milliseconds.

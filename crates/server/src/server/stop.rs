@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::time::{Instant, timeout_at};
 
 use crate::mirror::Mirror;
@@ -45,15 +46,6 @@ impl Progress {
     }
 }
 
-/// Ends the mirror of calls. If another process has the place of this one, the calls in Redis are that one's.
-async fn end_mirror(mirror: Option<Mirror>, is_replaced: bool) {
-    match mirror {
-        Some(mirror) if is_replaced => mirror.abandon(),
-        Some(mirror) => mirror.stop().await,
-        None => {}
-    }
-}
-
 impl Server {
     /// Stops the server: tells everybody, closes everything, and returns within [`STOP_WITHIN`] whatever clients, store and media do.
     pub async fn shut_down(self) {
@@ -75,7 +67,7 @@ impl Server {
         self.connections.close();
         let (connections, mirror) = tokio::join!(
             timeout_at(until(AFTER_CONNECTIONS), self.connections.wait()),
-            timeout_at(until(AFTER_CONNECTIONS), end_mirror(self.mirror, self.node.is_lost())),
+            timeout_at(until(AFTER_CONNECTIONS), OptionFuture::from(self.mirror.map(Mirror::stop))),
         );
         if connections.is_err() {
             tracing::debug!("some connections did not end in time");

@@ -162,6 +162,22 @@ async fn tls_a_database_and_a_prefix_are_used_as_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_documented_rights_is_enough() {
+    let redis = RedisServer::start(Reach::Password("sesame"));
+    let document = include_str!("../../../../docs/redis.md");
+    let rights = document.split_once("needs no more than `").and_then(|(_, rest)| rest.split_once('`')).expect("is documented").0;
+    let mut user = vec!["ACL", "SETUSER", "parlor", "on", ">p@ss/word"];
+    user.extend(rights.split(' '));
+    assert_eq!(redis.cli(&user).trim(), "OK");
+    let server = server(&format!("{}/1", redis.url().replace(":sesame@", "parlor:p%40ss%2Fword@")), 3_600).await;
+    let alice = join_at_once(&server, "alice").await;
+    until("it is there", async || redis.cli_in(1, &["HLEN", KEY]).trim() == "1").await;
+    leave(alice).await;
+    until("it is gone", async || redis.cli_in(1, &["DBSIZE"]).trim() == "0").await;
+    server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_says_once_that_redis_is_away_and_once_that_it_is_back_and_never_its_password() {
     let password = "correct-horse-battery";
     let mut redis = RedisServer::start(Reach::Password(password));
