@@ -6,6 +6,7 @@ mod session;
 pub mod socketio;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod waiting;
 mod wire;
 

@@ -101,7 +101,7 @@ impl<H: Handler> Engine<H> {
         let session = query.session.map(|session| self.socket(session).ok_or(Refusal::UnknownSession)).transpose()?;
         let source = request.extensions().get::<Source>().map(|source| source.0);
         if let Some(socket) = &session {
-            socket.carried.note(&request);
+            socket.carried.note(request.extensions().get());
         }
         match (request.method(), session) {
             (&Method::GET, session) if query.websocket => self.upgrade(request, session, source),

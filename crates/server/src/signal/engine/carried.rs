@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use axum::extract::Request;
-
 use crate::net::places::{Place, PlaceOf};
 
 /// The most HTTP connections that count as a session's: one for a waiting poll, one for posts, one for the WebSocket
@@ -23,8 +21,8 @@ struct State {
 
 impl Carried {
     /// Notes the HTTP connection through which a request came.
-    pub fn note(&self, request: &Request) {
-        let Some(place) = request.extensions().get::<PlaceOf>().and_then(|place| place.0.upgrade()) else { return };
+    pub fn note(&self, place: Option<&PlaceOf>) {
+        let Some(place) = place.and_then(|place| place.0.upgrade()) else { return };
         let mut state = self.state();
         state.places.retain(|held| held.strong_count() > 0);
         if !state.places.iter().any(|held| std::ptr::eq(held.as_ptr(), Arc::as_ptr(&place))) {

@@ -4,30 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use parlor_proto::codec::engineio::{NOOP, PROBE, PROBED, Packet};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use crate::net::places::PlaceOf;
 use crate::signal::engine::{CloseCode, End, Engine, Frame, Handler, Refusal, Socket};
+use crate::signal::upgrade::{Pending, Stream, is_malformed};
 
-type Stream = WebSocketStream<TokioIo<Upgraded>>;
-
-/// The bytes that are read at once, which every session has allocated: most messages are smaller, and larger ones are
-/// read in pieces.
-const READ_BUFFER: usize = 1024;
 /// Time for a client that polls to complete the change to the WebSocket it tries.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a close frame after engine.io's close packet: both come together, or only the packet comes.
@@ -39,30 +29,26 @@ impl<H: Handler> Engine<H> {
     /// Answers a request for a WebSocket.
     pub(super) fn upgrade(
         self: &Arc<Self>,
-        mut request: Request,
+        request: Request,
         session: Option<Arc<Socket<H::Data>>>,
         source: Option<IpAddr>,
     ) -> Result<Response, Refusal> {
-        let response = switching(&request).ok_or(Refusal::BadRequest)?;
-        let upgrading = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::BadRequest)?;
+        let place = request.extensions().get::<PlaceOf>().cloned();
+        let (response, pending) = Pending::begin(request).ok_or(Refusal::BadRequest)?;
         let changes = session.is_some();
         let socket = match session {
             Some(socket) if socket.try_change() => socket,
             Some(_) => return Err(Refusal::BadRequest),
             None => {
                 let socket = self.open(true, source)?;
-                socket.carried.note(&request);
+                socket.carried.note(place.as_ref());
                 let _ = socket.emit(self.hello(&socket).into());
                 socket
             }
         };
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let stream = match upgrading.await {
-                Ok(io) => Some(WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, Some(engine.websocket_config())).await),
-                Err(_) => None,
-            };
-            match (stream, changes) {
+            match (pending.open(engine.config.max_payload).await, changes) {
                 (Some(stream), false) => engine.run(stream, &socket).await,
                 (Some(stream), true) => engine.change(stream, &socket).await,
                 (None, false) => socket.finish(End::Broken),
@@ -70,11 +56,6 @@ impl<H: Handler> Engine<H> {
             }
         });
         Ok(response)
-    }
-
-    fn websocket_config(&self) -> WebSocketConfig {
-        let max = Some(self.config.max_payload);
-        WebSocketConfig::default().read_buffer_size(READ_BUFFER).max_message_size(max).max_frame_size(max)
     }
 
     /// Lets a WebSocket take the place of polls, if the client completes the change.
@@ -114,7 +95,8 @@ impl<H: Handler> Engine<H> {
                 Ok(Message::Binary(_)) => Some(Packet::Binary),
                 Ok(Message::Close(frame)) => return if is_away(frame.as_ref()) { End::Away } else { End::Broken },
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
-                Err(error) => return blame(error),
+                Err(error) if is_malformed(error) => return End::Malformed,
+                Err(_) => return End::Broken,
             };
             match self.receive(packet, socket) {
                 // The message before was the last one that is handled.
@@ -126,23 +108,6 @@ impl<H: Handler> Engine<H> {
         }
         End::Broken
     }
-}
-
-/// The answer to a request that asks for a WebSocket (RFC 6455, section 4.2); `None` if the request does not.
-fn switching(request: &Request) -> Option<Response> {
-    let headers = request.headers();
-    let is = |name, value: &[u8]| headers.get(name).is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value));
-    if !is(header::UPGRADE, b"websocket") || !is(header::SEC_WEBSOCKET_VERSION, b"13") {
-        return None;
-    }
-    let accept = derive_accept_key(headers.get(header::SEC_WEBSOCKET_KEY)?.as_bytes());
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, HeaderValue::from_str(&accept).ok()?);
-    Some(response)
 }
 
 /// Waits for the client to try the WebSocket, and then to change to it for good. Returns whether it did.
@@ -214,13 +179,4 @@ async fn last_word(stream: &mut SplitStream<Stream>) -> End {
 
 fn is_away(frame: Option<&CloseFrame>) -> bool {
     frame.is_some_and(|frame| frame.code == CloseCode::Away)
-}
-
-/// Decides whether an error is the fault of the client or of the network.
-const fn blame(error: &Error) -> End {
-    match error {
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Broken,
-        Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_) => End::Malformed,
-        _ => End::Broken,
-    }
 }
