@@ -5,4 +5,5 @@ use parlor_testkit::room_ops;
 /// Runs the sequence that `data` spells.
 pub fn run(data: &[u8]) {
     room_ops::run(data);
+    room_ops::run_mesh(data);
 }

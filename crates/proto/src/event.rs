@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use strum::{EnumDiscriminants, VariantArray};
 
-use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
+use crate::ids::{ChannelId, ConsumerId, PeerId, ProducerId, ResumeToken, TransportId, UserId};
 #[cfg(test)]
 use crate::media::VideoSource;
 use crate::media::{Layers, MediaKind, Source, StreamType};
+use crate::mesh::{MeshCandidate, MeshDescription, MeshLinks, MeshPeer};
 use crate::moderation::{ModerationAction, Restrictions};
 use crate::people::{Permissions, Role};
 use crate::rtp::{RtpCapabilities, RtpParameters};
@@ -160,6 +161,9 @@ pub struct Participant {
     pub moderator: bool,
     /// The tracks the participant sends.
     pub producers: Vec<ProducerInfo>,
+    /// How to connect to the participant, in a mesh call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshPeer>,
 }
 
 /// Whether media is encrypted end to end, or recorded. Both are off until the features exist; the fields
@@ -173,6 +177,17 @@ pub enum Policy {
     Off,
 }
 
+/// The way that the media of a call takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum CallTopology {
+    /// By the SFU.
+    Sfu,
+    /// From client to client.
+    Mesh,
+}
+
 /// Everything a client needs to go on after it joined, in one message.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -182,8 +197,14 @@ pub struct Joined {
     pub channel_id: ChannelId,
     /// The channel's name for people.
     pub channel_name: String,
+    /// The way that media takes.
+    pub topology: CallTopology,
     /// An opaque name of the SFU that holds the room.
-    pub sfu_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sfu_endpoint: Option<String>,
+    /// How many links a mesh call has, with the client's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshLinks>,
     /// The client's own user id, as the others see it.
     pub user_id: UserId,
     /// The other participants, with what they send.
@@ -193,8 +214,9 @@ pub struct Joined {
     /// What the client's peer connections are made with.
     #[serde(flatten)]
     pub ice: IceSetup,
-    /// What `getRouterRtpCapabilities` would answer: saves a round trip.
-    pub router_rtp_capabilities: Arc<RtpCapabilities>,
+    /// What `getRouterRtpCapabilities` would answer: saves a round trip. A mesh call has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub router_rtp_capabilities: Option<Arc<RtpCapabilities>>,
     /// Whether this channel is encrypted end to end.
     pub e2ee: Policy,
     /// Whether this channel is recorded.
@@ -353,6 +375,8 @@ pub enum Reply {
     },
     /// The act of moderation is done; `userId` is null when it concerned everybody.
     Moderated { action: ModerationAction, user_id: Option<UserId> },
+    /// The message has been passed on to this participant.
+    MeshRelayed { user_id: UserId },
     /// A sign of life, with the time of day at the server in milliseconds since 1970 (UTC); `echo` is null if the ping had none.
     Pong { echo: Option<u32>, server_time_ms: i64 },
 }
@@ -367,7 +391,15 @@ pub enum Event {
     /// A participant has joined the channel.
     ParticipantJoined(Participant),
     /// A participant has left the channel.
-    ParticipantLeft { user_id: UserId },
+    ParticipantLeft {
+        user_id: UserId,
+        /// The name the participant had.
+        #[serde(skip)]
+        name: String,
+        /// The id of the stay, if it was a mesh call.
+        #[serde(skip)]
+        peer_id: Option<PeerId>,
+    },
     /// A participant's state has changed.
     ParticipantState {
         user_id: UserId,
@@ -425,6 +457,14 @@ pub enum Event {
     },
     /// The client may do more or less than before.
     Entitlement { permissions: Permissions, reason: EntitlementReason },
+    /// How many links a mesh call has now, because somebody came or left.
+    MeshLinks(MeshLinks),
+    /// Another participant of the mesh call offers a connection.
+    MeshOffer(MeshDescription),
+    /// Another participant answers the client's offer.
+    MeshAnswer(MeshDescription),
+    /// Another participant names an address that can be tried.
+    MeshIce(MeshCandidate),
     /// A moderator has done something to the client's user; `byUserId` is null when it was not a participant.
     Moderation { action: ModerationAction, by_user_id: Option<UserId>, restrictions: Restrictions, reason: Option<String> },
 }
@@ -490,6 +530,8 @@ pub enum LeftReason {
     AccessLost,
     /// The user resumed the session on another connection.
     Replaced,
+    /// The way that the channel's media takes was changed.
+    TopologyChanged,
     /// The user joined with another connection: a user is in one channel at a time, over all devices.
     MovedDevice,
 }
@@ -509,6 +551,7 @@ impl LeftReason {
             Self::ChannelDeleted => "channel-deleted",
             Self::AccessLost => "access-lost",
             Self::Replaced => "replaced",
+            Self::TopologyChanged => "topology-changed",
             Self::MovedDevice => "moved-device",
         }
     }
@@ -516,7 +559,7 @@ impl LeftReason {
     /// Whether a client should join again by itself. Where a person decided, a person decides to come back.
     #[must_use]
     pub const fn rejoin(self) -> bool {
-        matches!(self, Self::MediaLost | Self::ShuttingDown)
+        matches!(self, Self::MediaLost | Self::ShuttingDown | Self::TopologyChanged)
     }
 }
 

@@ -99,6 +99,34 @@ object_id!(
 );
 
 object_id!(
+    /// One participant's stay in a mesh call, for those who address each other by connection and not by user.
+    PeerId
+);
+
+impl PeerId {
+    /// Makes the id from 128 bits of a random source the caller owns: a UUID of version 4 (RFC 9562, section 5.4).
+    #[must_use]
+    pub const fn random_uuid(bits: u128) -> Self {
+        const VERSION: u128 = 0xf << 76;
+        const VARIANT: u128 = 0b11 << 62;
+        Self(Uuid::from_u128((bits & !VERSION & !VARIANT) | (4 << 76) | (0b10 << 62)))
+    }
+
+    /// Reads the form of a UUID with hyphens and lower-case digits. Anything else is `None`.
+    #[must_use]
+    pub fn parse_uuid(text: &str) -> Option<Self> {
+        let read = Self(Uuid::try_parse(text).ok()?);
+        (read.to_uuid() == text).then_some(read)
+    }
+
+    /// The form of a UUID with hyphens.
+    #[must_use]
+    pub fn to_uuid(self) -> String {
+        self.0.hyphenated().to_string()
+    }
+}
+
+object_id!(
     /// Shows that a new connection is the old one's client, which lost it: to be kept to oneself.
     ResumeToken
 );

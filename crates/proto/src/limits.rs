@@ -25,5 +25,9 @@ pub const MAX_FINGERPRINTS: usize = 8;
 pub const MAX_RID_BYTES: usize = 16;
 /// A mid, in bytes: the one-byte header extension carries 16 at the most (RFC 8285).
 pub const MAX_MID_BYTES: usize = 16;
+/// A session description of a mesh call, in bytes. One with a camera, a screen and every codec is about 20 KiB.
+pub const MAX_SDP_BYTES: usize = 48 * 1024;
+/// An ICE candidate that is written as text, in bytes. The longest have about 300 (RFC 8839).
+pub const MAX_CANDIDATE_BYTES: usize = 2048;
 /// The reason a moderator gives, in characters: two sentences.
 pub const MAX_REASON_CHARS: usize = 256;

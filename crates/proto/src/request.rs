@@ -7,6 +7,7 @@ use strum::{EnumDiscriminants, VariantArray};
 use crate::event::ReplyKind;
 use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{Layers, MediaKind, Source};
+use crate::mesh::{MeshTerms, Signal, Target};
 use crate::moderation::Moderation;
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters};
@@ -23,6 +24,8 @@ pub enum Request {
         capabilities: Option<Arc<RtpCapabilities>>,
         /// Whether the user's other session in this channel, if there is one, is to be put out for it.
         take_over: bool,
+        /// What the client can do with mesh calls.
+        mesh: MeshTerms,
     },
     /// Leave the channel.
     Leave {
@@ -152,6 +155,27 @@ pub enum Request {
         /// The act of moderation.
         action: Moderation,
     },
+    /// Offer another participant of a mesh call a connection.
+    MeshOffer {
+        /// The participant it is for.
+        to: Target,
+        /// The session description.
+        signal: Signal,
+    },
+    /// Answer another participant's offer.
+    MeshAnswer {
+        /// The participant it is for.
+        to: Target,
+        /// The session description.
+        signal: Signal,
+    },
+    /// Tell another participant an address that can be tried.
+    MeshIce {
+        /// The participant it is for.
+        to: Target,
+        /// The candidate.
+        signal: Signal,
+    },
     /// Ask for a sign of life, in a channel or before any.
     Ping {
         /// A number that the answer is to repeat, so that a client with several pings under way knows which one it is for.
@@ -176,6 +200,10 @@ impl Request {
             Self::Join { .. }
             | Self::Resume { .. }
             | Self::Ping { .. }
+            // Told to one participant; a mesh call has a limit for each pair.
+            | Self::MeshOffer { .. }
+            | Self::MeshAnswer { .. }
+            | Self::MeshIce { .. }
             | Self::Leave { .. }
             | Self::GetRouterRtpCapabilities
             | Self::GetIceServers
@@ -220,6 +248,7 @@ impl RequestKind {
             Self::Resume => ReplyKind::Resumed,
             Self::RequestSlot | Self::ReleaseSlot => ReplyKind::Slot,
             Self::Moderate => ReplyKind::Moderated,
+            Self::MeshOffer | Self::MeshAnswer | Self::MeshIce => ReplyKind::MeshRelayed,
             Self::Ping => ReplyKind::Pong,
         }
     }

@@ -65,8 +65,12 @@ pub enum Refused {
     Closed(Window),
     /// The channel demands end-to-end encryption, and there is none yet.
     EncryptionUnavailable,
-    /// The channel is for calls from client to client, and there are none yet.
-    MeshUnavailable,
+    /// The channel is for calls from client to client, where nobody can be kept from speaking: there are no spectators.
+    MeshListener,
+    /// The channel is for calls from client to client, where nobody can be silenced; a moderator has silenced the user.
+    MeshSilenced,
+    /// The channel is to choose between SFU and mesh by itself, which the server cannot do yet.
+    AutoUnavailable,
 }
 
 /// Whether a token counts, when those made before a moment do not.
@@ -94,8 +98,12 @@ pub fn admit(channel: &Channel, identity: &Identity, facts: &Facts, wall: Timest
     if channel.e2ee == E2eePolicy::Required {
         return Err(Refused::EncryptionUnavailable);
     }
-    if channel.topology != Topology::Sfu {
-        return Err(Refused::MeshUnavailable);
+    match channel.topology {
+        Topology::Sfu => {}
+        Topology::Mesh if role == Role::Spectator => return Err(Refused::MeshListener),
+        Topology::Mesh if facts.restrictions != Restrictions::default() => return Err(Refused::MeshSilenced),
+        Topology::Mesh => {}
+        Topology::Auto => return Err(Refused::AutoUnavailable),
     }
     let entitlement = facts.entitlement.unwrap_or(identity.entitlement).at(wall);
     Ok(Admitted { role, moderator, entitlement, restrictions: facts.restrictions })
@@ -165,8 +173,14 @@ impl From<Refused> for Error {
             Refused::EncryptionUnavailable => {
                 denied("e2ee_unavailable").say("This channel demands end-to-end encryption, which this server does not have yet.")
             }
-            Refused::MeshUnavailable => {
-                denied("mesh_unavailable").say("This channel is for calls from browser to browser, which this server does not have yet.")
+            Refused::MeshListener => {
+                denied("mesh_has_no_spectators").say("In this channel calls go from browser to browser, so nobody can come in only to listen.")
+            }
+            Refused::MeshSilenced => {
+                denied("silenced").say("A moderator has silenced you, and in this channel's calls that cannot be kept up. Ask a moderator.")
+            }
+            Refused::AutoUnavailable => {
+                denied("auto_unavailable").say("This channel chooses by itself between calls by the server and calls from browser to browser, which this server cannot do yet.")
             }
         }
     }

@@ -108,7 +108,8 @@ impl Core {
         self.tell_these(to, event);
     }
 
-    fn tell_these(&mut self, to: Vec<SessionId>, event: Event) {
+    /// Tells these, if there are any.
+    pub(crate) fn tell_these(&mut self, to: Vec<SessionId>, event: Event) {
         if !to.is_empty() {
             self.output(Output::Event { to, event });
         }

@@ -13,6 +13,7 @@ pub mod feed;
 mod ids;
 pub mod limit;
 mod media;
+mod mesh;
 mod output;
 mod participant;
 pub mod permission;

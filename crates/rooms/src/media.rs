@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parlor_proto::event::{LeftReason, Own, ParticipantState, ProducerInfo};
+use parlor_proto::event::{CallTopology, Event, LeftReason, Own, ParticipantState, ProducerInfo};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Error, MediaEvent, Permissions, Request, RouterId, SessionId};
+use parlor_proto::{Error, MediaEvent, MeshLinks, MeshTerms, Offers, PeerId, Permissions, Request, RouterId, SessionId};
 
 use crate::core::{Answer, Asker, Core};
 use crate::ending::Ending;
 use crate::feed::Happening;
+use crate::mesh::{Mesh, not_a_mesh};
 use crate::output::RoomSize;
 use crate::participant::Participant;
 use crate::sfu::{Sfu, SfuConfig};
@@ -22,19 +23,40 @@ use crate::slots::Slot;
 pub enum MediaConfig {
     /// Everybody sends to and receives from an SFU.
     Sfu(SfuConfig),
+    /// Everybody sends to and receives from everybody else.
+    Mesh,
+}
+
+/// What a client brings along that concerns media.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MediaEntry {
+    /// What it can decode, if it said so.
+    pub(crate) capabilities: Option<Arc<RtpCapabilities>>,
+    /// Who makes the offers in a mesh.
+    pub(crate) offers: Offers,
+}
+
+/// What a client is told of the way that media takes.
+pub(crate) struct MediaDescription {
+    pub(crate) topology: CallTopology,
+    pub(crate) sfu_endpoint: Option<String>,
+    pub(crate) router_rtp_capabilities: Option<Arc<RtpCapabilities>>,
+    pub(crate) mesh: Option<MeshLinks>,
 }
 
 /// The media rules of a room.
 #[derive(Debug)]
 pub(crate) enum MediaRules {
-    Sfu(Sfu),
+    Sfu(Box<Sfu>),
+    Mesh(Mesh),
 }
 
 impl MediaRules {
     /// The rules of a room that begins. What they need outside is ordered now.
     pub(crate) fn open(config: MediaConfig, core: &mut Core) -> Self {
         match config {
-            MediaConfig::Sfu(config) => Self::Sfu(Sfu::open(config, core)),
+            MediaConfig::Sfu(config) => Self::Sfu(Box::new(Sfu::open(config, core))),
+            MediaConfig::Mesh => Self::Mesh(Mesh::default()),
         }
     }
 
@@ -42,13 +64,39 @@ impl MediaRules {
     pub(crate) fn close(&mut self, core: &mut Core) {
         match self {
             Self::Sfu(sfu) => sfu.close(core),
+            Self::Mesh(_) => {}
         }
     }
 
-    /// Somebody came, who can decode this if they said so.
-    pub(crate) fn joined(&mut self, session: SessionId, capabilities: Option<Arc<RtpCapabilities>>) {
+    /// Whether a client that can do this may come in.
+    pub(crate) fn check_terms(&self, terms: MeshTerms) -> Result<(), Error> {
         match self {
-            Self::Sfu(sfu) => sfu.joined(session, capabilities),
+            Self::Sfu(_) if terms.only => Err(not_a_mesh()),
+            Self::Sfu(_) | Self::Mesh(_) => Ok(()),
+        }
+    }
+
+    /// Somebody is about to come in.
+    pub(crate) fn joined(&mut self, core: &mut Core, session: SessionId, entry: MediaEntry) {
+        match self {
+            Self::Sfu(sfu) => sfu.joined(session, entry.capabilities),
+            Self::Mesh(mesh) => mesh.joined(core, session, entry.offers),
+        }
+    }
+
+    /// Tells the others of somebody who came.
+    pub(crate) fn announce(&self, core: &mut Core, session: SessionId, shown: parlor_proto::Participant) {
+        match self {
+            Self::Sfu(_) => core.tell_others(session, Event::ParticipantJoined(shown)),
+            Self::Mesh(mesh) => mesh.announce(core, session, &shown),
+        }
+    }
+
+    /// Somebody has left, and the others know.
+    pub(crate) fn gone(&self, core: &mut Core) {
+        match self {
+            Self::Sfu(_) => {}
+            Self::Mesh(mesh) => mesh.gone(core),
         }
     }
 
@@ -56,6 +104,7 @@ impl MediaRules {
     pub(crate) fn leaving(&mut self, core: &mut Core, session: SessionId, ending: &Ending) {
         match self {
             Self::Sfu(sfu) => sfu.leaving(core, session, ending),
+            Self::Mesh(mesh) => mesh.leaving(session),
         }
     }
 
@@ -63,6 +112,10 @@ impl MediaRules {
     pub(crate) fn evicted(&mut self, core: &mut Core, error: &Error, reason: &'static str) -> BTreeMap<SessionId, Vec<Happening>> {
         match self {
             Self::Sfu(sfu) => sfu.evicted(core, error, reason),
+            Self::Mesh(mesh) => {
+                mesh.evicted();
+                BTreeMap::new()
+            }
         }
     }
 
@@ -70,6 +123,7 @@ impl MediaRules {
     pub(crate) fn lost(&mut self, core: &mut Core, session: SessionId) {
         match self {
             Self::Sfu(sfu) => sfu.lost(core, session),
+            Self::Mesh(_) => {}
         }
     }
 
@@ -77,6 +131,15 @@ impl MediaRules {
     pub(crate) fn resumed(&mut self, from: SessionId, to: SessionId) {
         match self {
             Self::Sfu(sfu) => sfu.resumed(from, to),
+            Self::Mesh(mesh) => mesh.resumed(from, to),
+        }
+    }
+
+    /// Somebody has been told that they resumed.
+    pub(crate) fn back(&mut self, core: &mut Core, session: SessionId) {
+        match self {
+            Self::Sfu(_) => {}
+            Self::Mesh(mesh) => mesh.back(core, session),
         }
     }
 
@@ -84,6 +147,7 @@ impl MediaRules {
     pub(crate) fn state_changed(&mut self, core: &mut Core, session: SessionId, before: ParticipantState, after: ParticipantState) {
         match self {
             Self::Sfu(sfu) => sfu.state_changed(core, session, before, after),
+            Self::Mesh(_) => {}
         }
     }
 
@@ -91,6 +155,7 @@ impl MediaRules {
     pub(crate) fn permissions_changed(&mut self, core: &mut Core, session: SessionId, before: Permissions, after: Permissions) {
         match self {
             Self::Sfu(sfu) => sfu.permissions_changed(core, session, before, after),
+            Self::Mesh(_) => {}
         }
     }
 
@@ -98,6 +163,7 @@ impl MediaRules {
     pub(crate) fn uses(&self, slot: Slot) -> bool {
         match self {
             Self::Sfu(sfu) => sfu.uses(slot),
+            Self::Mesh(_) => false,
         }
     }
 
@@ -105,6 +171,7 @@ impl MediaRules {
     pub(crate) fn end_video(&mut self, core: &mut Core, slot: Slot, ending: &Ending) {
         match self {
             Self::Sfu(sfu) => sfu.end_video(core, slot, ending),
+            Self::Mesh(_) => {}
         }
     }
 
@@ -112,6 +179,7 @@ impl MediaRules {
     pub(crate) fn handle_request(&mut self, core: &mut Core, asker: Asker, body: Request, now: Instant) -> Answer {
         match self {
             Self::Sfu(sfu) => sfu.handle_request(core, asker, body, now),
+            Self::Mesh(mesh) => mesh.handle_request(core, asker.session, body, now),
         }
     }
 
@@ -119,6 +187,7 @@ impl MediaRules {
     pub(crate) fn handle_event(&mut self, core: &mut Core, router: RouterId, event: MediaEvent) -> Result<(), LeftReason> {
         match self {
             Self::Sfu(sfu) => sfu.handle_event(core, router, event),
+            Self::Mesh(_) => Ok(()),
         }
     }
 
@@ -126,6 +195,7 @@ impl MediaRules {
     pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
         match self {
             Self::Sfu(sfu) => sfu.handle_timeout(core, now),
+            Self::Mesh(_) => {}
         }
     }
 
@@ -133,20 +203,49 @@ impl MediaRules {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Sfu(sfu) => sfu.poll_timeout(),
+            Self::Mesh(_) => None,
         }
     }
 
-    /// Where the media goes, in a name for clients.
-    pub(crate) fn endpoint(&self) -> String {
+    /// What somebody with these permissions is told of the way that media takes.
+    pub(crate) fn describe(&self, permissions: Permissions) -> MediaDescription {
         match self {
-            Self::Sfu(sfu) => sfu.endpoint(),
+            Self::Sfu(sfu) => MediaDescription {
+                topology: CallTopology::Sfu,
+                sfu_endpoint: Some(sfu.endpoint()),
+                router_rtp_capabilities: Some(sfu.capabilities(permissions)),
+                mesh: None,
+            },
+            Self::Mesh(mesh) => MediaDescription {
+                topology: CallTopology::Mesh,
+                sfu_endpoint: None,
+                router_rtp_capabilities: None,
+                mesh: Some(mesh.links()),
+            },
         }
     }
 
-    /// What somebody with these permissions may have carried.
-    pub(crate) fn capabilities(&self, permissions: Permissions) -> Arc<RtpCapabilities> {
+    /// Adds to what somebody is told of the participants how to connect to each.
+    pub(crate) fn introduce(&self, core: &Core, to: SessionId, participants: &mut [parlor_proto::Participant]) {
         match self {
-            Self::Sfu(sfu) => sfu.capabilities(permissions),
+            Self::Sfu(_) => {}
+            Self::Mesh(mesh) => mesh.introduce(core, to, participants),
+        }
+    }
+
+    /// The id of somebody's stay, by which others may address them.
+    pub(crate) fn peer_id(&self, session: SessionId) -> Option<PeerId> {
+        match self {
+            Self::Sfu(_) => None,
+            Self::Mesh(mesh) => mesh.peer_id(session),
+        }
+    }
+
+    /// Whether media passes the server, so that it can be silenced, and pictures can be counted.
+    pub(crate) const fn passes_server(&self) -> bool {
+        match self {
+            Self::Sfu(_) => true,
+            Self::Mesh(_) => false,
         }
     }
 
@@ -154,6 +253,7 @@ impl MediaRules {
     pub(crate) fn show(&self, session: SessionId, participant: &Participant) -> Vec<ProducerInfo> {
         match self {
             Self::Sfu(sfu) => sfu.show(session, participant),
+            Self::Mesh(_) => Vec::new(),
         }
     }
 
@@ -161,6 +261,7 @@ impl MediaRules {
     pub(crate) fn own(&self, session: SessionId) -> Own {
         match self {
             Self::Sfu(sfu) => sfu.own(session),
+            Self::Mesh(_) => Own::default(),
         }
     }
 
@@ -168,6 +269,7 @@ impl MediaRules {
     pub(crate) fn size(&self) -> RoomSize {
         match self {
             Self::Sfu(sfu) => sfu.size(),
+            Self::Mesh(_) => RoomSize::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parlor_proto::event::{Event, IceSetup, Reply};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Error, Identity, MediaCommand, Moderation, ResumeToken, RouterId, SessionId};
+use parlor_proto::{Error, Identity, MediaCommand, MeshTerms, Moderation, ResumeToken, RouterId, SessionId};
 
 use crate::access::Admitted;
 use crate::feed::Happening;
@@ -32,6 +32,8 @@ pub struct Join {
     pub capabilities: Option<Arc<RtpCapabilities>>,
     /// Whether the user's other session is to be put out for it; otherwise that one is in the way.
     pub take_over: bool,
+    /// What the client can do with mesh calls.
+    pub mesh: MeshTerms,
 }
 
 /// A wish to go on where another connection of the same user broke off.

@@ -80,6 +80,7 @@ impl Participant {
             role: self.role,
             moderator: self.moderator,
             producers,
+            mesh: None,
         }
     }
 }

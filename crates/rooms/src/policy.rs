@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parlor_proto::Tier;
+use parlor_proto::{Channel, Tier, Topology};
 
 /// The numbers an operator can change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,8 @@ pub struct Policy {
     pub participants_free: u32,
     /// Participants of a pro channel that has no limit of its own.
     pub participants_pro: u32,
+    /// Participants of a mesh call whose channel has no limit of its own: each sends to all others.
+    pub participants_mesh: u32,
     /// Spectators of a channel that says nothing else: they send nothing and take nobody's place, and each costs what a receiver costs.
     pub spectators: u32,
     /// The most cameras and shared screens at the same time in a free channel.
@@ -54,6 +56,7 @@ impl Default for Policy {
         Self {
             participants_free: 8,
             participants_pro: 25,
+            participants_mesh: 8,
             spectators: 100,
             videos_free: 4,
             videos_pro: 6,
@@ -76,12 +79,13 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How many participants may be in a channel of this tier.
+    /// How many participants may be in a channel that has no limit of its own.
     #[must_use]
-    pub const fn participants(&self, tier: Tier) -> u32 {
-        match tier {
-            Tier::Free => self.participants_free,
-            Tier::Pro => self.participants_pro,
+    pub const fn participants(&self, channel: &Channel) -> u32 {
+        match (channel.topology, channel.tier) {
+            (Topology::Mesh, _) => self.participants_mesh,
+            (Topology::Sfu | Topology::Auto, Tier::Free) => self.participants_free,
+            (Topology::Sfu | Topology::Auto, Tier::Pro) => self.participants_pro,
         }
     }
 

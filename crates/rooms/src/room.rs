@@ -223,7 +223,10 @@ impl Room {
             Request::RequestSlot { source } => self.request_slot(session, source),
             Request::ReleaseSlot { source } => self.release_slot(session, source),
             Request::Moderate { action } => self.moderate(asker, action),
-            Request::GetRouterRtpCapabilities
+            Request::MeshOffer { .. }
+            | Request::MeshAnswer { .. }
+            | Request::MeshIce { .. }
+            | Request::GetRouterRtpCapabilities
             | Request::CreateTransport { .. }
             | Request::ConnectTransport { .. }
             | Request::RestartIce { .. }

@@ -16,11 +16,9 @@ mod task;
 mod tests;
 
 pub use calls::EveryCall;
-#[allow(unused_imports, reason = "for the dialects that hold them")]
-pub use calls::{CallWatch, Entering};
 pub use directory::history::{CallParticipant, CallStage, CallState};
 pub use directory::presence::SessionInfo;
-pub use enter::{JoinWish, ResumeWish};
+pub use enter::{JoinTerms, JoinWish, ResumeWish};
 pub use handle::RoomHandle;
 pub use mail::{Ending, HEARTBEAT};
 pub use peer::{Broadcast, Peer};

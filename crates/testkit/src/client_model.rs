@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parlor_proto::event::{Event, Joined, Own, Participant, ParticipantState, ProducerInfo, Reply, ReplyKind, Resumed, SlotStatus};
+use parlor_proto::mesh::{MeshPeer, Sender};
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_proto::{
     ConsumerId, Error, ErrorCode, MediaKind, Permissions, ProducerId, Request, RequestKind, Role, Source, TransportId, UserId,
@@ -55,6 +56,8 @@ pub struct Other {
     pub moderator: bool,
     /// The tracks they send.
     pub producers: BTreeMap<ProducerId, ProducerInfo>,
+    /// How to connect to them, in a mesh.
+    pub mesh: Option<MeshPeer>,
 }
 
 impl Other {
@@ -66,6 +69,7 @@ impl Other {
             role: participant.role,
             moderator: participant.moderator,
             producers,
+            mesh: participant.mesh,
         }
     }
 }
@@ -232,7 +236,7 @@ impl ClientModel {
                 let before = self.others.insert(participant.user_id.clone(), Other::new(participant));
                 refuse(before.is_some() || self.user.as_ref() == Some(&participant.user_id), "somebody joined who was here")
             }
-            Event::ParticipantLeft { user_id } => {
+            Event::ParticipantLeft { user_id, .. } => {
                 let other = self.others.remove(user_id).ok_or("somebody left who was not here")?;
                 refuse(!other.producers.is_empty(), "somebody left whose producers were not closed before")
             }
@@ -285,6 +289,12 @@ impl ClientModel {
                 self.keep_permitted();
                 refuse(before == Some(*permissions), "permissions were told that are not new")
             }
+            Event::MeshLinks(links) => {
+                let wrong = usize::try_from(links.participants).is_ok_and(|n| n != self.others.len() + 1);
+                refuse(wrong, "a number of links was told that is not that of the people")
+            }
+            Event::MeshOffer(told) | Event::MeshAnswer(told) => self.relayed(&told.from),
+            Event::MeshIce(told) => self.relayed(&told.from),
             Event::Moderation { restrictions, .. } => {
                 // What is given back is not switched on by that.
                 let released = self.state.server_muted.audio && !restrictions.audio;
@@ -297,6 +307,11 @@ impl ClientModel {
 
     fn other(&mut self, user: &UserId) -> Result<&mut Other, String> {
         self.others.get_mut(user).ok_or_else(|| format!("an event is about {user}, who is not here"))
+    }
+
+    fn relayed(&mut self, from: &Sender) -> Result<(), String> {
+        let known = self.other(&from.user_id)?.mesh.ok_or("a message came of somebody who is in no mesh")?;
+        refuse(known.peer_id != from.peer_id, "a message came of another stay than the one that was told of")
     }
 
     fn pause(&mut self, user: &UserId, producer: ProducerId, paused: bool) -> Result<(), String> {

@@ -12,10 +12,10 @@ use parlor_proto::event::{Event, Reply};
 use parlor_proto::media::{Layers, Source};
 use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use parlor_proto::{
-    Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, ProducerId, Request, Role,
-    SessionId, Timestamp, TransportId,
+    Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, Offers, ProducerId, Request,
+    Role, SessionId, Timestamp, Topology, TransportId,
 };
-use parlor_rooms::Output;
+use parlor_rooms::{MediaConfig, Output};
 
 use crate::fake_media::{Answer, Operation};
 use crate::rtp;
@@ -55,6 +55,8 @@ pub struct Summary {
     pub resumed: usize,
     /// Acts of moderation asked for in the room, and done.
     pub moderated: usize,
+    /// Messages of one participant of a mesh that were passed on to another.
+    pub relayed: usize,
 }
 
 impl std::ops::AddAssign for Summary {
@@ -67,6 +69,7 @@ impl std::ops::AddAssign for Summary {
         self.promoted += one.promoted;
         self.resumed += one.resumed;
         self.moderated += one.moderated;
+        self.relayed += one.relayed;
     }
 }
 
@@ -75,8 +78,20 @@ impl std::ops::AddAssign for Summary {
 /// # Panics
 /// If an invariant of the rooms is broken.
 pub fn run(data: &[u8]) -> Summary {
-    let mut world =
-        World { bytes: data.iter().copied(), rooms: vec![Seat::new(0), Seat::new(1)], ids: Ids::default(), summary: Summary::default() };
+    run_in(data, false)
+}
+
+/// Runs the operations that the bytes say, on mesh calls.
+///
+/// # Panics
+/// If an invariant of the rooms is broken.
+pub fn run_mesh(data: &[u8]) -> Summary {
+    run_in(data, true)
+}
+
+fn run_in(data: &[u8], mesh: bool) -> Summary {
+    let rooms = vec![Seat::new(0, mesh), Seat::new(1, mesh)];
+    let mut world = World { bytes: data.iter().copied(), mesh, rooms, ids: Ids::default(), summary: Summary::default() };
     while world.summary.operations < OPERATIONS && world.step().is_some() {
         world.summary.operations += 1;
         for seat in &mut world.rooms {
@@ -102,6 +117,7 @@ struct Ids {
 #[derive(Debug)]
 struct Seat {
     index: u8,
+    mesh: bool,
     generation: u8,
     room: TestRoom,
     sessions: Vec<SessionId>,
@@ -113,19 +129,23 @@ struct Seat {
 #[derive(Debug)]
 struct World<'a> {
     bytes: std::iter::Copied<std::slice::Iter<'a, u8>>,
+    mesh: bool,
     rooms: Vec<Seat>,
     ids: Ids,
     summary: Summary,
 }
 
 impl Seat {
-    fn new(index: u8) -> Self {
-        let (room, sessions) = Self::open(index, 0);
-        Self { index, generation: 0, room, sessions, lost: vec![None; SLOTS], summary: Summary::default() }
+    fn new(index: u8, mesh: bool) -> Self {
+        let (room, sessions) = Self::open(index, mesh, 0);
+        Self { index, mesh, generation: 0, room, sessions, lost: vec![None; SLOTS], summary: Summary::default() }
     }
 
-    fn open(index: u8, generation: u8) -> (TestRoom, Vec<SessionId>) {
+    fn open(index: u8, mesh: bool, generation: u8) -> (TestRoom, Vec<SessionId>) {
         let mut config = config(if index == 0 { "den" } else { "attic" }, index.wrapping_mul(128).wrapping_add(generation));
+        if mesh {
+            (config.channel.topology, config.media) = (Topology::Mesh, MediaConfig::Mesh);
+        }
         config.channel.max_participants = Some(PARTICIPANTS);
         config.policy.spectators = PARTICIPANTS;
         (config.policy.videos_free, config.policy.videos_pro) = VIDEOS;
@@ -153,7 +173,7 @@ impl Seat {
         if self.room.closed {
             assert_eq!(self.room.unanswered(), 0, "a closed room owes an answer");
             self.generation = self.generation.wrapping_add(1);
-            (self.room, self.sessions) = Self::open(self.index, self.generation);
+            (self.room, self.sessions) = Self::open(self.index, self.mesh, self.generation);
             self.lost = vec![None; SLOTS];
         }
     }
@@ -173,6 +193,7 @@ impl Seat {
                     self.summary.granted += 1;
                     self.summary.resumed += usize::from(matches!(reply, Reply::Resumed(_)));
                     self.summary.moderated += usize::from(matches!(reply, Reply::Moderated { .. }));
+                    self.summary.relayed += usize::from(matches!(reply, Reply::MeshRelayed { .. }));
                     self.summary.produced += usize::from(matches!(reply, Reply::Produced { .. }));
                     self.summary.consumed += usize::from(matches!(reply, Reply::Consumed { .. }));
                 }
@@ -220,6 +241,7 @@ impl World<'_> {
                     self.seat(room)?.room.disconnect(session);
                 }
                 step @ 20..28 => self.act(room, slot, step)?,
+                28.. if self.mesh => self.tell(room, slot)?,
                 // Most who ask for something while outside come in instead: refusals alone reach nothing.
                 step if who < 200 && !self.is_inside(room, slot) && step != 5 => self.join(room, slot)?,
                 step => {
@@ -264,6 +286,11 @@ impl World<'_> {
         let expires_at = (flags & 4 == 0).then(|| Timestamp(wall.0 + 100 * i64::from(flags)));
         let entitlement = Entitlement { pro: flags & 3 != 0, expires_at };
         let identity = Identity { entitlement, ..Identity::new(user_id(&user(slot)), "Somebody") };
+        self.seat(room)?.room.mesh.offers = match flags >> 4 {
+            0..6 => Offers::Newcomer,
+            6..11 => Offers::Present,
+            _ => Offers::SmallerId,
+        };
         self.seat(room)?.room.enter(session, identity, Some(Arc::new(rtp::capabilities())));
         Some(())
     }

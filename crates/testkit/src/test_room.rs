@@ -16,8 +16,8 @@ use parlor_proto::event::{Event, IceSetup, Joined, LeftReason, Reply};
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::transport::{DtlsFingerprint, DtlsParameters, DtlsRole};
 use parlor_proto::{
-    Actor, Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, Moderation, Request, ResumeToken, RouterId, SessionId, Tier,
-    Timestamp, UserId,
+    Actor, Channel, ChannelId, Entitlement, Error, Identity, MediaEvent, MeshTerms, Moderation, Request, ResumeToken, RouterId, SessionId,
+    Tier, Timestamp, Topology, UserId,
 };
 use parlor_rooms::{Facts, Happening, Join, Ledger, MediaConfig, Output, Policy, RequestId, Room, RoomConfig, SfuConfig};
 
@@ -47,6 +47,8 @@ pub struct TestRoom {
     pub channel: Channel,
     /// What the store knows of each user.
     pub facts: BTreeMap<UserId, Facts>,
+    /// What the clients of those who join from now on can do with mesh calls.
+    pub mesh: MeshTerms,
     ledger: Ledger,
     clients: BTreeMap<SessionId, Client>,
     /// What the client of each stay knew when its connection was lost.
@@ -126,6 +128,14 @@ impl TestRoom {
         Self::new(config)
     }
 
+    /// A room of a mesh channel.
+    #[must_use]
+    pub fn mesh() -> Self {
+        let mut config = config("den", 1);
+        (config.channel.topology, config.media) = (Topology::Mesh, MediaConfig::Mesh);
+        Self::new(config)
+    }
+
     /// A room of this configuration.
     #[must_use]
     pub fn new(config: RoomConfig) -> Self {
@@ -141,6 +151,7 @@ impl TestRoom {
             feed: Vec::new(),
             channel,
             facts: BTreeMap::new(),
+            mesh: MeshTerms::default(),
             ledger: Ledger::default(),
             clients: BTreeMap::new(),
             memories: BTreeMap::new(),
@@ -185,7 +196,7 @@ impl TestRoom {
         take_over: bool,
     ) -> RequestId {
         let request = RequestId(self.count());
-        let body = Request::Join { channel: self.channel.id.clone(), capabilities: capabilities.clone(), take_over };
+        let body = Request::Join { channel: self.channel.id.clone(), capabilities: capabilities.clone(), take_over, mesh: self.mesh };
         if let Some(client) = self.clients.get_mut(&session) {
             client.asked.insert(request, body);
             client.identity = Some(identity.clone());
@@ -193,7 +204,7 @@ impl TestRoom {
         match self.admitted(&identity) {
             Ok(admitted) => {
                 let ice = IceSetup::default();
-                let join = Join { session, request, identity, admitted, as_of: 0, ice, capabilities, take_over };
+                let join = Join { session, request, identity, admitted, as_of: 0, ice, capabilities, take_over, mesh: self.mesh };
                 self.room.handle_join(join, self.wall(), self.clock.now());
                 self.pump();
             }

@@ -81,14 +81,20 @@ describe('a refusal says what to do', () => {
     );
   });
 
-  it.each(['not_a_member', 'not_invited', 'no_seat', 'not_granted', 'e2ee_unavailable', 'mesh_unavailable'])(
-    '%s: whom to ask',
-    (reason) => {
-      const sentence = sentenceFor(new VoiceError('PERMISSION_DENIED', '', { reason }));
-      expect(sentence).not.toBe(en['error.PERMISSION_DENIED']);
-      expect(sentence).toMatch(/^[A-Z].*\.$/);
-    },
-  );
+  it.each([
+    'not_a_member',
+    'not_invited',
+    'no_seat',
+    'not_granted',
+    'e2ee_unavailable',
+    'auto_unavailable',
+    'mesh_has_no_spectators',
+    'silenced',
+  ])('%s: whom to ask', (reason) => {
+    const sentence = sentenceFor(new VoiceError('PERMISSION_DENIED', '', { reason }));
+    expect(sentence).not.toBe(en['error.PERMISSION_DENIED']);
+    expect(sentence).toMatch(/^[A-Z].*\.$/);
+  });
 
   it.each(['kicked', 'banned', 'call-ended', 'session-revoked', 'channel-deleted', 'access-lost', 'moved-device', 'replaced'])(
     '%s: what happened',

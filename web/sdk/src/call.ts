@@ -157,7 +157,7 @@ export class Call {
     );
     this.#check();
     const rtc = await loading;
-    await rtc.load(first.joined.routerRtpCapabilities);
+    await rtc.load(first.capabilities);
     this.#check();
     this.context.dispatch('rtpCapabilities');
     const [send, recv] = await Promise.all([this.#created('send', first.send), this.#created('recv', first.recv)]);
@@ -186,6 +186,11 @@ export class Call {
     recv.catch(() => {});
     const joined = await reply;
     this.#check();
+    const { routerRtpCapabilities: capabilities } = joined;
+    if (capabilities === undefined) {
+      const sentence = 'Calls in this channel go from browser to browser, and this app is not made for that. Use another channel.';
+      throw new VoiceError('INVALID_STATE', sentence, { reason: joined.topology });
+    }
     this.#joined = joined;
     this.#ice.take(joined);
     this.sending.setPermissions(joined.permissions);
@@ -194,7 +199,7 @@ export class Call {
     this.context.onJoined(joined);
     this.#tellState(joined.state);
     this.#drain();
-    return { joined, send, recv };
+    return { joined, capabilities, send, recv };
   }
 
   #drain(): void {
@@ -396,6 +401,12 @@ export class Call {
       case 'voice:transportState':
         // The browser's own view of the same connection is what the ICE guard follows.
         break;
+      case 'voice:mesh:links':
+      case 'voice:mesh:offer':
+      case 'voice:mesh:answer':
+      case 'voice:mesh:ice':
+        // This client leaves a mesh call as soon as it knows that it is one.
+        break;
       case 'voice:entitlement':
         this.sending.setPermissions(push.payload.permissions);
         this.context.onPersonal(push);
@@ -422,6 +433,7 @@ export class Call {
 
 interface FirstRound {
   joined: Joined;
+  capabilities: NonNullable<Joined['routerRtpCapabilities']>;
   send: Promise<TransportCreated>;
   recv: Promise<TransportCreated>;
 }

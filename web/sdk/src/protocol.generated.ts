@@ -35,6 +35,10 @@ export const PUSH_NAMES = [
   'voice:entitlement',
   'voice:layersChanged',
   'voice:left',
+  'voice:mesh:answer',
+  'voice:mesh:ice',
+  'voice:mesh:links',
+  'voice:mesh:offer',
   'voice:moderation',
   'voice:newProducer',
   'voice:participant:joined',
@@ -66,6 +70,7 @@ export type LeftReason =
   | 'channel-deleted'
   | 'access-lost'
   | 'replaced'
+  | 'topology-changed'
   | 'moved-device';
 /**
  * What kind of act it is.
@@ -153,6 +158,10 @@ export type IceTransportPolicy = 'all' | 'relay';
  */
 export type Policy = 'off';
 export type RtpCapabilities = types.RtpCapabilities;
+/**
+ * The way that the media of a call takes.
+ */
+export type CallTopology = 'sfu' | 'mesh';
 /**
  * What became of a request for a video slot.
  */
@@ -246,6 +255,22 @@ export interface Pushes {
     rejoin: boolean;
     to?: string;
   };
+  /**
+   * Another participant answers the client's offer.
+   */
+  'voice:mesh:answer': MeshDescription;
+  /**
+   * Another participant names an address that can be tried.
+   */
+  'voice:mesh:ice': MeshCandidate;
+  /**
+   * How many links a mesh call has now, because somebody came or left.
+   */
+  'voice:mesh:links': MeshLinks;
+  /**
+   * Another participant of the mesh call offers a connection.
+   */
+  'voice:mesh:offer': MeshDescription;
   /**
    * A moderator has done something to the client's user; `byUserId` is null when it was not a participant.
    */
@@ -414,6 +439,70 @@ export interface Layers {
   temporalLayer?: number;
 }
 /**
+ * An offer or an answer of another participant.
+ */
+export interface MeshDescription {
+  /**
+   * The session description.
+   */
+  sdp: string;
+  /**
+   * The user.
+   */
+  userId: string;
+}
+/**
+ * An ICE candidate of another participant.
+ */
+export interface MeshCandidate {
+  /**
+   * The candidate, as `RTCPeerConnection.addIceCandidate` takes it; null when there are no more.
+   */
+  candidate: IceCandidateInit | null;
+  /**
+   * The user.
+   */
+  userId: string;
+}
+/**
+ * An ICE candidate as browsers write it (`RTCIceCandidateInit`).
+ */
+export interface IceCandidateInit {
+  /**
+   * The candidate (RFC 8839, section 5.1).
+   */
+  candidate: string;
+  /**
+   * The place of that description.
+   */
+  sdpMLineIndex?: number;
+  /**
+   * The media description it belongs to.
+   */
+  sdpMid?: string;
+  /**
+   * The user name fragment of the ICE credentials it belongs to.
+   */
+  usernameFragment?: string;
+}
+/**
+ * How many links a mesh call has, and whether it should be an SFU call.
+ */
+export interface MeshLinks {
+  /**
+   * How many connections there are between them: n(n-1)/2.
+   */
+  links: number;
+  /**
+   * How many people are in the call.
+   */
+  participants: number;
+  /**
+   * Whether an SFU would serve so many people better: every client of a mesh sends its media to everybody else.
+   */
+  sfuRecommended: boolean;
+}
+/**
  * What moderators have taken from somebody in one channel. It outlives leaving: a rejoin does not undo it.
  */
 export interface Restrictions {
@@ -477,6 +566,10 @@ export interface Participant {
    */
   deafened: boolean;
   /**
+   * How to connect to the participant, in a mesh call.
+   */
+  mesh?: MeshPeer;
+  /**
    * Whether the participant may moderate.
    */
   moderator: boolean;
@@ -512,6 +605,19 @@ export interface Participant {
    * The participant's user id.
    */
   userId: string;
+}
+/**
+ * A participant of a mesh call, as one other participant is told of them.
+ */
+export interface MeshPeer {
+  /**
+   * Whether the client that is told this makes the offer to the participant; otherwise it waits for theirs.
+   */
+  makeOffer: boolean;
+  /**
+   * The id of the participant's stay in this call.
+   */
+  peerId: string;
 }
 /**
  * What moderators have silenced of a participant: nothing of it passes the server.
@@ -562,6 +668,7 @@ export interface Replies {
   'voice:joined': Joined;
   'voice:keyFrameRequested': KeyFrameRequested;
   'voice:left': Left;
+  'voice:mesh:relayed': MeshRelayed;
   'voice:moderated': Moderated;
   'voice:pong': Pong;
   'voice:preferredLayersSet': PreferredLayersSet;
@@ -687,6 +794,10 @@ export interface Joined {
    */
   e2ee: Policy;
   /**
+   * How many links a mesh call has, with the client's own.
+   */
+  mesh?: MeshLinks;
+  /**
    * Whether the client may moderate.
    */
   moderator: boolean;
@@ -719,9 +830,9 @@ export interface Joined {
    */
   role: Role;
   /**
-   * What `getRouterRtpCapabilities` would answer: saves a round trip.
+   * What `getRouterRtpCapabilities` would answer: saves a round trip. A mesh call has none.
    */
-  routerRtpCapabilities: RtpCapabilities;
+  routerRtpCapabilities?: RtpCapabilities;
   /**
    * What the client's peer connections are made with.
    */
@@ -729,11 +840,15 @@ export interface Joined {
   /**
    * An opaque name of the SFU that holds the room.
    */
-  sfuEndpoint: string;
+  sfuEndpoint?: string;
   /**
    * The client's own state: what moderators decided before holds from the first moment.
    */
   state: ParticipantState;
+  /**
+   * The way that media takes.
+   */
+  topology: CallTopology;
   /**
    * When the TURN credential ends (RFC 3339); null when there is none that ends.
    */
@@ -800,6 +915,12 @@ export interface KeyFrameRequested {
  */
 export interface Left {
   channelId: string;
+}
+/**
+ * The message has been passed on to this participant.
+ */
+export interface MeshRelayed {
+  userId: string;
 }
 /**
  * The act of moderation is done; `userId` is null when it concerned everybody.
@@ -870,6 +991,10 @@ export interface Resumed {
    */
   e2ee: Policy;
   /**
+   * How many links a mesh call has, with the client's own.
+   */
+  mesh?: MeshLinks;
+  /**
    * Whether the client may moderate.
    */
   moderator: boolean;
@@ -906,9 +1031,9 @@ export interface Resumed {
    */
   role: Role;
   /**
-   * What `getRouterRtpCapabilities` would answer: saves a round trip.
+   * What `getRouterRtpCapabilities` would answer: saves a round trip. A mesh call has none.
    */
-  routerRtpCapabilities: RtpCapabilities;
+  routerRtpCapabilities?: RtpCapabilities;
   /**
    * What the client's peer connections are made with.
    */
@@ -916,11 +1041,15 @@ export interface Resumed {
   /**
    * An opaque name of the SFU that holds the room.
    */
-  sfuEndpoint: string;
+  sfuEndpoint?: string;
   /**
    * The client's own state: what moderators decided before holds from the first moment.
    */
   state: ParticipantState;
+  /**
+   * The way that media takes.
+   */
+  topology: CallTopology;
   /**
    * When the TURN credential ends (RFC 3339); null when there is none that ends.
    */
@@ -1045,6 +1174,27 @@ export interface Requests {
       channelId?: string | null;
     };
     reply: Left;
+  };
+  'voice:mesh:answer': {
+    payload: {
+      sdp: string;
+      userId: string;
+    };
+    reply: MeshRelayed;
+  };
+  'voice:mesh:ice': {
+    payload: {
+      candidate?: IceCandidateInitWanted | null;
+      userId: string;
+    };
+    reply: MeshRelayed;
+  };
+  'voice:mesh:offer': {
+    payload: {
+      sdp: string;
+      userId: string;
+    };
+    reply: MeshRelayed;
   };
   'voice:moderate': {
     payload: ModerationCommand;
@@ -1191,6 +1341,27 @@ export interface Requests {
     };
     reply: StateUpdated;
   };
+}
+/**
+ * An ICE candidate as browsers write it (`RTCIceCandidateInit`).
+ */
+export interface IceCandidateInitWanted {
+  /**
+   * The candidate (RFC 8839, section 5.1).
+   */
+  candidate: string;
+  /**
+   * The place of that description.
+   */
+  sdpMLineIndex?: number | null;
+  /**
+   * The media description it belongs to.
+   */
+  sdpMid?: string | null;
+  /**
+   * The user name fragment of the ICE credentials it belongs to.
+   */
+  usernameFragment?: string | null;
 }
 /**
  * The part of `appData` that the server understands.

@@ -55,6 +55,7 @@ export function joined(more: Partial<Joined> = {}): Joined {
   return {
     channelId: 'lobby',
     channelName: 'Lobby',
+    topology: 'sfu',
     sfuEndpoint: 'worker-0',
     userId: 'me',
     participants: [],

@@ -116,6 +116,20 @@ describe.each(['CHANNEL_FULL', 'PERMISSION_DENIED', 'CHANNEL_NOT_FOUND', 'RATE_L
   },
 );
 
+describe('a channel whose calls go from client to client', () => {
+  it('is refused in words a person understands, and left again', async () => {
+    const { server, service, events } = setup();
+    const mesh = joined({ topology: 'mesh' });
+    delete mesh.sfuEndpoint;
+    delete mesh.routerRtpCapabilities;
+    server.join = mesh;
+    const refusal = { code: 'INVALID_STATE', details: { reason: 'mesh' } };
+    await expect(service.joinChannel('lobby')).rejects.toMatchObject(refusal);
+    expect(events).toEqual(['connecting', 'disconnected']);
+    expect(server.connected).toBe(false);
+  });
+});
+
 describe('a join that fails half-way', () => {
   it('tries a transport twice more and then comes back as after a loss', async () => {
     const { server, service, events } = setup();

@@ -20,13 +20,14 @@ use serde_json::Value;
 use self::names::request_named;
 pub use self::names::{ERROR_EVENT, REQUEST_EVENTS, event_name, reply_name, request_name};
 use self::payload::{
-    ConnectTransport, Consume, CreateTransport, Join, Leave, OfConsumer, OfProducer, OfSlot, OfTransport, Ping, Produce, Resume,
-    SetPreferredLayers, UpdateState, WantedAppData,
+    ConnectTransport, Consume, CreateTransport, Join, Leave, MeshDescription, MeshIce, OfConsumer, OfProducer, OfSlot, OfTransport, Ping,
+    Produce, Resume, SetPreferredLayers, UpdateState, WantedAppData,
 };
 use self::read::read;
 use crate::error::{Error, ErrorCode};
 use crate::ids::{ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{MediaKind, Source};
+use crate::mesh::{MeshTerms, Signal, Target};
 use crate::request::{Request, RequestKind};
 use crate::rtp::RtpCapabilities;
 
@@ -38,7 +39,7 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
     Ok(match request {
         RequestKind::Join => {
             let Join { channel_id, rtp_capabilities, take_over } = read(payload)?;
-            Request::Join { channel: channel_id, capabilities: checked(rtp_capabilities)?, take_over }
+            Request::Join { channel: channel_id, capabilities: checked(rtp_capabilities)?, take_over, mesh: MeshTerms::default() }
         }
         RequestKind::Resume => {
             let Resume { channel_id, resume_token } = read(payload)?;
@@ -85,8 +86,26 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
         RequestKind::RequestSlot => Request::RequestSlot { source: read::<OfSlot>(payload)?.source.into() },
         RequestKind::ReleaseSlot => Request::ReleaseSlot { source: read::<OfSlot>(payload)?.source.into() },
         RequestKind::Moderate => Request::Moderate { action: moderate::decode(payload)? },
+        RequestKind::MeshOffer => {
+            let (to, signal) = mesh_description(payload)?;
+            Request::MeshOffer { to, signal }
+        }
+        RequestKind::MeshAnswer => {
+            let (to, signal) = mesh_description(payload)?;
+            Request::MeshAnswer { to, signal }
+        }
+        RequestKind::MeshIce => {
+            let MeshIce { user_id, candidate } = read(payload)?;
+            let candidate = candidate.map(Value::Object).unwrap_or_default();
+            Request::MeshIce { to: Target::User(user_id), signal: Signal::of_candidate(candidate)? }
+        }
         RequestKind::Ping => Request::Ping { echo: read::<Ping>(payload)?.echo },
     })
+}
+
+fn mesh_description(payload: &Value) -> Result<(Target, Signal), Error> {
+    let MeshDescription { user_id, sdp } = read(payload)?;
+    Ok((Target::User(user_id), Signal::of_sdp(&sdp)?))
 }
 
 fn decode_produce(payload: &Value) -> Result<Request, Error> {

@@ -103,6 +103,14 @@ pub fn all() -> Vec<Example> {
         ),
         example("voice:moderate", with(whom("move"), json!({"to": "attic"})), &["action", "userId", "to"], &[]),
         example("voice:moderate", json!({"action": "end-call", "reason": "Good night."}), &["action"], &["reason"]),
+        example("voice:mesh:offer", json!({"userId": "bob", "sdp": "v=0\r\n"}), &["userId", "sdp"], &[]),
+        example("voice:mesh:answer", json!({"userId": "bob", "sdp": "v=0\r\n"}), &["userId", "sdp"], &[]),
+        example(
+            "voice:mesh:ice",
+            json!({"userId": "bob", "candidate": {"candidate": "candidate:1 1 UDP 1 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0}}),
+            &["userId"],
+            &["candidate"],
+        ),
         example("voice:ping", json!({"echo": 1}), &[], &["echo"]),
         example(
             "voice:join",

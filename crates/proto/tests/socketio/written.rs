@@ -8,17 +8,20 @@ use std::sync::Arc;
 
 use parlor_proto::codec::socketio::{event_name, reply_name};
 use parlor_proto::event::{
-    AppData, CloseReason, EntitlementReason, Event, IceServer, IceSetup, IceTransportPolicy, Joined, LeftReason, Own, Participant,
-    ParticipantState, Policy, ProducerInfo, Reply, Resumed, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
+    AppData, CallTopology, CloseReason, EntitlementReason, Event, IceServer, IceSetup, IceTransportPolicy, Joined, LeftReason, Own,
+    Participant, ParticipantState, Policy, ProducerInfo, Reply, Resumed, RtcConfig, ServerMuted, SlotStatus, Speaker, VideoSlots,
 };
-use parlor_proto::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId, UserId};
+use parlor_proto::ids::{ChannelId, ConsumerId, PeerId, ProducerId, ResumeToken, TransportId, UserId};
 use parlor_proto::media::{Layers, MediaKind, Source, StreamType};
+use parlor_proto::mesh::{MeshCandidate, MeshDescription, Sender};
 use parlor_proto::rtp::{RtpCapabilities, RtpParameters};
 use parlor_proto::transport::{
     CandidateKind, Direction, DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, Protocol, TcpType, TransportFailure,
     TransportState,
 };
-use parlor_proto::{Error, ErrorCode, EventKind, ModerationAction, Permissions, ReplyKind, Restrictions, Role, Timestamp};
+use parlor_proto::{
+    Error, ErrorCode, EventKind, MeshLinks, MeshPeer, ModerationAction, Permissions, ReplyKind, Restrictions, Role, Signal, Timestamp,
+};
 use serde_json::{Value, json};
 use strum::VariantArray;
 
@@ -53,7 +56,32 @@ fn participant() -> Participant {
     let server_muted = ServerMuted { audio: false, video: true, screen: false };
     let state = ParticipantState { muted: true, server_muted, ..ParticipantState::default() };
     let (role, moderator) = (Role::Speaker, true);
-    Participant { user_id: user(), name: "Alice".into(), state, role, moderator, producers: vec![producer()] }
+    Participant { user_id: user(), name: "Alice".into(), state, role, moderator, producers: vec![producer()], mesh: None }
+}
+
+fn mesh_joined() -> Joined {
+    let mesh = Some(MeshPeer { peer_id: PeerId::from_random(5), make_offer: true });
+    Joined {
+        topology: CallTopology::Mesh,
+        sfu_endpoint: None,
+        mesh: Some(MeshLinks::between(2)),
+        participants: vec![Participant { producers: Vec::new(), mesh, ..participant() }],
+        router_rtp_capabilities: None,
+        video_slots: VideoSlots { current: 0, max: 4 },
+        ..joined()
+    }
+}
+
+fn sender() -> Sender {
+    Sender { user_id: user(), name: "Alice".into(), peer_id: PeerId::from_random(5) }
+}
+
+fn description() -> MeshDescription {
+    MeshDescription { from: sender(), signal: Signal::of_sdp("v=0\r\n").expect("fine") }
+}
+
+fn candidate(candidate: Value) -> MeshCandidate {
+    MeshCandidate { from: sender(), signal: Signal::of_candidate(candidate).expect("fine") }
 }
 
 fn permissions(expires_at: Option<Timestamp>) -> Permissions {
@@ -74,12 +102,14 @@ fn joined() -> Joined {
     Joined {
         channel_id: channel(),
         channel_name: "The den".into(),
-        sfu_endpoint: "sfu-1".into(),
+        topology: CallTopology::Sfu,
+        sfu_endpoint: Some("sfu-1".into()),
+        mesh: None,
         user_id: UserId::new("bob").expect("fine"),
         participants: vec![participant()],
         permissions: permissions(None),
         ice: ice_setup(),
-        router_rtp_capabilities: capabilities(),
+        router_rtp_capabilities: Some(capabilities()),
         e2ee: Policy::Off,
         recording: Policy::Off,
         role: Role::Speaker,
@@ -132,6 +162,7 @@ fn ice() -> IceParameters {
 fn replies() -> Vec<Reply> {
     vec![
         Reply::Joined(Box::new(joined())),
+        Reply::Joined(Box::new(mesh_joined())),
         Reply::Resumed(Box::new(resumed())),
         Reply::Left { channel_id: channel() },
         Reply::RouterRtpCapabilities { rtp_capabilities: capabilities() },
@@ -167,6 +198,7 @@ fn replies() -> Vec<Reply> {
         Reply::Slot { source: Source::Camera, status: SlotStatus::Released, position: None, slots: SLOTS },
         Reply::Moderated { action: ModerationAction::Mute, user_id: Some(user()) },
         Reply::Moderated { action: ModerationAction::EndCall, user_id: None },
+        Reply::MeshRelayed { user_id: user() },
         Reply::Pong { echo: Some(1), server_time_ms: 1_772_200_000_000 },
     ]
 }
@@ -174,7 +206,8 @@ fn replies() -> Vec<Reply> {
 fn events() -> Vec<Event> {
     vec![
         Event::ParticipantJoined(participant()),
-        Event::ParticipantLeft { user_id: user() },
+        Event::ParticipantJoined(mesh_joined().participants.remove(0)),
+        Event::ParticipantLeft { user_id: user(), name: "Alice".into(), peer_id: None },
         Event::ParticipantState { user_id: user(), state: ParticipantState::default() },
         Event::NewProducer(producer()),
         Event::ProducerClosed { producer_id: PRODUCER, user_id: user(), reason: None },
@@ -204,6 +237,11 @@ fn events() -> Vec<Event> {
             restrictions: Restrictions { audio: true, ..Restrictions::default() },
             reason: Some("Noise.".into()),
         },
+        Event::MeshLinks(MeshLinks::between(6)),
+        Event::MeshOffer(description()),
+        Event::MeshAnswer(description()),
+        Event::MeshIce(candidate(json!({"candidate": "candidate:1 1 UDP 1 192.0.2.1 9 typ host", "sdpMid": "0", "sdpMLineIndex": 0}))),
+        Event::MeshIce(candidate(Value::Null)),
         Event::Moderation { action: ModerationAction::Deafen, by_user_id: None, restrictions: Restrictions::default(), reason: None },
     ]
 }

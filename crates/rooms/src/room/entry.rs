@@ -9,6 +9,7 @@ use crate::access::pro_until;
 use crate::core::{Answer, Asker};
 use crate::ending::Departure;
 use crate::feed::Happening;
+use crate::media::{MediaDescription, MediaEntry};
 use crate::output::{Join, Output};
 use crate::participant::{Entrant, Participant};
 use crate::permission::permissions;
@@ -16,10 +17,11 @@ use crate::room::Room;
 
 impl Room {
     pub(crate) fn join(&mut self, join: Join, wall: Timestamp, now: Instant) {
-        let Join { session, request, identity, admitted, as_of, ice, capabilities, take_over } = join;
+        let Join { session, request, identity, admitted, as_of, ice, capabilities, take_over, mesh } = join;
         let asker = Asker { session, request };
         let pro_until = pro_until(admitted.entitlement, wall, now);
-        if let Err(error) = self.check_join(session, &identity.user, admitted.role, take_over) {
+        let checked = self.media.check_terms(mesh).and_then(|()| self.check_join(session, &identity.user, admitted.role, take_over));
+        if let Err(error) = checked {
             self.core.reply(asker, Err(error));
             return;
         }
@@ -28,30 +30,36 @@ impl Room {
         let permissions = permissions(&self.core.policy, admitted.role, admitted.entitlement);
         let (number, token) = (self.core.joins, ResumeToken::from_random(self.core.ids.bits()));
         let participant = Participant::new(Entrant { session, number, identity, admitted, as_of, permissions, pro_until, token });
-        let joined = self.show_to(&participant, ice);
         let shown = participant.show(Vec::new());
         self.core.participants.insert(session, participant);
-        self.media.joined(session, capabilities);
+        self.media.joined(&mut self.core, session, MediaEntry { capabilities, offers: mesh.offers });
+        let Some(joined) = self.show_to(session, ice) else { return };
         self.core.reply(asker, Ok(Reply::Joined(Box::new(joined))));
         if !std::mem::replace(&mut self.core.started, true) {
             self.core.feed(Happening::RoomStarted);
         }
         self.core.feed(Happening::ParticipantJoined { user: shown.user_id.clone(), name: shown.name.clone(), session });
-        self.core.tell_others(session, Event::ParticipantJoined(shown));
+        self.media.announce(&mut self.core, session, shown);
     }
 
-    /// Everything somebody needs to know who is, or is about to be, in the room.
-    pub(crate) fn show_to(&self, participant: &Participant, ice: IceSetup) -> Joined {
+    /// Everything somebody needs to know who is in the room.
+    pub(crate) fn show_to(&self, session: SessionId, ice: IceSetup) -> Option<Joined> {
+        let participant = self.core.participants.get(&session)?;
         let user = &participant.identity.user;
-        Joined {
+        let mut participants: Vec<_> = self.participants().into_iter().filter(|p| p.user_id != *user).collect();
+        self.media.introduce(&self.core, session, &mut participants);
+        let MediaDescription { topology, sfu_endpoint, router_rtp_capabilities, mesh } = self.media.describe(participant.permissions);
+        Some(Joined {
             channel_id: self.core.channel.id.clone(),
             channel_name: self.core.channel.name.clone(),
-            sfu_endpoint: self.media.endpoint(),
+            topology,
+            sfu_endpoint,
+            mesh,
             user_id: user.clone(),
-            participants: self.participants().into_iter().filter(|p| p.user_id != *user).collect(),
+            participants,
             permissions: participant.permissions,
             ice,
-            router_rtp_capabilities: self.media.capabilities(participant.permissions),
+            router_rtp_capabilities,
             e2ee: Policy::Off,
             recording: Policy::Off,
             role: participant.role,
@@ -61,7 +69,7 @@ impl Room {
             resume_token: participant.token,
             resume_grace_ms: u64::try_from(self.core.policy.resume_grace.as_millis()).unwrap_or(u64::MAX),
             resumed: false,
-        }
+        })
     }
 
     fn check_join(&self, session: SessionId, user: &UserId, role: Role, take_over: bool) -> Result<(), Error> {
@@ -74,7 +82,7 @@ impl Room {
         }
         let (channel, policy) = (&self.core.channel, &self.core.policy);
         let max = match role {
-            Role::Speaker => channel.max_participants.unwrap_or_else(|| policy.participants(channel.tier)),
+            Role::Speaker => channel.max_participants.unwrap_or_else(|| policy.participants(channel)),
             Role::Spectator => channel.max_spectators.unwrap_or(policy.spectators),
         };
         // Spectators and the others take nobody's place among each other. The user's own connection that is
@@ -101,7 +109,7 @@ impl Room {
     pub(crate) fn remove(&mut self, session: SessionId, departure: Departure) {
         let Some(participant) = self.core.participants.get(&session) else { return };
         let Identity { user, name, .. } = participant.identity.clone();
-        let (stay, lost) = (participant.stay, participant.lost.is_some());
+        let (stay, lost, peer_id) = (participant.stay, participant.lost.is_some(), self.media.peer_id(session));
         let (ending, reason) = (departure.ending(), departure.reason());
         self.media.leaving(&mut self.core, session, &ending);
         self.core.slots.leave(session);
@@ -114,8 +122,9 @@ impl Room {
             Departure::Goodbye | Departure::Disconnected | Departure::Replaced => {}
         }
         self.core.participants.remove(&session);
-        self.core.feed(Happening::ParticipantLeft { user: user.clone(), name, session: stay, reason });
-        self.core.tell_others(session, Event::ParticipantLeft { user_id: user });
+        self.core.feed(Happening::ParticipantLeft { user: user.clone(), name: name.clone(), session: stay, reason });
+        self.core.tell_others(session, Event::ParticipantLeft { user_id: user, name, peer_id });
+        self.media.gone(&mut self.core);
         if !lost {
             self.core.output(Output::Left { session });
         }

@@ -3,7 +3,7 @@
 use parlor_proto::event::{Event, LeftReason, ParticipantState};
 use parlor_proto::{Actor, Error, ErrorCode, Moderation, Restrictions, SessionId, UserId};
 
-use crate::core::{Answer, Asker, not_found};
+use crate::core::{Answer, Asker, invalid_state, not_found};
 use crate::ending::Departure;
 use crate::feed::Happening;
 use crate::output::Output;
@@ -29,6 +29,11 @@ impl Room {
 
     fn check_moderation(&self, by: &UserId, action: &Moderation) -> Result<(), Error> {
         let Some(user) = action.user() else { return Ok(()) };
+        if !self.media.passes_server() && silences(action) {
+            let sentence =
+                "In this call sound goes from browser to browser, and the server cannot silence anybody. Remove the person instead.";
+            return Err(invalid_state("media does not pass the server: kick or ban instead").say(sentence));
+        }
         if self.core.channel.owner.as_ref() == Some(user) && user != by {
             return Err(Error::new(ErrorCode::PermissionDenied).say("Nobody moderates the owner of a channel."));
         }
@@ -74,6 +79,10 @@ impl Room {
     fn restrict(&mut self, session: SessionId, action: &Moderation, by: &Actor) {
         let Some(before) = self.core.participants.get(&session).map(|p| p.state) else { return };
         let after = keep_silent(before, before.restricted(before.restrictions().after(action)));
+        if after.restrictions() != Restrictions::default() && !self.media.passes_server() {
+            // Nobody would enforce it, and whoever is silenced does not get into such a call.
+            return self.put_out(session, LeftReason::AccessLost, action, by);
+        }
         if before != after {
             self.tell_moderated(session, after.restrictions(), action, by);
             self.set_state(session, after);
@@ -105,6 +114,11 @@ impl Room {
 fn keep_silent(before: ParticipantState, after: ParticipantState) -> ParticipantState {
     let released = before.server_muted.audio && !after.server_muted.audio;
     ParticipantState { muted: after.muted || released, ..after }
+}
+
+/// Takes from somebody, or gives back, what they send or hear.
+const fn silences(action: &Moderation) -> bool {
+    matches!(action, Moderation::Mute { .. } | Moderation::Deafen { .. })
 }
 
 /// Gives somebody something back.

@@ -62,14 +62,14 @@ impl Room {
         // While it still counts as lost, the client is not told: the reply says how things are.
         self.set_entitlement(old, entitlement, pro_until(entitlement, wall, now), EntitlementReason::Changed);
         self.rename(old, session);
-        let resumed = self.core.participants.get(&session).map(|p| {
+        let resumed = self.show_to(session, resume.ice).map(|joined| {
             let own = Own { slots: self.core.slots.held_by(session), ..self.media.own(session) };
-            let joined = Joined { resumed: true, ..self.show_to(p, resume.ice) };
-            Resumed { joined, own }
+            Resumed { joined: Joined { resumed: true, ..joined }, own }
         });
         if let Some(resumed) = resumed {
             self.core.reply(asker, Ok(Reply::Resumed(Box::new(resumed))));
         }
+        self.media.back(&mut self.core, session);
         self.want_slots_again(session);
     }
 

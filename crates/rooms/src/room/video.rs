@@ -1,6 +1,6 @@
 //! Video slots in a room: who may show something now, and who is told that it is their turn.
 
-use parlor_proto::event::{CloseReason, Event, Reply, SlotStatus};
+use parlor_proto::event::{CloseReason, Event, LeftReason, Reply, SlotStatus};
 use parlor_proto::{Channel, Error, ErrorCode, MediaKind, SessionId, Source};
 
 use crate::core::{Answer, invalid_state};
@@ -12,6 +12,9 @@ use crate::slots::{News, Place, Slot};
 
 impl Room {
     pub(crate) fn request_slot(&mut self, session: SessionId, source: Source) -> Answer {
+        if !self.media.passes_server() {
+            return Err(invalid_state("there are no video slots where media goes from client to client"));
+        }
         let permissions = self.core.participant(session)?.permissions;
         check_produce(&self.core.policy, permissions, MediaKind::Video, source)?;
         let (status, position) = match self.core.slots.request(Slot { session, source }) {
@@ -80,7 +83,11 @@ impl Room {
         if self.core.closed || channel.id != self.core.channel.id {
             return;
         }
-        self.core.channel = channel;
+        let topology = std::mem::replace(&mut self.core.channel, channel).topology;
+        if topology != self.core.channel.topology {
+            // Media takes another way from now on: the next call of the channel begins with it.
+            return self.evict(LeftReason::TopologyChanged, ErrorCode::NotInChannel);
+        }
         let max = self.core.policy.videos(self.core.channel.tier);
         let error = Error::new(ErrorCode::VideoLimitReached).with("max", max);
         let ending = Ending { error, told: Some(CloseReason::Entitlement), feed: CloseReason::Entitlement.as_str() };

@@ -10,6 +10,7 @@ use super::consumers::TrackToReceive;
 use super::pending::Operation;
 use super::producers::TrackToSend;
 use crate::core::{Answer, Asker, Core, invalid_state};
+use crate::mesh::not_a_mesh;
 
 impl Sfu {
     /// A participant asks for something of media.
@@ -38,6 +39,7 @@ impl Sfu {
             Request::CloseConsumer { consumer } => self.close_consumer(core, session, consumer),
             Request::SetPreferredLayers { consumer, layers } => self.set_preferred_layers(core, session, consumer, layers),
             Request::RequestKeyFrame { consumer } => self.request_key_frame(core, session, consumer),
+            Request::MeshOffer { .. } | Request::MeshAnswer { .. } | Request::MeshIce { .. } => Err(not_a_mesh()),
             // Not of media: the room has a rule for each.
             Request::Join { .. }
             | Request::Resume { .. }

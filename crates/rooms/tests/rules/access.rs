@@ -180,11 +180,24 @@ fn a_channel_that_demands_end_to_end_encryption_says_that_there_is_none() {
 }
 
 #[test]
-fn a_channel_for_calls_from_client_to_client_says_that_there_are_none() {
-    for topology in [Topology::Mesh, Topology::Auto] {
-        let error = role(&Channel { topology, ..channel(Access::Public) }, &alice(), &Facts::default()).expect_err("refused");
-        assert_eq!((error.code, &error.details["reason"]), (ErrorCode::PermissionDenied, &"mesh_unavailable".into()));
+fn a_mesh_channel_takes_those_who_may_speak_and_nobody_who_would_have_to_be_kept_silent() {
+    let mesh = Channel { topology: Topology::Mesh, spectators: true, ..channel(Access::Members) };
+    let member = Facts { member: Some(MemberRole::Member), ..Facts::default() };
+    assert_eq!(role(&mesh, &alice(), &member), Ok(Role::Speaker));
+    let reason = |facts: &Facts| role(&mesh, &alice(), facts).expect_err("refused").details["reason"].clone();
+    assert_eq!(reason(&Facts::default()), "mesh_has_no_spectators");
+    for restrictions in
+        [Restrictions { audio: true, ..Restrictions::default() }, Restrictions { deafened: true, ..Restrictions::default() }]
+    {
+        assert_eq!(reason(&Facts { restrictions, ..member.clone() }), "silenced");
     }
+}
+
+#[test]
+fn a_channel_that_is_to_choose_by_itself_says_that_it_cannot() {
+    let auto = Channel { topology: Topology::Auto, ..channel(Access::Public) };
+    let error = role(&auto, &alice(), &Facts::default()).expect_err("refused");
+    assert_eq!((error.code, &error.details["reason"]), (ErrorCode::PermissionDenied, &"auto_unavailable".into()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use parlor_proto::event::{Event, Policy, Reply};
 use parlor_proto::media::Source;
-use parlor_proto::{ErrorCode, Grant, GrantRole, Identity, MediaCommand, MediaKind, Request, Tier};
+use parlor_proto::{ErrorCode, Grant, GrantRole, Identity, MediaCommand, MediaKind, MeshTerms, Request, Tier};
 use parlor_rooms::{Ban, Output, RoomSize};
 use parlor_testkit::test_room::{TestRoom, channel_id, config, identity, user_id};
 
@@ -16,13 +16,13 @@ fn joined_carries_everything_the_client_needs() {
     let session = room.connect();
     let joined = room.try_join(session, "bob", Tier::Pro).expect("joins");
     assert_eq!(joined.channel_id, channel_id("den"));
-    assert_eq!((joined.channel_name.as_str(), joined.sfu_endpoint.as_str()), ("The den", "sfu-1"));
+    assert_eq!((joined.channel_name.as_str(), joined.sfu_endpoint.as_deref()), ("The den", Some("sfu-1")));
     assert_eq!(joined.user_id, user_id("bob"));
     let [other] = joined.participants.as_slice() else { panic!("one other") };
     assert_eq!((other.user_id.as_str(), other.name.as_str()), ("alice", "Alice"));
     assert_eq!(other.producers.iter().map(|p| p.producer_id).collect::<Vec<_>>(), [mic]);
     assert!(joined.permissions.audio && joined.permissions.video && joined.permissions.screenshare);
-    assert!(!joined.router_rtp_capabilities.codecs.is_empty());
+    assert!(joined.router_rtp_capabilities.is_some_and(|capabilities| !capabilities.codecs.is_empty()));
     assert_eq!((joined.e2ee, joined.recording), (Policy::Off, Policy::Off));
 }
 
@@ -103,7 +103,7 @@ fn a_session_joins_once() {
     let alice = room.join("alice", Tier::Free);
     assert_eq!(refused(room.try_join(alice, "alice", Tier::Free)), ErrorCode::AlreadyInChannel);
     assert_eq!(refused(room.try_join(alice, "somebody else", Tier::Free)), ErrorCode::AlreadyInChannel);
-    let body = Request::Join { channel: channel_id("den"), capabilities: None, take_over: false };
+    let body = Request::Join { channel: channel_id("den"), capabilities: None, take_over: false, mesh: MeshTerms::default() };
     assert_eq!(refused(room.ask(alice, body)), ErrorCode::InvalidState);
 }
 
@@ -146,7 +146,7 @@ fn leaving_is_answered_and_told() {
     let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
     let reply = room.ask(alice, Request::Leave { channel: Some(channel_id("den")) });
     assert_eq!(reply, Ok(Reply::Left { channel_id: channel_id("den") }));
-    assert_eq!(room.events(bob), [Event::ParticipantLeft { user_id: user_id("alice") }]);
+    assert_eq!(room.events(bob), [Event::ParticipantLeft { user_id: user_id("alice"), name: "Alice".to_owned(), peer_id: None }]);
     assert!(!room.is_inside(alice));
     assert_eq!(refused(room.ask(alice, Request::Leave { channel: None })), ErrorCode::NotInChannel);
 }
@@ -173,7 +173,7 @@ fn who_disconnects_is_gone_at_once_and_their_producers_are_closed_first() {
     let expected = [
         Event::ProducerClosed { producer_id: mic, user_id: user_id.clone(), reason: None },
         Event::ProducerClosed { producer_id: camera, user_id: user_id.clone(), reason: None },
-        Event::ParticipantLeft { user_id },
+        Event::ParticipantLeft { user_id, name: "Alice".to_owned(), peer_id: None },
     ];
     assert_eq!(room.events(bob), expected);
     assert!(room.model(bob).consumers.is_empty());

@@ -8,6 +8,7 @@ mod entry;
 mod feed;
 mod join_limit;
 mod media_loss;
+mod mesh;
 mod moderation;
 mod ownership;
 mod permission;

@@ -36,7 +36,7 @@ fn a_sender_is_told_the_bitrate_of_its_sound_where_its_encoder_looks_for_it() {
         let joined = room.try_join(session, user, tier).expect("joins");
         let asked = room.ask(session, Request::GetRouterRtpCapabilities).expect("answered");
         let Reply::RouterRtpCapabilities { rtp_capabilities: again } = asked else { panic!("{asked:?}") };
-        for codec in joined.router_rtp_capabilities.codecs.iter().chain(&again.codecs) {
+        for codec in joined.router_rtp_capabilities.expect("an SFU").codecs.iter().chain(&again.codecs) {
             let told = codec.parameters.get("maxaveragebitrate");
             let expected = ParameterValue::Number(bitrate);
             assert_eq!(told, Some(&expected).filter(|_| codec.mime_type == "audio/opus"), "{}", codec.mime_type);

@@ -90,7 +90,7 @@ fn a_grace_of_zero_means_gone_at_once() {
     let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
     room.events(bob);
     room.lose(alice);
-    assert_eq!(room.events(bob), [Event::ParticipantLeft { user_id: user_id("alice") }]);
+    assert_eq!(room.events(bob), [Event::ParticipantLeft { user_id: user_id("alice"), name: "Alice".into(), peer_id: None }]);
 }
 
 #[test]

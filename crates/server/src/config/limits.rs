@@ -13,6 +13,8 @@ pub struct Limits {
     pub participants_free: u32,
     /// Participants of a pro channel that has no limit of its own.
     pub participants_pro: u32,
+    /// Participants of a mesh call whose channel has no limit of its own.
+    pub participants_mesh: u32,
     /// Spectators of a channel that has no limit of its own; they take no place of a participant.
     pub spectators: u32,
     /// Cameras and shared screens at the same time in a free channel.
@@ -56,6 +58,7 @@ impl Default for Limits {
         Self {
             participants_free: policy.participants_free,
             participants_pro: policy.participants_pro,
+            participants_mesh: policy.participants_mesh,
             spectators: policy.spectators,
             videos_free: policy.videos_free,
             videos_pro: policy.videos_pro,
@@ -84,6 +87,7 @@ impl Limits {
         Policy {
             participants_free: self.participants_free,
             participants_pro: self.participants_pro,
+            participants_mesh: self.participants_mesh,
             spectators: self.spectators,
             videos_free: self.videos_free,
             videos_pro: self.videos_pro,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, SessionId, UserId};
+use parlor_proto::{ChannelId, Error, ErrorCode, Identity, MeshTerms, ResumeToken, SessionId, Topology, UserId};
 use parlor_rooms::{Join, RequestId, Resume, Stay};
 use parlor_store::StoreError;
 use tokio::time::{Instant, timeout_at};
@@ -31,12 +31,21 @@ pub struct JoinWish {
     pub request: RequestId,
     /// The user the session belongs to.
     pub identity: Identity,
+    /// How the client wants to join.
+    pub terms: JoinTerms,
+    /// When the join has taken too long.
+    pub deadline: Instant,
+}
+
+/// How a client wants to join.
+#[derive(Clone, Debug, Default)]
+pub struct JoinTerms {
     /// What the client can decode.
     pub capabilities: Option<Arc<RtpCapabilities>>,
     /// Whether the user's other session in the channel is to be put out for it.
     pub take_over: bool,
-    /// When the join has taken too long.
-    pub deadline: Instant,
+    /// What the client can do with mesh calls.
+    pub mesh: MeshTerms,
 }
 
 /// What a session brings along to continue where another connection broke off.
@@ -56,6 +65,13 @@ pub struct ResumeWish {
     pub deadline: Instant,
 }
 
+impl JoinTerms {
+    /// The topology of a channel that is made because the client joins it.
+    pub const fn topology(&self) -> Topology {
+        if self.mesh.only { Topology::Mesh } else { Topology::Sfu }
+    }
+}
+
 impl JoinWish {
     fn mail(&self, admission: &Admission) -> Mail {
         let join = Join {
@@ -65,8 +81,9 @@ impl JoinWish {
             admitted: admission.admitted,
             as_of: admission.record.as_of,
             ice: admission.ice.clone(),
-            capabilities: self.capabilities.clone(),
-            take_over: self.take_over,
+            capabilities: self.terms.capabilities.clone(),
+            take_over: self.terms.take_over,
+            mesh: self.terms.mesh,
         };
         Mail::Join { join: Box::new(join), record: Box::new(admission.record.clone()) }
     }
@@ -111,7 +128,7 @@ impl Registry {
                 // The room closed meanwhile, or the records it was to judge by are outdated: room and records are looked up again.
                 Err(Unanswered::Closed) => {
                     tokio::task::yield_now().await;
-                    let again = self.admit_uncounted(admission.channel(), &wish.identity);
+                    let again = self.admit_uncounted(admission.channel(), &wish.identity, wish.terms.topology());
                     admission = timeout_at(wish.deadline, again).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))?;
                 }
                 Err(Unanswered::TooLate) => return Err(ErrorCode::Timeout.into()),

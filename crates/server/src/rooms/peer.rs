@@ -39,6 +39,11 @@ impl Broadcast {
         Self { event, encoded: Mutex::new(Vec::new()) }
     }
 
+    /// What a dialect needs to know of the event besides its encoded form.
+    pub fn of<T>(&self, read: impl FnOnce(&Event) -> T) -> T {
+        read(&self.event)
+    }
+
     /// The event as a dialect sends it; `encode` makes it the first time. The type `T` belongs to that dialect alone.
     pub fn encoded<T: Clone + Send + 'static>(&self, encode: impl FnOnce(&Event) -> T) -> T {
         let mut all = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);

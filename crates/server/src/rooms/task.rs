@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use parlor_proto::event::{Event, LeftReason, Reply};
-use parlor_proto::{Error, ErrorCode, MediaCommand, MediaEvent, SessionId, UserId};
+use parlor_proto::{Error, ErrorCode, MediaCommand, MediaEvent, SessionId, Topology, UserId};
 use parlor_rooms::{Happening, Ledger, MediaConfig, Output, RequestId, Room, RoomConfig, SfuConfig};
 use tokio::sync::mpsc;
 
@@ -48,11 +48,15 @@ impl RoomTask {
     pub fn new(registry: Arc<Registry>, handle: RoomHandle, record: Record, placement: Placement) -> Self {
         let config = RoomConfig {
             channel: record.channel.clone(),
-            media: MediaConfig::Sfu(SfuConfig {
-                router: handle.router(),
-                capabilities: Arc::clone(registry.capabilities()),
-                endpoint: registry.sfu_endpoint.clone(),
-            }),
+            media: match record.channel.topology {
+                Topology::Mesh => MediaConfig::Mesh,
+                // Nobody is admitted to a channel that is to choose for itself.
+                Topology::Sfu | Topology::Auto => MediaConfig::Sfu(SfuConfig {
+                    router: handle.router(),
+                    capabilities: Arc::clone(registry.capabilities()),
+                    endpoint: registry.sfu_endpoint.clone(),
+                }),
+            },
             policy: registry.policy().clone(),
             seed: rand::random(),
         };

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use parlor_proto::event::Reply;
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, Moderation, Request, RouterId, SessionId, UserId};
+use parlor_proto::{
+    Actor, Channel, ChannelId, Error, ErrorCode, Identity, MemberRole, MeshTerms, Moderation, Request, RouterId, SessionId, Topology,
+    UserId,
+};
 use parlor_rooms::{Join, RequestId};
 use parlor_store::Store;
 use parlor_testkit::wait::until;
@@ -23,7 +26,7 @@ use crate::feed::FeedHandle;
 use crate::media::Pool;
 use crate::rooms::enter::admission::Admission;
 use crate::rooms::mail::Mail;
-use crate::rooms::{Broadcast, Ending, JoinWish, Peer, Registry, ResumeWish};
+use crate::rooms::{Broadcast, Ending, JoinTerms, JoinWish, Peer, Registry, ResumeWish};
 
 /// A connection that keeps its answers.
 struct Listener {
@@ -94,7 +97,7 @@ impl Stage {
     }
 
     async fn admit_to(&self, channel: &ChannelId, name: &str) -> Admission {
-        self.registry.admit(channel, &identity(name)).await.expect("may come")
+        self.registry.admit(channel, &identity(name), Topology::Sfu).await.expect("may come")
     }
 
     /// Connects a session, unless it is connected already.
@@ -145,7 +148,7 @@ impl Stage {
 }
 
 fn wish(peer: &Listener, name: &str, deadline: Instant) -> JoinWish {
-    JoinWish { session: peer.id, request: RequestId(1), identity: identity(name), capabilities: None, take_over: false, deadline }
+    JoinWish { session: peer.id, request: RequestId(1), identity: identity(name), terms: JoinTerms::default(), deadline }
 }
 
 fn remove(file: &Path) {
@@ -305,6 +308,7 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
         ice: admission.ice.clone(),
         capabilities: None,
         take_over: false,
+        mesh: MeshTerms::default(),
     };
     let room = stage.registry.running(&lobby()).expect("runs");
     // The letter has no place for the answer: whoever asked has gone by the time of the answer.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parlor_proto::event::Reply;
-use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{ChannelId, Error, ErrorCode, Request, ResumeToken, SessionId};
 use parlor_rooms::RequestId;
 use tokio::sync::mpsc;
@@ -13,7 +12,7 @@ use tracing::Instrument as _;
 
 use crate::auth::Pass;
 use crate::clock;
-use crate::rooms::{Ending, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
+use crate::rooms::{Ending, JoinTerms, JoinWish, Peer, Registry, ResumeWish, RoomHandle};
 use crate::signal::session::Session;
 use crate::signal::wire::Wire;
 
@@ -78,7 +77,9 @@ impl<W: Wire> Runner<W> {
 
     async fn handle(&mut self, id: RequestId, request: Request) {
         match request {
-            Request::Join { channel, capabilities, take_over } => self.join(id, channel, capabilities, take_over).await,
+            Request::Join { channel, capabilities, take_over, mesh } => {
+                self.join(id, channel, JoinTerms { capabilities, take_over, mesh }).await;
+            }
             Request::Resume { channel, token } => self.resume(id, channel, token).await,
             Request::GetIceServers => self.ice_servers(id).await,
             request => self.pass_on(id, request).await,
@@ -107,20 +108,20 @@ impl<W: Wire> Runner<W> {
         }
     }
 
-    async fn join(&mut self, id: RequestId, channel: ChannelId, capabilities: Option<Arc<RtpCapabilities>>, take_over: bool) {
+    async fn join(&mut self, id: RequestId, channel: ChannelId, terms: JoinTerms) {
         let deadline = Instant::now() + self.registry.policy().join_timeout;
         let identity = &self.session.pass().identity;
         let admitted = match self.session.pass().check() {
-            Ok(()) => {
-                timeout_at(deadline, self.registry.admit(&channel, identity)).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()))
-            }
+            Ok(()) => timeout_at(deadline, self.registry.admit(&channel, identity, terms.topology()))
+                .await
+                .unwrap_or_else(|_| Err(ErrorCode::Timeout.into())),
             Err(error) => Err(error),
         };
         let admission = match admitted {
             Ok(admission) => admission,
             Err(error) => return self.session.refuse(id, error),
         };
-        let wish = JoinWish { session: self.session.id(), request: id, identity: identity.clone(), capabilities, take_over, deadline };
+        let wish = JoinWish { session: self.session.id(), request: id, identity: identity.clone(), terms, deadline };
         let entered = match self.registry.join(&admission, wish).await {
             Ok(Some(entered)) => entered,
             Ok(None) => return,

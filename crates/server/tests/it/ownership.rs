@@ -10,7 +10,7 @@ use super::client::{Client, assert_refused};
 use super::server_without_join_limit;
 
 /// Requests that name no object.
-const WITHOUT_IDS: [&str; 10] = [
+const WITHOUT_IDS: [&str; 13] = [
     "voice:join",
     // The token is the client's own: what happens to a stolen one is in the tests of resumption.
     "voice:resume",
@@ -22,6 +22,10 @@ const WITHOUT_IDS: [&str; 10] = [
     "voice:slot:release",
     "voice:moderate",
     "voice:ping",
+    // Addressed to people; who can be reached is in the tests of mesh calls.
+    "voice:mesh:offer",
+    "voice:mesh:answer",
+    "voice:mesh:ice",
 ];
 
 /// Ids of a session's objects.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use parlor_proto::event::LeftReason;
 use parlor_proto::media::Source;
-use parlor_proto::{Actor, Entitlement, Identity, Moderation, Request, Tier, Timestamp};
+use parlor_proto::{Actor, Entitlement, Identity, Moderation, Request, Signal, Target, Tier, Timestamp};
 
 use super::{SLOTS, World, user};
 use crate::test_room::{channel_id, user_id};
@@ -32,6 +32,24 @@ impl World<'_> {
             26 => self.entitle(room, slot, flag),
             _ => self.change(room, slot, flag),
         }
+    }
+
+    /// A participant of a mesh tells another something.
+    pub(super) fn tell(&mut self, room: usize, slot: usize) -> Option<()> {
+        let flag = self.byte()?;
+        let session = self.session(room, slot)?;
+        let to = Target::User(user_id(&user(usize::from(flag >> 2) % SLOTS)));
+        let description = || Signal::of_sdp("v=0").ok();
+        let body = match flag % 4 {
+            0 => Request::MeshOffer { to, signal: description()? },
+            1 => Request::MeshAnswer { to, signal: description()? },
+            _ => Request::MeshIce { to, signal: Signal::of_candidate(Default::default()).ok()? },
+        };
+        // Often enough for the limit of a pair to be met.
+        for _ in 0..if flag > 240 { 70 } else { 1 } {
+            self.seat(room)?.room.send(session, body.clone());
+        }
+        Some(())
     }
 
     fn wish_slot(&mut self, room: usize, slot: usize, flag: u8) -> Option<()> {

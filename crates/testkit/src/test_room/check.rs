@@ -6,6 +6,7 @@ use parlor_proto::{MediaKind, SessionId};
 use parlor_rooms::{RoomSize, Slot};
 
 use super::{Client, TestRoom};
+use crate::client_model::ClientModel;
 
 impl TestRoom {
     /// Compares what all clients believe with the room, and the room with its media plane.
@@ -15,6 +16,7 @@ impl TestRoom {
             self.problems.extend(client.model.compare(&truth).err());
             self.problems.extend(self.media_follows(client).err());
         }
+        self.problems.extend(self.offers_agree().err());
         for info in truth.iter().flat_map(|p| &p.producers) {
             if self.media.producers.get(&info.producer_id).is_none_or(|p| p.paused != info.paused) {
                 self.problems.push("the media plane does not hold a producer as the room shows it".into());
@@ -31,6 +33,21 @@ impl TestRoom {
         if self.closed && !self.ledger.owed("").is_empty() {
             self.problems.push("the host application was not told of every end".into());
         }
+    }
+
+    /// Of every two people in a mesh exactly one was told to make the offer.
+    fn offers_agree(&self) -> Result<(), String> {
+        let inside = || self.clients.values().filter(|c| c.inside).map(|c| &c.model);
+        for (one, other) in inside().flat_map(|one| inside().map(move |other| (one, other))) {
+            let told = |model: &ClientModel, of: &ClientModel| Some(model.others.get(of.user.as_ref()?)?.mesh.map(|peer| peer.make_offer));
+            if let (Some(a), Some(b)) = (told(one, other), told(other, one))
+                && a.is_some()
+                && a == b
+            {
+                return Err(format!("{:?} and {:?} both make an offer, or both wait for one", one.user, other.user));
+            }
+        }
+        Ok(())
     }
 
     /// What moderators silenced is never live in the media plane, whatever its owner does.

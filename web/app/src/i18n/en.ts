@@ -217,8 +217,11 @@ export const en = {
   'error.PERMISSION_DENIED.not_granted': 'Your sign-in is not for this channel. Open the link to this channel anew, or check its name.',
   'error.PERMISSION_DENIED.e2ee_unavailable':
     'This channel demands end-to-end encryption, which this server does not have yet. Ask a moderator to change that.',
-  'error.PERMISSION_DENIED.mesh_unavailable':
-    'This channel is for calls from browser to browser, which this server does not have yet. Ask a moderator to change that.',
+  'error.PERMISSION_DENIED.auto_unavailable':
+    'This channel chooses by itself which way calls take, which this server cannot do yet. Ask a moderator to change that.',
+  'error.PERMISSION_DENIED.mesh_has_no_spectators':
+    'In this channel calls go from browser to browser, so nobody can come in only to listen. Ask a moderator to let you speak.',
+  'error.PERMISSION_DENIED.silenced': 'A moderator has silenced you, and in this channel that would not hold. Ask a moderator to lift it.',
   'error.PERMISSION_DENIED.spectator': 'You may listen here, but not speak.',
   'error.CHANNEL_CLOSED': 'This channel is not open at this time. Come back when it is.',
   'error.CHANNEL_CLOSED.opens': 'This channel is not open yet. It opens {opens}: stay on this page, and join then.',
@@ -231,6 +234,8 @@ export const en = {
   'error.CAPABILITY_REQUIRED': 'This needs a Pro account.',
   'error.VIDEO_LIMIT_REACHED': 'All video slots of this channel are taken. Try again when somebody has turned their video off.',
   'error.VIDEO_LIMIT_REACHED.max': 'Video slots full ({current}/{max}). Try again when somebody has turned their video off.',
+  'error.INVALID_STATE.mesh':
+    'Calls in this channel go from browser to browser, and this page is not made for that. Choose another channel.',
   'error.ALREADY_IN_CHANNEL':
     'You are in this channel already, in another window or on another device. Continue here, or leave there first.',
   'error.NOT_IN_CHANNEL': 'You are no longer in the channel. Join it again.',

@@ -47,6 +47,9 @@ pub const fn request_name(request: RequestKind) -> &'static str {
         RequestKind::RequestSlot => "voice:slot:request",
         RequestKind::ReleaseSlot => "voice:slot:release",
         RequestKind::Moderate => "voice:moderate",
+        RequestKind::MeshOffer => "voice:mesh:offer",
+        RequestKind::MeshAnswer => "voice:mesh:answer",
+        RequestKind::MeshIce => "voice:mesh:ice",
         RequestKind::Ping => "voice:ping",
     }
 }
@@ -82,6 +85,7 @@ pub fn reply_name(reply: impl Into<ReplyKind>) -> &'static str {
         ReplyKind::StateUpdated => "voice:stateUpdated",
         ReplyKind::Slot => "voice:slot",
         ReplyKind::Moderated => "voice:moderated",
+        ReplyKind::MeshRelayed => "voice:mesh:relayed",
         ReplyKind::Pong => "voice:pong",
     }
 }
@@ -104,6 +108,10 @@ pub fn event_name(event: impl Into<EventKind>) -> &'static str {
         EventKind::SlotGranted => "voice:slot:granted",
         EventKind::SlotQueue => "voice:slot:queue",
         EventKind::Entitlement => "voice:entitlement",
+        EventKind::MeshLinks => "voice:mesh:links",
+        EventKind::MeshOffer => "voice:mesh:offer",
+        EventKind::MeshAnswer => "voice:mesh:answer",
+        EventKind::MeshIce => "voice:mesh:ice",
         EventKind::Moderation => "voice:moderation",
     }
 }

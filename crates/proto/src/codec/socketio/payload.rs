@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::ids::{ChannelId, UserId};
 use crate::media::{Layers, MediaKind, Source, VideoSource};
+#[cfg(test)]
+use crate::mesh::IceCandidateInit;
 use crate::moderation::ModerationAction;
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters};
@@ -28,6 +31,25 @@ pub(super) struct Join {
 pub(super) struct Resume {
     pub(super) channel_id: ChannelId,
     pub(super) resume_token: String,
+}
+
+/// The payload of `voice:mesh:offer` and `voice:mesh:answer`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MeshDescription {
+    pub(super) user_id: UserId,
+    pub(super) sdp: String,
+}
+
+/// The payload of `voice:mesh:ice`. The candidate is what the browser gives, as an object; it is left out when there are no more.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MeshIce {
+    pub(super) user_id: UserId,
+    #[cfg_attr(test, schemars(with = "Option<IceCandidateInit>"))]
+    pub(super) candidate: Option<Map<String, Value>>,
 }
 
 /// The payload of `voice:leave`.

@@ -136,6 +136,8 @@ fn payload_of(generator: &mut SchemaGenerator, request: RequestKind) -> Schema {
         RequestKind::Resume => payload::Resume::json_schema(generator),
         RequestKind::RequestSlot | RequestKind::ReleaseSlot => payload::OfSlot::json_schema(generator),
         RequestKind::Moderate => moderate(generator),
+        RequestKind::MeshOffer | RequestKind::MeshAnswer => payload::MeshDescription::json_schema(generator),
+        RequestKind::MeshIce => payload::MeshIce::json_schema(generator),
         RequestKind::Ping => payload::Ping::json_schema(generator),
     }
 }

@@ -29,6 +29,18 @@ pub enum CallStage {
     Active,
 }
 
+impl CallStage {
+    /// The stage as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Ended => "ended",
+            Self::Connecting => "connecting",
+            Self::Active => "active",
+        }
+    }
+}
+
 /// A person as the state of a call shows them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CallParticipant {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parlor_proto::event::IceSetup;
-use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Tier, UserId, Window};
+use parlor_proto::{Actor, Channel, ChannelId, Error, ErrorCode, Identity, Tier, Topology, UserId, Window};
 use parlor_rooms::{Admitted, access};
 use parlor_store::{Found, StoreError};
 
@@ -28,20 +28,20 @@ pub struct Admission {
 
 impl Registry {
     /// Checks whether a user may try to join a channel now. How often they tried is looked at first, so that nobody
-    /// can keep the store busy.
-    pub async fn admit(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
+    /// can keep the store busy. Where every channel exists, a missing one is made with this topology.
+    pub async fn admit(&self, channel: &ChannelId, identity: &Identity, topology: Topology) -> Result<Admission, Error> {
         if self.stopping.is_cancelled() {
             return Err(Error::new(ErrorCode::ShuttingDown));
         }
         self.limiter().check_join(&identity.user, Instant::now())?;
-        self.admit_uncounted(channel, identity).await
+        self.admit_uncounted(channel, identity, topology).await
     }
 
     /// Checks whether a user may join a channel now, as [`Registry::admit`] does, without counting another try.
-    pub(in crate::rooms) async fn admit_uncounted(&self, channel: &ChannelId, identity: &Identity) -> Result<Admission, Error> {
+    pub async fn admit_uncounted(&self, channel: &ChannelId, identity: &Identity, topology: Topology) -> Result<Admission, Error> {
         access::granted(channel, identity)?;
         let seen = self.noticed.load(Ordering::Acquire);
-        let found = self.find(channel, &identity.user).await.map_err(refusal)?;
+        let found = self.find(channel, &identity.user, topology).await.map_err(refusal)?;
         let found = found.ok_or_else(|| Error::new(ErrorCode::ChannelNotFound))?;
         self.admission(found.channel.window, found, identity, seen).await
     }
@@ -73,13 +73,13 @@ impl Registry {
         Ok(Admission { record: Record { channel, made, as_of }, admitted, ice, seen })
     }
 
-    async fn find(&self, id: &ChannelId, user: &UserId) -> Result<Option<Found>, StoreError> {
+    async fn find(&self, id: &ChannelId, user: &UserId, topology: Topology) -> Result<Option<Found>, StoreError> {
         let found = self.store.admission(id, user).await?;
         if found.is_some() || !self.open || self.made.fetch_add(1, Ordering::Relaxed) >= MAX_DEV_CHANNELS {
             return Ok(found);
         }
         // A channel made by its first join is a pro one: development is for trying everything.
-        let channel = Channel { tier: Tier::Pro, ..Channel::new(id.clone(), id.as_str()) };
+        let channel = Channel { tier: Tier::Pro, topology, ..Channel::new(id.clone(), id.as_str()) };
         match self.store.create_channel(&channel, &Actor::Server, clock::wall()).await {
             Ok(_) | Err(StoreError::Exists(_)) => self.store.admission(id, user).await,
             Err(error) => Err(error),

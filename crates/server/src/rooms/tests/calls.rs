@@ -8,7 +8,8 @@ use parlor_testkit::wait::until;
 
 use super::{Listener, Stage, identity, lobby, soon, user};
 use crate::rooms::CallStage::{self, Active, Connecting, Ended, Idle};
-use crate::rooms::{CallState, CallWatch, Ending, Peer as _};
+use crate::rooms::calls::CallWatch;
+use crate::rooms::{CallState, Ending, Peer as _};
 
 fn people(state: &CallState) -> Vec<(&str, CallStage)> {
     state.participants.iter().map(|one| (one.name.as_str(), one.state)).collect()

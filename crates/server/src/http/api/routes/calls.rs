@@ -87,7 +87,7 @@ pub struct ProducerView {
 
 impl From<Participant> for ParticipantView {
     fn from(participant: Participant) -> Self {
-        let Participant { user_id, name, state, role, moderator, producers } = participant;
+        let Participant { user_id, name, state, role, moderator, producers, mesh: _ } = participant;
         let ServerMuted { audio, video, screen } = state.server_muted;
         Self {
             user_id,

@@ -1,0 +1,68 @@
+//! How much one participant of a mesh may send another: whoever floods one person is stopped before that person's queue is full.
+
+use std::time::{Duration, Instant};
+
+use parlor_proto::{Error, ErrorCode};
+
+/// What one message costs: ten a second, on average.
+const MESSAGE: Duration = Duration::from_millis(100);
+/// What a KiB costs besides: 64 KiB a second, on average. An offer of sound is about 3 KiB.
+const KIB: Duration = Duration::from_micros(15_625);
+/// What may be spent at once: an offer with some fifty candidates, or seven of the largest offers there may be. Seven others who
+/// all spend it fill less than a session's queue of 512 messages, with at most 3 MiB.
+const AT_ONCE: Duration = Duration::from_secs(6);
+
+/// The generic cell rate algorithm (ITU-T I.371): the moment at which all that was spent is earned again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    paid_at: Instant,
+}
+
+impl Pace {
+    /// Nothing is spent.
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { paid_at: now }
+    }
+
+    /// Spends what a message of so many bytes costs. The refusal says how long to wait.
+    pub(super) fn take(&mut self, bytes: usize, now: Instant) -> Result<(), Error> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        let cost = MESSAGE.saturating_add(KIB.saturating_mul(kib));
+        let paid_at = self.paid_at.max(now) + cost;
+        let missing = paid_at.saturating_duration_since(now).saturating_sub(AT_ONCE);
+        if !missing.is_zero() {
+            let wait = u64::try_from(missing.as_millis()).unwrap_or(u64::MAX).max(1);
+            return Err(Error::new(ErrorCode::RateLimited).with("retryAfterMs", wait));
+        }
+        self.paid_at = paid_at;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parlor_testkit::clock::Clock;
+
+    use super::*;
+
+    #[test]
+    fn sixty_messages_at_once_and_then_ten_a_second() {
+        let start = Clock::new().now();
+        let mut pace = Pace::new(start);
+        let mut fits = |n: usize, at: Instant| (0..n).filter(|_| pace.take(100, at).is_ok()).count();
+        assert_eq!(fits(100, start), 60);
+        assert_eq!(fits(100, start + Duration::from_secs(1)), 10);
+        assert_eq!(fits(100, start + Duration::from_secs(100)), 60, "no more is saved up");
+    }
+
+    #[test]
+    fn large_messages_cost_more_and_a_refusal_says_how_long_to_wait() {
+        let start = Clock::new().now();
+        let mut pace = Pace::new(start);
+        assert_eq!((0..100).filter(|_| pace.take(48 * 1024, start).is_ok()).count(), 7);
+        let error = pace.take(48 * 1024, start).expect_err("spent");
+        let wait = error.details["retryAfterMs"].as_u64().expect("a number");
+        assert!(pace.take(48 * 1024, start + Duration::from_millis(wait - 1)).is_err());
+        assert!(pace.take(48 * 1024, start + Duration::from_millis(wait)).is_ok());
+    }
+}
