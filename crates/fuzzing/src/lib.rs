@@ -18,4 +18,5 @@ pub mod readers;
 pub mod rooms;
 pub mod socketio;
 mod stun;
+pub mod text;
 pub mod turn;

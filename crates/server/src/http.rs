@@ -6,6 +6,7 @@ mod conditions;
 mod dev;
 mod enter;
 mod policy;
+mod sockets;
 mod web;
 
 use std::sync::Arc;
@@ -39,7 +40,12 @@ pub fn router(app: &App, config: &config::Http, api: &config::Api, trusted: &Tru
             dev::routes(dev.crash).method_not_allowed_fallback(api::wrong_method).route_layer(middleware::from_fn(api::check_no_query)),
         );
     }
-    let router = router.fallback(web::serve).with_state(app.clone()).merge(api::routes(app, api)).layer(DefaultBodyLimit::max(MAX_BODY));
+    let router = router
+        .merge(sockets::routes())
+        .fallback(web::serve)
+        .with_state(app.clone())
+        .merge(api::routes(app, api))
+        .layer(DefaultBodyLimit::max(MAX_BODY));
     let router = app.socketio.mount(router);
     let listed: Arc<[String]> = config.cors_origins.clone().into();
     let router = if dev.enabled { router.layer(middleware::from_fn_with_state(listed, dev::local::only)) } else { router };

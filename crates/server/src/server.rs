@@ -23,7 +23,7 @@ use crate::net::source::Trusted;
 use crate::net::{listen, open_files};
 use crate::node::Node;
 use crate::rooms::Registry;
-use crate::signal::SocketIo;
+use crate::signal::{Plain, SocketIo};
 use crate::{mirror, node, store};
 
 pub use stop::{Progress, STOP_WITHIN};
@@ -81,7 +81,8 @@ impl Server {
         registry.follow().await?;
         registry.show_calls();
         let socketio = SocketIo::new(Arc::clone(&authenticator), Arc::clone(&registry));
-        let app = App { authenticator, registry, pool, socketio, stopping: CancellationToken::new(), store };
+        let plain = Plain::new(Arc::clone(&authenticator), Arc::clone(&registry));
+        let app = App { plain, authenticator, registry, pool, socketio, stopping: CancellationToken::new(), store };
         let dev = DevRoutes { enabled: options.dev, crash: options.dev && options.crash_route };
         let trusted = Trusted::new(&config.api.trusted_proxies, &addresses);
         let router = http::router(&app, &config.http, &config.api, &trusted, dev);

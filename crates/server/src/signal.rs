@@ -1,13 +1,17 @@
 //! Signaling: the ways in which clients talk to the server, in a file for each transport.
 
 mod engine;
+pub mod plain;
 mod runner;
 mod session;
 pub mod socketio;
 #[cfg(test)]
 mod tests;
+mod text;
 mod upgrade;
 mod waiting;
 mod wire;
 
+pub use plain::Plain;
 pub use socketio::{SocketIo, takes};
+pub use text::Text;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Authenticator;
 use crate::media::Pool;
 use crate::rooms::Registry;
-use crate::signal::SocketIo;
+use crate::signal::{Plain, SocketIo};
 
 /// The state that all HTTP handlers share.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct App {
     pub pool: Arc<Pool>,
     /// The signaling connections.
     pub socketio: SocketIo,
+    /// The signaling connections of the other dialects.
+    pub plain: Plain,
     /// Cancelled when the server stops: it is not ready for new clients then.
     pub stopping: CancellationToken,
     /// The store of channels and people.

@@ -56,7 +56,7 @@ async fn stats(State(app): State<App>) -> Json<Value> {
     for worker in app.pool.workers() {
         workers.push(worker_stats(worker).await);
     }
-    Json(json!({ "sessions": app.socketio.sessions(), "rooms": app.registry.len(), "workers": workers }))
+    Json(json!({ "sessions": app.socketio.sessions() + app.plain.count(), "rooms": app.registry.len(), "workers": workers }))
 }
 
 async fn worker_stats(worker: &WorkerHandle) -> Value {

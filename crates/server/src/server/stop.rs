@@ -63,6 +63,7 @@ impl Server {
         }
         progress.enter("closing connections");
         self.app.socketio.close_all();
+        self.app.plain.close_all();
         self.accepting.cancel();
         self.connections.close();
         let (connections, mirror) = tokio::join!(

@@ -17,6 +17,7 @@ mod hold;
 mod http;
 mod log;
 mod media;
+mod mesh;
 mod mirror;
 mod moderation;
 mod node;

@@ -10,11 +10,12 @@ use super::client::{Client, assert_refused};
 use super::server_without_join_limit;
 
 /// Requests that name no object.
-const WITHOUT_IDS: [&str; 13] = [
+const WITHOUT_IDS: [&str; 14] = [
     "voice:join",
     // The token is the client's own: what happens to a stolen one is in the tests of resumption.
     "voice:resume",
     "voice:leave",
+    "voice:rtc:getIceServers",
     "voice:rtc:getRouterRtpCapabilities",
     "voice:rtc:createTransport",
     "voice:state:update",

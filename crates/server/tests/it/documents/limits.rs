@@ -108,14 +108,27 @@ const ROWS: &[Row] = &[
     ),
     (
         "participants, video publishers of a channel",
-        "{} and {} (free), {} and {} (pro), or as configured",
+        "{} and {} (free), {} and {} (pro), or as configured; {} in a mesh call",
         &[
             By(|config| config.limits.participants_free.into()),
             By(|config| config.limits.videos_free.into()),
             By(|config| config.limits.participants_pro.into()),
             By(|config| config.limits.videos_pro.into()),
+            By(|config| config.limits.participants_mesh.into()),
         ],
     ),
+    (
+        "what a participant of a mesh call sends another",
+        "60 messages at once and 10 a second, and 64 KiB a second; {} KiB in a session description, {} bytes in a candidate; {} messages \
+         wait for a lost connection",
+        &[
+            Rule("rooms/tests/rules/mesh.rs", "one_participant_can_send_another_only_so_much_and_the_others_are_not_affected"),
+            In(1024, "proto/src/limits.rs", "MAX_SDP_BYTES"),
+            Is("proto/src/limits.rs", "MAX_CANDIDATE_BYTES"),
+            Is("rooms/src/mesh.rs", "MAX_KEPT"),
+        ],
+    ),
+    ("connections of the dialects for mesh calls", "{}", &[Is("server/src/signal/plain.rs", "MAX_CONNECTIONS")]),
     (
         "what a producer sends, all on the wire",
         "sound: {} % of its bitrate, and {} bytes for each of {} packets a second ({} times the payload if it comes with redundancy); \
