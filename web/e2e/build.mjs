@@ -14,6 +14,7 @@ execFileSync(process.execPath, [tsc, '-p', here], { stdio: 'inherit' });
 
 for (const [entry, name] of [
   ['bare', 'ParlorBare'],
+  ['mesh', 'ParlorMesh'],
   ['probe', 'ParlorProbe'],
   ['quality', 'ParlorQuality'],
 ]) {
