@@ -5,6 +5,33 @@ import { io } from 'socket.io-client';
 /** How a client says something to another: by the id its dialect has for them. */
 type Send = (kind: 'offer' | 'answer' | 'ice', to: string, content: RTCSessionDescriptionInit | RTCIceCandidate) => void;
 
+/** A message of docs/protocol/call.md, as far as this client reads it. */
+interface CallMessage {
+  type: string;
+  data: { user: { id: string }; user_id: string; from_user_id: string; sdp: string; candidate: RTCIceCandidateInit };
+}
+
+/** A message of docs/protocol/voice.md. */
+interface VoiceMessage {
+  type: string;
+  source: string;
+  sdp: string | RTCSessionDescriptionInit;
+  candidate: RTCIceCandidateInit | null;
+}
+
+/** A participant of docs/protocol/socketio.md. */
+interface Other {
+  userId: string;
+  mesh: { makeOffer: boolean };
+}
+
+/** What another participant sends, by socket.io. */
+interface Relayed {
+  userId: string;
+  sdp: string;
+  candidate: RTCIceCandidateInit | null;
+}
+
 /** The connections to the others in one call. */
 class Links {
   private readonly links = new Map<string, RTCPeerConnection>();
@@ -77,7 +104,7 @@ async function overCall(room: string, token: string): Promise<Links> {
     say(types[kind], { target_user_id: to, ...(content instanceof RTCIceCandidate ? { candidate: content } : { sdp: content.sdp }) }),
   );
   socket.onmessage = ({ data: text }) => {
-    const { type, data } = JSON.parse(text as string);
+    const { type, data } = JSON.parse(text as string) as CallMessage;
     if (type === 'user_joined') void links.makeOffer(data.user.id);
     if (type === 'user_left') links.close(data.user_id);
     if (type === 'offer') void links.offered(data.from_user_id, data.sdp);
@@ -97,7 +124,7 @@ async function overVoice(room: string, token: string): Promise<Links> {
   );
   const text = (sdp: string | RTCSessionDescriptionInit) => (typeof sdp === 'string' ? sdp : (sdp.sdp ?? ''));
   socket.onmessage = ({ data }) => {
-    const message = JSON.parse(data as string);
+    const message = JSON.parse(data as string) as VoiceMessage;
     if (message.type === 'present') void links.makeOffer(message.source);
     if (message.type === 'left') links.close(message.source);
     if (message.type === 'offer') void links.offered(message.source, text(message.sdp));
@@ -117,12 +144,14 @@ async function overSocketIo(room: string, token: string): Promise<Links> {
       ...(content instanceof RTCIceCandidate ? { candidate: content.toJSON() } : { sdp: content.sdp }),
     }),
   );
-  socket.on('voice:participant:joined', ({ userId, mesh }) => mesh.makeOffer && void links.makeOffer(userId));
-  socket.on('voice:participant:left', ({ userId }) => links.close(userId));
-  socket.on('voice:mesh:offer', ({ userId, sdp }) => void links.offered(userId, sdp));
-  socket.on('voice:mesh:answer', ({ userId, sdp }) => void links.answered(userId, sdp));
-  socket.on('voice:mesh:ice', ({ userId, candidate }) => void links.candidate(userId, candidate));
-  const joined = await socket.emitWithAck('voice:join', { channelId: room });
+  socket.on('voice:participant:joined', (other: Other) => {
+    if (other.mesh.makeOffer) void links.makeOffer(other.userId);
+  });
+  socket.on('voice:participant:left', ({ userId }: Other) => links.close(userId));
+  socket.on('voice:mesh:offer', ({ userId, sdp }: Relayed) => void links.offered(userId, sdp));
+  socket.on('voice:mesh:answer', ({ userId, sdp }: Relayed) => void links.answered(userId, sdp));
+  socket.on('voice:mesh:ice', ({ userId, candidate }: Relayed) => void links.candidate(userId, candidate));
+  const joined = (await socket.emitWithAck('voice:join', { channelId: room })) as { participants: Other[] };
   for (const { userId, mesh } of joined.participants) if (mesh.makeOffer) void links.makeOffer(userId);
   return links;
 }
