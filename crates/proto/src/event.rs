@@ -556,6 +556,12 @@ impl LeftReason {
         }
     }
 
+    /// Whether what the user was given for calls is taken back, relays for one: somebody decided that they may not be here.
+    #[must_use]
+    pub const fn takes_access(self) -> bool {
+        matches!(self, Self::Kicked | Self::Banned | Self::SessionRevoked | Self::AccessLost)
+    }
+
     /// Whether a client should join again by itself. Where a person decided, a person decides to come back.
     #[must_use]
     pub const fn rejoin(self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parlor_proto::event::{Event, IceSetup, Reply};
 use parlor_proto::rtp::RtpCapabilities;
-use parlor_proto::{Error, Identity, MediaCommand, MeshTerms, Moderation, ResumeToken, RouterId, SessionId};
+use parlor_proto::{Error, Identity, MediaCommand, MeshTerms, Moderation, ResumeToken, RouterId, SessionId, UserId};
 
 use crate::access::Admitted;
 use crate::feed::Happening;
@@ -94,6 +94,11 @@ pub enum Output {
     Left {
         /// The session that has left.
         session: SessionId,
+    },
+    /// A user was sent out of the call: what they were given for it beside the room, relays for one, is to be taken back.
+    SentOut {
+        /// The user.
+        user: UserId,
     },
     /// The room is finished and answers every further join with a refusal: make a new one.
     Closed,

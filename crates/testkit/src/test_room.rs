@@ -424,6 +424,7 @@ impl TestRoom {
                     self.memories.extend(client.token.map(|token| (token, known)));
                 }
             }
+            Output::SentOut { .. } => {}
             Output::Closed => self.closed = true,
         }
         self.said.push(output);

@@ -118,7 +118,12 @@ impl Room {
                 let channel_id = self.core.channel.id.clone();
                 self.core.reply(Asker { session, request }, Ok(Reply::Left { channel_id }));
             }
-            Departure::PutOut(reason, to) => self.tell_left(session, reason, to),
+            Departure::PutOut(reason, to) => {
+                self.tell_left(session, reason, to);
+                if reason.takes_access() {
+                    self.core.output(Output::SentOut { user: user.clone() });
+                }
+            }
             Departure::Goodbye | Departure::Disconnected | Departure::Replaced => {}
         }
         self.core.participants.remove(&session);

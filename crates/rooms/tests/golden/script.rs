@@ -171,7 +171,12 @@ impl Script {
                     let to: Vec<&str> = to.into_iter().map(|session| self.name(session)).collect();
                     json!({"to": to, "event": event_name(&event), "payload": event})
                 }
-                Output::Media(..) | Output::Feed(_) | Output::Moderate { .. } | Output::Left { .. } | Output::Closed => continue,
+                Output::Media(..)
+                | Output::Feed(_)
+                | Output::Moderate { .. }
+                | Output::Left { .. }
+                | Output::SentOut { .. }
+                | Output::Closed => continue,
             };
             self.lines.push(line);
         }

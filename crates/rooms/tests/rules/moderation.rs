@@ -3,6 +3,7 @@
 use parlor_proto::event::{CloseReason, Event, LeftReason, Reply};
 use parlor_proto::media::Source;
 use parlor_proto::{Actor, ErrorCode, MediaKind, Moderation, ModerationAction, Request, Restrictions, SessionId, Tier, Timestamp};
+use parlor_rooms::Output;
 use parlor_testkit::test_room::{TestRoom, channel_id, config, identity, user_id};
 
 use crate::refused;
@@ -34,6 +35,24 @@ fn do_it(room: &mut TestRoom, who: SessionId, action: Moderation) {
 
 fn is_silent(room: &TestRoom, kind: MediaKind, source: Source) -> bool {
     room.media.producers.values().find(|p| (p.kind, p.source) == (kind, source)).expect("is sent").paused
+}
+
+#[test]
+fn what_somebody_was_given_for_the_call_is_taken_back_if_they_may_not_be_here() {
+    let user = user_id("mallory");
+    let kick = Moderation::Kick { user: user.clone(), reason: None };
+    let ban = Moderation::Ban { user: user.clone(), until: None, reason: None };
+    let moved = Moderation::Move { user: user.clone(), to: channel_id("elsewhere") };
+    for (action, taken) in [(kick, true), (ban, true), (moved, false), (Moderation::EndCall { reason: None }, false)] {
+        let (mut room, moderator, _, _) = call();
+        room.said.clear();
+        do_it(&mut room, moderator, action.clone());
+        let sent_out = Output::SentOut { user: user.clone() };
+        assert_eq!(room.said.contains(&sent_out), taken, "{action:?}");
+    }
+    for (reason, taken) in [(LeftReason::SessionRevoked, true), (LeftReason::AccessLost, true), (LeftReason::MovedDevice, false)] {
+        assert_eq!(reason.takes_access(), taken);
+    }
 }
 
 #[test]
