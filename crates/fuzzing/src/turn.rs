@@ -145,8 +145,7 @@ impl World {
                 self.drain(0);
             }
             9 => {
-                let until = bytes.flag().then(|| self.now + Duration::from_secs(60));
-                self.turn.revoke(&user(client), until);
+                self.turn.revoke(&user(client));
                 self.drain(0);
             }
             10 => {

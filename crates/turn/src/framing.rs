@@ -71,7 +71,7 @@ mod tests {
             message.extend(body.iter().flat_map(|byte| [*byte; 4]));
             message
         });
-        let channel = (0x4000u16..0x5000, prop::collection::vec(any::<u8>(), 0..300)).prop_map(|(number, data)| {
+        let channel = (0x4000u16..0x8000, prop::collection::vec(any::<u8>(), 0..300)).prop_map(|(number, data)| {
             let len = u16::try_from(data.len()).expect("short");
             [&number.to_be_bytes(), &len.to_be_bytes(), &data[..]].concat()
         });
@@ -103,7 +103,7 @@ mod tests {
         for wrong in [
             &b"GET / HTTP/1.1\r\n"[..],
             &[0x16, 0x03, 0x01],                   // a TLS hello on a plain port
-            &[0x50, 0, 0, 0],                      // a channel that cannot be
+            &[0x20, 0, 0, 0],                      // neither
             &[0x80, 0, 0, 0],                      // RTP
             &[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x43], // another cookie
             &[0, 1, 0, 0, 0x22],                   // the first byte of another cookie

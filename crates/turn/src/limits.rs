@@ -28,9 +28,6 @@ pub(crate) const PORT_TRIES: usize = 32;
 pub(crate) const OPEN_TRIES: u8 = 4;
 /// How often allocations that ended are looked for. They end in time all the same: it is only the port that is kept longer.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
-/// The most users that are remembered to be refused. They are banned from a channel in a day or so; beyond, the first to be
-/// forgotten is the one whose time is over first.
-pub const MAX_REFUSED_USERS: usize = 10_000;
 
 /// The limits that are configured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,19 +42,23 @@ pub struct Limits {
     pub bytes_per_second: u64,
 }
 
-impl Default for Limits {
+impl Limits {
     /// Limits for one process on a machine of its own.
+    pub const DEFAULT: Self = Self {
+        // Half of the open files that systems commonly allow a process (20,000 and more).
+        allocations: 10_000,
+        // A browser makes one for each of three addresses of the server, on each of its interfaces, for two connections; an ICE
+        // restart has the old ones and the new ones; a mesh call of five has four connections. Two devices.
+        per_user: 64,
+        // An office behind NAT: a hundred people with ten each.
+        per_address: 1_000,
+        // 40 Mbit/s: what a call of twenty cameras is at its best.
+        bytes_per_second: 5_000_000,
+    };
+}
+
+impl Default for Limits {
     fn default() -> Self {
-        Self {
-            // Half of the open files that systems commonly allow a process (20,000 and more).
-            allocations: 10_000,
-            // A browser makes one for each of three addresses of the server, on each of its interfaces, for two connections;
-            // an ICE restart has the old ones and the new ones; a mesh call of five has four connections. Two devices.
-            per_user: 64,
-            // An office behind NAT: a hundred people with ten each.
-            per_address: 1_000,
-            // 40 Mbit/s: what a call of twenty cameras is at its best.
-            bytes_per_second: 5_000_000,
-        }
+        Self::DEFAULT
     }
 }

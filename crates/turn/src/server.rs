@@ -6,7 +6,7 @@ mod refresh;
 mod relay;
 mod requests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::credentials::Authenticate;
-use crate::limits::{Limits, MAX_MESSAGE, MAX_REFUSED_USERS, SWEEP};
+use crate::limits::{Limits, MAX_MESSAGE, SWEEP};
 use crate::nonce::Nonces;
 use crate::outbox::{Batch, Outbox, Socket};
 use crate::policy::PeerPolicy;
@@ -81,7 +81,7 @@ pub enum Ended {
     Expired,
     /// Its connection was closed.
     Closed,
-    /// The user may not go on.
+    /// The user was sent out of a call.
     Revoked,
     /// No socket could be opened for it.
     NoPort,
@@ -136,8 +136,6 @@ pub struct Turn {
     table: Table,
     outbox: Outbox,
     events: VecDeque<Event>,
-    /// Users who get nothing until then.
-    refused_users: HashMap<String, Instant>,
     swept: Instant,
     stats: Stats,
 }
@@ -163,7 +161,6 @@ impl Turn {
             table: Table::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
-            refused_users: HashMap::new(),
             swept: now,
             stats: Stats::default(),
         }
@@ -172,7 +169,7 @@ impl Turn {
     /// Takes a datagram of a client, or a message of a stream.
     pub fn handle_client(&mut self, path: ClientPath, bytes: &[u8], now: Instant) {
         match bytes.first() {
-            Some(0x40..=0x4f) => self.relay_channel_data(&path, bytes, now),
+            Some(0x40..=0x7f) => self.relay_channel_data(&path, bytes, now),
             Some(0..=3) if wire::is_send(bytes) => self.relay_send(&path, bytes, now),
             Some(0..=3) if bytes.len() <= MAX_MESSAGE => self.handle_message(path, bytes, now),
             _ => self.stats.drops.malformed += 1,
@@ -209,14 +206,12 @@ impl Turn {
         for index in over {
             self.end(index, Ended::Expired);
         }
-        self.refused_users.retain(|_, until| *until > now);
     }
 
     /// When [`Turn::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let idle = self.table.len() == 0 && self.refused_users.is_empty();
-        (!idle).then_some(self.swept + SWEEP)
+        (self.table.len() > 0).then_some(self.swept + SWEEP)
     }
 
     /// Takes the time of day, since 1970: it may have been set.
@@ -224,24 +219,12 @@ impl Turn {
         self.wall_clock = (now, wall_clock);
     }
 
-    /// Ends all allocations of a user, and gives none until a time, whatever credentials they have.
-    pub fn revoke(&mut self, user: &str, refuse_until: Option<Instant>) {
+    /// Ends all allocations of a user, who was sent out of a call.
+    pub fn revoke(&mut self, user: &str) {
         let all: Vec<u32> = self.table.iter().filter(|(_, allocation)| &*allocation.user == user).map(|(index, _)| index).collect();
         for index in all {
             self.end(index, Ended::Revoked);
         }
-        let Some(until) = refuse_until else { return };
-        if self.refused_users.len() >= MAX_REFUSED_USERS
-            && let Some(first) = self.refused_users.iter().min_by_key(|(_, until)| **until).map(|(user, _)| user.clone())
-        {
-            self.refused_users.remove(&first);
-        }
-        self.refused_users.insert(user.to_owned(), until);
-    }
-
-    /// Lets a user have allocations again.
-    pub fn pardon(&mut self, user: &str) {
-        self.refused_users.remove(user);
     }
 
     /// Whether a connection from this address has an allocation, so that it is more than a stranger's.

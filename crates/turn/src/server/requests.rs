@@ -118,9 +118,6 @@ impl Turn {
         let login = self.authenticate.login(username, self.unix(now)).filter(|_| realm.realm() == REALM).ok_or(Problem::Unauthorized)?;
         let keys = login.passwords.into_iter().map(|password| key(username, password));
         let key = keys.into_iter().find(|key| message.is_by(key)).ok_or(Problem::Unauthorized)?;
-        if self.refused_users.get(&login.grant.user).is_some_and(|until| *until > now) {
-            return Err(Problem::Unauthorized);
-        }
         Ok((login.grant, key))
     }
 
