@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the benchmark with the bots that were built beside the server, and passes arguments on. With `signal` as the first
-# one it is the signaling that is measured, otherwise the media.
+# one it is the signaling that is measured, with `turn` the TURN server, otherwise the media.
 # The server is $PARLOR_BIN, or the release build, or with --short the debug build if there is no other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +19,6 @@ if [ ! -x "$PARLOR_BIN" ] || [ ! -x "$bots" ]; then
     exit 1
 fi
 case "${1:-}" in
-    signal | bench) exec "$bots" "$@" ;;
+    signal | turn | bench) exec "$bots" "$@" ;;
     *) exec "$bots" bench "$@" ;;
 esac

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod dialect;
 pub mod janus;
 pub mod source;
+pub mod turn;
 
 mod bot;
 mod engine;

@@ -7,6 +7,7 @@ mod bench;
 mod join;
 mod signal;
 mod soak;
+mod turn;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ Examples:
       Only the join latency, without Janus beside it.
   parlor-bots signal --sessions 10000
       Ten thousand people who are only connected, then five thousand in rooms while others come.
+  parlor-bots turn --peers none
+      What the embedded TURN server needs for a relayed packet, without coturn beside it.
   parlor-bots soak --seconds 600
       Ten minutes of people who come, talk, show themselves and go.
   parlor-bots attack --only silent,packets
@@ -53,6 +56,8 @@ enum Command {
     Attack(attack::Arguments),
     /// Join and leave a server started for the purpose for a long time, and see that its memory stays flat
     Soak(soak::Arguments),
+    /// Measure the embedded TURN server beside coturn: processor time of a relayed packet, memory of an allocation
+    Turn(turn::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
     let cores = match &cli.command {
         Command::Bench(arguments) => arguments.cores(),
         Command::Signal(arguments) => arguments.cores(),
+        Command::Turn(arguments) => arguments.cores(),
         Command::Join(_) | Command::Attack(_) | Command::Soak(_) => None,
     };
     let all_cores = affinity::cores();
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
             Command::Signal(arguments) => runtime.block_on(signal::run(arguments, cores)),
             Command::Attack(arguments) => runtime.block_on(attack::run(arguments)),
             Command::Soak(arguments) => runtime.block_on(soak::run(arguments)),
+            Command::Turn(arguments) => runtime.block_on(turn::run(arguments, cores)),
         }
     });
     match result {
