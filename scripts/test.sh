@@ -76,6 +76,7 @@ part_bench() {
     build_server
     PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh --short
     PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh signal --short
+    PARLOR_BIN="$TARGET_DIR/debug/parlor" bench/run.sh turn --short
     PARLOR_BIN="$TARGET_DIR/debug/parlor" "$TARGET_DIR/debug/parlor-bots" soak --seconds 20
     PARLOR_BIN="$TARGET_DIR/debug/parlor" "$TARGET_DIR/debug/parlor-bots" attack --short
 }

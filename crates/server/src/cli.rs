@@ -193,8 +193,12 @@ fn help(examples: &str) -> String {
 ///
 /// At `trace` the WebSocket library prints every message, and with it tokens and passwords. The libraries of STUN and
 /// DTLS warn of the contents of packets, hundreds of times for one packet of a stranger, who could fill the log.
-const LIBRARIES: [(&str, LevelFilter); 3] =
-    [("tungstenite", LevelFilter::DEBUG), ("is::stun", LevelFilter::ERROR), ("dimpl", LevelFilter::ERROR)];
+const LIBRARIES: [(&str, LevelFilter); 4] = [
+    ("tungstenite", LevelFilter::DEBUG),
+    ("is::stun", LevelFilter::ERROR),
+    ("stun_types", LevelFilter::ERROR),
+    ("dimpl", LevelFilter::ERROR),
+];
 
 /// The filter that decides what is logged.
 fn log_filter<S>(level: &str) -> anyhow::Result<impl Filter<S> + use<S>> {
@@ -234,6 +238,7 @@ mod tests {
             tracing::trace!(target: "tungstenite::protocol", "a message");
             tracing::debug!(target: "tungstenite::protocol", "what a stranger wrote");
             tracing::warn!(target: "is::stun", "a packet of a stranger");
+            tracing::warn!(target: "stun_types::message", "another packet of a stranger");
             tracing::warn!(target: "parlor", "ours");
         });
         let seen = seen.0.lock().expect("no panic");

@@ -143,7 +143,7 @@ impl Relay {
                 Ok(Self::Signed { urls: turn.urls.clone(), signer: signer(&turn.secret, Marks::None) })
             }
             Provider::Embedded => {
-                let urls = if turn.urls.is_empty() { own_urls(announced) } else { turn.urls.clone() };
+                let urls = if turn.urls.is_empty() { own_urls(announced, turn) } else { turn.urls.clone() };
                 if urls.is_empty() {
                     return Err("the embedded TURN server has no address; set turn.urls, or media.announced_ip".to_owned());
                 }
@@ -166,13 +166,14 @@ fn embedded_secret(turn: &Turn) -> Secret {
 }
 
 /// The addresses of the embedded server: one of each family is enough, and browsers try every one.
-fn own_urls(announced: &[SocketAddr]) -> Vec<String> {
+fn own_urls(announced: &[SocketAddr], turn: &Turn) -> Vec<String> {
+    let port = turn.listen.first().map_or(TURN_PORT, SocketAddr::port);
     let best = |family: fn(&IpAddr) -> bool| {
         let all = || announced.iter().map(SocketAddr::ip).filter(family);
         all().find(|ip| !ip.is_loopback()).or_else(|| all().next())
     };
     let hosts = [best(IpAddr::is_ipv4), best(IpAddr::is_ipv6)].into_iter().flatten();
-    let with_port = hosts.map(|ip| SocketAddr::new(ip, TURN_PORT));
+    let with_port = hosts.map(|ip| SocketAddr::new(ip, port));
     with_port.flat_map(|address| ["udp", "tcp"].map(|transport| format!("turn:{address}?transport={transport}"))).collect()
 }
 

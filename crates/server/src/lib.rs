@@ -21,5 +21,6 @@ mod server;
 pub mod signal;
 mod store;
 mod tally;
+mod turn;
 
 pub use server::{Options, Server};

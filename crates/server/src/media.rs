@@ -5,6 +5,8 @@ mod placement;
 mod pool;
 mod worker;
 
+pub use net::addresses;
 pub use placement::Placement;
 pub use pool::Pool;
 pub use worker::handle::WorkerHandle;
+pub use worker::pace::Pace;

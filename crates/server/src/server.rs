@@ -24,7 +24,7 @@ use crate::net::{listen, open_files};
 use crate::node::Node;
 use crate::rooms::Registry;
 use crate::signal::{Plain, SocketIo};
-use crate::{mirror, node, store};
+use crate::{mirror, node, store, turn};
 
 pub use stop::{Progress, STOP_WITHIN};
 
@@ -45,6 +45,7 @@ pub struct Server {
     feed: Feed,
     node: Node,
     mirror: Option<Mirror>,
+    turn: Option<Arc<turn::Service>>,
     lease: Duration,
     accepting: CancellationToken,
     connections: TaskTracker,
@@ -66,9 +67,10 @@ impl Server {
         let announced = pool.workers().first().map_or(&[][..], |worker| worker.announced());
         let begun = async {
             let ice = Ice::new(config, announced).map_err(anyhow::Error::msg)?;
-            Ok((ice, take_place(config, &store, port).await?))
+            let turn = turn::start(config, &ice, &pool)?;
+            Ok((ice, turn, take_place(config, &store, port).await?))
         };
-        let (ice, (node, feed)) = match begun.await {
+        let (ice, turn, (node, feed)) = match begun.await {
             Ok(begun) => begun,
             Err(error) => {
                 pool.end(Instant::now() + Duration::from_secs(1)).await;
@@ -76,7 +78,8 @@ impl Server {
             }
         };
         let store = node.store().clone();
-        let registry = Arc::new(Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone(), ice));
+        let registry = Registry::new(config, options.dev, Arc::clone(&pool), store.clone(), feed.handle().clone(), ice);
+        let registry = Arc::new(registry.with_turn(turn.as_ref().map(|turn| turn.handle().clone())));
         let mirror = redis.map(|redis| Mirror::start(redis, &registry));
         registry.follow().await?;
         registry.show_calls();
@@ -95,7 +98,7 @@ impl Server {
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");
         }
-        Ok(Self { addresses, app, feed, node, mirror, lease, accepting, connections })
+        Ok(Self { addresses, app, feed, node, mirror, turn, lease, accepting, connections })
     }
 
     /// The addresses at which HTTP is served.
@@ -108,6 +111,12 @@ impl Server {
     #[must_use]
     pub fn media_addresses(&self) -> Vec<SocketAddr> {
         self.app.pool.workers().iter().flat_map(|worker| worker.announced().iter().copied()).collect()
+    }
+
+    /// The addresses of the embedded TURN server, each with its protocol: `udp`, `tcp` or `tls`.
+    #[must_use]
+    pub fn turn_addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.turn.iter().flat_map(|turn| turn.handle().listening()).map(|(protocol, address)| (turn::name(*protocol), *address)).collect()
     }
 
     /// The address to open in a browser.
@@ -152,6 +161,14 @@ impl Server {
     pub async fn crash_media_worker(&self, index: usize) {
         if let Some(worker) = self.app.pool.workers().get(index) {
             worker.crash().await;
+        }
+    }
+
+    /// Makes the TURN server panic.
+    #[doc(hidden)]
+    pub fn crash_turn(&self) {
+        if let Some(turn) = &self.turn {
+            turn.handle().crash();
         }
     }
 

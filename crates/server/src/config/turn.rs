@@ -1,10 +1,13 @@
 //! `[turn]`: the TURN servers that clients are told, and the secrets of their credentials.
 
+use std::net::{IpAddr, SocketAddr};
+
+use parlor_turn::Limits;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ice_url::{self, IceUrl};
-use crate::config::{Period, Secret, is_loopback, list};
+use crate::config::{Period, PortRange, Secret, is_loopback, list};
 use crate::secret::without_query;
 
 /// The port of STUN and TURN (RFC 8656, 4.1).
@@ -15,6 +18,8 @@ pub const TURNS_PORT: u16 = 5349;
 const MAX_OLD_SECRETS: usize = 4;
 /// The most addresses: browsers try each of them at every connection, and warn of more than a handful.
 const MAX_URLS: usize = 16;
+/// The limits of the embedded server if nothing is configured.
+const LIMITS: Limits = Limits::DEFAULT;
 /// The shortest life of a credential: a client needs a few seconds to use it, and to get the next.
 const MIN_TTL: Period = Period::seconds(10);
 /// The longest life of a credential: it works until its end for whoever has it, a banned user included.
@@ -49,6 +54,35 @@ pub struct Turn {
     pub ttl: Period,
     /// How long a credential from `GET /api/voice/turn-credentials/` lasts.
     pub rest_ttl: Period,
+    /// Addresses on which the embedded server listens, UDP and TCP. Not set: port 3478 on the addresses of the network interfaces.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub listen: Vec<SocketAddr>,
+    /// Addresses for TLS, if there is a certificate. Not set: port 5349 on the addresses of the network interfaces.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub tls_listen: Vec<SocketAddr>,
+    /// The file with the certificate for TLS and those of its issuers (PEM). It is read again when it changes. Not set: no TLS.
+    pub tls_cert: String,
+    /// The file with the key of the certificate (PEM).
+    pub tls_key: String,
+    /// Addresses from which the embedded server relays, one of a family. Not set: the first interface address of each.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub relay_ip: Vec<IpAddr>,
+    /// The same addresses as others see them, behind NAT. Not set: `media.announced_ip`, or else as they are.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub external_ip: Vec<IpAddr>,
+    /// UDP ports of relayed addresses, from and to.
+    pub relay_ports: PortRange,
+    /// Exact addresses that may be relayed to beside this server's own media: that of other servers of the same deployment.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub allowed_peers: Vec<SocketAddr>,
+    /// The most allocations. Each is an open file.
+    pub max_allocations: usize,
+    /// The most allocations of a user.
+    pub max_allocations_user: usize,
+    /// The most allocations from an address (IPv6: /64).
+    pub max_allocations_address: usize,
+    /// The most that is relayed for an allocation in each direction, in kbit/s. 0: no limit.
+    pub max_bitrate_kbps: u64,
 }
 
 /// Who relays.
@@ -82,6 +116,18 @@ impl Default for Turn {
             credential: Secret::default(),
             ttl: Period::hours(1),
             rest_ttl: Period::hours(24),
+            listen: Vec::new(),
+            tls_listen: Vec::new(),
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            relay_ip: Vec::new(),
+            external_ip: Vec::new(),
+            relay_ports: PortRange::default(),
+            allowed_peers: Vec::new(),
+            max_allocations: LIMITS.allocations,
+            max_allocations_user: LIMITS.per_user,
+            max_allocations_address: LIMITS.per_address,
+            max_bitrate_kbps: LIMITS.bytes_per_second * 8 / 1_000,
         }
     }
 }
@@ -127,6 +173,15 @@ impl Turn {
             if !(MIN_TTL..=MAX_TTL).contains(&ttl) {
                 return wrong(key, "must be from 10s to 30d");
             }
+        }
+        if self.tls_cert.is_empty() != self.tls_key.is_empty() {
+            return wrong("turn.tls_cert", "and tls_key must both be set, or none of them");
+        }
+        if !self.tls_listen.is_empty() && self.tls_cert.is_empty() {
+            return wrong("turn.tls_listen", "needs a certificate: set tls_cert and tls_key");
+        }
+        if [self.max_allocations, self.max_allocations_user, self.max_allocations_address].contains(&0) {
+            return wrong("turn.max_allocations", "max_allocations_user and max_allocations_address must be at least 1");
         }
         let relays = self.urls.iter().any(|url| IceUrl::parse(url).is_some_and(|url| url.relay));
         match self.provider {
@@ -186,6 +241,15 @@ mod tests {
         assert_eq!(wrong("rest_ttl = \"31d\""), Some("turn.rest_ttl"));
         assert_eq!(wrong("old_secrets = [\"\"]"), Some("turn.old_secrets"));
         assert_eq!(wrong("old_secrets = [\"1\", \"2\", \"3\", \"4\", \"5\"]"), Some("turn.old_secrets"));
+    }
+
+    #[test]
+    fn the_embedded_server_has_a_whole_certificate_and_room_for_somebody() {
+        assert_eq!(wrong("tls_cert = \"a.pem\""), Some("turn.tls_cert"));
+        assert_eq!(wrong("tls_key = \"a.pem\""), Some("turn.tls_cert"));
+        assert_eq!(wrong("tls_cert = \"a.pem\"\ntls_key = \"b.pem\"\ntls_listen = \"0.0.0.0:443\""), None);
+        assert_eq!(wrong("tls_listen = \"0.0.0.0:443\""), Some("turn.tls_listen"));
+        assert_eq!(wrong("max_allocations_user = 0"), Some("turn.max_allocations"));
     }
 
     #[test]

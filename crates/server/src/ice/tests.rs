@@ -104,5 +104,9 @@ async fn the_embedded_server_is_at_this_servers_own_addresses_and_learns_the_kin
 async fn addresses_of_the_embedded_server_can_be_configured() {
     let ice = ice("[turn]\nprovider = \"embedded\"\nurls = \"turns:turn.example.com:443?transport=tcp\"\n");
     assert_eq!(urls(&in_call(&ice, Privacy::Standard).await), ["turns:turn.example.com:443?transport=tcp"]);
-    assert_eq!(own_urls(&["127.0.0.1:1".parse().expect("an address")])[0], "turn:127.0.0.1:3478?transport=udp", "in development");
+    assert_eq!(
+        own_urls(&["127.0.0.1:1".parse().expect("an address")], &Turn::default())[0],
+        "turn:127.0.0.1:3478?transport=udp",
+        "in development"
+    );
 }

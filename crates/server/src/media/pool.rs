@@ -127,8 +127,13 @@ fn prepare(core: Core, bindings: &[addresses::Binding], port: u16, config: &conf
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let (counters, phase) = (Arc::new(Counters::default()), Arc::new(Phase::default()));
     let announced = bound.iter().flat_map(|b| b.announced.iter().copied()).collect();
+    let pairs = bound.iter().filter_map(|b| Some((b, b.udp.local_addr().ok()?)));
+    let bound_to = pairs.flat_map(|(b, local)| b.announced.iter().map(move |told| (*told, local))).collect();
     let worker = Worker::new(index, poll, bound, settings, Mail { commands: receiver, pipes }, Arc::clone(&counters), Arc::clone(&phase))?;
-    Ok((worker, WorkerHandle { commands, waker, counters, phase, rooms: Arc::default(), receivers: Arc::default(), announced }))
+    Ok((
+        worker,
+        WorkerHandle { commands, waker, counters, phase, rooms: Arc::default(), receivers: Arc::default(), announced, bound: bound_to },
+    ))
 }
 
 #[cfg(test)]

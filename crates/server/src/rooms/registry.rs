@@ -25,6 +25,7 @@ use crate::rooms::follow_store::backlog::Backlog;
 use crate::rooms::follow_store::recent::Recent;
 use crate::rooms::handle::RoomHandle;
 use crate::rooms::peer::Peer;
+use crate::turn::TurnHandle;
 
 /// What every room shares.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub struct Registry {
     pub(super) policy: Policy,
     pub(super) ice: Ice,
     pub(super) sfu_endpoint: String,
+    /// The embedded TURN server, if there is one.
+    turn: Option<TurnHandle>,
     pub(super) stopping: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -88,8 +91,22 @@ impl Registry {
             ice,
             // The name is opaque to clients; it tells apart the nodes of a cluster.
             sfu_endpoint: format!("sfu-{:08x}", rand::random::<u32>()),
+            turn: None,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Has this TURN server end the relays of whoever is sent out of a call.
+    #[must_use]
+    pub fn with_turn(self, turn: Option<TurnHandle>) -> Self {
+        Self { turn, ..self }
+    }
+
+    /// Takes back what a user was given for a call they were sent out of.
+    pub(super) fn sent_out(&self, user: &UserId) {
+        if let Some(turn) = &self.turn {
+            turn.revoke(user.as_str());
         }
     }
 

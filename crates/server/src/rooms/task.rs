@@ -262,6 +262,7 @@ impl RoomTask {
                         entry.inside = false;
                     }
                 }
+                Output::SentOut { user } => self.registry.sent_out(&user),
                 Output::Closed => self.closed = true,
             }
         }

@@ -87,6 +87,14 @@ impl Server {
             tracing::debug!("the store was not closed in time; nothing is lost without it");
         }
         progress.enter("ending media threads");
-        self.app.pool.end(deadline).await
+        let turn = async {
+            match self.turn {
+                Some(turn) => turn.end(deadline).await,
+                None => None,
+            }
+        };
+        let (mut hung, of_turn) = tokio::join!(self.app.pool.end(deadline), turn);
+        hung.extend(of_turn);
+        hung
     }
 }

@@ -35,6 +35,7 @@ mod strangers;
 mod stun;
 #[path = "../support/mod.rs"]
 mod support;
+mod turn;
 mod turn_credentials;
 
 use parlor::{Options, Server};

@@ -43,6 +43,8 @@ pub struct WorkerHandle {
     /// Receive transports on this worker.
     pub(in crate::media) receivers: Arc<AtomicUsize>,
     pub(in crate::media) announced: Arc<[SocketAddr]>,
+    /// The same addresses, each with the one it is bound to.
+    pub(in crate::media) bound: Arc<[(SocketAddr, SocketAddr)]>,
 }
 
 /// Flags between a worker and its handles. They do not go through the command queue, because a command may have to wait.
@@ -77,6 +79,11 @@ impl WorkerHandle {
     /// The addresses clients are told, TCP and UDP alike.
     pub fn announced(&self) -> &[SocketAddr] {
         &self.announced
+    }
+
+    /// The addresses clients are told, each with the one it is bound to.
+    pub fn bound(&self) -> &[(SocketAddr, SocketAddr)] {
+        &self.bound
     }
 
     /// The worker's own counters.

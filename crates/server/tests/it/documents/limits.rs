@@ -27,6 +27,8 @@ const SESSION: &str = "server/src/signal/session.rs";
 const SOCKET: &str = "server/src/signal/socketio.rs";
 const PLACES: &str = "server/src/net/places.rs";
 const TCP: &str = "server/src/media/net/tcp.rs";
+const TURN: &str = "turn/src/limits.rs";
+const TURN_STREAMS: &str = "server/src/turn/streams.rs";
 const LIMIT: &str = "sfu/src/producer/limit.rs";
 
 const ROWS: &[Row] = &[
@@ -151,6 +153,46 @@ const ROWS: &[Row] = &[
             Is(LIMIT, "PICTURE_PACKET"),
             By(|config| packets_of_a_camera(&config.limits, "PICTURE_PACKET")),
             By(|config| u64::from(config.limits.camera_bitrate) / 1_000),
+        ],
+    ),
+    (
+        "TURN allocations",
+        "{} in all, {} of a user, {} from an address (IPv6: /64), or as configured; each lasts {} s and has {} permissions of {} s and {} \
+         channels of {} s",
+        &[
+            By(|config| config.turn.max_allocations as u64),
+            By(|config| config.turn.max_allocations_user as u64),
+            By(|config| config.turn.max_allocations_address as u64),
+            Is(TURN, "LIFETIME"),
+            Is(TURN, "MAX_PERMISSIONS"),
+            Is(TURN, "PERMISSION"),
+            Is(TURN, "MAX_CHANNELS"),
+            Is(TURN, "CHANNEL"),
+        ],
+    ),
+    (
+        "relayed for a TURN allocation",
+        "{} kbit/s in each direction, or as configured; {} bytes a packet",
+        &[By(|config| config.turn.max_bitrate_kbps), Is(TURN, "MAX_MESSAGE")],
+    ),
+    (
+        "TURN connections over TCP and TLS",
+        "{}, and {} from one address (IPv6: /64); without an allocation {}, and {} from one address, for {} s and {} KiB each",
+        &[
+            Is(TURN_STREAMS, "MAX_CONNECTIONS"),
+            Is(TURN_STREAMS, "MAX_FROM_SOURCE"),
+            Is(TURN_STREAMS, "MAX_STRANGERS"),
+            Is(TURN_STREAMS, "MAX_STRANGERS_FROM_SOURCE"),
+            Is(TURN_STREAMS, "FIRST_ALLOCATION"),
+            In(1024, TURN_STREAMS, "MAX_UNCONFIRMED"),
+        ],
+    ),
+    (
+        "TURN answers to who has shown no password",
+        "{} times as long as the request, or none",
+        &[
+            Is("turn/src/message.rs", "MAX_AMPLIFICATION"),
+            Rule("turn/src/message/tests.rs", "a_stranger_gets_at_most_twice_the_bytes_and_the_words_go_first"),
         ],
     ),
     ("RTP packets of a transport", "those of its producers, and {} a second", &[Is("sfu/src/transport.rs", "OTHER_PACKETS")]),

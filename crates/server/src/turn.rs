@@ -1,0 +1,48 @@
+//! The STUN and TURN server's sockets and thread, around a [`parlor_turn::Turn`] that has the rules.
+//!
+//! One thread, `turn`, owns the listeners (UDP, TCP, and TLS where a certificate is configured), a socket for each relayed address, and
+//! the `Turn`. Packets do not pass tokio.
+
+mod handle;
+mod relays;
+mod service;
+mod settings;
+mod signed;
+mod sockets;
+mod streams;
+mod tls;
+mod worker;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use parlor_turn::Protocol;
+
+use self::settings::{Settings, Surroundings};
+use crate::config::{Config, Provider};
+use crate::ice::Ice;
+use crate::media::{Pool, addresses};
+
+pub use handle::TurnHandle;
+pub use service::Service;
+
+/// Starts the server if it is the provider of relays.
+pub fn start(config: &Config, ice: &Ice, pool: &Pool) -> anyhow::Result<Option<Arc<Service>>> {
+    let Some(signer) = ice.signer().filter(|_| config.turn.provider == Provider::Embedded) else { return Ok(None) };
+    let interfaces = addresses::interface_addresses().context("cannot list the network interfaces")?;
+    let media = pool.workers().iter().flat_map(|worker| worker.bound().iter().copied()).collect();
+    let service = Service::start(&Settings::new(config, signer), &Surroundings { interfaces, media })?;
+    for (protocol, address) in service.handle().listening() {
+        tracing::info!(%address, protocol = name(*protocol), "TURN is served");
+    }
+    Ok(Some(Arc::new(service)))
+}
+
+/// The name of a protocol.
+pub const fn name(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Udp => "udp",
+        Protocol::Tcp => "tcp",
+        Protocol::Tls => "tls",
+    }
+}
