@@ -12,8 +12,13 @@ use base64::prelude::BASE64_STANDARD;
 use parlor::config::{Provider, Secret};
 use parlor::{Options, Server};
 use parlor_bots::turn::{TurnClient, TurnError, channel_data, indication, read_indication};
+use parlor_proto::MemberRole;
+use parlor_testkit::wait::until_blocking;
+use serde_json::json;
 use tokio::process::Command;
 
+use super::client::Client;
+use super::stored::Shared;
 use super::support::test_config;
 
 const SECRET: &str = "the-secret-of-the-turn-server-in-tests";
@@ -34,15 +39,9 @@ impl World {
         let peer = UdpSocket::bind("127.0.0.1:0").expect("binds");
         peer.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
         let mut config = test_config();
-        let turn = &mut config.turn;
-        turn.provider = Provider::Embedded;
-        turn.secret = Secret::new(SECRET.to_owned());
-        turn.listen = vec!["127.0.0.1:0".parse().expect("an address")];
-        turn.relay_ip = vec!["127.0.0.1".parse().expect("an address")];
-        // Beside the ports that the system hands out: what is among these is a relayed address and no port of ours.
-        turn.relay_ports = "61000-65535".parse().expect("ports");
-        turn.allowed_peers = vec![peer.local_addr().expect("bound")];
-        change(turn);
+        configure(&mut config.turn);
+        config.turn.allowed_peers = vec![peer.local_addr().expect("bound")];
+        change(&mut config.turn);
         let server = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect("starts");
         Self { server, peer }
     }
@@ -80,6 +79,16 @@ impl World {
             .await
             .expect("turnutils_uclient is installed (Debian's package coturn)")
     }
+}
+
+/// TURN on loopback.
+fn configure(turn: &mut parlor::config::Turn) {
+    turn.provider = Provider::Embedded;
+    turn.secret = Secret::new(SECRET.to_owned());
+    turn.listen = vec!["127.0.0.1:0".parse().expect("an address")];
+    turn.relay_ip = vec!["127.0.0.1".parse().expect("an address")];
+    // Beside the ports that the system hands out: what is among these is a relayed address and no port of ours.
+    turn.relay_ports = "61000-65535".parse().expect("ports");
 }
 
 /// Runs what blocks beside the server.
@@ -266,6 +275,36 @@ async fn a_credential_of_an_sfu_call_reaches_the_media_plane_alone() {
     let (mut mesh, _) = world.allocated("carol").await;
     blocking(move || assert_eq!(refused(mesh.permit(of_other)), 0)).await;
     world.server.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_kicked_loses_their_allocation_and_nobody_else_does() {
+    let shared = Shared::start("turn-kick", |config| configure(&mut config.turn)).await;
+    let den = shared.channel("den", |_| ()).await;
+    shared.member(&den, "mod", MemberRole::Moderator).await;
+    let (mut moderator, _) = Client::joined(&shared.server, "mod", "den").await;
+    let (_bob, _) = Client::joined(&shared.server, "bob", "den").await;
+    let address = shared.server.turn_addresses()[0].1;
+    let mut relayed = ["bob", "mod"].map(|user| {
+        let (username, password) = credential(user, 3_600);
+        TurnClient::udp("127.0.0.1:0".parse().expect("an address"), address, &username, &password).expect("a socket")
+    });
+    relayed = blocking(move || {
+        for client in &mut relayed {
+            client.allocate().expect("allocates");
+        }
+        relayed
+    })
+    .await;
+    let kicked = moderator.request("voice:moderate", json!({"action": "kick", "userId": "bob"})).await;
+    assert_eq!(kicked["action"], "kick");
+    blocking(move || {
+        let [mut of_bob, mut of_moderator] = relayed;
+        until_blocking("bob's allocation ends", || refused(of_bob.refresh(600)) == 437);
+        assert_eq!(refused(of_moderator.refresh(600)), 0);
+    })
+    .await;
+    shared.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
