@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{ChannelId, Error, Identity, SessionId, Timestamp, UserId};
@@ -26,6 +26,10 @@ use crate::rooms::follow_store::recent::Recent;
 use crate::rooms::handle::RoomHandle;
 use crate::rooms::peer::Peer;
 use crate::turn::TurnHandle;
+
+/// How many connections that are for one channel each a user may open for each join they may make: a page opens one to show how far
+/// a call is, and another to join.
+const WATCHES_FOR_A_JOIN: u32 = 3;
 
 /// What every room shares.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ pub struct Registry {
     /// Changes that rooms have not applied yet.
     pub(super) backlog: Backlog,
     pub(super) limiter: Mutex<JoinLimiter>,
+    /// How often users open connections that are for one channel each: each is a question to the store.
+    pub(super) watches: Mutex<JoinLimiter>,
     pub(super) pool: Arc<Pool>,
     pub(super) capabilities: Arc<RtpCapabilities>,
     pub(super) policy: Policy,
@@ -85,6 +91,10 @@ impl Registry {
             recent: Recent::default(),
             backlog: Backlog::default(),
             limiter: Mutex::new(JoinLimiter::new(&policy)),
+            watches: Mutex::new(JoinLimiter::new(&Policy {
+                joins_per_minute: policy.joins_per_minute.saturating_mul(WATCHES_FOR_A_JOIN),
+                ..policy.clone()
+            })),
             pool,
             capabilities: Arc::new(parlor_sfu::ortc::router_capabilities()),
             policy,
@@ -108,6 +118,11 @@ impl Registry {
         if let Some(turn) = &self.turn {
             turn.revoke(user.as_str());
         }
+    }
+
+    /// Counts a connection that a user opens to one channel. Refuses it if they open too many.
+    pub fn check_watch(&self, user: &UserId) -> Result<(), Error> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner).check_join(user, Instant::now())
     }
 
     /// How many rooms there are.

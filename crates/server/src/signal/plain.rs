@@ -15,10 +15,12 @@ use axum::response::{IntoResponse, Response};
 use parlor_proto::{ChannelId, Error, ErrorCode, SessionId};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::auth::{Authenticator, Pass};
 use crate::net::places::PlaceOf;
 use crate::rooms::{Peer, Registry};
+use crate::signal::runner;
 use crate::signal::session::Session;
 use crate::signal::upgrade::Pending;
 use crate::signal::wire::Wire;
@@ -122,7 +124,8 @@ impl Plain {
     ) -> Result<(Pass, Option<ChannelId>), Error> {
         let token = token(uri, headers).ok_or_else(|| Error::new(ErrorCode::Unauthenticated).with("reason", "there is no token"))?;
         let pass = self.0.authenticator.verify(&token).await?;
-        self.0.registry.check_revoked(&pass.identity).await?;
+        let checked = self.0.registry.check_revoked(&pass.identity);
+        timeout(runner::REVOKED_TIMEOUT, checked).await.unwrap_or(Ok(()))?;
         Ok((pass, channel.transpose()?))
     }
 
@@ -140,7 +143,7 @@ impl Plain {
         // The lock is held over the start, so that a session that ends at once is not added after its removal.
         let mut sessions = self.sessions();
         let finished = move |id| drop(shared.sessions().remove(&id));
-        let session = crate::signal::runner::start(pass, wire, Arc::clone(&self.0.registry), finished)?;
+        let session = runner::start(pass, wire, Arc::clone(&self.0.registry), finished)?;
         sessions.insert(session.id(), Arc::clone(&session) as Arc<dyn Running>);
         Ok(session)
     }

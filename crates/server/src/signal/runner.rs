@@ -19,6 +19,10 @@ use crate::signal::wire::Wire;
 /// How long a room may take to say what its channel is: as long as clients wait for what needs no media.
 const ROOM_ANSWERS: Duration = Duration::from_secs(5);
 
+/// Time for the store to say whether a token was revoked. A client that is let in without that answer joins nothing: a
+/// join asks the store again.
+pub const REVOKED_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Starts the task of a session. The task ends when [`Session::end`] is called. The session is refused if its user has too many.
 pub fn start<W: Wire>(
     pass: Pass,

@@ -41,9 +41,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TRIES: u32 = 5;
 /// The most characters of another namespace's name in its refusal: echoed text is memory while the client does not read.
 const MAX_ECHOED_CHARS: usize = 64;
-/// Time for the store to say whether a token was revoked. A client that is let in without that answer joins nothing: a
-/// join asks the store again.
-const REVOKED_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most engine.io connections at the same time. A polling one holds no connection of the system between polls, so
 /// the limit of those does not bound the number.
 const MAX_CONNECTIONS: usize = 16_000;
@@ -167,7 +164,7 @@ impl SocketIo {
         let this = self.clone();
         tokio::spawn(async move {
             let checked = this.0.registry.check_revoked(&session.pass().identity);
-            let checked = tokio::time::timeout(REVOKED_TIMEOUT, checked).await.unwrap_or(Ok(()));
+            let checked = tokio::time::timeout(runner::REVOKED_TIMEOUT, checked).await.unwrap_or(Ok(()));
             // The client may have left meanwhile, and even have begun another session.
             let is_current = |slot: &Slot<'_>| slot.as_ref().is_some_and(|current| current.id() == session.id());
             let mut slot = socket.data.session();

@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parlor_proto::codec::{Asked, CallMember, CallState, TextCodec};
 use parlor_proto::event::{Event, Reply};
-use parlor_proto::{Error, ErrorCode, MeshLinks, Request, Topology};
+use parlor_proto::{Culprit, Error, ErrorCode, MeshLinks, Request, Topology};
 use tokio::time::timeout;
 
 use crate::auth::Pass;
@@ -13,6 +14,15 @@ use crate::rooms::{self, Broadcast, CallStage, Registry};
 use crate::signal::plain::{Connection, Dialect, Incoming, Outgoing};
 use crate::signal::session::Session;
 use crate::signal::wire::{Closing, Wire};
+
+/// For how long somebody who was admitted is told of a call before it is looked whether they still may be: each look is a
+/// question to the store, and a lively call has several changes a second.
+const ADMITTED_FOR: Duration = Duration::from_secs(1);
+
+/// How often that is looked when nothing changes.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The least time between two states of a call that a client is told.
+const BETWEEN_STATES: Duration = Duration::from_millis(250);
 
 /// A dialect of this codec.
 #[derive(Debug)]
@@ -116,19 +126,43 @@ impl<C: TextCodec> Dialect for Text<C> {
     /// Shows the user as about to enter for as long as the connection is open, and tells the client how far the call is.
     async fn accompany(&self, registry: &Arc<Registry>, pass: &Pass, connection: &Arc<Connection>) {
         let Some(channel) = connection.channel() else { return };
-        let admitted = registry.admit_uncounted(channel, &pass.identity, Topology::Mesh);
-        let admitted = timeout(registry.policy().join_timeout, admitted).await.unwrap_or_else(|_| Err(ErrorCode::Timeout.into()));
-        if let Err(error) = admitted {
-            let _ = connection.send(self.refusal(&error));
-            return connection.close_with(Connection::code_of(&error));
+        let refuse = |error: &Error| {
+            let _ = connection.send(self.refusal(error));
+            connection.close_with(Connection::code_of(error));
+        };
+        if let Err(error) = registry.check_watch(&pass.identity.user) {
+            return refuse(&error);
         }
+        let wait = registry.policy().join_timeout;
+        let admitted = timeout(wait, registry.admit_uncounted(channel, &pass.identity, Topology::Mesh)).await;
+        if let Err(error) = admitted.unwrap_or_else(|_| Err(ErrorCode::Timeout.into())) {
+            return refuse(&error);
+        }
+        let mut admitted_at = Instant::now();
         let _entering = registry.entering(channel, &pass.identity);
         let mut watch = registry.watch_call(channel);
-        while let Some(state) = watch.next().await {
-            if let Some(message) = C::encode_call_state(&shown(&state))
-                && !connection.send(text(message))
-            {
-                return connection.close(Closing::CutOff);
+        loop {
+            let state = match timeout(LOOK_AGAIN, watch.next()).await {
+                Ok(Some(state)) => Some(state),
+                Ok(None) => break,
+                Err(_) => None,
+            };
+            // Whoever was banned meanwhile, or is no member any more, is told nothing of the call. While the store does not
+            // answer, everything stays as it was.
+            if admitted_at.elapsed() > ADMITTED_FOR {
+                match timeout(wait, registry.admit_again(channel, &pass.identity)).await {
+                    Ok(Err(error)) if error.code == ErrorCode::SessionExpired => return refuse(&ErrorCode::ChannelNotFound.into()),
+                    Ok(Err(error)) if error.code.culprit() == Culprit::Caller => return refuse(&error),
+                    _ => admitted_at = Instant::now(),
+                }
+            }
+            let message = state.and_then(|state| C::encode_call_state(&shown(&state)));
+            if let Some(message) = message {
+                if !connection.send(text(message)) {
+                    return connection.close(Closing::CutOff);
+                }
+                // States that pass meanwhile are skipped: however many come and go, each is told a few times a second.
+                tokio::time::sleep(BETWEEN_STATES).await;
             }
         }
         std::future::pending().await

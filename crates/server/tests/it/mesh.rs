@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use parlor::Server;
+use parlor_proto::{Access, MemberRole, Topology};
 use parlor_testkit::wait::until;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -13,6 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::client::{Client, assert_refused};
 use super::dev_server;
+use super::stored::{ADMIN, Shared, now, user};
 
 /// How long a message may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -204,6 +206,40 @@ async fn whoever_has_a_connection_is_told_how_far_the_call_is_and_shown_as_conne
     told(json!(["active", 0, [["alice", "connecting"], ["bob", "connecting"], ["carol", "active"]]])).await;
     drop((bob, carol));
     told(json!(["connecting", 0, [["alice", "connecting"], ["bob", "ended"], ["carol", "ended"]]])).await;
+}
+
+#[tokio::test]
+async fn whoever_may_not_join_any_more_is_told_nothing_further_of_the_call() {
+    let shared = Shared::start("mesh-watch", |_| ()).await;
+    let den = shared.channel("den", |channel| (channel.topology, channel.access) = (Topology::Mesh, Access::Members)).await;
+    for name in ["alice", "bob"] {
+        shared.member(&den, name, MemberRole::Member).await;
+    }
+    let mut alice = Plain::open(&shared.server, "/ws/call/den/", "alice").await;
+    alice.of("call_state").await;
+    shared.store.delete_member(&den, &user("alice"), &ADMIN, now()).await.expect("deleted");
+    // Each change of the call is an occasion to look, and there are changes for as long as alice is told of them.
+    let mut bob = Plain::open(&shared.server, "/ws/call/den/", "bob").await;
+    let changes = async {
+        loop {
+            for name in ["join_call", "leave_call"] {
+                bob.send(json!({ "type": name })).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    let closed = async {
+        let mut last = Value::Null;
+        loop {
+            match alice.next().await {
+                Ok(message) => last = message,
+                Err(code) => break (last, code),
+            }
+        }
+    };
+    let (last, code) = tokio::select! { _ = changes => unreachable!("it goes on for ever"), closed = closed => closed };
+    assert_eq!((&last["data"]["code"], code), (&json!("CHANNEL_NOT_FOUND"), 4404), "to her there is no such channel");
+    shared.stop().await;
 }
 
 #[tokio::test]
