@@ -29,5 +29,7 @@ pub const MAX_MID_BYTES: usize = 16;
 pub const MAX_SDP_BYTES: usize = 48 * 1024;
 /// An ICE candidate that is written as text, in bytes. The longest have about 300 (RFC 8839).
 pub const MAX_CANDIDATE_BYTES: usize = 2048;
+/// Values of a relayed message of a mesh call, at every depth. One that browsers write has about six.
+pub const MAX_SIGNAL_VALUES: usize = 64;
 /// The reason a moderator gives, in characters: two sentences.
 pub const MAX_REASON_CHARS: usize = 256;

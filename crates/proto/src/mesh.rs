@@ -177,9 +177,17 @@ const SDP: &str = "sdp";
 const CANDIDATE: &str = "candidate";
 
 impl Signal {
+    /// What a client wrote, if it is no more than a message can need: a value is a hundred bytes of memory, however few it has on the wire.
+    fn within_limits(fields: Map<String, Value>) -> Result<Self, Error> {
+        if values(&fields) > limits::MAX_SIGNAL_VALUES {
+            return Err(Error::invalid("", "has too many fields"));
+        }
+        Ok(Self(fields))
+    }
+
     /// An offer or an answer: a session description as text, or as an object that holds the text (`RTCSessionDescriptionInit`).
     pub fn description(fields: Map<String, Value>) -> Result<Self, Error> {
-        let signal = Self(fields);
+        let signal = Self::within_limits(fields)?;
         match signal.sdp() {
             None | Some("") => Err(Error::invalid(SDP, "must be a session description, as text or in an object")),
             Some(text) if text.len() > limits::MAX_SDP_BYTES => Err(Error::invalid(SDP, "is too long")),
@@ -192,7 +200,7 @@ impl Signal {
     /// An ICE candidate: as an object (`RTCIceCandidateInit`) or as text; `null` says that there are no more.
     pub fn candidate(fields: Map<String, Value>) -> Result<Self, Error> {
         let text = match fields.get(CANDIDATE) {
-            Some(Value::Null) => return Ok(Self(fields)),
+            Some(Value::Null) => return Self::within_limits(fields),
             Some(Value::Object(init)) => init.get(CANDIDATE).and_then(Value::as_str),
             Some(written) => written.as_str(),
             None => return Err(Error::invalid(CANDIDATE, "is missing")),
@@ -200,7 +208,7 @@ impl Signal {
         match text {
             None => Err(Error::invalid(CANDIDATE, "must be a candidate, as text or in an object, or null")),
             Some(text) if text.len() > limits::MAX_CANDIDATE_BYTES => Err(Error::invalid(CANDIDATE, "is too long")),
-            Some(_) => Ok(Self(fields)),
+            Some(_) => Self::within_limits(fields),
         }
     }
 
@@ -245,6 +253,19 @@ impl Signal {
         }
     }
 
+    /// Whether it shows an address of its sender that is not a relay's. What cannot be read counts as one that does.
+    #[must_use]
+    pub fn shows_address(&self) -> bool {
+        if let Some(sdp) = self.sdp() {
+            return description_shows_address(sdp);
+        }
+        let init = self.candidate_init();
+        match init.get(CANDIDATE).and_then(Value::as_str) {
+            Some(candidate) => !candidate.is_empty() && candidate_shows_address(candidate),
+            None => !init.is_null(),
+        }
+    }
+
     /// About how many bytes it is long.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -264,13 +285,60 @@ impl Signal {
     }
 }
 
+/// Whether a candidate (RFC 8839, section 5.1) is another than a relay's, or names the address behind the relay.
+fn candidate_shows_address(candidate: &str) -> bool {
+    let mut words = candidate.split_ascii_whitespace();
+    let mut relay = false;
+    while let Some(word) = words.next() {
+        match word {
+            "typ" => relay = words.next() == Some("relay"),
+            "raddr" if !words.next().is_some_and(is_no_address) => return true,
+            _ => {}
+        }
+    }
+    !relay
+}
+
+/// Whether a description has a candidate that shows an address, or names an address without having candidates.
+fn description_shows_address(sdp: &str) -> bool {
+    let (mut candidates, mut named) = (false, false);
+    for line in sdp.lines() {
+        if let Some(candidate) = line.strip_prefix("a=candidate:") {
+            candidates = true;
+            if candidate_shows_address(candidate) {
+                return true;
+            }
+        } else if line.starts_with("c=") || line.starts_with("a=rtcp:") {
+            named |= !line.split_ascii_whitespace().next_back().is_some_and(is_no_address);
+        }
+    }
+    named && !candidates
+}
+
+/// Whether an address is the one that stands for none.
+fn is_no_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
+}
+
+/// How many values an object has, at every depth.
+fn values(fields: &Map<String, Value>) -> usize {
+    fn of(value: &Value) -> usize {
+        match value {
+            Value::Object(fields) => 1 + values(fields),
+            Value::Array(items) => 1 + items.iter().map(of).sum::<usize>(),
+            _ => 1,
+        }
+    }
+    fields.values().map(of).sum()
+}
+
 /// The length of the texts in an object, with the names of its fields; other values count as eight bytes.
 fn bytes(fields: &Map<String, Value>) -> usize {
     fn of(value: &Value) -> usize {
         match value {
             Value::String(text) => text.len(),
-            Value::Object(fields) => bytes(fields),
-            Value::Array(items) => items.iter().map(of).sum(),
+            Value::Object(fields) => 8 + bytes(fields),
+            Value::Array(items) => 8 + items.iter().map(of).sum::<usize>(),
             Value::Null | Value::Bool(_) | Value::Number(_) => 8,
         }
     }
@@ -339,6 +407,47 @@ mod tests {
         ] {
             assert!(Signal::description(fields(wrong)).is_err());
         }
+    }
+
+    #[test]
+    fn an_address_is_shown_by_everything_that_is_not_a_relays_alone() {
+        let candidate = |text: &str| Signal::of_candidate(json!({ "candidate": text })).expect("fine").shows_address();
+        let relay = "candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0";
+        assert!(!candidate(relay) && !candidate("") && !Signal::of_candidate(Value::Null).expect("fine").shows_address());
+        assert!(!candidate("candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr :: rport 0"));
+        for shown in [
+            "candidate:1 1 udp 1 192.168.1.23 5000 typ host",
+            "candidate:1 1 udp 1 203.0.113.9 5000 typ srflx raddr 0.0.0.0 rport 0",
+            "candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr 203.0.113.9 rport 5000",
+            "candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr",
+            "candidate:1 1 udp 1 abc.local 5000 typ host",
+            "nonsense",
+        ] {
+            assert!(candidate(shown), "{shown}");
+            assert!(
+                Signal::of_sdp(&format!("v=0\r\nc=IN IP4 0.0.0.0\r\na={shown}\r\n")).expect("fine").shows_address()
+                    || !shown.starts_with("candidate")
+            );
+        }
+        let description = |text: &str| Signal::of_sdp(text).expect("fine").shows_address();
+        assert!(!description("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n"));
+        assert!(!description(&format!("v=0\r\nc=IN IP4 198.51.100.7\r\na={relay}\r\n")));
+        assert!(description("v=0\r\nc=IN IP4 203.0.113.9\r\n"));
+    }
+
+    #[test]
+    fn a_message_has_only_so_many_values_however_few_bytes_they_are() {
+        let empty = |n: usize| json!({"sdp": "v=0", "x": vec![json!([]); n]});
+        assert!(Signal::description(fields(empty(limits::MAX_SIGNAL_VALUES - 2))).is_ok());
+        assert!(Signal::description(fields(empty(limits::MAX_SIGNAL_VALUES - 1))).is_err());
+        let mut deep = json!({});
+        for _ in 0..limits::MAX_SIGNAL_VALUES {
+            deep = json!({ "": deep });
+        }
+        for candidate in [json!({"candidate": null, "x": deep}), json!({"candidate": {"candidate": "c", "x": deep}})] {
+            assert!(Signal::candidate(fields(candidate)).is_err());
+        }
+        assert!(Signal::of_candidate(json!({"candidate": "", "x": [[], {}]})).expect("fine").len() > 24, "what is empty counts too");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use parlor_proto::event::{Event, Reply};
 use parlor_proto::mesh::{MeshCandidate, MeshDescription, Sender};
-use parlor_proto::{Error, ErrorCode, MeshLinks, MeshPeer, Offers, PeerId, Request, SessionId, Side, Signal, Target, UserId};
+use parlor_proto::{Error, ErrorCode, MeshLinks, MeshPeer, Offers, PeerId, Privacy, Request, SessionId, Side, Signal, Target, UserId};
 
 use crate::core::{Answer, Core, invalid_state, not_found};
 use crate::participant::Participant;
@@ -16,6 +16,8 @@ use pace::Pace;
 /// The most messages that are kept for somebody whose connection is lost, until they are back: the offers of seven others,
 /// each with a few candidates.
 const MAX_KEPT: usize = 64;
+/// The most bytes of them: seven offers with a camera and a screen.
+const MAX_KEPT_BYTES: usize = 256 * 1024;
 
 /// What the room has of a mesh.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ struct Peer {
     from: BTreeMap<SessionId, Pace>,
     /// What others sent while their connection was lost, and from which stay.
     kept: Vec<(PeerId, Event)>,
+    /// How many bytes that is.
+    kept_bytes: usize,
 }
 
 /// Which message it is.
@@ -46,7 +50,7 @@ impl Mesh {
     /// Somebody came, whose client expects this of offers.
     pub(crate) fn joined(&mut self, core: &mut Core, session: SessionId, offers: Offers) {
         let id = PeerId::random_uuid(core.ids.bits());
-        self.peers.insert(session, Peer { id, offers, from: BTreeMap::new(), kept: Vec::new() });
+        self.peers.insert(session, Peer { id, offers, from: BTreeMap::new(), kept: Vec::new(), kept_bytes: 0 });
     }
 
     /// Somebody leaves. What they sent is of no use to those who have not read it yet.
@@ -77,7 +81,10 @@ impl Mesh {
 
     /// Somebody is back, and gets what others sent meanwhile.
     pub(crate) fn back(&mut self, core: &mut Core, session: SessionId) {
-        let kept = self.peers.get_mut(&session).map(|peer| std::mem::take(&mut peer.kept));
+        let kept = self.peers.get_mut(&session).map(|peer| {
+            peer.kept_bytes = 0;
+            std::mem::take(&mut peer.kept)
+        });
         for (_, event) in kept.into_iter().flatten() {
             core.tell(session, event);
         }
@@ -186,8 +193,13 @@ impl Mesh {
         let stay = self.peer_id(session).ok_or_else(|| Error::new(ErrorCode::NotInChannel))?;
         let identity = &core.participant(session)?.identity;
         let from = Sender { user_id: identity.user.clone(), name: identity.name.clone(), peer_id: stay };
+        if core.channel.privacy == Privacy::Relay && signal.shows_address() {
+            let sentence = "Calls in this channel go by relays only, and this app would show the others your address. Use another app.";
+            return Err(Error::new(ErrorCode::PermissionDenied).with("reason", "relay_only").say(sentence));
+        }
         let peer = self.peers.get_mut(&target).ok_or_else(gone)?;
-        peer.from.entry(session).or_insert_with(|| Pace::new(now)).take(signal.len(), now)?;
+        let bytes = signal.len();
+        peer.from.entry(session).or_insert_with(|| Pace::new(now)).take(bytes, now)?;
         let event = match kind {
             Kind::Offer => Event::MeshOffer(MeshDescription { from, signal }),
             Kind::Answer => Event::MeshAnswer(MeshDescription { from, signal }),
@@ -195,7 +207,8 @@ impl Mesh {
         };
         if core.participants.get(&target).is_some_and(Participant::is_connected) {
             core.tell(target, event);
-        } else if peer.kept.len() < MAX_KEPT {
+        } else if peer.kept.len() < MAX_KEPT && peer.kept_bytes + bytes <= MAX_KEPT_BYTES {
+            peer.kept_bytes += bytes;
             peer.kept.push((stay, event));
         } else {
             return Err(invalid_state("the connection of this person is lost, and too much waits for them already"));

@@ -139,7 +139,7 @@ fn unaddressed(mut data: Map<String, Value>) -> Map<String, Value> {
 /// The fields of an error are those of `data`.
 fn of_data(mut error: Error) -> Error {
     if let Some(Value::String(field)) = error.details.get_mut("field") {
-        field.insert_str(0, "data.");
+        field.insert_str(0, if field.is_empty() { "data" } else { "data." });
     }
     error
 }

@@ -6,7 +6,8 @@ use parlor_proto::event::{CallTopology, Event, LeftReason, Reply};
 use parlor_proto::mesh::{MeshDescription, Sender};
 use parlor_proto::transport::Direction;
 use parlor_proto::{
-    Actor, Channel, Error, ErrorCode, MeshLinks, Moderation, Offers, PeerId, Request, SessionId, Signal, Source, Target, Tier, Topology,
+    Actor, Channel, Error, ErrorCode, MeshLinks, Moderation, Offers, PeerId, Privacy, Request, SessionId, Signal, Source, Target, Tier,
+    Topology,
 };
 use parlor_rooms::{Output, Policy};
 use parlor_testkit::test_room::{TestRoom, identity, user_id};
@@ -245,6 +246,32 @@ fn only_so_much_waits_for_a_lost_connection() {
     let kept = (0..60).filter(|n| room.ask(alice, candidate("carol", *n)).is_ok()).count();
     let kept = kept + (0..60).filter(|n| room.ask(bob, candidate("carol", *n)).is_ok()).count();
     assert_eq!(kept, 64);
+}
+
+#[test]
+fn only_so_many_bytes_wait_for_a_lost_connection() {
+    let mut room = TestRoom::mesh();
+    let senders = ["a", "b", "c", "d"].map(|user| room.join(user, Tier::Free));
+    let carol = room.join("carol", Tier::Free);
+    room.lose(carol);
+    let large = "x".repeat(40 * 1024);
+    let kept: usize = senders.iter().map(|sender| (0..4).filter(|_| room.ask(*sender, offer("carol", &large)).is_ok()).count()).sum();
+    assert_eq!(kept, 6, "256 KiB");
+}
+
+#[test]
+fn in_privacy_mode_nobody_shows_another_an_address_of_their_own() {
+    let mut room = TestRoom::mesh();
+    let private = Channel { privacy: Privacy::Relay, ..room.channel.clone() };
+    room.change_channel(private);
+    let [alice, _bob] = ["alice", "bob"].map(|user| room.join(user, Tier::Free));
+    let candidate = |text: &str| Request::MeshIce {
+        to: Target::User(user_id("bob")),
+        signal: Signal::of_candidate(json!({ "candidate": text })).expect("fine"),
+    };
+    let error = room.ask(alice, candidate("candidate:1 1 udp 1 192.168.1.23 5000 typ host")).expect_err("refused");
+    assert_eq!((error.code, &error.details["reason"]), (ErrorCode::PermissionDenied, &json!("relay_only")));
+    room.ask(alice, candidate("candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0")).expect("a relay's");
 }
 
 #[test]

@@ -121,13 +121,15 @@ const ROWS: &[Row] = &[
     ),
     (
         "what a participant of a mesh call sends another",
-        "60 messages at once and 10 a second, and 64 KiB a second; {} KiB in a session description, {} bytes in a candidate; {} messages \
-         wait for a lost connection",
+        "60 messages at once and 10 a second, and 64 KiB a second; {} KiB in a session description, {} bytes in a candidate, {} values; {} \
+         messages and {} KiB wait for a lost connection",
         &[
             Rule("rooms/tests/rules/mesh.rs", "one_participant_can_send_another_only_so_much_and_the_others_are_not_affected"),
             In(1024, "proto/src/limits.rs", "MAX_SDP_BYTES"),
             Is("proto/src/limits.rs", "MAX_CANDIDATE_BYTES"),
+            Is("proto/src/limits.rs", "MAX_SIGNAL_VALUES"),
             Is("rooms/src/mesh.rs", "MAX_KEPT"),
+            In(1024, "rooms/src/mesh.rs", "MAX_KEPT_BYTES"),
         ],
     ),
     ("connections of the dialects for mesh calls", "{}", &[Is("server/src/signal/plain.rs", "MAX_CONNECTIONS")]),
