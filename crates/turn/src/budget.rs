@@ -38,12 +38,13 @@ impl Budget {
 mod tests {
     use std::time::Duration;
 
+    use parlor_testkit::clock::Clock;
+
     use super::*;
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "an origin is needed, and nothing depends on which")]
     fn a_budget_gives_its_rate_and_a_second_at_once_however_often_it_is_asked() {
-        let mut now = Instant::now();
+        let mut now = Clock::new().now();
         let mut budget = Budget::new(1_000, now);
         assert!(budget.take(1_000, 1_000, now));
         assert!(!budget.take(1, 1_000, now));

@@ -82,6 +82,7 @@ const fn low(step: u64) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use parlor_testkit::clock::Clock;
     use proptest::prelude::*;
 
     use super::*;
@@ -90,9 +91,8 @@ mod tests {
         ClientPath { listener: 0, remote: ([198, 51, 100, 7], port).into() }
     }
 
-    #[allow(clippy::disallowed_methods, reason = "an origin is needed, and nothing depends on which")]
     fn origin() -> Instant {
-        Instant::now()
+        Clock::new().now()
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod requests;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use parlor_testkit::clock::Clock;
 use stun_types::message::Method;
 
 use super::*;
@@ -72,9 +73,8 @@ impl World {
         Self::with(peers, Limits::default())
     }
 
-    #[allow(clippy::disallowed_methods, reason = "an origin is needed, and nothing depends on which")]
     fn with(peers: Peers, limits: Limits) -> Self {
-        let now = Instant::now();
+        let now = Clock::new().now();
         let turn = Turn::new(config(peers, limits), now);
         Self { turn, now, opens: Vec::new(), relays: Vec::new(), events: Vec::new(), sent: Vec::new() }
     }
