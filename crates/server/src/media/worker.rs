@@ -202,31 +202,8 @@ impl Worker {
         if busy {
             due = Duration::ZERO;
         }
-        let polled = self.poll.poll(events, Some(due));
-        let woken = Instant::now();
-        plane.pace.rested(woken.saturating_duration_since(now), woken);
-        match polled {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {
-                events.clear();
-                return Ok(());
-            }
-            other => other?,
-        }
-        // Packets gather only if nothing else has come: orders, packets of other workers and connections are handled at once.
-        if !busy && !events.is_empty() && events.iter().all(|event| self.is_udp(event.token())) {
-            let time = plane.pace.gather(now, woken);
-            if !time.is_zero() {
-                // The sleep is by time alone, because waking up for each packet is what it is to save.
-                std::thread::sleep(time);
-                let slept = Instant::now();
-                plane.pace.rested(slept.saturating_duration_since(woken), slept);
-            }
-        }
-        Ok(())
-    }
-
-    fn is_udp(&self, token: Token) -> bool {
-        token.0.is_multiple_of(2) && token.0 < 2 * self.bound.len()
+        let sockets = self.bound.len();
+        plane.pace.wait(&mut self.poll, events, (now, due), |token| !busy && is_udp(token, sockets))
     }
 
     fn note_ready(plane: &mut Plane, token: Token) {
@@ -437,4 +414,9 @@ impl Plane {
             warned: Instant::now(),
         }
     }
+}
+
+/// Whether a token is a UDP socket's, of so many pairs of sockets.
+fn is_udp(token: Token, sockets: usize) -> bool {
+    token.0.is_multiple_of(2) && token.0 < 2 * sockets
 }

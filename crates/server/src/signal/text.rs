@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parlor_proto::codec::{Asked, CallMember, CallState, TextCodec};
 use parlor_proto::event::{Event, Reply};
-use parlor_proto::{Culprit, Error, ErrorCode, MeshLinks, Request, Topology};
+use parlor_proto::{Culprit, Error, ErrorCode, MeshLinks, Topology};
 use tokio::time::timeout;
 
 use crate::auth::Pass;
@@ -111,7 +111,7 @@ impl<C: TextCodec> Dialect for Text<C> {
             return true;
         }
         match C::decode(message, channel) {
-            (name, Ok(Asked::Request(request))) => session.take(name, Ok::<Request, _>(request)),
+            (name, Ok(Asked::Request(request))) => session.take(name, Ok(request)),
             (_, Ok(Asked::Ping)) => {
                 if !connection.send(text(C::pong())) {
                     connection.close(Closing::CutOff);
@@ -171,10 +171,10 @@ impl<C: TextCodec> Dialect for Text<C> {
 
 /// The state of a call in the words of the dialects.
 fn shown(state: &rooms::CallState) -> CallState<'_> {
-    let member = |one: &'_ rooms::CallParticipant| one.state == CallStage::Active;
-    let inside = u32::try_from(state.participants.iter().filter(|one| member(one)).count()).unwrap_or(u32::MAX);
+    let inside = state.participants.iter().filter(|one| one.state == CallStage::Active).count();
+    let links = MeshLinks::between(u32::try_from(inside).unwrap_or(u32::MAX));
     let participants = state.participants.iter();
     let participants =
         participants.map(|one| CallMember { user_id: one.user.as_str(), username: &one.name, state: one.state.as_str() }).collect();
-    CallState { room_state: state.room_state.as_str(), participants, links: MeshLinks::between(inside) }
+    CallState { room_state: state.room_state.as_str(), participants, links }
 }

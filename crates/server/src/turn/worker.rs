@@ -193,32 +193,9 @@ impl Worker {
         let busy = plane.readable.iter().any(|readable| *readable)
             || plane.inboxes.iter().flatten().any(|inbox| !inbox.is_empty())
             || !plane.unread.is_empty();
-        let polled = self.poll.poll(events, Some(if busy { Duration::ZERO } else { SWEEP }));
-        let woken = Instant::now();
-        plane.pace.rested(woken.saturating_duration_since(now), woken);
-        match polled {
-            Err(e) if e.kind() == ErrorKind::Interrupted => {
-                events.clear();
-                return Ok(());
-            }
-            other => other?,
-        }
-        // Packets gather only if nothing else has come: connections and orders are handled at once.
-        if !busy && !events.is_empty() && events.iter().all(|event| self.is_udp(event.token())) {
-            let time = plane.pace.gather(now, woken);
-            if !time.is_zero() {
-                // The sleep is by time alone, because waking up for each packet is what it is to save.
-                std::thread::sleep(time);
-                let slept = Instant::now();
-                plane.pace.rested(slept.saturating_duration_since(woken), slept);
-            }
-        }
-        Ok(())
-    }
-
-    fn is_udp(&self, token: Token) -> bool {
-        (relays::FIRST..=relays::LAST).contains(&token.0)
-            || self.entrances.get(token.0).is_some_and(|(_, entrance)| matches!(entrance, Entrance::Datagrams(..)))
+        let timeout = if busy { Duration::ZERO } else { SWEEP };
+        let entrances = &self.entrances;
+        plane.pace.wait(&mut self.poll, events, (now, timeout), |token| !busy && is_udp(token, entrances))
     }
 
     /// Gives each listener with something to read a turn.
@@ -468,4 +445,10 @@ fn received(result: io::Result<bool>) -> bool {
 /// The time of day, since 1970; a clock before that is wrong, and no credential is good then.
 fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX / 2)
+}
+
+/// Whether a token is a relay's, or a listener's that takes datagrams.
+fn is_udp(token: Token, entrances: &[(Listener, Entrance)]) -> bool {
+    let takes_datagrams = || entrances.get(token.0).is_some_and(|(_, entrance)| matches!(entrance, Entrance::Datagrams(..)));
+    (relays::FIRST..=relays::LAST).contains(&token.0) || takes_datagrams()
 }

@@ -16,7 +16,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use parlor_bots::affinity;
 
 use crate::bench::Cores;
 use crate::bench::server::{BenchServer, Started};
@@ -57,7 +56,7 @@ pub struct Arguments {
 impl Arguments {
     /// The cores to bind to, as for `bench`.
     pub fn cores(&self) -> Option<Cores> {
-        (!self.short && affinity::cores() > 1).then_some(Cores { server: 0, bots: 1 })
+        Cores::unless(self.short)
     }
 
     fn window(&self) -> Duration {

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use parlor_bots::affinity;
 
 use crate::bench::Cores;
 use crate::signal::raise_open_files;
@@ -65,7 +64,7 @@ pub struct Arguments {
 impl Arguments {
     /// The cores to bind to, as for `bench`.
     pub fn cores(&self) -> Option<Cores> {
-        (!self.short && affinity::cores() > 1).then_some(Cores { server: 0, bots: 1 })
+        Cores::unless(self.short)
     }
 
     fn load(&self, form: Form, size: usize) -> Load {

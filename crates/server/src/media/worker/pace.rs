@@ -4,7 +4,10 @@
 //! leave as one message. So a worker that gets many packets does not take the first at once: it sleeps a moment, and takes all that
 //! have come by then. The moment is counted from the first packet, so no packet waits longer than that.
 
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
 
 /// How often a worker's load is looked at.
 const LOAD_WINDOW: Duration = Duration::from_millis(100);
@@ -41,6 +44,37 @@ impl Pace {
     /// Makes a pace that begins with the configured interval.
     pub fn new(configured: Duration, now: Instant) -> Self {
         Self { gather: configured, under_load: Duration::ZERO, configured, window: now, idle: Duration::ZERO, arrivals: 0, drained: now }
+    }
+
+    /// Waits for events, at most until `timeout` after `now`. Packets gather then, if all that came may: orders and connections
+    /// are handled at once. An interrupted wait brings no events.
+    pub fn wait(
+        &mut self,
+        poll: &mut Poll,
+        events: &mut Events,
+        (now, timeout): (Instant, Duration),
+        may_gather: impl Fn(Token) -> bool,
+    ) -> io::Result<()> {
+        let polled = poll.poll(events, Some(timeout));
+        let woken = Instant::now();
+        self.rested(woken.saturating_duration_since(now), woken);
+        match polled {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {
+                events.clear();
+                return Ok(());
+            }
+            other => other?,
+        }
+        if !events.is_empty() && events.iter().all(|event| may_gather(event.token())) {
+            let time = self.gather(now, woken);
+            if !time.is_zero() {
+                // The sleep is by time alone, because waking up for each packet is what it is to save.
+                std::thread::sleep(time);
+                let slept = Instant::now();
+                self.rested(slept.saturating_duration_since(woken), slept);
+            }
+        }
+        Ok(())
     }
 
     /// Notes that datagrams were taken, and whether they were all there were.

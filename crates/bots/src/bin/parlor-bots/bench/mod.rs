@@ -79,11 +79,18 @@ pub struct Arguments {
     json: Option<PathBuf>,
 }
 
-impl Arguments {
+impl Cores {
     /// The cores to bind to: none for a quick look (the machine may be busy with something else) and on a
     /// machine with a single one. To be asked before anything is bound.
+    pub fn unless(short: bool) -> Option<Self> {
+        (!short && affinity::cores() > 1).then_some(Self { server: 0, bots: 1 })
+    }
+}
+
+impl Arguments {
+    /// The cores to bind to.
     pub fn cores(&self) -> Option<Cores> {
-        (!self.short && affinity::cores() > 1).then_some(Cores { server: 0, bots: 1 })
+        Cores::unless(self.short)
     }
 
     fn window(&self) -> Duration {

@@ -27,7 +27,7 @@ const PEER_BUFFER: usize = 4 << 20;
 /// How packets are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub enum Form {
-    /// `ChannelData`.
+    /// In messages of a channel (RFC 8656, section 12).
     Channels,
     /// Send and Data indications.
     Indications,
