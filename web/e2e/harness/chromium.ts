@@ -28,8 +28,10 @@ const FLAGS = [
 export interface ChromiumOptions {
   /** The network it is in; that of this machine unless given. */
   namespace?: Host;
-  /** A plain-HTTP origin that is to count as secure, so that the page gets a microphone. */
+  /** A plain-HTTP origin that is to count as secure, so that the page gets a microphone; or several, with commas. */
   secureOrigin?: string;
+  /** More of its command line. */
+  flags?: string[];
   /** What the fake microphone hears: a WAV file, again and again. */
   sound?: string;
   /** What the fake camera sees: a Y4M file, again and again. */
@@ -37,8 +39,14 @@ export interface ChromiumOptions {
 }
 
 /** Starts one. It ends with `close()`, or with this process. */
-export async function startChromium({ namespace, secureOrigin, sound = speech(), picture }: ChromiumOptions = {}): Promise<Browser> {
-  const args = [...FLAGS, `--use-file-for-fake-audio-capture=${sound}`];
+export async function startChromium({
+  namespace,
+  secureOrigin,
+  flags = [],
+  sound = speech(),
+  picture,
+}: ChromiumOptions = {}): Promise<Browser> {
+  const args = [...FLAGS, ...flags, `--use-file-for-fake-audio-capture=${sound}`];
   if (picture !== undefined) args.push(`--use-file-for-fake-video-capture=${picture}`);
   // Chromium's own sandbox does not run as root.
   if (process.getuid?.() === 0) args.push('--no-sandbox');

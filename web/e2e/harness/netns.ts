@@ -1,4 +1,4 @@
-// A second host on this machine: a network namespace on a cable of its own, which can be made bad.
+// Further hosts on this machine: network namespaces, alone or on a cable of their own that can be made bad.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
@@ -7,49 +7,112 @@ import { join } from 'node:path';
 import { temporaryDirectory } from './paths.js';
 import { until } from './until.js';
 
-/** A namespace, joined to this one by a veth pair. Everything of it goes when it is removed. */
-export class NetworkNamespace {
+/** The files that `ip netns exec` lays over those of `/etc`, in a directory for each namespace. */
+const FILES = '/etc/netns';
+
+/** A network of its own, without any connection. Everything of it goes when it is removed. */
+export class Namespace {
+  /** What `ip netns` knows it by. */
+  readonly name: string;
+  /** What programs inside see instead of files of `/etc`. */
+  private readonly files: string;
+  private readonly doors: { listener: Server; inside: ChildProcess }[] = [];
+  private readonly onExit = (): void => this.remove();
+
+  private static count = 0;
+
+  constructor(protected readonly index = Namespace.count++) {
+    removeLeftovers();
+    this.name = `parlor-e2e-${process.pid}-${index}`;
+    this.files = join(FILES, this.name);
+    run('ip', 'netns', 'add', this.name);
+    process.on('exit', this.onExit);
+    this.run('ip', 'link', 'set', 'lo', 'up');
+  }
+
+  /** The command line that runs a program inside. */
+  command(...program: string[]): string[] {
+    return [...AS_ROOT, 'ip', 'netns', 'exec', this.name, ...program];
+  }
+
+  /** Runs a program inside to its end, and answers what it said. */
+  run(program: string, ...args: string[]): string {
+    return inside(this, program, ...args);
+  }
+
+  /** Has these rules of nftables, and no others. */
+  rules(rules: string): void {
+    this.run('nft', `flush ruleset\n${rules}`);
+  }
+
+  /** Lets programs that are started inside from now on know a name; said again, also those that run. */
+  knows(name: string, address: string): void {
+    run('mkdir', '-p', this.files);
+    // Written in its place: programs inside have this very file before their eyes.
+    run('sh', '-c', `printf '127.0.0.1 localhost\n%s %s\n' "$1" "$2" > "$3"`, 'sh', address, name, join(this.files, 'hosts'));
+  }
+
+  /**
+   * A port of this machine's loopback that leads to the same port of the loopback inside, whatever becomes of the cable:
+   * a Unix socket knows no namespaces.
+   */
+  async door(): Promise<number> {
+    const path = join(temporaryDirectory(), 'door');
+    const listener = createServer((here) => {
+      const there = connect(path);
+      for (const end of [here, there]) end.on('error', () => [here, there].forEach((one) => one.destroy()));
+      here.pipe(there).pipe(here);
+    });
+    await new Promise<void>((resolve, reject) => listener.once('error', reject).listen(0, '127.0.0.1', resolve));
+    const { port } = listener.address() as AddressInfo;
+    const [first = '', ...rest] = this.command(process.execPath, '-e', DOOR, path, String(port));
+    const inside = spawn(first, rest, { stdio: ['pipe', 'ignore', 'inherit'] });
+    this.doors.push({ listener, inside });
+    await until('the door is open', () => existsSync(path), 10_000);
+    return port;
+  }
+
+  /** Removes the namespace. */
+  remove(): void {
+    process.off('exit', this.onExit);
+    for (const { listener, inside } of this.doors.splice(0)) {
+      listener.close();
+      inside.stdin?.end();
+    }
+    run('rm', '-rf', this.files);
+    run('ip', 'netns', 'delete', this.name);
+  }
+}
+
+/** A namespace, joined to this one by a veth pair. */
+export class NetworkNamespace extends Namespace {
   /** This machine's address on the cable. */
   readonly hostAddress: string;
   /** The namespace's address on the cable. */
   readonly address: string;
-  /** What `ip netns` knows it by. */
-  readonly name: string;
   /** This machine's end of the cable. */
   private readonly outside: string;
-  private readonly doors: { listener: Server; inside: ChildProcess }[] = [];
-  private readonly onExit = (): void => this.remove();
 
-  private constructor(index: number) {
-    this.name = `parlor-e2e-${process.pid}-${index}`;
+  private constructor() {
+    super();
+    const { index } = this;
     // 198.18.0.0/15 is for tests of networks (RFC 2544): nobody's real network.
     const net = `198.18.${process.pid % 256}`;
     this.hostAddress = `${net}.${index * 4 + 1}`;
     this.address = `${net}.${index * 4 + 2}`;
     const [outside, inside] = [`pe${process.pid}a${index}`, `pe${process.pid}b${index}`];
     this.outside = outside;
-    run('ip', 'netns', 'add', this.name);
-    process.on('exit', this.onExit);
     run('ip', 'link', 'add', outside, 'type', 'veth', 'peer', 'name', inside, 'netns', this.name);
     run('ip', 'address', 'add', `${this.hostAddress}/30`, 'dev', outside);
     run('ip', 'link', 'set', outside, 'up');
     this.run('ip', 'address', 'add', `${this.address}/30`, 'dev', inside);
     this.run('ip', 'link', 'set', inside, 'up');
-    this.run('ip', 'link', 'set', 'lo', 'up');
     this.run('ip', 'route', 'add', 'default', 'via', this.hostAddress);
   }
 
-  private static count = 0;
-
   /** Makes one, or says why this cannot be. */
   static create(): NetworkNamespace {
-    removeLeftovers();
-    return new NetworkNamespace(NetworkNamespace.count++);
-  }
-
-  /** The command line that runs a program inside. */
-  command(...program: string[]): string[] {
-    return [...AS_ROOT, 'ip', 'netns', 'exec', this.name, ...program];
+    return new NetworkNamespace();
   }
 
   /** Drops this many of a hundred datagrams, in each direction. */
@@ -78,26 +141,6 @@ export class NetworkNamespace {
     run('ip', 'link', 'set', this.outside, 'up');
   }
 
-  /**
-   * A port of this machine's loopback that leads to the same port of the loopback inside, whatever becomes of the cable:
-   * a Unix socket knows no namespaces.
-   */
-  async door(): Promise<number> {
-    const path = join(temporaryDirectory(), 'door');
-    const listener = createServer((here) => {
-      const there = connect(path);
-      for (const end of [here, there]) end.on('error', () => [here, there].forEach((one) => one.destroy()));
-      here.pipe(there).pipe(here);
-    });
-    await new Promise<void>((resolve, reject) => listener.once('error', reject).listen(0, '127.0.0.1', resolve));
-    const { port } = listener.address() as AddressInfo;
-    const [first = '', ...rest] = this.command(process.execPath, '-e', DOOR, path, String(port));
-    const inside = spawn(first, rest, { stdio: ['pipe', 'ignore', 'inherit'] });
-    this.doors.push({ listener, inside });
-    await until('the door is open', () => existsSync(path), 10_000);
-    return port;
-  }
-
   /** How many packets the rules have dropped, in and out. */
   dropped(): { input: number; output: number } {
     const text = this.run('nft', 'list', 'table', 'inet', 'bad');
@@ -111,31 +154,25 @@ export class NetworkNamespace {
     this.run('nft', 'add table inet bad; delete table inet bad');
   }
 
-  /** Removes the namespace. */
-  remove(): void {
-    process.off('exit', this.onExit);
-    for (const { listener, inside } of this.doors.splice(0)) {
-      listener.close();
-      inside.stdin?.end();
-    }
-    run('ip', 'netns', 'delete', this.name);
-  }
-
   private addRule(hook: string, rule: string): void {
     this.run('nft', 'add table inet bad');
     this.run('nft', `add chain inet bad ${hook} { type filter hook ${hook} priority 0; policy accept; }`);
     this.run('nft', `add rule inet bad ${hook} ${rule}`);
-  }
-
-  /** Runs a program inside to its end, and answers what it said. */
-  run(program: string, ...args: string[]): string {
-    return run('ip', 'netns', 'exec', this.name, program, ...args);
   }
 }
 
 /** A place where a program can be run. */
 export interface Host {
   command(...program: string[]): string[];
+}
+
+/** This machine itself. */
+export const HERE: Host = { command: (...program) => program };
+
+/** Sends a signal to a program. What runs in a namespace is root's, perhaps with `sudo` around it, which hands on what it can. */
+export function end(child: ChildProcess, signal: 'TERM' | 'KILL', elsewhere: boolean): void {
+  if (!elsewhere) child.kill(`SIG${signal}`);
+  else if (child.exitCode === null && child.pid !== undefined) run('kill', `-${signal}`, String(child.pid));
 }
 
 /** A script that runs a program there, for who takes the path of an executable only. */
@@ -165,7 +202,9 @@ export const AS_ROOT = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
 function removeLeftovers(): void {
   for (const line of run('ip', 'netns', 'list').split('\n')) {
     const found = /^(parlor-e2e-(\d+)[-\d]+)/.exec(line);
-    if (found?.[1] !== undefined && !isAlive(Number(found[2]))) run('ip', 'netns', 'delete', found[1]);
+    if (found?.[1] === undefined || isAlive(Number(found[2]))) continue;
+    run('ip', 'netns', 'delete', found[1]);
+    run('rm', '-rf', join(FILES, found[1]));
   }
 }
 
@@ -180,7 +219,15 @@ function isAlive(pid: number): boolean {
 
 /** Runs a program as root to its end, and answers what it said. */
 export function run(program: string, ...args: string[]): string {
-  const [first = program, ...rest] = [...AS_ROOT, program, ...args];
+  return toItsEnd([...AS_ROOT, program, ...args]);
+}
+
+/** Runs a program somewhere to its end, and answers what it said. */
+export function inside(host: Host, ...program: string[]): string {
+  return toItsEnd(host.command(...program));
+}
+
+function toItsEnd([first = '', ...rest]: string[]): string {
   const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
   return execFileSync(first, rest, { encoding: 'utf8', env });
 }

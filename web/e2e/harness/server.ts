@@ -6,6 +6,7 @@ import { createSocket } from 'node:dgram';
 import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { end, type Namespace } from './netns.js';
 import { ARTEFACTS, SERVER, temporaryDirectory } from './paths.js';
 import { until, within } from './until.js';
 
@@ -17,6 +18,8 @@ export interface ServerOptions {
   toml?: string;
   /** More lines of the `[media]` table. */
   media?: string;
+  /** The first media port; any that is free unless given. */
+  mediaPort?: number;
   /** Development mode, with guest tokens and channels made on first join; true unless said otherwise. */
   dev?: boolean;
   /** More arguments of the command line. */
@@ -25,6 +28,8 @@ export interface ServerOptions {
   env?: Record<string, string>;
   /** The HTTP address to listen on; loopback unless said otherwise. */
   listen?: string;
+  /** The network it is in, and its HTTP addresses there; that of this machine unless given. It listens on loopback as well. */
+  inside?: { namespace: Namespace; listen: string[] };
   /** Keeps its channels in a file, and has a key for the REST API. */
   api?: boolean;
 }
@@ -49,19 +54,22 @@ export class Server {
     private readonly log: string,
     private readonly secret: string,
     private readonly key: string,
+    private readonly inside: boolean,
   ) {
     this.child = spawn();
   }
 
   /** Starts it, and waits until it says it is healthy. */
   static async start(options: ServerOptions): Promise<Server> {
-    const { name, toml = '', media = '', dev = true, args = [], env = {}, listen = '127.0.0.1', api = false } = options;
-    const [port, mediaPort] = [await freeHttpPort(), await freeMediaPort()];
+    const { name, toml = '', media = '', dev = true, args = [], env = {}, listen = '127.0.0.1', inside, api = false } = options;
+    const port = inside === undefined ? await freeHttpPort() : await inside.namespace.door();
+    const mediaPort = options.mediaPort ?? (await freeMediaPort());
+    const addresses = inside === undefined ? [`${listen}:${port}`] : [`127.0.0.1:${port}`, ...inside.listen];
     const secret = randomBytes(32).toString('hex');
     const directory = temporaryDirectory();
     writeFileSync(
       join(directory, 'parlor.toml'),
-      `[http]\nlisten = "${listen}:${port}"\n\n[media]\nport = ${mediaPort}\n${media}\n\n` +
+      `[http]\nlisten = ${JSON.stringify(addresses)}\n\n[media]\nport = ${mediaPort}\n${media}\n\n` +
         `[auth]\nsecret = "${secret}"\n\n` +
         (api ? `[store]\nurl = "sqlite:${join(directory, 'parlor.db')}"\n\n` : '') +
         `${toml}\n`,
@@ -71,18 +79,20 @@ export class Server {
     const key = api ? makeKey(directory) : '';
     const start = (): ChildProcess => {
       const out = openSync(log, 'a');
-      const child = spawn(SERVER, ['serve', ...(dev ? ['--dev'] : []), ...args], {
+      const command = [SERVER, 'serve', ...(dev ? ['--dev'] : []), ...args];
+      const [program = SERVER, ...rest] = inside === undefined ? command : inside.namespace.command(...command);
+      const child = spawn(program, rest, {
         cwd: directory,
         env: { ...ownEnvironment(), ...env },
         stdio: ['ignore', out, out],
       });
       closeSync(out);
-      const kill = (): void => void child.kill('SIGKILL');
+      const kill = (): void => end(child, 'KILL', inside !== undefined);
       process.on('exit', kill);
       child.once('exit', () => process.off('exit', kill));
       return child;
     };
-    const server = new Server(start, port, mediaPort, log, secret, key);
+    const server = new Server(start, port, mediaPort, log, secret, key, inside !== undefined);
     await server.ready();
     return server;
   }
@@ -161,11 +171,11 @@ export class Server {
   async stop(): Promise<number | null> {
     if (this.child.exitCode !== null) return this.child.exitCode;
     const exited = new Promise<number | null>((resolve) => this.child.once('exit', resolve));
-    this.child.kill('SIGTERM');
+    end(this.child, 'TERM', this.inside);
     try {
       return await within('stopping the server', 15_000, exited);
     } catch (error) {
-      this.child.kill('SIGKILL');
+      end(this.child, 'KILL', this.inside);
       throw error;
     }
   }

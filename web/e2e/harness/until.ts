@@ -1,7 +1,5 @@
 // Waiting for a condition with a deadline: no test sleeps for luck.
 
-import { connect } from 'node:net';
-
 /** The longest things may take on a busy two-core machine before a test gives up. */
 export const PATIENCE_MS = 45_000;
 
@@ -46,13 +44,4 @@ export function pause(ms: number): Promise<void> {
 
 function describe(value: unknown): string {
   return value instanceof Error ? value.message : JSON.stringify(value);
-}
-
-/** Whether somebody listens on a TCP port of this machine. */
-export function canConnect(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
 }

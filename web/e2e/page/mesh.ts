@@ -34,6 +34,8 @@ interface Relayed {
 
 /** The connections to the others in one call. */
 class Links {
+  /** The STUN and TURN servers, and what may be used of them. */
+  config: RTCConfiguration = {};
   private readonly links = new Map<string, RTCPeerConnection>();
 
   constructor(
@@ -73,7 +75,7 @@ class Links {
   }
 
   private open(id: string): RTCPeerConnection {
-    const link = new RTCPeerConnection();
+    const link = new RTCPeerConnection(this.config);
     for (const track of this.microphone.getTracks()) link.addTrack(track, this.microphone);
     link.onicecandidate = ({ candidate }) => candidate && this.send('ice', id, candidate);
     link.ontrack = ({ track }) => {
@@ -88,6 +90,11 @@ class Links {
 }
 
 const microphone = () => navigator.mediaDevices.getUserMedia({ audio: true });
+/** docs/rest.md */
+const servers = async (token: string) => {
+  const answer = await fetch('/api/voice/turn-credentials/', { headers: { authorization: `Bearer ${token}` } });
+  return (await answer.json()) as RTCConfiguration;
+};
 const websocket = (path: string, token: string) =>
   new Promise<WebSocket>((resolve, reject) => {
     const socket = new WebSocket(`${location.origin.replace('http', 'ws')}${path}?token=${token}`);
@@ -111,6 +118,7 @@ async function overCall(room: string, token: string): Promise<Links> {
     if (type === 'answer') void links.answered(data.from_user_id, data.sdp);
     if (type === 'ice_candidate') void links.candidate(data.from_user_id, data.candidate);
   };
+  links.config = await servers(token);
   say('join_call', {});
   return links;
 }
@@ -131,6 +139,7 @@ async function overVoice(room: string, token: string): Promise<Links> {
     if (message.type === 'answer') void links.answered(message.source, text(message.sdp));
     if (message.type === 'ice') void links.candidate(message.source, message.candidate);
   };
+  links.config = await servers(token);
   say({ type: 'hello' });
   return links;
 }
@@ -151,7 +160,8 @@ async function overSocketIo(room: string, token: string): Promise<Links> {
   socket.on('voice:mesh:offer', ({ userId, sdp }: Relayed) => void links.offered(userId, sdp));
   socket.on('voice:mesh:answer', ({ userId, sdp }: Relayed) => void links.answered(userId, sdp));
   socket.on('voice:mesh:ice', ({ userId, candidate }: Relayed) => void links.candidate(userId, candidate));
-  const joined = (await socket.emitWithAck('voice:join', { channelId: room })) as { participants: Other[] };
+  const joined = (await socket.emitWithAck('voice:join', { channelId: room })) as { participants: Other[]; rtcConfig: RTCConfiguration };
+  links.config = joined.rtcConfig;
   for (const { userId, mesh } of joined.participants) if (mesh.makeOffer) void links.makeOffer(userId);
   return links;
 }

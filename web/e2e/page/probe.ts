@@ -20,6 +20,18 @@ export interface Inbound {
   retransmitted: number;
 }
 
+/** A way that was found to work: what its ends are, and how this side reaches its relay. */
+export interface Path {
+  selected: boolean;
+  local: string;
+  remote: string;
+  /** Between the ends. */
+  protocol: string;
+  /** `udp`, `tcp` or `tls`; empty where this end is no relay. */
+  relayProtocol: string;
+  remotePort: number;
+}
+
 /** What one sent stream has carried so far. */
 export interface Outbound {
   track: string;
@@ -101,6 +113,23 @@ class Probe {
     }
     const gathered = (await this.stats('local-candidate')).map(({ stat }) => text(stat['candidateType']));
     return { selected, gathered };
+  }
+
+  /** The ways of all open connections that were found to work. */
+  async paths(): Promise<Path[]> {
+    const chosen = new Set((await this.stats('transport')).map(({ stat }) => stat['selectedCandidatePairId']));
+    const works = (await this.stats('candidate-pair')).filter(({ stat }) => stat['state'] === 'succeeded');
+    return works.map(({ stats, stat }) => {
+      const [local, remote] = ['localCandidateId', 'remoteCandidateId'].map((end) => stats.get(text(stat[end])));
+      return {
+        selected: chosen.has(stat.id),
+        local: text(local?.['candidateType']),
+        remote: text(remote?.['candidateType']),
+        protocol: text(local?.['protocol']),
+        relayProtocol: text(local?.['relayProtocol']),
+        remotePort: number(remote?.['port']),
+      };
+    });
   }
 
   /** The user names at TURN servers with which the open connections would make new relays. */

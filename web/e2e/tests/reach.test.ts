@@ -1,0 +1,169 @@
+// Calls from every kind of network: behind symmetric NATs, where only 443 is open, with one family of addresses, and through
+// changes of all that in mid-call. Each person has a real Chromium in a home with a router of its own.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { Browser, Page } from 'playwright-core';
+import { type AppPerson, joinApp } from '../harness/app.js';
+import { Certificate } from '../harness/certificate.js';
+import { startChromium } from '../harness/chromium.js';
+import { Coturn } from '../harness/coturn.js';
+import { type Home, Internet } from '../harness/internet.js';
+import { hears } from '../harness/measure.js';
+import { type Dialect, MeshPerson } from '../harness/mesh.js';
+import { Server } from '../harness/server.js';
+import { until } from '../harness/until.js';
+import type { Path } from '../page/probe.js';
+
+const TIMEOUT = { timeout: 90_000 };
+const TURN_NAME = 'turn.parlor.test';
+const CHANNELS = `
+[[channels]]
+id = "direct"
+topology = "mesh"
+[[channels]]
+id = "hall"
+tier = "pro"
+[[channels]]
+id = "quiet"
+tier = "pro"
+privacy = "relay"
+`;
+
+describe('from any network', () => {
+  let net: Internet;
+  let server: Server;
+  let homes: [Home, Home];
+  let browsers: [Browser, Browser];
+  /** The address of the page, where only port 443 is open as well. */
+  let url: string;
+
+  before(async () => {
+    net = Internet.create();
+    homes = [net.home(), net.home()];
+    const certificate = new Certificate(TURN_NAME);
+    const [page, media, turn, page6, media6, turn6] = ([4, 6] as const).flatMap((family) => [0, 1, 2].map((n) => net.address(n, family)));
+    url = `http://${page}:443`;
+    const toml = `
+[turn]
+provider = "embedded"
+urls = ["turn:${turn}:3478?transport=udp", "turn:[${turn6}]:3478?transport=udp", "turn:${turn}:3478?transport=tcp", "turns:${TURN_NAME}:443?transport=tcp"]
+listen = ["${turn}:3478", "[${turn6}]:3478"]
+relay_ip = ["${turn}", "${turn6}"]
+tls_listen = "${turn}:443"
+tls_cert = "${certificate.chain}"
+tls_key = "${certificate.key}"
+${CHANNELS}`;
+    server = await Server.start({
+      name: 'reach',
+      inside: { namespace: net.core, listen: [`${page}:443`, `[${page6}]:443`] },
+      mediaPort: 443,
+      media: `workers = 1\nlisten_ip = ["${media}", "${media6}"]`,
+      toml,
+    });
+    const origins = [0, 3].map((n) => `http://${net.address(n)}:443`);
+    // Chromium asks for the name with a dot at its end.
+    const flags = [certificate.flag, `--host-resolver-rules=MAP ${TURN_NAME}* ${turn}`];
+    const secureOrigin = [...origins, `http://[${page6}]:443`].join();
+    const [first, second] = await Promise.all(homes.map(({ machine }) => startChromium({ namespace: machine, secureOrigin, flags })));
+    assert.ok(first !== undefined && second !== undefined);
+    browsers = [first, second];
+  }, TIMEOUT);
+
+  afterEach(async () => {
+    for (const browser of browsers) for (const context of browser.contexts()) await context.close();
+    for (const home of homes) {
+      home.letsOut('symmetric');
+      home.has(4);
+    }
+  });
+
+  after(async () => {
+    for (const browser of browsers ?? []) await browser.close();
+    const code = await server?.stop();
+    net?.remove();
+    assert.equal(code, 0, 'the server stops cleanly');
+  });
+
+  /** Waits until every connection of a page goes by one way, and answers all ways that were found to work. */
+  async function ways(page: Page, connections: number): Promise<Path[]> {
+    return await until('every connection has its way', async () => {
+      const paths = await page.evaluate(() => window.probe.paths());
+      return paths.filter(({ selected }) => selected).length === connections ? paths : null;
+    });
+  }
+
+  /** A call of the two homes in the app. */
+  async function call(channel: string, urls = [url, url]): Promise<[AppPerson, AppPerson]> {
+    const people = [];
+    for (const [n, name] of ['Alice', 'Bob'].entries()) {
+      people.push(await joinApp(browsers[n]!, { url: urls[n]!, name, channel }));
+    }
+    for (const { page } of people) await hears(page);
+    return [people[0]!, people[1]!];
+  }
+
+  /** A call of the two homes without the SFU. */
+  async function direct(whose: Server, urls: [string, string]): Promise<MeshPerson[]> {
+    const dialects: Dialect[] = ['socketio', 'call'];
+    const people: MeshPerson[] = [];
+    for (const [n, dialect] of dialects.entries()) {
+      people.push(await MeshPerson.enter(browsers[n]!, whose, { dialect, user: `${dialect}-user`, room: 'direct', url: urls[n]! }));
+    }
+    for (const person of people) await person.isConnectedTo(1);
+    for (const person of people) await person.hears(1);
+    return people;
+  }
+
+  /** No way but by a relay was found. */
+  async function onlyByRelays(people: MeshPerson[]): Promise<void> {
+    for (const { page } of people) {
+      for (const path of await ways(page, 1)) {
+        assert.ok([path.local, path.remote].includes('relay'), `a way without a relay: ${JSON.stringify(path)}`);
+        if (path.local === 'relay') assert.equal(path.relayProtocol, 'udp');
+      }
+    }
+  }
+
+  describe('two people behind symmetric NATs hear each other', () => {
+    it('by the embedded TURN server', TIMEOUT, async () => {
+      await onlyByRelays(await direct(server, [url, url]));
+    });
+
+    it('by coturn', TIMEOUT, async (test) => {
+      const coturn = await Coturn.start('reach', { host: net.core, address: net.address(4) });
+      test.after(() => coturn.stop());
+      const listen = [`${net.address(3)}:443`];
+      const other = await Server.start({
+        name: 'reach-coturn',
+        inside: { namespace: net.core, listen },
+        media: 'workers = 1',
+        toml: coturn.toml('udp') + CHANNELS,
+      });
+      test.after(() => other.stop());
+      const there = `http://${net.address(3)}:443`;
+      await onlyByRelays(await direct(other, [there, there]));
+    });
+  });
+
+  describe('where nothing but TCP to port 443 is let out', () => {
+    it('people hear each other by TURN over TLS in privacy mode', TIMEOUT, async () => {
+      homes[0].letsOut('443');
+      const [alice, bob] = await call('quiet');
+      for (const { local, relayProtocol } of await ways(alice.page, 2)) {
+        assert.deepEqual([local, relayProtocol], ['relay', 'tls']);
+      }
+      assert.deepEqual([...alice.errors, ...bob.errors], []);
+    });
+
+    it('people hear each other by TCP to the server itself, without a relay', TIMEOUT, async () => {
+      homes[0].letsOut('443');
+      const [alice, bob] = await call('hall');
+      await until('both connections go by TCP to the server itself', async () => {
+        const selected = (await ways(alice.page, 2)).filter((path) => path.selected);
+        return selected.every((path) => path.local !== 'relay' && path.protocol === 'tcp' && path.remotePort === 443);
+      });
+      assert.deepEqual([...alice.errors, ...bob.errors], []);
+    });
+  });
+});
