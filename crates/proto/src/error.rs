@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Whose doing an error is: it decides how it is logged, counted and retried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +18,8 @@ pub enum Culprit {
 }
 
 /// The closed list of error codes. Clients may switch on them; sentences may change, codes do not.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, VariantArray)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
@@ -73,6 +74,36 @@ pub enum ErrorCode {
 impl ErrorCode {
     /// All codes, in the order in which they are documented.
     pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The code as it is sent.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// The status that HTTP has for such a thing (RFC 9110, section 15).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidRequest => 400,
+            Self::Unauthenticated => 401,
+            Self::PermissionDenied | Self::CapabilityRequired | Self::ChannelClosed => 403,
+            Self::UnknownEvent | Self::ChannelNotFound | Self::NotFound => 404,
+            Self::ChannelFull
+            | Self::VideoLimitReached
+            | Self::AlreadyInChannel
+            | Self::NotInChannel
+            | Self::InvalidState
+            | Self::Incompatible
+            | Self::SessionExpired
+            | Self::LimitExceeded
+            | Self::Conflict => 409,
+            Self::PreconditionFailed => 412,
+            Self::RateLimited => 429,
+            Self::TransportFailed | Self::ServerError => 500,
+            Self::ShuttingDown | Self::Timeout => 503,
+        }
+    }
 
     /// Whose doing an error with this code is.
     #[must_use]
@@ -192,6 +223,7 @@ mod tests {
         assert_eq!(unique.len(), ErrorCode::ALL.len());
         for code in ErrorCode::ALL.iter().copied() {
             assert!(code.sentence().ends_with('.'), "{code:?}");
+            assert_eq!(serde_json::json!(code), code.as_str());
         }
     }
 

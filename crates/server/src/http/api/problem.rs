@@ -131,7 +131,7 @@ impl From<Error> for Problem {
         // Signaling carries the field to blame inside `details`; in HTTP it has a place of its own.
         let field = details.remove("field").and_then(|field| field.as_str().map(echo));
         // A failure that is over after some waiting is a failure of the service, not of the request.
-        let status = match status_of(code) {
+        let status = match StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) {
             StatusCode::INTERNAL_SERVER_ERROR if details.contains_key("retryAfterMs") => StatusCode::SERVICE_UNAVAILABLE,
             status => status,
         };
@@ -180,29 +180,6 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
-    }
-}
-
-/// The HTTP status of a code. The match is exhaustive, so that a new code has to get one.
-const fn status_of(code: ErrorCode) -> StatusCode {
-    match code {
-        ErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
-        ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorCode::PermissionDenied | ErrorCode::CapabilityRequired | ErrorCode::ChannelClosed => StatusCode::FORBIDDEN,
-        ErrorCode::UnknownEvent | ErrorCode::ChannelNotFound | ErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ErrorCode::ChannelFull
-        | ErrorCode::VideoLimitReached
-        | ErrorCode::AlreadyInChannel
-        | ErrorCode::NotInChannel
-        | ErrorCode::InvalidState
-        | ErrorCode::Incompatible
-        | ErrorCode::SessionExpired
-        | ErrorCode::LimitExceeded
-        | ErrorCode::Conflict => StatusCode::CONFLICT,
-        ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::ShuttingDown | ErrorCode::Timeout => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::TransportFailed | ErrorCode::ServerError => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

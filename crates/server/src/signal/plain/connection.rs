@@ -84,14 +84,11 @@ impl Connection {
 
     /// The code that tells a client why it is refused: 4000 and the status that HTTP has for such a thing.
     pub const fn code_of(error: &Error) -> u16 {
-        match error.code {
-            ErrorCode::Unauthenticated => 4401,
-            ErrorCode::PermissionDenied | ErrorCode::ChannelClosed | ErrorCode::CapabilityRequired => 4403,
-            ErrorCode::ChannelNotFound | ErrorCode::NotFound => 4404,
-            ErrorCode::AlreadyInChannel | ErrorCode::ChannelFull | ErrorCode::Conflict | ErrorCode::InvalidState => 4409,
-            ErrorCode::RateLimited | ErrorCode::LimitExceeded => 4429,
-            ErrorCode::ServerError | ErrorCode::ShuttingDown | ErrorCode::Timeout => 1013,
-            _ => 4400,
+        match (error.code, error.code.status()) {
+            // Too many at once, while HTTP has a conflict for it.
+            (ErrorCode::LimitExceeded, _) => 4429,
+            (_, 500..) => 1013,
+            (_, status) => 4000 + status,
         }
     }
 }
