@@ -11,6 +11,7 @@ mod client;
 mod common;
 pub mod datagrams;
 pub mod engineio;
+pub mod envelope;
 pub mod media;
 pub mod operations;
 pub mod packets;

@@ -31,7 +31,8 @@ fn both<C: TextCodec>(message: &str) {
     }
 }
 
-fn written(event: &Event) {
+/// Checks that an event is written in both dialects, with its sender.
+pub(crate) fn written(event: &Event) {
     for message in [Call::encode_event(event), Voice::encode_event(event)].into_iter().flatten() {
         let read: serde_json::Value = serde_json::from_str(&message).unwrap_or_default();
         let says = |path: &str, word: &str| read.pointer(path).and_then(serde_json::Value::as_str) == Some(word);

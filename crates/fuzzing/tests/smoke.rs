@@ -74,6 +74,7 @@ fn changed(seed: &[u8], seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
 fn arbitrary_payloads_are_read_or_refused() {
     smoke("socketio", parlor_fuzzing::socketio::run, 20_000);
     smoke("engineio", parlor_fuzzing::engineio::run, 5_000);
+    smoke("envelope", parlor_fuzzing::envelope::run, 5_000);
     smoke("text", parlor_fuzzing::text::run, 5_000);
     smoke("packets", parlor_fuzzing::packets::run, 10_000);
 }

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod engineio;
+pub mod envelope;
 pub mod socketio;
 pub mod voice;
 

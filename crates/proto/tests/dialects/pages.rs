@@ -1,10 +1,11 @@
-//! Keeps `docs/protocol/call.md` and `docs/protocol/voice.md` complete: every message type is on its page, and the pages
+//! Keeps `call.md`, `voice.md` and `envelope.md` of `docs/protocol` complete: every message type is on its page, and the pages
 //! name no other.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::schema::schema;
 use crate::{call_messages, transcript, voice_messages};
 use parlor_proto::codec::call::Call;
 use parlor_proto::codec::voice::Voice;
@@ -33,4 +34,12 @@ fn every_type_of_ws_call_is_on_its_page_and_no_other() {
 #[test]
 fn every_type_of_ws_voice_is_on_its_page_and_no_other() {
     assert_eq!(listed(include_str!("../../../../docs/protocol/voice.md")), known(&transcript::<Voice>(&voice_messages())));
+}
+
+#[test]
+fn every_message_of_ws_is_on_its_page_and_no_other() {
+    let file = &schema().file[0];
+    let envelope = file.message_type.iter().find(|message| message.name() == "Envelope").expect("there is one");
+    let messages = envelope.field.iter().filter(|field| field.oneof_index.is_some()).map(|field| field.name().to_owned());
+    assert_eq!(listed(include_str!("../../../../docs/protocol/envelope.md")), messages.collect());
 }

@@ -1,11 +1,13 @@
-//! The dialects of JSON texts: every message as it is read and written, compared with `tests/golden/call.json` and
-//! `tests/golden/voice.json`.
+//! The dialects of plain WebSockets: every message as it is read and written, compared with `tests/golden/call.json`,
+//! `tests/golden/voice.json` and `tests/golden/envelope.json`.
 //!
-//! `PARLOR_BLESS=1 cargo test -p parlor-proto --test text` writes the files anew; clients depend on every word.
+//! `PARLOR_BLESS=1 cargo test -p parlor-proto --test dialects` writes the files anew; clients depend on every word.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "in a test, a broken expectation is the result")]
 
+mod envelope;
 mod hostile;
 mod pages;
+mod schema;
 
 use std::path::PathBuf;
 
