@@ -10,15 +10,20 @@ use parlor_proto::codec::voice::Voice;
 use parlor_proto::{ChannelId, Error};
 
 use crate::http::App;
-use crate::signal::Text;
+use crate::signal::{Envelopes, Text};
 
 /// The routes.
 pub fn routes() -> Router<App> {
     Router::new()
+        .route("/ws", get(envelopes))
         .route("/ws/call/{room_id}", get(call))
         .route("/ws/call/{room_id}/", get(call))
         .route("/ws/voice/{room_id}", get(voice))
         .route("/ws/voice/{room_id}/", get(voice))
+}
+
+async fn envelopes(State(app): State<App>, request: Request) -> Response {
+    app.plain.serve(Envelopes, None, request).await
 }
 
 async fn call(State(app): State<App>, room_id: Result<Path<String>, PathRejection>, request: Request) -> Response {

@@ -92,6 +92,11 @@ impl<W: Wire> Session<W> {
         self.gone.cancel();
     }
 
+    /// The way to the client.
+    pub const fn wire(&self) -> &W {
+        &self.wire
+    }
+
     /// The verified token of the session.
     pub const fn pass(&self) -> &Pass {
         &self.pass

@@ -12,6 +12,7 @@ mod configured;
 mod coturn;
 mod crash;
 mod documents;
+mod envelope;
 mod feed;
 mod hold;
 mod http;

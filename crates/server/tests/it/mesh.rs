@@ -17,15 +17,15 @@ use super::dev_server;
 use super::stored::{ADMIN, Shared, now, user};
 
 /// How long a message may take.
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// A client of a plain WebSocket.
-struct Plain {
+pub(super) struct Plain {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Plain {
-    async fn open(server: &Server, path: &str, user: &str) -> Self {
+    pub(super) async fn open(server: &Server, path: &str, user: &str) -> Self {
         let token = server.issue_token(user, None, false).expect("a token");
         Self::open_with(server, path, &token).await
     }
@@ -35,12 +35,12 @@ impl Plain {
         Self { stream: connect_async(url).await.expect("a WebSocket").0 }
     }
 
-    async fn send(&mut self, message: Value) {
+    pub(super) async fn send(&mut self, message: Value) {
         self.stream.send(Message::text(message.to_string())).await.expect("sends");
     }
 
     /// The next message; the code if the connection was closed instead.
-    async fn next(&mut self) -> Result<Value, u16> {
+    pub(super) async fn next(&mut self) -> Result<Value, u16> {
         loop {
             match timeout(SOON, self.stream.next()).await.expect("soon") {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
@@ -52,7 +52,7 @@ impl Plain {
     }
 
     /// The next message of this type, past others.
-    async fn of(&mut self, name: &str) -> Value {
+    pub(super) async fn of(&mut self, name: &str) -> Value {
         loop {
             let message = self.next().await.unwrap_or_else(|code| panic!("closed with {code} instead of {name}"));
             if message["type"] == name {
@@ -71,14 +71,14 @@ impl Plain {
     }
 }
 
-async fn in_call(server: &Server, user: &str) -> Plain {
+pub(super) async fn in_call(server: &Server, user: &str) -> Plain {
     let mut client = Plain::open(server, "/ws/call/den/", user).await;
     client.send(json!({"type": "join_call", "data": {}})).await;
     inside(server, user).await;
     client
 }
 
-async fn in_voice(server: &Server, user: &str) -> Plain {
+pub(super) async fn in_voice(server: &Server, user: &str) -> Plain {
     let mut client = Plain::open(server, "/ws/voice/den", user).await;
     client.send(json!({"type": "hello"})).await;
     inside(server, user).await;
@@ -86,7 +86,7 @@ async fn in_voice(server: &Server, user: &str) -> Plain {
 }
 
 /// Waits until the room shows somebody.
-async fn inside(server: &Server, user: &str) {
+pub(super) async fn inside(server: &Server, user: &str) {
     until("the participant is in the call", async || users(server, user).await.iter().any(|one| one == user)).await;
 }
 
