@@ -11,7 +11,7 @@ const SVELTE = ['**/*.svelte', '**/*.svelte.ts'];
 const OF_BUILDS = ['**/vite.config.ts', '**/vitest.config.ts', '**/compress.ts', '**/compress.test.ts'];
 
 export default defineConfig(
-  globalIgnores(['**/dist/', '**/node_modules/', '**/target/']),
+  globalIgnores(['**/generated/', '**/dist/', '**/node_modules/', '**/target/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   {

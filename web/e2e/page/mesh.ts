@@ -1,6 +1,8 @@
 // Clients of mesh calls, one for each dialect, written from docs/protocol with nothing but the browser and socket.io-client.
 
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { io } from 'socket.io-client';
+import { EnvelopeSchema } from '../generated/parlor/voice/v1/voice_pb.js';
 
 /** How a client says something to another: by the id its dialect has for them. */
 type Send = (kind: 'offer' | 'answer' | 'ice', to: string, content: RTCSessionDescriptionInit | RTCIceCandidate) => void;
@@ -166,7 +168,35 @@ async function overSocketIo(room: string, token: string): Promise<Links> {
   return links;
 }
 
-export const DIALECTS = { call: overCall, voice: overVoice, socketio: overSocketIo };
+/** docs/protocol/envelope.md */
+async function overEnvelopes(room: string, token: string): Promise<Links> {
+  const me = (JSON.parse(atob(token.split('.')[1]!)) as { sub: string }).sub;
+  const socket = await websocket('/ws', token);
+  socket.binaryType = 'arraybuffer';
+  type Payload = NonNullable<MessageInitShape<typeof EnvelopeSchema>['payload']>;
+  const say = (payload: Payload) => socket.send(toBinary(EnvelopeSchema, create(EnvelopeSchema, { payload })));
+  const links = new Links(await microphone(), (kind, targetUserId, content) => {
+    const address = { targetUserId, channelId: room };
+    if (content instanceof RTCIceCandidate)
+      return say({ case: 'voiceIceCandidate', value: { ...address, candidateJson: JSON.stringify(content) } });
+    say({ case: kind === 'offer' ? 'voiceSdpOffer' : 'voiceSdpAnswer', value: { ...address, sdp: content.sdp! } });
+  });
+  const met = (userId: string) => me < userId && void links.makeOffer(userId);
+  socket.onmessage = ({ data }) => {
+    const { payload } = fromBinary(EnvelopeSchema, new Uint8Array(data as ArrayBuffer));
+    if (payload.case === 'voiceJoinResponse') for (const { userId } of payload.value.participants) met(userId);
+    if (payload.case === 'voiceParticipantJoinedEvent') met(payload.value.participant!.userId);
+    if (payload.case === 'voiceLeaveEvent') links.close(payload.value.userId);
+    if (payload.case === 'voiceSdpOffer') void links.offered(payload.value.senderUserId, payload.value.sdp);
+    if (payload.case === 'voiceSdpAnswer') void links.answered(payload.value.senderUserId, payload.value.sdp);
+    if (payload.case === 'voiceIceCandidate')
+      void links.candidate(payload.value.senderUserId, JSON.parse(payload.value.candidateJson) as RTCIceCandidateInit);
+  };
+  say({ case: 'voiceJoinRequest', value: { channelId: room } });
+  return links;
+}
+
+export const DIALECTS = { call: overCall, envelope: overEnvelopes, voice: overVoice, socketio: overSocketIo };
 let links: Links | undefined;
 
 /** Joins a call with a client of a dialect. */

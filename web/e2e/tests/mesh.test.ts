@@ -23,10 +23,10 @@ describe('a mesh call', () => {
     assert.equal(await server?.stop(), 0, 'the server stops cleanly');
   });
 
-  it('of a page on each of three dialects: everybody hears everybody else, whoever came first', TIMEOUT, async () => {
+  it('of a page on each of four dialects: everybody hears everybody else, whoever came first', TIMEOUT, async () => {
     const orders = [
-      ['call', 'voice', 'socketio'],
-      ['voice', 'socketio', 'call'],
+      ['call', 'voice', 'socketio', 'envelope'],
+      ['voice', 'envelope', 'socketio', 'call'],
     ] as const;
     for (const [n, order] of orders.entries()) {
       const people: MeshPerson[] = [];
@@ -34,12 +34,11 @@ describe('a mesh call', () => {
       for (const dialect of order) {
         people.push(await MeshPerson.enter(browser, server, { dialect, user: `${dialect}-${n}`, room: `mixed-${n}` }));
       }
-      for (const person of people) await person.isConnectedTo(2);
-      for (const person of people) await person.hears(2);
+      for (const person of people) await person.isConnectedTo(3);
+      for (const person of people) await person.hears(3);
       await people[1]!.close();
-      for (const at of [0, 2]) await people[at]!.isConnectedTo(1);
-      await people[0]!.close();
-      await people[2]!.close();
+      for (const at of [0, 2, 3]) await people[at]!.isConnectedTo(2);
+      for (const at of [0, 2, 3]) await people[at]!.close();
     }
   });
 });
