@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Calls between clients that are no browsers and not ours: GStreamer's webrtcbin, with its RSA certificate, and aiortc under
 # pymediasoup, both as published. Each sends a note and a picture; each must hear the other's note and decode its picture.
+# Two clients of the protobuf dialect, of aiortc and what protoc writes from its schema, have a mesh call.
 # The bot of examples/python-bot is there too, and says who came and left. Ten seconds, once all is installed. PARLOR_BIN
 # names another server.
 . "$(dirname "$0")/lib.sh"
@@ -96,6 +97,9 @@ exec 3>&- 4>&-
 both_heard || { tail -n 40 "$directory"/*.log "$directory/log" >&2; fail "a client did not hear or see the other: see above"; }
 # GStreamer's packets do not say how loud they are.
 for happening in "gstreamer came" "aiortc came" "aiortc speaks" "gstreamer left" "aiortc left"; do said "$happening"; done
+"$venv/bin/python" -m grpc_tools.protoc -I docs/protocol --python_out="$directory" docs/protocol/parlor/voice/v1/voice.proto
+PYTHONPATH="$directory" "$venv/bin/python" scripts/clients/mesh_client.py "$url" python-mesh ||
+    { cat "$directory/log" >&2; fail "the clients of the protobuf dialect did not hear each other: see above"; }
 kill "$bot" && wait "$bot" || fail "the bot of examples/python-bot does not end in order when it is asked to"
 bot=
 cat "$directory/gstreamer.log" "$directory/aiortc.log" "$directory/bot.log"

@@ -1,46 +1,20 @@
 """aiortc under pymediasoup, unmodified: sends a note and a picture, and receives the other's."""
 
-import array
 import asyncio
-import fractions
-import math
 import sys
 
-from aiortc import MediaStreamTrack, VideoStreamTrack
-from aiortc.mediastreams import AudioStreamTrack
-from av import AudioFrame
-from parlor import NOTES, RATE, Listener, Signaling, until
+from aiortc import VideoStreamTrack
+from common import NOTES, Listener, Signaling, until
 from pymediasoup import AiortcHandler, Device
 from pymediasoup.models.transport import DtlsParameters, IceCandidate, IceParameters
 from pymediasoup.rtp_parameters import RtpCapabilities, RtpParameters
-
-FRAME = RATE // 50
-
-
-class Note(AudioStreamTrack):
-    """A sine, paced by the silent track that it is made of."""
-
-    sent = 0
-
-    async def recv(self):
-        await super().recv()
-        turn = 2 * math.pi * NOTES["aiortc"] / RATE
-        samples = array.array("h", (int(8_000 * math.sin(turn * (self.sent + i))) for i in range(FRAME)))
-        frame = AudioFrame(format="s16", layout="mono", samples=FRAME)
-        frame.planes[0].update(samples.tobytes())
-        frame.sample_rate, frame.pts, frame.time_base = RATE, self.sent, fractions.Fraction(1, RATE)
-        self.sent += FRAME
-        return frame
+from sound import Note, listen
 
 
-async def listen(track: MediaStreamTrack, listener, pictures):
+async def watch(track, pictures):
     while True:
         frame = await track.recv()
-        if track.kind == "video":
-            pictures.append((frame.width, frame.height))
-            continue
-        samples = array.array("h", bytes(frame.planes[0]))
-        listener.hear(samples[:: len(frame.layout.channels)][: frame.samples])
+        pictures.append((frame.width, frame.height))
 
 
 def options(created):
@@ -56,7 +30,7 @@ def options(created):
 async def main(url, channel):
     signaling = Signaling(url, "aiortc")
     joined = await signaling.join(channel)
-    note, picture = Note(), VideoStreamTrack()
+    note, picture = Note(NOTES["aiortc"]), VideoStreamTrack()
     device = Device(handlerFactory=AiortcHandler.createFactory(tracks=[note, picture]))
     await device.load(RtpCapabilities.model_validate(joined["routerRtpCapabilities"]))
     send = device.createSendTransport(**options(await signaling.request("voice:rtc:createTransport", {"direction": "send"})))
@@ -92,7 +66,9 @@ async def main(url, channel):
                 kind=consumed["kind"],
                 rtpParameters=RtpParameters.model_validate(consumed["rtpParameters"]),
             )
-            tasks.append(asyncio.create_task(listen(consumer.track, listener, pictures)))
+            is_sound = consumer.track.kind == "audio"
+            received = listen(consumer.track, listener) if is_sound else watch(consumer.track, pictures)
+            tasks.append(asyncio.create_task(received))
 
     receiving = asyncio.create_task(receive_all())
 

@@ -13,7 +13,7 @@ gi.require_version("GstWebRTC", "1.0")
 gi.require_version("GstSdp", "1.0")
 from gi.repository import Gst, GstSdp, GstWebRTC  # noqa: E402
 
-from parlor import NOTES, RATE, Listener, Signaling, until  # noqa: E402
+from common import NOTES, RATE, Listener, Signaling, until  # noqa: E402
 
 Gst.init(None)
 # Numbers of the payloads it sends.

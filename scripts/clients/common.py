@@ -1,4 +1,4 @@
-"""What both clients here share: signaling over socket.io, and listening for a tone."""
+"""What the clients here share: a token, signaling over socket.io, and listening for a tone."""
 
 import asyncio
 import json
@@ -9,11 +9,19 @@ import socketio
 
 # Each client sings its own note, and listens for the other's.
 RATE = 48_000
-NOTES = {"gstreamer": 440, "aiortc": 1_000}
+NOTES = {"gstreamer": 440, "aiortc": 1_000, "anna": 600, "zoe": 1_400}
 
 
 class Refused(Exception):
     """The server answered with an error."""
+
+
+def token(url, user):
+    """A token of a server in development mode."""
+    body = json.dumps({"user": user, "pro": True}).encode()
+    request = urllib.request.Request(f"{url}/api/dev/token", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)["token"]
 
 
 class Signaling:
@@ -28,7 +36,7 @@ class Signaling:
         self.socket.on("voice:transportState", self._moved)
 
     async def join(self, channel):
-        await self.socket.connect(self.url, auth={"token": self._token()}, transports=["websocket"])
+        await self.socket.connect(self.url, auth={"token": token(self.url, self.user)}, transports=["websocket"])
         joined = await self.request("voice:join", {"channelId": channel})
         for participant in joined["participants"]:
             for producer in participant["producers"]:
@@ -40,12 +48,6 @@ class Signaling:
         if "code" in reply:
             raise Refused(f"{self.user}: {event}: {reply}")
         return reply
-
-    def _token(self):
-        body = json.dumps({"user": self.user, "pro": True}).encode()
-        request = urllib.request.Request(f"{self.url}/api/dev/token", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)["token"]
 
     def _moved(self, push):
         print(f"{self.user}: a transport is {push['state']} {push.get('reason', '')}", flush=True)
