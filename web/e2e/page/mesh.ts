@@ -184,7 +184,11 @@ async function overEnvelopes(room: string, token: string): Promise<Links> {
   const met = (userId: string) => me < userId && void links.makeOffer(userId);
   socket.onmessage = ({ data }) => {
     const { payload } = fromBinary(EnvelopeSchema, new Uint8Array(data as ArrayBuffer));
-    if (payload.case === 'voiceJoinResponse') for (const { userId } of payload.value.participants) met(userId);
+    if (payload.case === 'voiceJoinResponse') {
+      const { participants, iceServers, relayOnly } = payload.value;
+      links.config = { iceServers, iceTransportPolicy: relayOnly ? 'relay' : 'all' };
+      for (const { userId } of participants) met(userId);
+    }
     if (payload.case === 'voiceParticipantJoinedEvent') met(payload.value.participant!.userId);
     if (payload.case === 'voiceLeaveEvent') links.close(payload.value.userId);
     if (payload.case === 'voiceSdpOffer') void links.offered(payload.value.senderUserId, payload.value.sdp);
