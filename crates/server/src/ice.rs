@@ -12,7 +12,7 @@ use parlor_proto::{Channel, Privacy, Timestamp, Topology, UserId};
 use self::credential::{Kind, Marks, Signer};
 use self::metered::Metered;
 use crate::config::ice_url::IceUrl;
-use crate::config::{Config, Period, Provider, Secret, TURN_PORT, Turn};
+use crate::config::{Config, Period, Provider, Secret, Turn};
 use crate::net::fetch::Document;
 use crate::tally::Tally;
 
@@ -30,6 +30,8 @@ pub struct Ice {
     always: Vec<IceServer>,
     policy: IceTransportPolicy,
     relay: Relay,
+    /// Whether relays are told to nobody in a call who may connect without one.
+    reluctant: bool,
     ttl: Period,
     rest_ttl: Period,
 }
@@ -44,18 +46,23 @@ enum Relay {
     Signed {
         urls: Vec<String>,
         signer: Arc<Signer>,
+        /// Whether the server in this program takes them.
+        embedded: bool,
     },
     Metered(Metered),
 }
 
 impl Ice {
-    /// Prepares what `[ice]` and `[turn]` say. `announced` are the addresses of this server's media, as clients are told them.
-    pub fn new(config: &Config, announced: &[SocketAddr]) -> Result<Self, String> {
+    /// Prepares what `[ice]` and `[turn]` say. In development mode there is the embedded server for who needs it, if nothing is said.
+    pub fn new(config: &Config, dev: bool) -> Result<Self, String> {
         let Config { ice, turn, .. } = config;
+        let by_default = dev && turn.provider == Provider::Unset;
+        let provider = if by_default { Provider::Embedded } else { turn.provider };
         Ok(Self {
             always: ice.servers().collect(),
             policy: ice.policy(),
-            relay: Relay::new(turn, announced)?,
+            relay: Relay::new(turn, provider)?,
+            reluctant: by_default,
             ttl: turn.ttl,
             rest_ttl: turn.rest_ttl,
         })
@@ -68,21 +75,35 @@ impl Ice {
             Topology::Sfu => Kind::Sfu,
             Topology::Mesh | Topology::Auto => Kind::Mesh,
         };
-        self.setup(user, kind, policy, self.ttl, now).await
+        let relays = !self.reluctant || policy == IceTransportPolicy::Relay;
+        self.setup(user, kind, policy, relays.then_some(self.ttl), now).await
     }
 
     /// The servers of a user in any call.
     pub async fn for_user(&self, user: &UserId, now: Timestamp) -> IceSetup {
-        self.setup(user, Kind::Mesh, self.policy, self.rest_ttl, now).await
+        self.setup(user, Kind::Mesh, self.policy, Some(self.rest_ttl), now).await
     }
 
-    /// What signs the credentials, and knows their passwords; `None` if nothing here does.
+    /// What signs the credentials of the embedded server, and knows their passwords; `None` if that is not used.
     #[must_use]
-    pub fn signer(&self) -> Option<Arc<Signer>> {
+    pub fn embedded(&self) -> Option<Arc<Signer>> {
         match &self.relay {
-            Relay::Signed { signer, .. } => Some(Arc::clone(signer)),
-            Relay::None | Relay::Fixed(_) | Relay::Metered(_) => None,
+            Relay::Signed { signer, embedded: true, .. } => Some(Arc::clone(signer)),
+            Relay::None | Relay::Fixed(_) | Relay::Signed { .. } | Relay::Metered(_) => None,
         }
+    }
+
+    /// Learns where the embedded server is reached, unless that is configured: `announced` are the addresses of this server's
+    /// media, as clients are told them, and `listening` those that the embedded server is bound to.
+    pub fn is_reached_at(&mut self, announced: &[SocketAddr], listening: &[SocketAddr]) -> Result<(), String> {
+        let Relay::Signed { urls, embedded: true, .. } = &mut self.relay else { return Ok(()) };
+        if urls.is_empty() {
+            *urls = own_urls(announced, listening);
+        }
+        if urls.is_empty() {
+            return Err("the embedded TURN server has no address; set turn.urls, or media.announced_ip".to_owned());
+        }
+        Ok(())
     }
 
     /// How long what [`Ice::for_user`] gives is good.
@@ -91,16 +112,17 @@ impl Ice {
         self.rest_ttl
     }
 
-    async fn setup(&self, user: &UserId, kind: Kind, policy: IceTransportPolicy, ttl: Period, now: Timestamp) -> IceSetup {
-        let (relays, expires_at) = match &self.relay {
-            Relay::None => (Vec::new(), None),
-            Relay::Fixed(server) => (vec![server.clone()], None),
-            Relay::Signed { urls, signer } => {
+    /// The servers of a user; relays with a credential that lasts this long, or none.
+    async fn setup(&self, user: &UserId, kind: Kind, policy: IceTransportPolicy, relays: Option<Period>, now: Timestamp) -> IceSetup {
+        let (relays, expires_at) = match (&self.relay, relays) {
+            (Relay::None, _) | (_, None) => (Vec::new(), None),
+            (Relay::Fixed(server), _) => (vec![server.clone()], None),
+            (Relay::Signed { urls, signer, .. }, Some(ttl)) => {
                 let credential = signer.issue(user, kind, ttl, now);
                 let (username, password) = (Some(credential.username), Some(credential.password));
                 (vec![IceServer { urls: urls.clone(), username, credential: password }], Some(credential.expires_at))
             }
-            Relay::Metered(metered) => match metered.servers().await {
+            (Relay::Metered(metered), Some(ttl)) => match metered.servers().await {
                 Some(servers) => (servers.to_vec(), Some(after(ttl, now))),
                 None => {
                     WITHOUT_TURN.add();
@@ -128,10 +150,13 @@ impl Ice {
 }
 
 impl Relay {
-    fn new(turn: &Turn, announced: &[SocketAddr]) -> Result<Self, String> {
-        let signer = |secret: &Secret, marks| Arc::new(Signer::new(secret, &turn.old_secrets, marks));
-        match turn.provider {
-            Provider::None => Ok(Self::None),
+    fn new(turn: &Turn, provider: Provider) -> Result<Self, String> {
+        let signed = |secret: &Secret, marks, embedded| {
+            let signer = Arc::new(Signer::new(secret, &turn.old_secrets, marks));
+            Ok(Self::Signed { urls: turn.urls.clone(), signer, embedded })
+        };
+        match provider {
+            Provider::Unset | Provider::None => Ok(Self::None),
             Provider::Static => {
                 let (username, credential) = (turn.username.clone(), turn.credential.reveal().to_owned());
                 Ok(Self::Fixed(IceServer { urls: turn.urls.clone(), username: Some(username), credential: Some(credential) }))
@@ -140,15 +165,9 @@ impl Relay {
                 if turn.secret.reveal().len() < MIN_SECRET_BYTES {
                     tracing::warn!("turn.secret is so short that a user could guess it; `openssl rand -hex 32` makes a good one");
                 }
-                Ok(Self::Signed { urls: turn.urls.clone(), signer: signer(&turn.secret, Marks::None) })
+                signed(&turn.secret, Marks::None, false)
             }
-            Provider::Embedded => {
-                let urls = if turn.urls.is_empty() { own_urls(announced, turn) } else { turn.urls.clone() };
-                if urls.is_empty() {
-                    return Err("the embedded TURN server has no address; set turn.urls, or media.announced_ip".to_owned());
-                }
-                Ok(Self::Signed { urls, signer: signer(&embedded_secret(turn), Marks::Kind) })
-            }
+            Provider::Embedded => signed(&embedded_secret(turn), Marks::Kind, true),
             Provider::Metered => {
                 let url = turn.api().map_err(|reason| format!("turn.api_url {reason}"))?;
                 Ok(Self::Metered(Metered::start(Document::new(url)?, turn.ttl.duration())))
@@ -165,16 +184,18 @@ fn embedded_secret(turn: &Turn) -> Secret {
     Secret::new(format!("{:032x}", rand::random::<u128>()))
 }
 
-/// The addresses of the embedded server: one of each family is enough, and browsers try every one.
-fn own_urls(announced: &[SocketAddr], turn: &Turn) -> Vec<String> {
-    let port = turn.listen.first().map_or(TURN_PORT, SocketAddr::port);
+/// The addresses of the embedded server: one of each family is enough, and browsers try every one. Its port is that on the same
+/// address, or on any of the family behind NAT.
+fn own_urls(announced: &[SocketAddr], listening: &[SocketAddr]) -> Vec<String> {
     let best = |family: fn(&IpAddr) -> bool| {
         let all = || announced.iter().map(SocketAddr::ip).filter(family);
-        all().find(|ip| !ip.is_loopback()).or_else(|| all().next())
+        let ip = all().find(|ip| !ip.is_loopback()).or_else(|| all().next())?;
+        let of_family = |address: &&SocketAddr| family(&address.ip());
+        let at = listening.iter().find(|address| address.ip() == ip).or_else(|| listening.iter().find(of_family))?;
+        Some(SocketAddr::new(ip, at.port()))
     };
     let hosts = [best(IpAddr::is_ipv4), best(IpAddr::is_ipv6)].into_iter().flatten();
-    let with_port = hosts.map(|ip| SocketAddr::new(ip, port));
-    with_port.flat_map(|address| ["udp", "tcp"].map(|transport| format!("turn:{address}?transport={transport}"))).collect()
+    hosts.flat_map(|address| ["udp", "tcp"].map(|transport| format!("turn:{address}?transport={transport}"))).collect()
 }
 
 /// The STUN server beside a TURN server, if there is no other: whoever has no use for a relay learns their address from it.

@@ -66,8 +66,10 @@ impl Server {
         let lease = config.store.lease();
         let announced = pool.workers().first().map_or(&[][..], |worker| worker.announced());
         let begun = async {
-            let ice = Ice::new(config, announced).map_err(anyhow::Error::msg)?;
+            let mut ice = Ice::new(config, options.dev).map_err(anyhow::Error::msg)?;
             let turn = turn::start(config, &ice, &pool)?;
+            let listening = turn.iter().flat_map(|turn| turn.handle().udp()).collect::<Vec<_>>();
+            ice.is_reached_at(announced, &listening).map_err(anyhow::Error::msg)?;
             Ok((ice, turn, take_place(config, &store, port).await?))
         };
         let (ice, turn, (node, feed)) = match begun.await {

@@ -28,12 +28,20 @@ pub use service::Service;
 
 /// Starts the server if it is the provider of relays.
 pub fn start(config: &Config, ice: &Ice, pool: &Pool) -> anyhow::Result<Option<Arc<Service>>> {
-    let Some(signer) = ice.signer().filter(|_| config.turn.provider == Provider::Embedded) else { return Ok(None) };
+    let Some(signer) = ice.embedded() else { return Ok(None) };
     let interfaces = addresses::interface_addresses().context("cannot list the network interfaces")?;
-    let media = pool.workers().iter().flat_map(|worker| worker.bound().iter().copied()).collect();
-    let service = Service::start(&Settings::new(config, signer), &Surroundings { interfaces, media })?;
+    let media: Vec<_> = pool.workers().iter().flat_map(|worker| worker.bound().iter().copied()).collect();
+    let mut settings = Settings::new(config, signer);
+    let asked_for = config.turn.provider == Provider::Embedded;
+    if !asked_for {
+        settings.listen_beside(media.iter().map(|(_, bound)| bound.ip()), &config.turn);
+    }
+    let service = Service::start(&settings, &Surroundings { interfaces, media })?;
     for (protocol, address) in service.handle().listening() {
-        tracing::info!(%address, protocol = name(*protocol), "TURN is served");
+        match asked_for {
+            true => tracing::info!(%address, protocol = name(*protocol), "TURN is served"),
+            false => tracing::debug!(%address, protocol = name(*protocol), "TURN is served for calls in privacy mode"),
+        }
     }
     Ok(Some(Arc::new(service)))
 }

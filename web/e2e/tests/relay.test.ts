@@ -1,4 +1,5 @@
-// Calls in privacy mode: all media goes through a real coturn, with the credentials of the server, and goes on when they end.
+// Calls in privacy mode: all media goes through a real coturn, or the TURN server in Parlor, with the credentials of the server,
+// and goes on when they end.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -8,7 +9,7 @@ import { Bare, barePage } from '../harness/bare.js';
 import { startChromium } from '../harness/chromium.js';
 import { Coturn } from '../harness/coturn.js';
 import { type Evaluates, energyRises, hears } from '../harness/measure.js';
-import { Server } from '../harness/server.js';
+import { freeHttpPort, Server } from '../harness/server.js';
 import { until } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 120_000 };
@@ -37,6 +38,31 @@ describe('in a channel in privacy mode', () => {
       return candidates.selected.length === 2 ? candidates : null;
     });
     assert.deepEqual([...new Set([...selected, ...gathered])], ['relay']);
+  }
+
+  for (const [way, told] of [
+    ['udp', () => ''],
+    [
+      'tcp',
+      (port: number) =>
+        `[turn]\nprovider = "embedded"\nlisten = "127.0.0.1:${port}"\nurls = "turn:127.0.0.1:${port}?transport=tcp"\n`,
+    ],
+  ] as const) {
+    const whose = way === 'udp' ? 'a development server that nobody told of TURN' : 'the embedded TURN server';
+    it(`people hear each other through ${whose}, over ${way}`, TIMEOUT, async (test) => {
+      const server = await Server.start({ name: `relay-embedded-${way}`, toml: told(await freeHttpPort()) + CHANNEL });
+      test.after(() => server.stop());
+      const people: AppPerson[] = [];
+      for (const name of ['Alice', 'Bob']) people.push(await joinApp(browser, { url: server.url, name, channel: 'quiet' }));
+      for (const { page, errors } of people) {
+        await hears(page);
+        await onlyRelays(page);
+        const selected = (await page.evaluate(() => window.probe.paths())).filter((path) => path.selected);
+        assert.deepEqual([...new Set(selected.map((path) => path.relayProtocol))], [way]);
+        assert.deepEqual(errors, []);
+      }
+      for (const person of people) await person.close();
+    });
   }
 
   it('people hear each other through coturn, and go on when their credentials have ended', TIMEOUT, async () => {

@@ -29,7 +29,8 @@ const MAX_TTL: Period = Period::hours(30 * 24);
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turn {
-    /// Who relays for clients that cannot reach the server themselves, or do not want to show their address.
+    /// Who relays for clients that cannot reach the server themselves, or do not want to show their address. Not set: nobody, in
+    /// development mode the embedded server, on free ports.
     pub provider: Provider,
     /// The addresses of the TURN servers: `turn:turn.example.com:3478?transport=udp`, `turns:…:443?transport=tcp`. For the
     /// embedded server not set: those of this server.
@@ -89,9 +90,11 @@ pub struct Turn {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// Nobody: clients get STUN servers at the most.
+    /// Nobody; in development mode the server in this program, for those who may use nothing else.
     #[default]
-    #[serde(alias = "")]
+    #[serde(rename = "")]
+    Unset,
+    /// Nobody: clients get STUN servers at the most.
     None,
     /// A coturn, or another server that knows its `use-auth-secret`.
     Coturn,
@@ -106,7 +109,7 @@ pub enum Provider {
 impl Default for Turn {
     fn default() -> Self {
         Self {
-            provider: Provider::None,
+            provider: Provider::Unset,
             urls: Vec::new(),
             secret: Secret::default(),
             old_secrets: Vec::new(),
@@ -185,7 +188,7 @@ impl Turn {
         }
         let relays = self.urls.iter().any(|url| IceUrl::parse(url).is_some_and(|url| url.relay));
         match self.provider {
-            Provider::None => Ok(()),
+            Provider::Unset | Provider::None => Ok(()),
             Provider::Coturn | Provider::Static if !relays => {
                 wrong("turn.urls", "must have the address of a TURN server, as \"turn:turn.example.com:3478\" (TURN_URL)")
             }

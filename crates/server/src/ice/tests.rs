@@ -11,9 +11,19 @@ const SIGNED: &str = "[turn]\nprovider = \"coturn\"\nsecret = \"0123456789abcdef
 const COTURN: &str = "urls = [\"turn:turn.example.com:3478?transport=udp\", \"turns:turn.example.com:5349\"]\n";
 
 fn ice(file: &str) -> Ice {
+    in_mode(file, false)
+}
+
+fn in_mode(file: &str, dev: bool) -> Ice {
     let config = load(&Sources { file: Some(("parlor.toml".into(), file.into())), ..Sources::default() }).expect("valid");
-    let announced = ANNOUNCED.map(|address| address.parse().expect("an address"));
-    Ice::new(&config, &announced).expect("can be used")
+    let mut ice = Ice::new(&config, dev).expect("can be used");
+    let listening = ["127.0.0.1:5001", "192.0.2.7:3478", "[2001:db8::7]:3478"];
+    ice.is_reached_at(&addresses(&ANNOUNCED), &addresses(&listening)).expect("has an address");
+    ice
+}
+
+fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+    texts.iter().map(|address| address.parse().expect("an address")).collect()
 }
 
 fn alice() -> UserId {
@@ -94,7 +104,7 @@ async fn the_embedded_server_is_at_this_servers_own_addresses_and_learns_the_kin
     let server = &told.rtc_config.ice_servers[0];
     let name = server.username.as_deref().expect("a name");
     assert_eq!(name, "1772391600:alice:sfu");
-    let signer = ice.signer().expect("signs");
+    let signer = ice.embedded().expect("signs");
     assert_eq!(signer.passwords(name).next(), server.credential, "what the server itself would compute");
     let any = ice.for_user(&alice(), NOW).await;
     assert_eq!(any.rtc_config.ice_servers[0].username.as_deref(), Some("1772474400:alice"));
@@ -104,9 +114,27 @@ async fn the_embedded_server_is_at_this_servers_own_addresses_and_learns_the_kin
 async fn addresses_of_the_embedded_server_can_be_configured() {
     let ice = ice("[turn]\nprovider = \"embedded\"\nurls = \"turns:turn.example.com:443?transport=tcp\"\n");
     assert_eq!(urls(&in_call(&ice, Privacy::Standard).await), ["turns:turn.example.com:443?transport=tcp"]);
-    assert_eq!(
-        own_urls(&["127.0.0.1:1".parse().expect("an address")], &Turn::default())[0],
-        "turn:127.0.0.1:3478?transport=udp",
-        "in development"
-    );
+}
+
+#[test]
+fn the_port_of_the_embedded_server_is_that_on_the_address_that_is_told() {
+    let told = |announced: &[&str], listening: &[&str]| own_urls(&addresses(announced), &addresses(listening)).into_iter().next();
+    let listening = ["10.0.0.5:3478", "127.0.0.1:5001"];
+    assert_eq!(told(&["127.0.0.1:1"], &listening).as_deref(), Some("turn:127.0.0.1:5001?transport=udp"));
+    assert_eq!(told(&["203.0.113.9:1"], &listening).as_deref(), Some("turn:203.0.113.9:3478?transport=udp"), "behind NAT");
+    assert_eq!(told(&["[::1]:1"], &listening), None, "it does not listen there");
+}
+
+#[tokio::test]
+async fn a_development_server_relays_itself_for_who_may_use_nothing_else() {
+    let dev = in_mode("", true);
+    assert_eq!(in_call(&dev, Privacy::Standard).await, IceSetup::default());
+    assert_eq!(urls(&in_call(&dev, Privacy::Relay).await)[0], "turn:192.0.2.7:3478?transport=udp");
+    assert_eq!(urls(&dev.for_user(&alice(), NOW).await)[0], "turn:192.0.2.7:3478?transport=udp");
+    let everywhere = in_mode("[ice]\ntransport_policy = \"relay\"\n", true);
+    assert!(!urls(&in_call(&everywhere, Privacy::Standard).await).is_empty());
+    for (file, dev) in [("[turn]\nprovider = \"none\"\n", true), ("", false)] {
+        let ice = in_mode(file, dev);
+        assert!(ice.embedded().is_none() && urls(&in_call(&ice, Privacy::Relay).await).is_empty(), "{file}");
+    }
 }

@@ -197,7 +197,7 @@ mod tests {
         let store = Store::open("sqlite::memory:").await.expect("opens");
         let (den, mallory) = (ChannelId::new("den").expect("valid"), UserId::new("mallory").expect("valid"));
         store.put_channel(&Channel::new(den.clone(), "den"), None, &Actor::Server, clock::wall()).await.expect("is put");
-        let ice = crate::ice::Ice::new(&config, &[]).expect("no provider");
+        let ice = crate::ice::Ice::new(&config, false).expect("no provider");
         let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store.clone(), FeedHandle::nowhere(), ice));
 
         let ban = Moderation::Ban { user: mallory.clone(), until: None, reason: None };

@@ -87,7 +87,7 @@ impl Stage {
         config.limits.joins_per_minute = 10_000;
         let pool = Arc::new(Pool::start(&config.media).expect("starts"));
         let store = Store::open(&format!("sqlite:{}", file.display())).await.expect("opens");
-        let ice = crate::ice::Ice::new(&config, &[]).expect("no provider");
+        let ice = crate::ice::Ice::new(&config, false).expect("no provider");
         let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));
         Self { registry, pool, file }
     }

@@ -360,7 +360,7 @@ mod tests {
         let config = Config { media, ..Config::default() };
         let pool = Arc::new(Pool::start(&config.media).expect("starts"));
         let store = parlor_store::Store::open("sqlite::memory:").await.expect("opens");
-        let ice = crate::ice::Ice::new(&config, &[]).expect("no provider");
+        let ice = crate::ice::Ice::new(&config, false).expect("no provider");
         let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));
         let authenticator = Arc::new(Authenticator::new(&config.auth, true).expect("makes a secret"));
         let socketio = SocketIo::with_places(authenticator, registry, 1);

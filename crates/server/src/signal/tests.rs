@@ -72,7 +72,7 @@ async fn a_dialect_needs_nothing_of_rooms_and_media() {
     let config = Config { media, ..Config::default() };
     let pool = Arc::new(Pool::start(&config.media).expect("starts"));
     let store = parlor_store::Store::open("sqlite::memory:").await.expect("opens");
-    let ice = crate::ice::Ice::new(&config, &[]).expect("no provider");
+    let ice = crate::ice::Ice::new(&config, false).expect("no provider");
     let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));
     let authenticator = Authenticator::new(&config.auth, true).expect("makes a secret");
     let connect = async |user: &str| {

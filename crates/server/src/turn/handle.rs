@@ -49,6 +49,11 @@ impl TurnHandle {
         &self.listening
     }
 
+    /// The addresses at which clients reach the server over UDP, and over TCP as well.
+    pub fn udp(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listening.iter().filter(|(protocol, _)| *protocol == parlor_turn::Protocol::Udp).map(|(_, address)| *address)
+    }
+
     /// Ends all allocations of a user.
     pub fn revoke(&self, user: &str) {
         self.order(Order::Revoke(user.to_owned()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parlor_turn::{Authenticate, Limits};
 
-use crate::config::{Config, TURN_PORT, TURNS_PORT};
+use crate::config::{Config, TURN_PORT, TURNS_PORT, Turn};
 use crate::ice::credential::Signer;
 use crate::turn::signed::Signed;
 
@@ -69,6 +69,23 @@ impl Settings {
                 bytes_per_second: turn.max_bitrate_kbps.saturating_mul(1_000) / 8,
             },
             authenticate: Arc::new(Signed(signer)),
+        }
+    }
+
+    /// Listens on free ports of the addresses that media has, and relays from them: several servers that nobody has configured
+    /// live beside each other on one machine.
+    pub fn listen_beside(&mut self, media: impl Iterator<Item = IpAddr>, turn: &Turn) {
+        let mut ips: Vec<IpAddr> = Vec::new();
+        for ip in media {
+            if !ips.contains(&ip) {
+                ips.push(ip);
+            }
+        }
+        if turn.listen.is_empty() {
+            self.listen = ips.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        }
+        if self.relay_ip.is_empty() && ips.iter().all(|ip| !ip.is_unspecified()) {
+            self.relay_ip = ips;
         }
     }
 }

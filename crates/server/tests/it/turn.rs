@@ -278,6 +278,40 @@ async fn a_credential_of_an_sfu_call_reaches_the_media_plane_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn development_servers_relay_in_privacy_mode_without_being_told_to_and_beside_each_other() {
+    let file = "[[channels]]\nid = \"quiet\"\nprivacy = \"relay\"\n";
+    let sources = parlor::config::Sources { file: Some(("parlor.toml".into(), file.into())), ..Default::default() };
+    let mut config = test_config();
+    config.channels = parlor::config::load(&sources).expect("valid").channels;
+    let options = Options { dev: true, ..Options::default() };
+    let servers = [Server::start(&config, options).await.expect("starts"), Server::start(&config, options).await.expect("starts")];
+    for server in servers {
+        let (_alice, joined) = Client::joined(&server, "alice", "quiet").await;
+        let told = &joined["rtcConfig"]["iceServers"][0];
+        let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+        let (username, password) = (text(&told["username"]), text(&told["credential"]));
+        for url in told["urls"].as_array().expect("addresses") {
+            let (address, transport) = url.as_str().and_then(|url| url.strip_prefix("turn:")?.split_once("?transport=")).expect("TURN");
+            let address = address.parse().expect("an address");
+            let mut client = match transport {
+                "udp" => TurnClient::udp("127.0.0.1:0".parse().expect("an address"), address, &username, &password),
+                _ => TurnClient::tcp(address, &username, &password),
+            }
+            .expect("is there");
+            let media = server.media_addresses()[0];
+            blocking(move || {
+                client.allocate().expect("allocates");
+                client.permit(media).expect("reaches the media plane");
+            })
+            .await;
+        }
+        let (_bob, joined) = Client::joined(&server, "bob", "any").await;
+        assert_eq!(joined["rtcConfig"]["iceServers"], json!([]), "who may connect otherwise does");
+        server.shut_down().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_kicked_loses_their_allocation_and_nobody_else_does() {
     let shared = Shared::start("turn-kick", |config| configure(&mut config.turn)).await;
     let den = shared.channel("den", |_| ()).await;
