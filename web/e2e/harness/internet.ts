@@ -7,6 +7,10 @@ const [NET4, NET6] = ['11.7.0', '2a0e:7'];
 /** The last numbers of the addresses that servers may have. */
 const SERVERS = [2, 3, 4, 5, 6];
 
+/** A version of IP, and how many bits of its addresses are the network's. */
+export type Family = 4 | 6;
+const PREFIX: Record<Family, number> = { 4: 24, 6: 64 };
+
 /** What a router lets out. Nothing comes in that was not asked for. */
 export type Outlet =
   /** Everything, each connection from a port of its own that nobody can guess: a symmetric NAT. */
@@ -43,7 +47,7 @@ export class Internet {
   }
 
   /** An address that a server may have, of the five there are. */
-  address(server: number, family: 4 | 6 = 4): string {
+  address(server: number, family: Family = 4): string {
     const last = SERVERS[server];
     return family === 4 ? `${NET4}.${last}` : `${NET6}::${last}`;
   }
@@ -67,32 +71,27 @@ export class Home {
   /** The machine. */
   readonly machine = new Namespace();
   private readonly router = new Namespace();
-  /** The machine's address, and the public one that others see. */
-  readonly inside: string;
+  /** What the machine's addresses begin with. Those of IPv6 are public. */
+  readonly networks: Record<Family, string>;
+  /** The public address of the router, which others see. */
   readonly outside: string;
-  /** The machine's IPv6 address, which is public. */
-  readonly inside6: string;
 
-  constructor(
-    core: Namespace,
-    private readonly number: number,
-  ) {
+  constructor(core: Namespace, number: number) {
     const { router, machine } = this;
+    this.networks = { 4: `192.168.${number}.`, 6: `${NET6}:${number}::` };
     this.outside = `${NET4}.${100 + number}`;
-    this.inside = `192.168.${number}.2`;
-    this.inside6 = `2a0e:7:${number}::2`;
-    const port = `home${number}`;
+    const [port, outside6] = [`home${number}`, `${NET6}::${100 + number}`];
     core.run('ip', 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'wan', 'netns', router.name);
     core.run('ip', 'link', 'set', port, 'master', 'net', 'up');
     router.run('ip', 'link', 'set', 'wan', 'up');
     router.run('ip', 'link', 'add', 'lan', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', machine.name);
     router.run('ip', 'link', 'set', 'lan', 'up');
-    addAddresses(router, 'wan', `${this.outside}/24`, `${NET6}::${100 + number}/64`);
-    addAddresses(router, 'lan', `192.168.${number}.1/24`, `2a0e:7:${number}::1/64`);
-    core.run('ip', 'route', 'add', `2a0e:7:${number}::/64`, 'via', `${NET6}::${100 + number}`);
+    addAddresses(router, 'wan', `${this.outside}/24`, `${outside6}/64`);
+    addAddresses(router, 'lan', `${this.networks[4]}1/24`, `${this.networks[6]}1/64`);
+    core.run('ip', 'route', 'add', `${this.networks[6]}/64`, 'via', outside6);
     router.run('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
     this.letsOut('symmetric');
-    this.has(4);
+    this.has([4]);
   }
 
   /** What the router lets out from now on. */
@@ -101,15 +100,16 @@ export class Home {
     this.router.rules(`${NAT}\ntable inet gate { chain pass { ${gate}; }\n}`);
   }
 
-  /** Gives the machine an address of one family only, and takes what it had. */
-  has(family: 4 | 6, last = 2): void {
-    const { machine, number } = this;
+  /** Gives the machine an address of each of these families with this last number, and takes what it had. */
+  has(families: readonly Family[], last = 2): void {
+    const { machine } = this;
     machine.run('ip', 'address', 'flush', 'dev', 'eth0', 'scope', 'global');
-    if (family === 4) addAddresses(machine, 'eth0', `192.168.${number}.${last}/24`);
-    else addAddresses(machine, 'eth0', `2a0e:7:${number}::${last}/64`);
     machine.run('ip', 'link', 'set', 'eth0', 'up');
-    const gateway = family === 4 ? `192.168.${number}.1` : `2a0e:7:${number}::1`;
-    machine.run('ip', `-${family}`, 'route', 'replace', 'default', 'via', gateway);
+    for (const family of families) {
+      const network = this.networks[family];
+      addAddresses(machine, 'eth0', `${network}${last}/${PREFIX[family]}`);
+      machine.run('ip', `-${family}`, 'route', 'replace', 'default', 'via', `${network}1`);
+    }
   }
 
   /** Removes both. */

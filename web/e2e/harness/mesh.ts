@@ -33,21 +33,26 @@ export interface EnterOptions {
 
 /** Somebody in a mesh call. */
 export class MeshPerson {
+  /** All that has come by WebSockets. */
+  readonly received: string[] = [];
+
   private constructor(
     private readonly person: Person,
     private readonly user: string,
-  ) {}
+  ) {
+    person.page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => this.received.push(payload.toString())));
+  }
 
-  /** Opens a page of the server's, and joins. `before` is done while the page does not know of the server yet. */
-  static async enter(browser: Browser, server: Server, options: EnterOptions, before?: (person: Person) => void): Promise<MeshPerson> {
+  /** Opens a page of the server's, and joins. */
+  static async enter(browser: Browser, server: Server, options: EnterOptions): Promise<MeshPerson> {
     const { dialect, user, room, url = server.url } = options;
     const person = await newPerson(browser);
-    before?.(person);
+    const entered = new MeshPerson(person, user);
     await person.page.goto(`${url}/healthz`);
     await person.page.evaluate(SCRIPT);
     const token = await server.guestToken(user, { pro: false });
     await person.page.evaluate(([dialect, room, token]) => window.ParlorMesh.join(dialect, room, token), [dialect, room, token] as const);
-    return new MeshPerson(person, user);
+    return entered;
   }
 
   /** The person's page in the browser. */

@@ -132,6 +132,14 @@ class Probe {
     });
   }
 
+  /** All that the open connections know of their other ends: descriptions, and the candidates they have met. */
+  async remotes(): Promise<string[]> {
+    const met = (await this.stats('remote-candidate')).map(({ stat }) => JSON.stringify(stat));
+    return this.open()
+      .map((connection) => connection.remoteDescription?.sdp ?? '')
+      .concat(met);
+  }
+
   /** The user names at TURN servers with which the open connections would make new relays. */
   turnUsers(): string[] {
     return this.open().flatMap((connection) => (connection.getConfiguration().iceServers ?? []).map(({ username }) => username ?? ''));

@@ -2,25 +2,31 @@
 // changes of all that in mid-call. Each person has a real Chromium in a home with a router of its own.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { type AppPerson, joinApp } from '../harness/app.js';
 import { Certificate } from '../harness/certificate.js';
 import { startChromium } from '../harness/chromium.js';
 import { Coturn } from '../harness/coturn.js';
 import { type Home, Internet } from '../harness/internet.js';
-import { hears } from '../harness/measure.js';
-import { type Dialect, MeshPerson } from '../harness/mesh.js';
+import { energyRises, hears, inbound } from '../harness/measure.js';
+import { type EnterOptions, MeshPerson } from '../harness/mesh.js';
 import { Server } from '../harness/server.js';
 import { until } from '../harness/until.js';
-import type { Path } from '../page/probe.js';
+import type { Inbound, Path } from '../page/probe.js';
 
 const TIMEOUT = { timeout: 90_000 };
 const TURN_NAME = 'turn.parlor.test';
+/** Of sound, in two seconds. */
+const PACKETS = 100;
 const CHANNELS = `
 [[channels]]
 id = "direct"
 topology = "mesh"
+[[channels]]
+id = "masked"
+topology = "mesh"
+privacy = "relay"
 [[channels]]
 id = "hall"
 tier = "pro"
@@ -37,13 +43,15 @@ describe('from any network', () => {
   let browsers: [Browser, Browser];
   /** The address of the page, where only port 443 is open as well. */
   let url: string;
+  /** The same in IPv6. */
+  let url6: string;
 
   before(async () => {
     net = Internet.create();
     homes = [net.home(), net.home()];
     const certificate = new Certificate(TURN_NAME);
     const [page, media, turn, page6, media6, turn6] = ([4, 6] as const).flatMap((family) => [0, 1, 2].map((n) => net.address(n, family)));
-    url = `http://${page}:443`;
+    [url, url6] = [`http://${page}:443`, `http://[${page6}]:443`];
     const toml = `
 [turn]
 provider = "embedded"
@@ -64,7 +72,7 @@ ${CHANNELS}`;
     const origins = [0, 3].map((n) => `http://${net.address(n)}:443`);
     // Chromium asks for the name with a dot at its end.
     const flags = [certificate.flag, `--host-resolver-rules=MAP ${TURN_NAME}* ${turn}`];
-    const secureOrigin = [...origins, `http://[${page6}]:443`].join();
+    const secureOrigin = [...origins, url6].join();
     const [first, second] = await Promise.all(homes.map(({ machine }) => startChromium({ namespace: machine, secureOrigin, flags })));
     assert.ok(first !== undefined && second !== undefined);
     browsers = [first, second];
@@ -74,7 +82,7 @@ ${CHANNELS}`;
     for (const browser of browsers) for (const context of browser.contexts()) await context.close();
     for (const home of homes) {
       home.letsOut('symmetric');
-      home.has(4);
+      home.has([4]);
     }
   });
 
@@ -104,19 +112,19 @@ ${CHANNELS}`;
   }
 
   /** A call of the two homes without the SFU. */
-  async function direct(whose: Server, urls: [string, string]): Promise<MeshPerson[]> {
-    const dialects: Dialect[] = ['socketio', 'call'];
-    const people: MeshPerson[] = [];
-    for (const [n, dialect] of dialects.entries()) {
-      people.push(await MeshPerson.enter(browsers[n]!, whose, { dialect, user: `${dialect}-user`, room: 'direct', url: urls[n]! }));
+  async function direct(whose: Server, urls: [string, string], others: Partial<EnterOptions> = {}): Promise<[MeshPerson, MeshPerson]> {
+    const people = [];
+    for (const [n, dialect] of (['socketio', 'call'] as const).entries()) {
+      const options = { dialect, user: `user-${n}`, room: 'direct', url: urls[n]!, ...others };
+      people.push(await MeshPerson.enter(browsers[n]!, whose, options));
     }
     for (const person of people) await person.isConnectedTo(1);
     for (const person of people) await person.hears(1);
-    return people;
+    return [people[0]!, people[1]!];
   }
 
   /** No way but by a relay was found. */
-  async function onlyByRelays(people: MeshPerson[]): Promise<void> {
+  async function onlyByRelays(people: Iterable<MeshPerson>): Promise<void> {
     for (const { page } of people) {
       for (const path of await ways(page, 1)) {
         assert.ok([path.local, path.remote].includes('relay'), `a way without a relay: ${JSON.stringify(path)}`);
@@ -165,5 +173,72 @@ ${CHANNELS}`;
       });
       assert.deepEqual([...alice.errors, ...bob.errors], []);
     });
+  });
+
+  describe('one with IPv6 alone and one with IPv4 alone hear each other', () => {
+    beforeEach(() => homes[0].has([6]));
+
+    it('by the server', TIMEOUT, async () => {
+      const [alice, bob] = await call('hall', [url6, url]);
+      assert.deepEqual([...alice.errors, ...bob.errors], []);
+    });
+
+    it('without it, by the embedded TURN server', TIMEOUT, async () => {
+      await onlyByRelays(await direct(server, [url6, url]));
+    });
+  });
+
+  describe('a call goes on', () => {
+    /** Waits until each hears the other again: so much that it was not under way before. */
+    async function goesOn(...people: AppPerson[]): Promise<void> {
+      const heard = (page: Page): Promise<Inbound[]> => inbound(page).then((all) => all.filter(({ kind }) => kind === 'audio'));
+      const before = await Promise.all(people.map(({ page }) => heard(page)));
+      for (const [n, { page, errors }] of people.entries()) {
+        const [old] = before[n]!;
+        assert.ok(old !== undefined);
+        await until('more sound arrives', async () => (await heard(page)).some(({ packets }) => packets > old.packets + PACKETS));
+        await energyRises(page, old.track);
+        assert.deepEqual(errors, []);
+      }
+    }
+
+    it('by TCP to the server when no datagram gets through any more', TIMEOUT, async () => {
+      const [alice, bob] = await call('hall');
+      homes[0].letsOut('no-udp');
+      await until('both connections go by TCP', async () =>
+        (await ways(alice.page, 2)).every((way) => !way.selected || way.protocol === 'tcp'),
+      );
+      await goesOn(alice, bob);
+    });
+
+    it('by TURN over TCP when no datagram gets through any more in privacy mode', TIMEOUT, async () => {
+      const [alice, bob] = await call('quiet');
+      homes[0].letsOut('no-udp');
+      await until('both relays are reached by TCP', async () =>
+        (await ways(alice.page, 2)).every((way) => !way.selected || way.relayProtocol !== 'udp'),
+      );
+      await goesOn(alice, bob);
+    });
+
+    it('when the address of somebody with a relay is another one', TIMEOUT, async () => {
+      const [alice, bob] = await call('quiet');
+      homes[0].has([4], 3);
+      await goesOn(alice, bob);
+    });
+  });
+
+  it('nobody in a mesh call in privacy mode is told an address of the others', TIMEOUT, async () => {
+    for (const home of homes) home.has([4, 6]);
+    const people = await direct(server, [url, url], { room: 'masked', dialect: 'socketio' });
+    for (const [n, person] of people.entries()) {
+      const other = homes[1 - n]!;
+      for (const { local, remote } of await ways(person.page, 1)) assert.deepEqual([local, remote], ['relay', 'relay']);
+      const received = person.received.join('\n');
+      for (const part of [/typ relay/, /a=ice-ufrag/, /voice:participant|participants/]) assert.match(received, part);
+      const told = received + (await person.page.evaluate(() => window.probe.remotes())).join('\n');
+      for (const address of [...Object.values(other.networks), other.outside, '.local'])
+        assert.ok(!told.includes(address), `${address}: ${told}`);
+      for (const [, behind] of told.matchAll(/raddr (\S+)/g)) assert.match(behind!, /^(0\.0\.0\.0|::)$/);
+    }
   });
 });

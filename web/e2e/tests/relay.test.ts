@@ -44,8 +44,7 @@ describe('in a channel in privacy mode', () => {
     ['udp', () => ''],
     [
       'tcp',
-      (port: number) =>
-        `[turn]\nprovider = "embedded"\nlisten = "127.0.0.1:${port}"\nurls = "turn:127.0.0.1:${port}?transport=tcp"\n`,
+      (port: number) => `[turn]\nprovider = "embedded"\nlisten = "127.0.0.1:${port}"\nurls = "turn:127.0.0.1:${port}?transport=tcp"\n`,
     ],
   ] as const) {
     const whose = way === 'udp' ? 'a development server that nobody told of TURN' : 'the embedded TURN server';
