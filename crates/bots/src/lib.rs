@@ -1,4 +1,4 @@
-//! Real WebRTC clients that join Parlor by its main dialect: for integration tests, load and benchmarks.
+//! Real WebRTC clients that join Parlor by its main dialect, and mesh calls by each of theirs ([`mesh::MeshBot`]): for integration tests, load and benchmarks.
 //!
 //! A [`Bot`] speaks socket.io by its own code and WebRTC by str0m (full ICE, DTLS, SRTP, RTCP), so it is an independent
 //! peer of the server. All media runs on the thread of an [`Engine`].
@@ -29,6 +29,7 @@ mod error;
 mod forge;
 mod frames;
 mod marker;
+pub mod mesh;
 mod options;
 mod ortc;
 mod packet;

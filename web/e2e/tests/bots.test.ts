@@ -2,18 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { Bare, barePage } from '../harness/bare.js';
 import { startChromium } from '../harness/chromium.js';
 import { Command } from '../harness/command.js';
-import { sees } from '../harness/measure.js';
+import { inbound, sees } from '../harness/measure.js';
+import { MeshPerson } from '../harness/mesh.js';
 import { SERVER } from '../harness/paths.js';
 import { Server } from '../harness/server.js';
+import { until } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 180_000 };
 
-describe('parlor-bots join --bots 8 --audio --video', () => {
+describe('parlor-bots join', () => {
   let server: Server;
   let browser: Browser;
   let bots: Command | undefined;
@@ -24,17 +26,19 @@ describe('parlor-bots join --bots 8 --audio --video', () => {
   }, TIMEOUT);
 
   after(async () => {
-    try {
-      await bots?.stop();
-    } finally {
-      await browser?.close();
-      await server?.stop();
-    }
+    await browser?.close();
+    await server?.stop();
   });
 
-  it('brings eight people, of whom a browser sees as many as there are video slots', TIMEOUT, async () => {
+  afterEach(() => bots?.stop());
+
+  function start(options: string): Command {
     const program = join(dirname(SERVER), 'parlor-bots');
-    bots = Command.start(`exec "${program}" join --url ${server.url} --channel test --bots 8 --audio --video`, dirname(SERVER), {});
+    return (bots = Command.start(`exec "${program}" join --url ${server.url} ${options}`, dirname(SERVER), {}));
+  }
+
+  it('--bots 8 --audio --video brings eight people, of whom a browser sees as many as there are video slots', TIMEOUT, async () => {
+    const bots = start('--channel test --bots 8 --audio --video');
     await bots.says(/^8 bots are in/m);
     // The pro tier, which channels of the development mode have, has six slots.
     assert.equal(bots.lines.filter((line) => line.includes('without picture')).length, 2, bots.lines.join('\n'));
@@ -53,5 +57,19 @@ describe('parlor-bots join --bots 8 --audio --video', () => {
     }
     await alice.close();
     await person.page.close();
+  });
+
+  it('--mesh brings people of each dialect into a mesh call, and each has a connection to a browser', TIMEOUT, async () => {
+    const bots = start('--channel den --mesh call,socketio,voice,envelope --bots 4 --audio');
+    await bots.says(/^4 bots are in/m);
+    const anna = await MeshPerson.enter(browser, server, { dialect: 'call', user: 'anna', room: 'den' });
+    await anna.isConnectedTo(4);
+    await until('anna receives what each of the four sends', async () => {
+      const sounds = (await inbound(anna.page)).filter(({ kind, packets }) => kind === 'audio' && packets > 50);
+      return sounds.length === 4;
+    });
+    await bots.stop();
+    await anna.isConnectedTo(0);
+    await anna.close();
   });
 });

@@ -3,6 +3,7 @@
 //! One thread, because bots share the machine with the server they measure: it can be pinned to a core, and
 //! its load is known.
 
+mod described;
 mod link;
 mod peer;
 mod receiver;
@@ -25,6 +26,7 @@ use tokio::sync::oneshot;
 pub use receiver::{Delays, StreamStats};
 pub use session::PeerState;
 
+pub(crate) use described::{Agreed, Offered};
 pub(crate) use peer::Peer;
 pub(crate) use receiver::Receiver;
 pub(crate) use track::Track;

@@ -120,6 +120,11 @@ impl Peer {
         self.tracks.push(track);
     }
 
+    /// Begins to send a track of which str0m knows from a description.
+    pub(crate) fn adopt_track(&mut self, track: Track) {
+        self.tracks.push(track);
+    }
+
     /// Ceases to send a track.
     pub(crate) fn remove_track(&mut self, mid: Mid) {
         self.tracks.retain(|t| t.mid() != mid);

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::receiver::{Delays, Receiver};
 use super::rtp;
 use crate::error::BotError;
+use crate::ortc;
 
 /// Packets kept that arrive before their consumer is known: the answer to `consume` races with the media.
 const MAX_EARLY: usize = 256;
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     outbox: Vec<Transmit>,
     key_frames_wanted: Vec<KeyframeRequest>,
     dtls_done: bool,
+    /// Whether streams are received that nobody announced but a description: str0m knows them by that.
+    described: bool,
 }
 
 impl Session {
@@ -69,6 +72,7 @@ impl Session {
             outbox: Vec::new(),
             key_frames_wanted: Vec::new(),
             dtls_done: false,
+            described: false,
         }
     }
 
@@ -104,6 +108,11 @@ impl Session {
     /// Key frames the server asked for.
     pub(crate) fn take_key_frames_wanted(&mut self) -> Vec<KeyframeRequest> {
         std::mem::take(&mut self.key_frames_wanted)
+    }
+
+    /// Receives every stream of which str0m knows from a description, as sound.
+    pub(crate) const fn expect_described(&mut self) {
+        self.described = true;
     }
 
     /// Expects a consumer's stream. If it is not `open`, its packets are counted by their clear headers only.
@@ -148,7 +157,7 @@ impl Session {
             direct.declare_media(mid, kind);
         }
         direct.expect_stream_rx(ssrc.into(), repair.map(Into::into), mid, None).suppress_nack(repair.is_none());
-        if crate::ortc::uses_transport_cc(parameters) {
+        if ortc::uses_transport_cc(parameters) {
             direct.enable_twcc_feedback();
         }
     }
@@ -174,7 +183,7 @@ impl Session {
                 // What is only counted never touches str0m: that is what keeps big rooms cheap.
                 Some(receiver) if !receiver.is_open() => return receiver.count(bytes, received_ns),
                 Some(_) => {}
-                None if self.repairs.contains_key(&ssrc) => {}
+                None if self.described || self.repairs.contains_key(&ssrc) => {}
                 None => {
                     if self.early.len() == MAX_EARLY {
                         self.early.pop_front();
@@ -239,7 +248,12 @@ impl Session {
     }
 
     fn handle_packet(&mut self, packet: &RtpPacket, received_ns: u64, now: Instant) {
-        let Some(receiver) = self.receivers.get_mut(&*packet.header.ssrc) else { return };
+        let ssrc = *packet.header.ssrc;
+        if self.described {
+            let sound = || Receiver::new(&ssrc.to_string(), MediaKind::Audio, &ortc::sent_parameters(None, "", "", &[]), true);
+            self.receivers.entry(ssrc).or_insert_with(sound);
+        }
+        let Some(receiver) = self.receivers.get_mut(&ssrc) else { return };
         if let Some(delay) = receiver.take(packet, received_ns, now) {
             self.delays.record(delay);
         }

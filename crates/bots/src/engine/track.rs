@@ -73,6 +73,12 @@ impl Track {
         Self { mid, payload_type, source, streams, times, due, interval, ticks, sending: true, packets: 0, key_frames_asked: 0, skipped: 0 }
     }
 
+    /// Sends under another payload type: the one that was agreed on.
+    pub(crate) const fn under(mut self, payload_type: Pt) -> Self {
+        self.payload_type = payload_type;
+        self
+    }
+
     pub(crate) const fn mid(&self) -> Mid {
         self.mid
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use parlor::Server;
+use parlor_bots::mesh::{MeshBot, MeshDialect, MeshOptions};
+use parlor_bots::{AudioOptions, Engine, TokenSource};
 use parlor_proto::{Access, MemberRole, Topology};
 use parlor_testkit::wait::until;
 use serde_json::{Value, json};
@@ -370,4 +372,38 @@ async fn a_refused_request_of_socketio_in_a_mesh_says_what_to_do() {
     let refused = sam.request("voice:rtc:createTransport", json!({"direction": "send"})).await;
     assert_refused(&refused, "INVALID_STATE");
     assert!(refused["details"]["reason"].as_str().is_some_and(|reason| reason.contains("make offers")), "{refused}");
+}
+
+#[tokio::test]
+async fn bots_on_each_dialect_hear_each_other_whoever_came_first() {
+    let server = dev_server().await;
+    let engine = Engine::start(None).expect("a media thread");
+    // The first makes the channel, and a client that can do nothing but mesh makes it one.
+    let order = [MeshDialect::Voice, MeshDialect::SocketIo, MeshDialect::Envelope, MeshDialect::Call];
+    let mut bots = Vec::new();
+    for (dialect, user) in order.into_iter().zip(["vera", "sam", "mia", "anna"]) {
+        let options = MeshOptions {
+            server: server.url(),
+            channel: "den".to_owned(),
+            user: user.to_owned(),
+            token: TokenSource::Development,
+            dialect,
+            audio: Some(AudioOptions::default()),
+        };
+        bots.push(MeshBot::join(&engine, options).await.expect("takes part"));
+        inside(&server, user).await;
+    }
+    for bot in &bots {
+        bot.connected_to(3, SOON).await.expect("connected to all others");
+        let hears_all = async || {
+            let links = bot.stats().await.expect("counts");
+            links.len() == 3 && links.iter().all(|link| link.received.iter().any(|stream| stream.packets > 20))
+        };
+        until("the bot hears all others", hears_all).await;
+    }
+    let first = bots.remove(0);
+    first.leave().await.expect("was in the call");
+    for bot in &bots {
+        bot.connected_to(2, SOON).await.expect("told who left");
+    }
 }

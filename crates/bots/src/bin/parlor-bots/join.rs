@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use parlor_bots::mesh::{MeshBot, MeshDialect, MeshOptions};
 use parlor_bots::{AudioOptions, Bot, BotOptions, BotStats, Engine, TokenSource, VideoCodec, VideoOptions};
 
 /// Between two lines of output.
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Bytes of an audio packet
     #[arg(long, default_value_t = 100)]
     audio_bytes: usize,
+    /// Take part in a mesh call, in these dialects one after the other: media goes from bot to bot, and to browsers
+    #[arg(long, value_name = "DIALECT", value_enum, value_delimiter = ',', conflicts_with_all = ["video", "tcp", "loss"])]
+    mesh: Vec<MeshDialect>,
     /// Send picture
     #[arg(long)]
     video: bool,
@@ -69,27 +73,62 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => TokenSource::Development,
     };
     let engine = Engine::start(None)?;
+    if arguments.mesh.is_empty() { by_server(&engine, &arguments, token).await } else { by_mesh(&engine, &arguments, token).await }
+}
+
+/// Fills a room whose media goes by the server.
+async fn by_server(engine: &Engine, arguments: &Arguments, token: TokenSource) -> anyhow::Result<()> {
     let mut bots = Vec::new();
     for number in 1..=arguments.bots {
         let user = format!("{}-{number}", arguments.name);
         let options = BotOptions { token: token.clone(), tcp: arguments.tcp, ..BotOptions::new(&arguments.url, &arguments.channel, &user) };
-        bots.push(start(&engine, options, &arguments).await.with_context(|| format!("{user} could not take part"))?);
+        bots.push(start(engine, options, arguments).await.with_context(|| format!("{user} could not take part"))?);
     }
     println!("{} bots are in {:?} at {}", bots.len(), arguments.channel, arguments.url);
-    let end = (arguments.seconds > 0).then(|| Instant::now() + Duration::from_secs(arguments.seconds));
-    let mut before = total(&bots).await?;
+    report(arguments.seconds, || total(&bots)).await?;
+    for bot in bots {
+        bot.leave().await?;
+    }
+    Ok(())
+}
+
+/// Fills a room whose media goes from client to client.
+async fn by_mesh(engine: &Engine, arguments: &Arguments, token: TokenSource) -> anyhow::Result<()> {
+    let mut bots = Vec::new();
+    for (number, dialect) in (1..=arguments.bots).zip(arguments.mesh.iter().copied().cycle()) {
+        let user = format!("{}-{number}", arguments.name);
+        let options = MeshOptions {
+            server: arguments.url.trim_end_matches('/').to_owned(),
+            channel: arguments.channel.clone(),
+            user: user.clone(),
+            token: token.clone(),
+            dialect,
+            audio: arguments.audio.then(|| AudioOptions { bytes: arguments.audio_bytes, ..AudioOptions::default() }),
+        };
+        bots.push(MeshBot::join(engine, options).await.with_context(|| format!("{user} could not take part"))?);
+    }
+    println!("{} bots are in {:?} at {}", bots.len(), arguments.channel, arguments.url);
+    report(arguments.seconds, || total_of_mesh(&bots)).await?;
+    for bot in bots {
+        let user = bot.user().to_owned();
+        bot.leave().await.with_context(|| format!("{user} was not in the call any more"))?;
+    }
+    Ok(())
+}
+
+/// Says every few seconds what happened since, until the time is over or Ctrl-C.
+async fn report<F: Future<Output = anyhow::Result<Total>>>(seconds: u64, total: impl Fn() -> F) -> anyhow::Result<()> {
+    let end = (seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds));
+    let mut before = total().await?;
     while end.is_none_or(|end| Instant::now() < end) {
         let pause = end.map_or(REPORT, |end| REPORT.min(end.saturating_duration_since(Instant::now())));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = tokio::signal::ctrl_c() => break,
         }
-        let now = total(&bots).await?;
+        let now = total().await?;
         now.print(&before, pause);
         before = now;
-    }
-    for bot in bots {
-        bot.leave().await?;
     }
     Ok(())
 }
@@ -153,6 +192,22 @@ async fn total(bots: &[Bot]) -> anyhow::Result<Total> {
             total.bytes += stream.bytes;
             total.lost += stream.lost;
             total.frames += stream.frames.decoded;
+        }
+    }
+    Ok(total)
+}
+
+async fn total_of_mesh(bots: &[MeshBot]) -> anyhow::Result<Total> {
+    let mut total = Total::default();
+    for bot in bots {
+        for link in bot.stats().await? {
+            total.sent += link.sent;
+            for stream in link.received {
+                total.streams += 1;
+                total.received += stream.packets;
+                total.bytes += stream.bytes;
+                total.lost += stream.lost;
+            }
         }
     }
     Ok(total)

@@ -22,6 +22,9 @@ Examples:
       Eight people who talk and show themselves in the channel \"test\" of a server started with
       `parlor serve --dev`, as many of them as there are video slots. Join it in a browser to
       meet them: their picture is coloured stripes that swing, their sound is none.
+  parlor-bots join --channel den --mesh call,envelope --bots 4 --audio
+      Four people in a mesh call, two on `/ws/call` and two on `/ws`, each with a connection to
+      each other one and to every browser that joins.
   parlor-bots join --url http://203.0.113.9:7400 --secret-file secret.txt --bots 2
       Two listeners on a server in production, with tokens signed by its secret.
   parlor-bots bench
