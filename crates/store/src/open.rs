@@ -83,6 +83,9 @@ impl Store {
             .max_lifetime(None)
             .test_before_acquire(dialect == Dialect::Postgres)
             .after_connect(move |connection, _| Box::pin(set_up(dialect, connection)))
+            // A full disk, a failing one and a lack of memory make SQLite roll back by itself. The driver's own ROLLBACK
+            // then fails, and it counts the connection as one in a transaction for ever: no other could begin on it.
+            .before_acquire(move |connection, _| Box::pin(async move { Ok(connections == 1 || !connection.is_in_transaction()) }))
             .connect_with(options)
             .await?;
         if connections == 1 {
@@ -181,6 +184,7 @@ async fn set_up(dialect: Dialect, connection: &mut AnyConnection) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
+    use parlor_proto::{Actor, Timestamp};
     use sqlx::Row as _;
 
     use super::*;
@@ -232,6 +236,35 @@ mod tests {
         done.store(true, Ordering::Relaxed);
         assert_eq!(watch.join().expect("watches").into_iter().collect::<Vec<_>>(), [0o600], "with what SQLite makes beside it");
         std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_disk_was_full_takes_writes_again() {
+        let directory = std::env::temp_dir().join(format!("parlor-store-full-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let store = Store::open(&format!("sqlite:{}/parlor.db", directory.display())).await.expect("opens");
+        let write = async |text: &str| store.record(&Actor::Server, "test", None, None, text.into(), Timestamp(1)).await;
+        write("before").await.expect("there is room");
+
+        every_connection(&store, "PRAGMA max_page_count = 1").await;
+        let refused = write(&"x".repeat(100_000)).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable("the disk is full"))), "{refused:?}");
+        every_connection(&store, "PRAGMA max_page_count = 4294967294").await;
+        for _ in 0..2 * CONNECTIONS {
+            write("after").await.expect("there is room again");
+        }
+        store.close().await;
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    /// Executes a statement on each connection the pool may have.
+    async fn every_connection(store: &Store, statement: &'static str) {
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut connection = store.pool.acquire().await.expect("a connection");
+            connection.execute(statement).await.expect("executes");
+            held.push(connection);
+        }
     }
 
     #[test]
