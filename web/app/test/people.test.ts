@@ -15,6 +15,7 @@ const self: Self = {
   speaking: false,
   microphone: 'on',
   cutOff: false,
+  unreached: false,
   restrictions,
   media: {},
 };

@@ -15,6 +15,7 @@ vi.mock('@parlor/client', async (original) => ({
     get self() {
       return own.self;
     },
+    channel: {},
     on: (event: keyof VoiceEvents, handler: never) => void (handlers[event] = handler),
     joinChannel: (...wish: unknown[]) => own.join(...wish),
     leaveChannel: () => Promise.resolve(),
@@ -55,6 +56,7 @@ beforeEach(() => {
     speaking: false,
     microphone: 'on',
     cutOff: false,
+    unreached: false,
     restrictions: UNRESTRICTED,
     media: {},
   };
@@ -108,6 +110,25 @@ it('who is moved while muted is told so, and nothing of the channel before is sa
   tell('joined', { channel: { ...channel, id: 'attic', name: 'Attic' }, again: false });
   expect(texts(session)).toEqual(['A moderator has moved you to Attic. You are muted, as before.']);
   expect(session.notices[0]?.action?.label).toBe('Unmute');
+});
+
+it('who comes back without media is told that it cannot be reached, and that all is well only when it is', async () => {
+  const session = await inCall();
+  const be = (unreached: boolean) => {
+    if (own.self) tell('self', (own.self = { ...own.self, unreached, cutOff: unreached }));
+  };
+  be(true);
+  expect(session.announcement).toMatch(/^The server’s media cannot be reached from here/);
+  tell('left', { channelId: 'den', rejoining: true });
+  tell('connection', 'connecting');
+  expect(session.announcement).toMatch(/econnect/);
+  const before = session.announcement;
+  tell('joined', { channel, again: true });
+  expect(session.announcement).toBe(before);
+  be(false);
+  expect(session.announcement).toBe('Connected again');
+  tell('joined', { channel, again: true });
+  expect(session.announcement).toBe('Connected again');
 });
 
 it('a microphone that comes is offered, one that was replaced is told', async () => {

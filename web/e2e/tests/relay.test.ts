@@ -120,4 +120,18 @@ describe('in a channel in privacy mode', () => {
     for (const person of [alice, bob]) await person.close();
     assert.equal(await server.stop(), 0, 'the server stops cleanly');
   });
+
+  it('without a TURN server, the page says that media cannot be reached, and leaves it at that', TIMEOUT, async () => {
+    const server = await Server.start({ name: 'relay-none', toml: CHANNEL });
+    const alice = await joinApp(browser, { url: server.url, name: 'Alice', channel: 'quiet' });
+    const sentence = alice.page.getByText(/^The server’s media cannot be reached from here/);
+    await sentence.waitFor({ timeout: 30_000 });
+    await until('the dot says so too', async () =>
+      (await alice.page.getByTestId('connection').getAttribute('title'))?.includes('without sound'),
+    );
+    await alice.press('Leave');
+    await sentence.waitFor({ state: 'detached' });
+    await alice.close();
+    assert.equal(await server.stop(), 0, 'the server stops cleanly');
+  });
 });

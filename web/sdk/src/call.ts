@@ -76,6 +76,17 @@ export class Call {
     return state === 'disconnected' || state === 'failed';
   }
 
+  /** Whether media should long have begun to flow and never did: there may be no way at all to where it is. */
+  get unreached(): boolean {
+    return [...this.#guards.values()].some(({ late }) => late);
+  }
+
+  /** Whether every transport in use has its connection. */
+  get reached(): boolean {
+    const states = [this.#send, this.#recv].map((transport) => transport?.state);
+    return !this.unreached && !this.interrupted && states.includes('connected');
+  }
+
   get closed(): boolean {
     return this.#abort.signal.aborted;
   }
@@ -275,10 +286,12 @@ export class Call {
     const guard = new IceGuard(
       () => this.#restartIce(transportId, transport),
       (error) => this.#lost(error),
+      () => !this.closed && this.context.onReach(),
     );
     this.#guards.set(transportId, guard);
     return {
       onConnect: (dtlsParameters) => {
+        guard.begin();
         const attempt = async (n: number): Promise<void> => {
           try {
             await signal.request('voice:rtc:connectTransport', { transportId, dtlsParameters });

@@ -60,6 +60,11 @@ export interface Self {
   readonly microphone: MicrophoneStatus;
   /** In a channel, and nothing one says or shows gets through at the moment: the connection is being restored. */
   readonly cutOff: boolean;
+  /**
+   * In a channel, and media cannot be sent or received: no connection to the server's media was made within 10 s, or one could not be
+   * restored. The user is in the channel all the same, and it is tried again; `cutOff` is true too.
+   */
+  readonly unreached: boolean;
   /** What a moderator has taken away; it cannot be toggled then. */
   readonly restrictions: Restrictions;
   /** The user's own pictures, for the preview. */

@@ -27,6 +27,11 @@ export const RECONNECT_DELAYS: readonly number[] = [1_000, 2_000, 4_000, 8_000, 
 export const RECONNECT_ATTEMPT = 30_000;
 /** The longest one attempt to open the socket may take. */
 export const SOCKET_TIMEOUT = 5_000;
+/**
+ * The longest the first connection of a transport may take before that is said, and ICE is restarted. By TCP or by a relay, on a
+ * network that loses half of everything, it takes half of that; a browser that finds no way at all may wait for one for ever.
+ */
+export const FIRST_CONNECTION = 10_000;
 /** `disconnected` often heals by itself within a second: only then ICE is restarted. */
 export const ICE_GRACE = 1_000;
 /** The longest a restarted ICE may take to connect before it is restarted again. */

@@ -45,6 +45,8 @@ export class VoiceService extends Emitter<VoiceEvents> {
   /** The channel the user is in; during a reconnect the one to come back to. */
   #channel: ChannelInfo | undefined;
   #userId = '';
+  /** Kept from one stay to the next: that one joined anew does not mean that media flows again. */
+  #unreached = false;
   #audioBlocked = false;
   /** What the moderator who puts one out gives as the reason. */
   #note: string | undefined;
@@ -159,6 +161,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
       speaking: !this.#voice.silenced('mic') && this.#roster.isHeard(this.#userId),
       microphone: this.#local.microphoneStatus,
       cutOff: this.#cutOff,
+      unreached: this.#unreached,
       restrictions,
       media: { ...(camera && { camera }), ...(screen && { screen }) },
     };
@@ -280,7 +283,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
       silenced: (slot) => this.#voice.silenced(slot),
       dispatch: (event) => this.#stays.machine.dispatch(event),
       onJoined,
-      onReach: () => this.#selfChanged(),
+      onReach: () => this.#reachChanged(),
       onReady: () => this.#videos.restore(),
       onParticipant: (change, userId, name) => this.emit(`participant:${change}`, { userId, name }),
       onLayers: (userId, slot, layers) => this.emit('layers', { userId, slot, layers }),
@@ -289,7 +292,10 @@ export class VoiceService extends Emitter<VoiceEvents> {
         if (!meanwhile || !this.#videos.keeps(slot)) this.#local.stop(slot);
         this.emit('producer:closed', { slot, ...(reason && { reason }) });
       },
-      onLost: (error) => this.#stays.lost(error),
+      onLost: (error) => {
+        this.#unreached ||= error.code === 'TRANSPORT_FAILED';
+        this.#stays.lost(error);
+      },
       onProblem: (error) => this.emit('error', error),
     };
   }
@@ -364,6 +370,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
   #out(): void {
     for (const end of this.#watches.splice(0)) end();
     this.#channel = undefined;
+    this.#unreached = false;
     this.#local.clear();
     this.#videos.clear();
     this.#voice.reset();
@@ -385,7 +392,14 @@ export class VoiceService extends Emitter<VoiceEvents> {
   get #cutOff(): boolean {
     if (!this.#channel || !this.#stays.staying) return false;
     const call = this.#stays.call;
-    return !this.#network.online || !call || call.interrupted || this.state === 'DISCONNECTED';
+    return !this.#network.online || !call || call.interrupted || this.#unreached || this.state === 'DISCONNECTED';
+  }
+
+  #reachChanged(): void {
+    const call = this.#stays.call;
+    if (call?.unreached) this.#unreached = true;
+    else if (call?.reached) this.#unreached = false;
+    this.#selfChanged();
   }
 
   /** Outside a channel there is nobody to tell: the next join does. */

@@ -258,6 +258,8 @@ export class FakeRtc implements Rtc {
   /** The user names of the TURN servers that each transport was given last. */
   readonly turnUsers = new Map<string, (string | undefined)[]>();
   relayed = false;
+  /** Whether a transport that is used gets its connection. */
+  reaches = true;
   refuseConsumers = false;
   /** Producers the browser takes offence at; as mediasoup-client has it, their transport takes nothing more then. */
   readonly poison = new Set<string>();
@@ -317,13 +319,15 @@ export class FakeRtc implements Rtc {
     if (own.connected) return;
     own.connected = true;
     own.handler.onConnect({ fingerprints: [] });
+    if (this.reaches) own.handler.onState('connected');
   }
 
   #transport(id: string, own: { closed: boolean; state?: ConnectionState }) {
+    const state = () => own.state ?? (this.reaches ? 'connected' : 'new');
     return {
       id,
       get state(): ConnectionState {
-        return own.state ?? 'connected';
+        return state();
       },
       restartIce: () => {
         this.iceRestarts.push(id);
@@ -436,6 +440,7 @@ export function setup() {
   const audio = new FakeAudio();
   const network = new FakeNetwork();
   const rtcs: FakeRtc[] = [];
+  let reaches = true;
   const parts: VoiceServiceParts = {
     signal: (handler) => {
       server.handler = handler;
@@ -443,6 +448,7 @@ export function setup() {
     },
     rtc: () => {
       const rtc = new FakeRtc();
+      rtc.reaches = reaches;
       rtcs.push(rtc);
       return Promise.resolve(rtc);
     },
@@ -465,6 +471,10 @@ export function setup() {
     network,
     service,
     events,
+    /** From now on no transport gets a connection. */
+    withoutMedia(): void {
+      reaches = false;
+    },
     /** The WebRTC side of the latest stay. */
     get rtc(): FakeRtc {
       const latest = rtcs.at(-1);

@@ -75,6 +75,43 @@ describe('ICE', () => {
     expect(givenUp).not.toHaveBeenCalled();
   });
 
+  it('whose first connection is overdue says so once, and is restarted as one that was lost', async () => {
+    const late = vi.fn();
+    const restarts = vi.fn(() => Promise.resolve());
+    const givenUp = vi.fn();
+    const guard = new IceGuard(restarts, givenUp, late);
+    guard.begin();
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect([late.mock.calls.length, guard.late]).toEqual([0, false]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect([late.mock.calls.length, restarts.mock.calls.length, guard.late]).toEqual([1, 1, true]);
+    await vi.advanceTimersByTimeAsync(3 * 8_000);
+    expect([late.mock.calls.length, restarts.mock.calls.length, givenUp.mock.calls.length]).toEqual([1, 3, 1]);
+  });
+
+  it('that fails before it ever connected is overdue at once, until it connects', async () => {
+    const late = vi.fn();
+    const guard = new IceGuard(() => Promise.resolve(), vi.fn(), late);
+    guard.begin();
+    guard.onState('connecting');
+    guard.onState('failed');
+    await vi.advanceTimersByTimeAsync(0);
+    expect([late.mock.calls.length, guard.late]).toEqual([1, true]);
+    guard.onState('connected');
+    expect(guard.late).toBe(false);
+    guard.onState('disconnected');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([late.mock.calls.length, guard.late]).toEqual([1, false]);
+  });
+
+  it('that connects in time has no deadline', async () => {
+    const { guard, restarts } = guarded();
+    guard.begin();
+    guard.onState('connected');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(restarts).not.toHaveBeenCalled();
+  });
+
   it('of a closed call is never touched', async () => {
     const { guard, restarts, givenUp } = guarded();
     guard.onState('disconnected');

@@ -286,6 +286,44 @@ describe('one who is cut off', () => {
   });
 });
 
+describe('one whose media never connects', () => {
+  /** In the channel of a server whose media nobody reaches. */
+  async function unreached() {
+    const test = setup();
+    test.withoutMedia();
+    await test.service.joinChannel('lobby');
+    return test;
+  }
+
+  it('is told after ten seconds, and before that is not', async () => {
+    const test = await unreached();
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(test.service.self).toMatchObject({ unreached: false, cutOff: false });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(test.service.self).toMatchObject({ unreached: true, cutOff: true });
+  });
+
+  it('stays so through every stay that follows, until media flows', async () => {
+    const test = await unreached();
+    const told = new Set<boolean>();
+    await vi.advanceTimersByTimeAsync(10_000);
+    test.service.on('self', ({ unreached }) => told.add(unreached));
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(test.events.filter((event) => event === 'joined again').length).toBeGreaterThan(1);
+    expect([...told]).toEqual([true]);
+    if (test.rtc.send) test.rtc.send.state = 'connected';
+    test.rtc.send?.handler.onState('connected');
+    expect(test.service.self).toMatchObject({ unreached: false, cutOff: false });
+  });
+
+  it('is nothing of the kind any more after leaving', async () => {
+    const test = await unreached();
+    await vi.advanceTimersByTimeAsync(10_000);
+    await test.service.leaveChannel();
+    expect(test.service.self).toMatchObject({ unreached: false, cutOff: false });
+  });
+});
+
 describe('when the media connection breaks', () => {
   it('ICE is restarted with the new credentials of the server', async () => {
     const test = setup();

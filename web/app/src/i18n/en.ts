@@ -29,6 +29,7 @@ export const en = {
   'status.connecting': 'Connecting…',
   'status.disconnected': 'Disconnected',
   'status.connected': 'Connected to {channel}',
+  'status.unreached': 'In {channel}, but without sound and pictures',
 
   'call.people.one': 'Only you',
   'call.people.other': '{count} people',
@@ -61,6 +62,8 @@ export const en = {
   'call.audioBlocked': 'The browser plays no sound before you click.',
   'call.audioBlocked.button': 'Click to hear',
   'call.cutOff': 'Nobody hears you at the moment: the connection is being restored.',
+  'call.unreached':
+    'The server’s media cannot be reached from here, so nobody hears you and you hear nobody. Try another network, or turn off a VPN; if that does not help, tell whoever runs this server.',
   'call.notHeard': 'not heard by anybody',
   'call.dismiss': 'Dismiss',
   'call.privacy': 'Privacy',

@@ -44,6 +44,7 @@ const NOBODY: Self = {
   speaking: false,
   microphone: 'off',
   cutOff: false,
+  unreached: false,
   restrictions: FREE,
   media: {},
 };
@@ -313,7 +314,9 @@ export class Session {
     service.on(
       'self',
       current((self) => {
-        if (self.cutOff && !this.self.cutOff) this.announce(t('call.cutOff'));
+        if (self.unreached && !this.self.unreached) this.announce(t('call.unreached'));
+        else if (self.cutOff && !this.self.cutOff) this.announce(t('call.cutOff'));
+        else if (this.self.unreached && !self.unreached && service.channel) this.announce(t('announce.reconnected'));
         this.self = self;
         this.#keep();
       }),
@@ -361,7 +364,8 @@ export class Session {
         this.#sayWhatHolds();
         history.replaceState(null, '', `${location.pathname}${location.search}#channel=${encodeURIComponent(channel.id)}`);
         this.#keep();
-        this.announce(again ? t('announce.reconnected') : t('announce.youJoined', { channel: channel.name }));
+        if (!again) this.announce(t('announce.youJoined', { channel: channel.name }));
+        else this.#sayBack(service);
       }),
     );
     service.on(
@@ -426,9 +430,14 @@ export class Session {
       current(({ channel }) => {
         this.channel = channel;
         this.#restricted(service.self.restrictions);
-        this.announce(t('announce.reconnected'));
+        this.#sayBack(service);
       }),
     );
+  }
+
+  /** Where media does not flow, that the server answers again is no good news yet. */
+  #sayBack(service: VoiceService): void {
+    if (!service.self.unreached) this.announce(t('announce.reconnected'));
   }
 
   #restricted(restrictions: Restrictions): void {
