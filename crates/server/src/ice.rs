@@ -81,7 +81,7 @@ impl Ice {
 
     /// The servers of a user in any call.
     pub async fn for_user(&self, user: &UserId, now: Timestamp) -> IceSetup {
-        self.setup(user, Kind::Mesh, self.policy, Some(self.rest_ttl), now).await
+        self.setup(user, Kind::Any, self.policy, Some(self.rest_ttl), now).await
     }
 
     /// What signs the credentials of the embedded server, and knows their passwords; `None` if that is not used.

@@ -16,16 +16,22 @@ use crate::config::{Period, Secret};
 const MAX_USERNAME: usize = 508;
 /// The end of a user name whose bearer may reach this server's media alone.
 const ONLY_SFU: &str = ":sfu";
+/// The end of a user name that was told outside of a call, and lasts as long as those do.
+const ANY_CALL: &str = ":any";
 /// The end of a user name that would otherwise be read as one of those.
 const ANY_PEER: &str = ":mesh";
+/// All of them.
+const ENDS: [(&str, Kind); 3] = [(ONLY_SFU, Kind::Sfu), (ANY_CALL, Kind::Any), (ANY_PEER, Kind::Mesh)];
 
 /// The kind of call that a credential is for: whom its bearer may reach through the relay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A call through this server: only its own media addresses.
     Sfu,
-    /// A call between people, or a credential for any call: other people as well.
+    /// A call between people: other people as well.
     Mesh,
+    /// Whatever call its bearer is going to join; the same as between people, but it lasts longer.
+    Any,
 }
 
 /// A user name and its password at a TURN server.
@@ -52,7 +58,7 @@ impl fmt::Debug for Credential {
 pub enum Marks {
     /// User names are the same for every kind.
     None,
-    /// The user name of an SFU call ends in `:sfu`.
+    /// The user name of an SFU call ends in `:sfu`, that of a credential for any call in `:any`.
     Kind,
 }
 
@@ -77,11 +83,8 @@ impl<'a> Claim<'a> {
         let (expiry, rest) = username.split_once(':')?;
         // `parse` alone would also take a sign.
         let seconds = expiry.bytes().all(|b| b.is_ascii_digit()).then(|| expiry.parse::<i64>().ok())??;
-        let (user, kind) = match (rest.strip_suffix(ONLY_SFU), rest.strip_suffix(ANY_PEER)) {
-            (Some(user), _) => (user, Kind::Sfu),
-            (None, Some(user)) => (user, Kind::Mesh),
-            (None, None) => (rest, Kind::Mesh),
-        };
+        let marked = ENDS.into_iter().find_map(|(end, kind)| Some((rest.strip_suffix(end)?, kind)));
+        let (user, kind) = marked.unwrap_or((rest, Kind::Mesh));
         let user = percent_decode_str(user).decode_utf8_lossy();
         Some(Self { expires_at: Timestamp(seconds.checked_mul(1_000)?), user, kind })
     }
@@ -114,7 +117,8 @@ impl Signer {
         let mark = match (self.marks, kind) {
             (Marks::None, _) => "",
             (Marks::Kind, Kind::Sfu) => ONLY_SFU,
-            (Marks::Kind, Kind::Mesh) if [ONLY_SFU, ANY_PEER].iter().any(|mark| user.as_str().ends_with(mark)) => ANY_PEER,
+            (Marks::Kind, Kind::Any) => ANY_CALL,
+            (Marks::Kind, Kind::Mesh) if ENDS.iter().any(|(end, _)| user.as_str().ends_with(end)) => ANY_PEER,
             (Marks::Kind, Kind::Mesh) => "",
         };
         let expiry = format!("{seconds}:");
@@ -185,8 +189,9 @@ mod tests {
 
     #[test]
     fn a_marked_name_says_when_it_ends_whose_it_is_and_for_what_kind_of_call() {
-        for id in ["alice", "a:b", "alice:sfu", "alice:mesh", "sfu", "12:34", ":sfu", "ä b", "100%", "%20", "o'neil \"x\" \\"] {
-            for kind in [Kind::Sfu, Kind::Mesh] {
+        for id in ["alice", "a:b", "alice:sfu", "alice:mesh", "alice:any", "sfu", "12:34", ":sfu", "ä b", "100%", "%20", "o'neil \"x\" \\"]
+        {
+            for kind in [Kind::Sfu, Kind::Mesh, Kind::Any] {
                 let credential = signer(Marks::Kind).issue(&user(id), kind, Period::minutes(1), NOW);
                 let claim = Claim { expires_at: credential.expires_at, user: id.into(), kind };
                 assert_eq!(Claim::read(&credential.username), Some(claim), "{}", credential.username);

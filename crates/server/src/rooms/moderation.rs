@@ -102,6 +102,7 @@ impl Registry {
     /// Closes the connections of a user whose token was issued `before` a moment, once their rooms have told them why. `seq` is
     /// the write that made it void. A room that does not answer keeps nobody connected.
     pub(super) async fn end_revoked(&self, user: &UserId, before: Timestamp, seq: i64, channels: &[ChannelId]) {
+        self.signed_out(user, before);
         let told = self.stopping.run_until_cancelled(self.backlog.felt(seq, channels));
         if tokio::time::timeout(PATIENCE, told).await.is_err() {
             tracing::warn!(%user, "a call or the store does not answer; whoever was signed out may not be told why");
@@ -193,7 +194,7 @@ mod tests {
     async fn who_hangs_up_leaves_nothing_half_done() {
         let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
         let config = Config { media, ..Config::default() };
-        let pool = Arc::new(Pool::start(&config.media).expect("starts"));
+        let pool = Arc::new(Pool::start(&config.media, &[]).expect("starts"));
         let store = Store::open("sqlite::memory:").await.expect("opens");
         let (den, mallory) = (ChannelId::new("den").expect("valid"), UserId::new("mallory").expect("valid"));
         store.put_channel(&Channel::new(den.clone(), "den"), None, &Actor::Server, clock::wall()).await.expect("is put");

@@ -120,6 +120,13 @@ impl Registry {
         }
     }
 
+    /// Takes back what a user was given before a moment, in a call or not.
+    pub(super) fn signed_out(&self, user: &UserId, before: Timestamp) {
+        if let Some(turn) = &self.turn {
+            turn.sign_out(user.as_str(), before);
+        }
+    }
+
     /// Counts a connection that a user opens to one channel. Refuses it if they open too many.
     pub fn check_watch(&self, user: &UserId) -> Result<(), Error> {
         self.watches.lock().unwrap_or_else(PoisonError::into_inner).check_join(user, Instant::now())

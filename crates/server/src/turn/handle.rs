@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 
+use parlor_proto::Timestamp;
 use parlor_turn::Stats;
 use tokio::sync::oneshot;
+
+use crate::turn::signed::SignedOut;
 
 /// The most orders that wait for the thread, which takes them within milliseconds.
 pub const ORDERS: usize = 1_024;
@@ -40,6 +43,7 @@ pub struct TurnHandle {
     pub(in crate::turn) waker: Arc<mio::Waker>,
     pub(in crate::turn) shared: Arc<Shared>,
     pub(in crate::turn) listening: Arc<[(parlor_turn::Protocol, SocketAddr)]>,
+    pub(in crate::turn) signed_out: Arc<SignedOut>,
 }
 
 impl TurnHandle {
@@ -57,6 +61,14 @@ impl TurnHandle {
     /// Ends all allocations of a user.
     pub fn revoke(&self, user: &str) {
         self.order(Order::Revoke(user.to_owned()));
+    }
+
+    /// Ends all allocations of a user, and refuses what they were given before a moment. Once for each such moment: what they get
+    /// afterwards is theirs.
+    pub fn sign_out(&self, user: &str, before: Timestamp) {
+        if self.signed_out.note(user, before) {
+            self.revoke(user);
+        }
     }
 
     /// What was done so far; `None` while the thread restarts or has ended.

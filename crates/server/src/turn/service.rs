@@ -43,7 +43,7 @@ impl Service {
         let listening = entrances.iter().map(|(listener, _)| (listener.protocol, listener.address)).collect();
         let worker = Worker::new(poll, entrances, tls, plan, receiver, Arc::clone(&shared))?;
         let thread = std::thread::Builder::new().name("turn".to_owned()).spawn(move || worker.run())?;
-        let handle = TurnHandle { orders, waker, shared, listening };
+        let handle = TurnHandle { orders, waker, shared, listening, signed_out: Arc::clone(&settings.signed_out) };
         Ok(Self { handle, thread: std::sync::Mutex::new(Some(thread)) })
     }
 
@@ -133,6 +133,7 @@ mod tests {
             allowed: Vec::new(),
             limits: Limits::default(),
             authenticate: Arc::new(SharedSecrets::new([&b"secret"[..]], Peers::Mesh)),
+            signed_out: Arc::default(),
         }
     }
 

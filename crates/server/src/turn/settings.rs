@@ -9,7 +9,7 @@ use parlor_turn::{Authenticate, Limits};
 
 use crate::config::{Config, TURN_PORT, TURNS_PORT, Turn};
 use crate::ice::credential::Signer;
-use crate::turn::signed::Signed;
+use crate::turn::signed::{Signed, SignedOut};
 
 /// The configuration, with what is not set filled in.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who may ask.
     pub authenticate: Arc<dyn Authenticate>,
+    /// Who was signed out, for those who are to tell it.
+    pub signed_out: Arc<SignedOut>,
 }
 
 /// What the server is to know of the machine and the other parts.
@@ -54,6 +56,7 @@ impl Settings {
         };
         let tls_files = (!turn.tls_cert.is_empty()).then(|| (PathBuf::from(&turn.tls_cert), PathBuf::from(&turn.tls_key)));
         let told = if turn.external_ip.is_empty() && turn.relay_ip.is_empty() { &media.announced_ip } else { &turn.external_ip };
+        let signed_out = Arc::<SignedOut>::default();
         Self {
             listen: or_everywhere(&turn.listen, TURN_PORT),
             tls_listen: if tls_files.is_some() { or_everywhere(&turn.tls_listen, TURNS_PORT) } else { Vec::new() },
@@ -68,7 +71,8 @@ impl Settings {
                 per_address: turn.max_allocations_address,
                 bytes_per_second: turn.max_bitrate_kbps.saturating_mul(1_000) / 8,
             },
-            authenticate: Arc::new(Signed(signer)),
+            authenticate: Arc::new(Signed { signer, ttl: turn.ttl, rest_ttl: turn.rest_ttl, signed_out: Arc::clone(&signed_out) }),
+            signed_out,
         }
     }
 

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::client::Client;
-use super::stored::Shared;
+use super::stored::{ADMIN, Shared, now, user};
 use super::support::test_config;
 
 const SECRET: &str = "the-secret-of-the-turn-server-in-tests";
@@ -336,6 +336,36 @@ async fn who_is_kicked_loses_their_allocation_and_nobody_else_does() {
         let [mut of_bob, mut of_moderator] = relayed;
         until_blocking("bob's allocation ends", || refused(of_bob.refresh(600)) == 437);
         assert_eq!(refused(of_moderator.refresh(600)), 0);
+    })
+    .await;
+    shared.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_signed_out_loses_their_allocation_and_their_credential_in_no_call_too() {
+    let shared = Shared::start("turn-sign-out", |config| configure(&mut config.turn)).await;
+    let address = shared.server.turn_addresses()[0].1;
+    let client = move |user: &str, seconds| {
+        let (username, password) = credential(user, seconds);
+        TurnClient::udp("127.0.0.1:0".parse().expect("an address"), address, &username, &password).expect("a socket")
+    };
+    let (bob, alice) = blocking(move || {
+        let mut relayed = (client("bob:any", 86_400), client("alice", 3_600));
+        relayed.0.allocate().expect("allocates");
+        relayed.1.allocate().expect("allocates");
+        relayed
+    })
+    .await;
+    let signed_out = now().0 + 2_000;
+    shared.store.revoke(&user("bob"), parlor_proto::Timestamp(signed_out), &ADMIN, now()).await.expect("written");
+    blocking(move || {
+        let (mut bob, mut alice) = (bob, alice);
+        until_blocking("bob's allocation ends", || refused(bob.refresh(600)) != 0);
+        for (name, seconds) in [("bob", 3_600), ("bob:sfu", 3_600), ("bob:any", 86_400)] {
+            assert_eq!(refused(client(name, seconds).allocate()), 401, "{name}");
+            assert_eq!(refused(client(name, seconds + 3).allocate()), 0, "{name}, issued after the sign-out");
+        }
+        assert_eq!(refused(alice.refresh(600)), 0);
     })
     .await;
     shared.stop().await;
