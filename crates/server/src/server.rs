@@ -62,7 +62,7 @@ impl Server {
         let store = store::open(config, options.dev).await?;
         let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let pool = Arc::new(Pool::start(&config.media)?);
+        let pool = Arc::new(Pool::start(&config.media, &addresses.iter().map(SocketAddr::port).collect::<Vec<_>>())?);
         let lease = config.store.lease();
         let announced = pool.workers().first().map_or(&[][..], |worker| worker.announced());
         let begun = async {

@@ -22,6 +22,9 @@ const COMMAND_QUEUE: usize = 1024;
 /// How often a thread that is to end is asked whether it has ended; ending takes about as long.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
 
+/// How far from ports in use others are looked for: beyond those of as many workers as there may be.
+const BESIDE: u16 = 1_000;
+
 /// All media threads.
 #[derive(Debug)]
 pub struct Pool {
@@ -30,8 +33,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Binds the ports and starts the threads.
-    pub fn start(config: &config::Media) -> anyhow::Result<Self> {
+    /// Binds the ports and starts the threads. `http`: the ports this process has already.
+    pub fn start(config: &config::Media, http: &[u16]) -> anyhow::Result<Self> {
         let interfaces = addresses::interface_addresses().context("cannot list the network interfaces")?;
         let bindings = addresses::plan(&interfaces, &config.listen_ip, &config.announced_ip);
         let count = match config.workers {
@@ -46,7 +49,7 @@ impl Pool {
         for (index, ((poll, waker), pipes)) in polls.into_iter().zip(wakers).zip(ends).enumerate() {
             let port = if config.port == 0 { 0 } else { config.port.saturating_add(u16::try_from(index).unwrap_or(u16::MAX)) };
             let core = Core { index, poll, waker, pipes };
-            let (worker, handle) = prepare(core, &bindings, port, config)?;
+            let (worker, handle) = prepare(core, &bindings, port, config, http)?;
             threads.push(std::thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run())?);
             workers.push(handle);
         }
@@ -108,14 +111,22 @@ struct Core {
     pipes: pipes::Pipes,
 }
 
-fn prepare(core: Core, bindings: &[addresses::Binding], port: u16, config: &config::Media) -> anyhow::Result<(Worker, WorkerHandle)> {
+fn prepare(
+    core: Core,
+    bindings: &[addresses::Binding],
+    port: u16,
+    config: &config::Media,
+    http: &[u16],
+) -> anyhow::Result<(Worker, WorkerHandle)> {
     let Core { index, poll, waker, pipes } = core;
     let (bound, port) = sockets::bind_all(bindings, port, config.socket_buffer).map_err(|e| match e.kind() {
-        ErrorKind::AddrInUse => anyhow::anyhow!(
-            "media port {port} is in use by another program (or another Parlor). Stop it, or choose other ports: \
-             `parlor serve --media-port {}`",
-            port.saturating_add(100)
-        ),
+        ErrorKind::AddrInUse => {
+            let whose = match http.contains(&port) {
+                true => "the HTTP of this server itself (http.listen). Choose another port for that with `--http-listen`, or other ports for media",
+                false => "another program (or another Parlor). Stop it, or choose other ports",
+            };
+            anyhow::anyhow!("media port {port} is in use by {whose} with `--media-port {}`", config.port.saturating_add(BESIDE))
+        }
         _ => anyhow::Error::new(e).context(format!("cannot open media port {port}")),
     })?;
     // The plane is made and thrown away, so that a problem with the addresses is reported now, and not by a thread that never starts.
@@ -149,7 +160,7 @@ mod tests {
 
     fn pool(workers: usize) -> Pool {
         let listen_ip = vec![Ipv4Addr::LOCALHOST.into()];
-        Pool::start(&config::Media { port: 0, workers, listen_ip, ..config::Media::default() }).expect("starts")
+        Pool::start(&config::Media { port: 0, workers, listen_ip, ..config::Media::default() }, &[]).expect("starts")
     }
 
     fn soon() -> Instant {

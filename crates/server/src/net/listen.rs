@@ -26,27 +26,29 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 pub const MAX_HEADERS: usize = 16 * 1024;
 /// The pause after the system refused a connection, for example because all files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How far from a taken port another is looked for: beyond the media ports, of which a server has as many as the machine has cores.
+const BESIDE: u16 = 1_000;
 
 /// Opens the configured addresses, or the default ones of the mode.
 pub async fn bind(configured: &[SocketAddr], dev: bool) -> anyhow::Result<Vec<TcpListener>> {
     if !configured.is_empty() {
         let mut listeners = Vec::new();
         for address in configured {
-            listeners.push(open(*address).await?);
+            listeners.push(open(*address, dev).await?);
         }
         return Ok(listeners);
     }
     if dev {
         // Development mode gives a token to everybody, so it listens for this machine only.
-        let mut listeners = vec![open((Ipv4Addr::LOCALHOST, HTTP_PORT).into()).await?];
+        let mut listeners = vec![open((Ipv4Addr::LOCALHOST, HTTP_PORT).into(), dev).await?];
         listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, HTTP_PORT)).await.ok());
         return Ok(listeners);
     }
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, HTTP_PORT)).await {
         Ok(both) => Ok(vec![both]),
         // The kernel has no IPv6.
-        Err(e) if e.kind() != ErrorKind::AddrInUse => Ok(vec![open((Ipv4Addr::UNSPECIFIED, HTTP_PORT).into()).await?]),
-        Err(e) => Err(explain(&e, (Ipv6Addr::UNSPECIFIED, HTTP_PORT).into())),
+        Err(e) if e.kind() != ErrorKind::AddrInUse => Ok(vec![open((Ipv4Addr::UNSPECIFIED, HTTP_PORT).into(), dev).await?]),
+        Err(e) => Err(explain(&e, (Ipv6Addr::UNSPECIFIED, HTTP_PORT).into(), dev)),
     }
 }
 
@@ -129,23 +131,24 @@ async fn serve_one(stream: TcpStream, peer: PeerAddress, place: Arc<Place>, rout
     }
 }
 
-async fn open(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| explain(&e, address))
+async fn open(address: SocketAddr, dev: bool) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|e| explain(&e, address, dev))
 }
 
-fn explain(error: &io::Error, address: SocketAddr) -> anyhow::Error {
+/// Says what to do. The address of the advice is the one that was asked for: in development mode another one could open the server
+/// to everybody.
+fn explain(error: &io::Error, address: SocketAddr, dev: bool) -> anyhow::Error {
+    let flag = |port: u16| {
+        let flag = format!("--http-listen {}", SocketAddr::new(address.ip(), port));
+        if dev { format!("`{flag}` (`make run ARGS=\"{flag}\"`)") } else { format!("`{flag}`") }
+    };
     match error.kind() {
         ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{address} is in use by another program (or another Parlor). Stop it, or choose another port: \
-             `parlor serve --http-listen {}:{}`",
-            match address {
-                SocketAddr::V4(v4) => v4.ip().to_string(),
-                SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-            },
-            address.port().saturating_add(1)
+            "{address} is in use by another program (or another Parlor). Stop it, or choose another port with {}",
+            flag(address.port().checked_add(BESIDE).unwrap_or(HTTP_PORT))
         ),
         ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("{address} may not be opened by this user. Choose a port above 1023: `parlor serve --http-listen 0.0.0.0:7400`")
+            anyhow::anyhow!("{address} may not be opened by this user. Choose a port above 1023, with {}", flag(HTTP_PORT))
         }
         ErrorKind::AddrNotAvailable => anyhow::anyhow!("{address} is not an address of this machine. Check http.listen (--http-listen)."),
         _ => anyhow::anyhow!("cannot listen on {address}: {error}"),
@@ -180,6 +183,19 @@ mod tests {
         let mut answer = [0; 12];
         let granted = stream.read_exact(&mut answer).await.is_ok() && answer.ends_with(b" 101");
         (stream, granted)
+    }
+
+    #[test]
+    fn the_advice_is_an_address_for_the_same_people_and_no_port_of_media() {
+        let advice = |kind: ErrorKind, address: &str, dev| explain(&kind.into(), address.parse().expect("an address"), dev).to_string();
+        assert_eq!(
+            advice(ErrorKind::AddrInUse, "127.0.0.1:7400", true),
+            "127.0.0.1:7400 is in use by another program (or another Parlor). Stop it, or choose another port with \
+             `--http-listen 127.0.0.1:8400` (`make run ARGS=\"--http-listen 127.0.0.1:8400\"`)"
+        );
+        assert!(advice(ErrorKind::AddrInUse, "[::]:7400", false).ends_with("with `--http-listen [::]:8400`"));
+        assert!(advice(ErrorKind::AddrInUse, "127.0.0.1:65000", false).ends_with("with `--http-listen 127.0.0.1:7400`"));
+        assert!(advice(ErrorKind::PermissionDenied, "127.0.0.1:80", true).contains("with `--http-listen 127.0.0.1:7400` (`make run"));
     }
 
     #[tokio::test]

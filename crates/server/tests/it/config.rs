@@ -224,6 +224,16 @@ async fn a_port_in_use_is_explained() {
     }
 }
 
+#[tokio::test]
+async fn a_media_port_that_is_our_own_http_is_said_to_be_that() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address");
+    let mut config = test_config();
+    config.http.listen = vec![free];
+    config.media.port = free.port();
+    let error = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect_err("refused").to_string();
+    assert!(error.contains("the HTTP of this server itself") && !error.contains("another program"), "{error}");
+}
+
 #[test]
 fn the_store_is_beside_the_configuration_unless_it_is_said_where() {
     let loaded = |path: &str, url: &str| {
