@@ -26,7 +26,7 @@ pub struct Fields {
     /// What the channel is for [when it is made: voice]
     #[arg(long, value_parser = PossibleValuesParser::new(KINDS).map(word::<ChannelKind>))]
     kind: Option<ChannelKind>,
-    /// How media goes; nobody can join a mesh or auto channel yet [when it is made: sfu]
+    /// How media goes: mesh is from client to client, and the web app and SDK take no part in it yet; nobody can join an auto channel yet [when it is made: sfu]
     #[arg(long, value_parser = PossibleValuesParser::new(TOPOLOGIES).map(word::<Topology>))]
     topology: Option<Topology>,
     /// Decides how many may be in the channel, and show video [when it is made: free]
