@@ -8,6 +8,7 @@ mod idle;
 mod joins;
 mod line;
 mod loads;
+mod mesh;
 mod report;
 
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ pub struct Arguments {
     /// A quick look with few sessions instead of a measurement
     #[arg(long)]
     short: bool,
-    /// Only what has this in its name: "idle", "joins", "broadcast"
+    /// Only what has this in its name: "idle", "joins", "broadcast", "mesh"
     #[arg(long, default_value = "", value_name = "NAME")]
     only: String,
     /// Idle sessions
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// Participants present while others join
     #[arg(long, default_value_t = 5_000, value_name = "N")]
     people: usize,
+    /// Rooms of four in mesh calls
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    rooms: usize,
     /// Length of each measurement
     #[arg(long, default_value_t = 10, value_name = "N")]
     seconds: u64,
@@ -72,6 +76,11 @@ impl Arguments {
         joins::Plan { people, rate, window: self.window() }
     }
 
+    fn mesh(&self) -> mesh::Plan {
+        let (rooms, rate) = if self.short { (20, 100.0) } else { (self.rooms.max(1), 4_000.0) };
+        mesh::Plan { rooms, rate, window: self.window() }
+    }
+
     fn wants(&self, name: &str) -> bool {
         name.contains(&self.only)
     }
@@ -79,7 +88,7 @@ impl Arguments {
 
 /// Measures everything and prints the table.
 pub async fn run(arguments: Arguments, cores: Option<Cores>) -> anyhow::Result<()> {
-    raise_open_files(arguments.sessions().max(arguments.joins().people))?;
+    raise_open_files(arguments.sessions().max(arguments.joins().people).max(arguments.mesh().rooms * 4))?;
     let mut report = Report::new(arguments.short);
     if arguments.wants("idle") {
         eprintln!("idle…");
@@ -90,6 +99,12 @@ pub async fn run(arguments: Arguments, cores: Option<Cores>) -> anyhow::Result<(
     if arguments.wants("joins") || arguments.wants("broadcast") {
         let measured = Measured::start(&arguments, cores).await?;
         let result = in_rooms(&measured, &arguments, &mut report).await;
+        measured.explain(result)?;
+    }
+    if arguments.wants("mesh") {
+        eprintln!("mesh…");
+        let measured = Measured::start(&arguments, cores).await?;
+        let result = mesh::measure(&measured, &arguments.mesh(), &mut report).await;
         measured.explain(result)?;
     }
     print!("{report}");

@@ -37,6 +37,27 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Opens a plain WebSocket with this path, as this user.
+    pub async fn plain(&self, path: &str, user: &str, number: usize) -> anyhow::Result<WebSocketStream<TcpStream>> {
+        let token = self.tokens.token("", user, user, true).await?;
+        self.open(&format!("ws://{}{path}?token={token}", self.address), number).await
+    }
+
+    /// Opens a WebSocket, from a source address that has a port left for this number.
+    async fn open(&self, url: &str, number: usize) -> anyhow::Result<WebSocketStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        if number >= PER_ADDRESS {
+            let last = u8::try_from(number / PER_ADDRESS + 1).context("too many sessions")?;
+            socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
+        }
+        let stream = socket.connect(self.address).await.context("the server cannot be reached")?;
+        stream.set_nodelay(true)?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
+        Ok(client_async_with_config(url, stream, Some(config)).await?.0)
+    }
+}
+
 /// An authenticated session of the signaling protocol.
 pub struct Line {
     stream: WebSocketStream<TcpStream>,
@@ -48,15 +69,7 @@ impl Line {
     pub async fn connect(target: &Target, kind: &str, number: usize) -> anyhow::Result<Self> {
         let user = format!("{kind}-{number}");
         let token = target.tokens.token("", &user, &user, true).await?;
-        let socket = TcpSocket::new_v4()?;
-        if number >= PER_ADDRESS {
-            let last = u8::try_from(number / PER_ADDRESS + 1).context("too many sessions")?;
-            socket.bind((Ipv4Addr::new(127, 0, 0, last), 0).into())?;
-        }
-        let stream = socket.connect(target.address).await.context("the server cannot be reached")?;
-        stream.set_nodelay(true)?;
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
-        let (stream, _) = client_async_with_config(&target.url, stream, Some(config)).await?;
+        let stream = target.open(&target.url, number).await?;
         let mut line = Self { stream, next_ack: 0 };
         line.expect("0{").await?;
         line.write(format!("40{{\"token\":\"{token}\"}}")).await?;

@@ -23,6 +23,9 @@ const LOOK: u32 = 8;
 const DRAIN: Duration = Duration::from_millis(200);
 /// The receive buffer of the peer, which all clients talk to.
 const PEER_BUFFER: usize = 4 << 20;
+/// The receive buffer of a client: what comes between two looks at it. By default the kernel keeps some 90 packets of 1,200
+/// bytes, and what it throws away beyond that would count as lost by the server.
+const CLIENT_BUFFER: usize = 1 << 20;
 
 /// How packets are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -106,6 +109,7 @@ impl Load {
             }
             let Some(socket) = client.into_socket() else { continue };
             socket.set_nonblocking(true)?;
+            SockRef::from(&socket).set_recv_buffer_size(CLIENT_BUFFER)?;
             clients.push((socket, relayed));
         }
         let payload = vec![0xb5; self.size];

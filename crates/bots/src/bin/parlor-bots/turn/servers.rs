@@ -87,6 +87,8 @@ async fn parlor(binary: &std::path::Path, cores: &[usize], address: SocketAddr, 
         ("turn.relay_ip", address.ip().to_string()),
         ("turn.allowed_peers", peer.to_string()),
         ("turn.urls", format!("turn:{address}")),
+        // A limit of what is relayed for one client, which coturn has none of by default; a few clients reach it here.
+        ("turn.max_bitrate_kbps", "0".to_owned()),
     ];
     match BenchServer::start(binary, cores, &settings).await? {
         Started::Up(server) => Ok(server.process),
