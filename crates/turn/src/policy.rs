@@ -7,6 +7,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
+
 /// The peers that a credential may relay to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Peers {
@@ -24,20 +26,33 @@ pub struct PeerPolicy {
     own: Vec<IpAddr>,
     relays: Vec<IpAddr>,
     ports: RangeInclusive<u16>,
+    denied: Vec<IpNet>,
 }
+
+/// The first port of strangers that is relayed to. Below it are services of machines (RFC 6335, section 6), among them those whose
+/// answers are much longer than what they are asked; people in a call have ports above it, and so have NATs before them (RFC 4787,
+/// section 4.2.2).
+pub const FIRST_PORT: u16 = 1_024;
 
 impl PeerPolicy {
     /// Makes a policy. `media` are the exact addresses of the media plane, private ones too; `own` are all addresses of this
     /// machine, on which nothing else may be reached; `relays` with `ports` are the relayed addresses of this server.
     #[must_use]
     pub fn new(media: Vec<SocketAddr>, own: Vec<IpAddr>, relays: Vec<IpAddr>, ports: RangeInclusive<u16>) -> Self {
-        Self { media, own, relays, ports }
+        Self { media, own, relays, ports, denied: Vec::new() }
+    }
+
+    /// Denies these networks as well, except what is our own media in them.
+    #[must_use]
+    pub fn denying(self, denied: Vec<IpNet>) -> Self {
+        Self { denied, ..self }
     }
 
     /// Whether a packet may go to this peer, or come from it.
     #[must_use]
     pub fn allows(&self, peers: Peers, peer: SocketAddr) -> bool {
-        self.media.contains(&peer) || peers == Peers::Mesh && peer.port() != 0 && (self.is_relayed(peer) || self.is_stranger(peer.ip()))
+        let of_mesh = || self.is_relayed(peer) || peer.port() >= FIRST_PORT && self.is_stranger(peer.ip());
+        self.media.contains(&peer) || peers == Peers::Mesh && of_mesh()
     }
 
     /// Whether a permission for this peer may be installed. A permission is for an IP address, and the port in the request
@@ -61,7 +76,7 @@ impl PeerPolicy {
     }
 
     fn is_stranger(&self, ip: IpAddr) -> bool {
-        is_public(ip) && !self.own.contains(&ip) && !self.relays.contains(&ip)
+        is_public(ip) && !self.own.contains(&ip) && !self.relays.contains(&ip) && !self.denied.iter().any(|network| network.contains(&ip))
     }
 }
 
@@ -74,20 +89,21 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
-/// IPv4 networks that nobody is relayed to: those of the registry of special addresses (RFC 6890), multicast, and the rest
-/// that is reserved.
-pub const DENIED_V4: [(Ipv4Addr, u32); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),      // this network, unspecified
-    (Ipv4Addr::new(10, 0, 0, 0), 8),     // private
-    (Ipv4Addr::new(100, 64, 0, 0), 10),  // carrier-grade NAT
-    (Ipv4Addr::new(127, 0, 0, 0), 8),    // loopback
-    (Ipv4Addr::new(169, 254, 0, 0), 16), // link-local, metadata of clouds
-    (Ipv4Addr::new(172, 16, 0, 0), 12),  // private
-    (Ipv4Addr::new(192, 0, 0, 0), 24),   // protocol assignments
-    (Ipv4Addr::new(192, 0, 2, 0), 24),   // documentation
-    (Ipv4Addr::new(192, 88, 99, 0), 24), // relays of 6to4
-    (Ipv4Addr::new(192, 168, 0, 0), 16), // private
-    (Ipv4Addr::new(198, 18, 0, 0), 15),  // benchmarking
+/// IPv4 networks that nobody is relayed to: those of the registry of special addresses (RFC 6890), multicast, the rest
+/// that is reserved, and what a cloud has on a public address for its own machines.
+pub const DENIED_V4: [(Ipv4Addr, u32); 17] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),        // this network, unspecified
+    (Ipv4Addr::new(10, 0, 0, 0), 8),       // private
+    (Ipv4Addr::new(100, 64, 0, 0), 10),    // carrier-grade NAT
+    (Ipv4Addr::new(127, 0, 0, 0), 8),      // loopback
+    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, metadata of clouds
+    (Ipv4Addr::new(168, 63, 129, 16), 32), // the host of a machine at Azure: a public address for metadata, DNS and health
+    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private
+    (Ipv4Addr::new(192, 0, 0, 0), 24),     // protocol assignments
+    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation
+    (Ipv4Addr::new(192, 88, 99, 0), 24),   // relays of 6to4
+    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private
+    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarking
     (Ipv4Addr::new(198, 51, 100, 0), 24),
     (Ipv4Addr::new(203, 0, 113, 0), 24), // documentation, both
     (Ipv4Addr::new(224, 0, 0, 0), 4),    // multicast

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::config::Secret;
@@ -19,6 +20,10 @@ impl Written for SocketAddr {
 
 impl Written for IpAddr {
     const HOW: &'static str = "an IP address, as 203.0.113.9 or 2001:db8::9";
+}
+
+impl Written for IpNet {
+    const HOW: &'static str = "a network, as 198.18.0.0/24, or as 198.18.0.7/32 for one address";
 }
 
 impl Written for Secret {

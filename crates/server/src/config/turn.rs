@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use parlor_turn::Limits;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,9 @@ pub struct Turn {
     /// Exact addresses that may be relayed to beside this server's own media: that of other servers of the same deployment.
     #[serde(deserialize_with = "list::one_or_many")]
     pub allowed_peers: Vec<SocketAddr>,
+    /// Networks that are not relayed to, beside those that never are: neighbours of this server with public addresses.
+    #[serde(deserialize_with = "list::one_or_many")]
+    pub denied_peers: Vec<IpNet>,
     /// The most allocations. Each is an open file.
     pub max_allocations: usize,
     /// The most allocations of a user.
@@ -127,6 +131,7 @@ impl Default for Turn {
             external_ip: Vec::new(),
             relay_ports: PortRange::default(),
             allowed_peers: Vec::new(),
+            denied_peers: Vec::new(),
             max_allocations: LIMITS.allocations,
             max_allocations_user: LIMITS.per_user,
             max_allocations_address: LIMITS.per_address,

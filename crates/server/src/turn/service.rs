@@ -102,6 +102,7 @@ fn plan(settings: &Settings, surroundings: &Surroundings) -> anyhow::Result<Plan
         interfaces.iter().copied().chain(relays.iter().flat_map(|(told, bind)| [*told, *bind])).chain(media.iter().map(|(m, _)| m.ip()));
     let allowed = media.iter().map(|(told, _)| *told).chain(settings.allowed.iter().copied());
     let policy = PeerPolicy::new(allowed.collect(), own.collect(), told.collect(), settings.ports.clone());
+    let policy = policy.denying(settings.denied.clone());
     let authenticate = Arc::clone(&settings.authenticate);
     Ok(Plan { relays, ports: settings.ports.clone(), limits: settings.limits, policy, authenticate, media })
 }
@@ -131,6 +132,7 @@ mod tests {
             external_ip: ips(external),
             ports: 49_152..=65_535,
             allowed: Vec::new(),
+            denied: Vec::new(),
             limits: Limits::default(),
             authenticate: Arc::new(SharedSecrets::new([&b"secret"[..]], Peers::Mesh)),
             signed_out: Arc::default(),

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use parlor_turn::{Authenticate, Limits};
 
 use crate::config::{Config, TURN_PORT, TURNS_PORT, Turn};
@@ -28,6 +29,8 @@ pub struct Settings {
     pub ports: RangeInclusive<u16>,
     /// Addresses that may be relayed to beside our own media.
     pub allowed: Vec<SocketAddr>,
+    /// Networks that are not relayed to, beside those that never are.
+    pub denied: Vec<IpNet>,
     /// How much of everything.
     pub limits: Limits,
     /// Who may ask.
@@ -65,6 +68,7 @@ impl Settings {
             external_ip: told.clone(),
             ports: turn.relay_ports.ports(),
             allowed: turn.allowed_peers.clone(),
+            denied: turn.denied_peers.clone(),
             limits: Limits {
                 allocations: turn.max_allocations,
                 per_user: turn.max_allocations_user,

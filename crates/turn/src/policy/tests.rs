@@ -25,6 +25,7 @@ const DENIED: &[(&str, &str)] = &[
     ("100.64.0.0", "100.127.255.255"),
     ("127.0.0.0", "127.255.255.255"),
     ("169.254.0.0", "169.254.255.255"),
+    ("168.63.129.16", "168.63.129.16"),
     ("172.16.0.0", "172.31.255.255"),
     ("192.0.0.0", "192.0.0.255"),
     ("192.0.2.0", "192.0.2.255"),
@@ -86,6 +87,8 @@ fn what_lies_beside_the_denied_ranges_is_public() {
         "100.128.0.0",
         "126.255.255.255",
         "128.0.0.0",
+        "168.63.129.15",
+        "168.63.129.17",
         "169.253.255.255",
         "169.255.0.0",
         "172.15.255.255",
@@ -157,6 +160,33 @@ fn a_permission_that_names_no_port_is_for_an_address_with_something_that_may_be_
     }
     assert!(!policy().allows_permission(Peers::Sfu, at("8.8.8.8:0")));
     assert!(!policy().allows(Peers::Mesh, at("8.8.8.8:0")), "nothing is sent to port 0");
+}
+
+#[test]
+fn the_services_of_strangers_are_no_peers() {
+    for (peer, allowed) in [("8.8.8.8:53", false), ("8.8.8.8:1023", false), ("8.8.8.8:1024", true), ("[2a00::8]:443", false)] {
+        assert_eq!(policy().allows(Peers::Mesh, at(peer)), allowed, "{peer}");
+        assert_eq!(policy().allows_permission(Peers::Mesh, at(peer)), allowed, "{peer}");
+    }
+    let low_media = PeerPolicy::new(vec![at("93.184.216.9:443")], Vec::new(), Vec::new(), 49_152..=65_535);
+    assert!(low_media.allows(Peers::Sfu, at("93.184.216.9:443")), "media of our own is where we say it is");
+}
+
+#[test]
+fn what_the_operator_denies_is_no_peer_but_for_our_own_media_in_it() {
+    let denied = ["8.8.8.0/24", "203.0.113.0/24", "2a00:1::/32"].map(|network| network.parse().expect("a network"));
+    let policy = policy().denying(denied.to_vec());
+    for (peer, allowed) in [
+        ("8.8.8.8:4000", false),
+        ("8.8.9.8:4000", true),
+        ("[2a00:1::5]:4000", false),
+        ("[2a00:2::5]:4000", true),
+        ("203.0.113.9:7401", true),
+    ] {
+        assert_eq!(policy.allows(Peers::Mesh, at(peer)), allowed, "{peer}");
+        assert_eq!(policy.allows_permission(Peers::Mesh, at(peer)), allowed, "{peer}");
+    }
+    assert!(!policy.allows_permission(Peers::Mesh, at("8.8.8.8:0")));
 }
 
 proptest! {

@@ -122,9 +122,9 @@ fn an_allocation_lasts_ten_minutes_whatever_is_asked_for() {
 #[test]
 fn an_allocation_that_is_over_is_of_no_use_even_before_it_is_swept_away() {
     let (mut world, mut client, _) = allocate(&[&udp()]);
-    assert_eq!(client.permit(&mut world, &[at("8.8.8.8:1")]), 0);
+    assert_eq!(client.permit(&mut world, &[at("8.8.8.8:5001")]), 0);
     world.now += Duration::from_secs(600);
-    client.send(&mut world, at("8.8.8.8:1"), b"late");
+    client.send(&mut world, at("8.8.8.8:5001"), b"late");
     assert!(world.sent().is_empty());
     assert_eq!(client.refresh(&mut world, 600).code, 437);
     assert_eq!(client.allocate(&mut world).code, 0, "and in the way of no other");

@@ -57,7 +57,7 @@ fn an_expired_credential_is_refused_for_refreshes_as_well() {
     assert_eq!(client.refresh(&mut world, 600).code, 0);
     world.pass(Duration::from_secs(1));
     assert_eq!(client.refresh(&mut world, 600).code, 401);
-    assert_eq!(client.permit(&mut world, &[at("8.8.8.8:1")]), 401);
+    assert_eq!(client.permit(&mut world, &[at("8.8.8.8:5001")]), 401);
     world.pass(Duration::from_secs(600));
     assert_eq!(world.turn.stats().allocations, 0, "its last lifetime is over");
 }
@@ -89,8 +89,8 @@ fn nobody_acts_on_the_allocation_of_another_user() {
     let mut eve = Client::new(UDP, "eve", "198.51.100.7:4000");
     eve.nonce.clone_from(&alice.nonce);
     assert_eq!(eve.refresh(&mut world, 0).code, 441);
-    assert_eq!(eve.permit(&mut world, &[at("8.8.8.8:1")]), 441);
-    assert_eq!(eve.bind(&mut world, 0x4000, at("8.8.8.8:1")), 441);
+    assert_eq!(eve.permit(&mut world, &[at("8.8.8.8:5001")]), 441);
+    assert_eq!(eve.bind(&mut world, 0x4000, at("8.8.8.8:5001")), 441);
     assert_eq!(eve.allocate(&mut world).code, 437);
     assert_eq!(world.turn.stats().allocations, 1);
 }

@@ -58,14 +58,14 @@ fn all_together_have_so_many() {
 fn an_allocation_relays_so_many_bytes_in_each_direction() {
     let mut world = World::with(Peers::Mesh, Limits { bytes_per_second: 10_000, ..limits() });
     let mut client = world.allocated("alice", "198.51.100.7:4000");
-    assert_eq!(client.bind(&mut world, 0x4000, at("8.8.8.8:1")), 0);
+    assert_eq!(client.bind(&mut world, 0x4000, at("8.8.8.8:5001")), 0);
     let relay = world.relay_of(&client);
     let second = |world: &mut World, client: &Client| {
         let (mut up, mut down) = (0, 0);
         for _ in 0..30 {
             client.send_on(world, 0x4000, &[0; 1_000]);
             up += world.sent().len();
-            world.handle_peer(relay, at("8.8.8.8:1"), &[0; 1_000]);
+            world.handle_peer(relay, at("8.8.8.8:5001"), &[0; 1_000]);
             down += world.sent().len();
         }
         world.now += Duration::from_secs(1);
@@ -75,7 +75,7 @@ fn an_allocation_relays_so_many_bytes_in_each_direction() {
     assert_eq!(second(&mut world, &client), (10, 10));
     assert_eq!(world.turn.stats().drops.over_bandwidth, 80);
     let mut other = world.allocated("bob", "198.51.100.8:4000");
-    assert_eq!(other.bind(&mut world, 0x4000, at("8.8.8.8:1")), 0);
+    assert_eq!(other.bind(&mut world, 0x4000, at("8.8.8.8:5001")), 0);
     other.send_on(&mut world, 0x4000, &[0; 1_000]);
     assert_eq!(world.sent().len(), 1, "others have their own");
 }

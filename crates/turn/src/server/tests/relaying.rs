@@ -61,7 +61,7 @@ fn who_has_no_permission_is_not_relayed() {
     let relay = world.relay_of(&client);
     client.send(&mut world, at(PEER), b"x");
     world.handle_peer(relay, at(PEER), b"x");
-    assert_eq!(client.permit(&mut world, &[at("8.8.4.4:1")]), 0);
+    assert_eq!(client.permit(&mut world, &[at("8.8.4.4:5001")]), 0);
     client.send(&mut world, at(PEER), b"x");
     world.handle_peer(relay, at(PEER), b"x");
     assert!(world.sent().is_empty());
