@@ -28,7 +28,7 @@ impl std::fmt::Debug for IceServer {
 
 /// Which message of a client is answered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Asked {
+pub struct Tag {
     /// The id that the client chose for it.
     pub request_id: String,
     /// The field of the envelope in which it is; empty if there is none.
@@ -46,18 +46,18 @@ pub struct Inside {
 }
 
 /// Reads a message of a client that is in this channel, or in none that is known yet.
-pub fn decode(message: &[u8], channel: Option<&ChannelId>) -> (Asked, Result<Request, Error>) {
+pub fn decode(message: &[u8], channel: Option<&ChannelId>) -> (Tag, Result<Request, Error>) {
     let Ok(Envelope { request_id, payload }) = Envelope::decode(message) else {
-        return (Asked::default(), Err(Error::invalid("", "the message must be an Envelope in the protobuf encoding")));
+        return (Tag::default(), Err(Error::invalid("", "the message must be an Envelope in the protobuf encoding")));
     };
     if request_id.len() > limits::MAX_TEXT_BYTES {
-        return (Asked::default(), Err(Error::invalid("request_id", "is too long")));
+        return (Tag::default(), Err(Error::invalid("request_id", "is too long")));
     }
     let Some(payload) = payload else {
-        return (Asked { request_id, name: "" }, Err(Error::new(ErrorCode::UnknownEvent)));
+        return (Tag { request_id, name: "" }, Err(Error::new(ErrorCode::UnknownEvent)));
     };
     let name = name_of(&payload);
-    (Asked { request_id, name }, asked(payload, channel))
+    (Tag { request_id, name }, request(payload, channel))
 }
 
 /// The field of the envelope in which a message is.
@@ -77,7 +77,7 @@ const fn name_of(payload: &Payload) -> &'static str {
     }
 }
 
-fn asked(payload: Payload, inside: Option<&ChannelId>) -> Result<Request, Error> {
+fn request(payload: Payload, inside: Option<&ChannelId>) -> Result<Request, Error> {
     Ok(match payload {
         Payload::VoiceJoinRequest(join) => Request::Join {
             channel: channel(&join.channel_id)?,
@@ -136,7 +136,7 @@ fn candidate(json: String) -> Result<Signal, Error> {
 }
 
 /// The message that a reply is written as, if it has one; and where the client is after it, if that changes.
-pub fn encode_reply(asked: Asked, reply: &Reply, inside: Option<&Inside>) -> Option<Vec<u8>> {
+pub fn encode_reply(asked: Tag, reply: &Reply, inside: Option<&Inside>) -> Option<Vec<u8>> {
     let payload = match reply {
         Reply::Joined(joined) => Payload::VoiceJoinResponse(joined_response(joined)),
         Reply::Left { channel_id } => Payload::VoiceLeaveEvent(VoiceLeaveEvent {
@@ -164,7 +164,7 @@ fn joined_response(joined: &Joined) -> VoiceJoinResponse {
 }
 
 /// The refusal of a message; of the connection, if there was none.
-pub fn encode_error(asked: Asked, error: &Error) -> Vec<u8> {
+pub fn encode_error(asked: Tag, error: &Error) -> Vec<u8> {
     let payload = generated::Error {
         code: u32::from(error.code.status()),
         message: error.message.clone(),

@@ -5,7 +5,7 @@ use parlor_proto::codec::envelope::generated::{
     Envelope, IceServer, VoiceIceCandidate, VoiceJoinRequest, VoiceJoinResponse, VoiceLeaveRequest, VoiceParticipant, VoiceSdpAnswer,
     VoiceSdpOffer, VoiceSpeakingEvent, VoiceStateUpdate,
 };
-use parlor_proto::codec::envelope::{Asked, Inside, decode, encode_error, encode_event, encode_reply};
+use parlor_proto::codec::envelope::{Inside, Tag, decode, encode_error, encode_event, encode_reply};
 use parlor_proto::event::{Event, IceSetup, IceTransportPolicy, Reply, RtcConfig};
 use parlor_proto::mesh::{MeshCandidate, Sender, Signal};
 use parlor_proto::{ChannelId, Error, ErrorCode, Offers, Request, limits};
@@ -91,7 +91,7 @@ fn every_message_of_ws_is_as_it_is_on_file() {
         read["asks"] = asks.into();
         read
     });
-    let asked = || Asked { request_id: "7".to_owned(), name: "voice_join_request" };
+    let asked = || Tag { request_id: "7".to_owned(), name: "voice_join_request" };
     let reply = |reply: &Reply| encode_reply(asked(), reply, Some(&inside())).map(|bytes| written(&bytes));
     let pushed = events().into_iter().map(|event| {
         let messages: Vec<_> = encode_event(&event, &inside()).iter().map(|bytes| written(bytes)).collect();
@@ -104,7 +104,7 @@ fn every_message_of_ws_is_as_it_is_on_file() {
         "other replies": reply(&Reply::StateUpdated { state: Default::default() }),
         "pushed": pushed.collect::<Vec<_>>(),
         "refused": written(&encode_error(asked(), &Error::new(ErrorCode::ChannelFull).with("max", 8))),
-        "refused connection": written(&encode_error(Asked::default(), &Error::new(ErrorCode::Unauthenticated))),
+        "refused connection": written(&encode_error(Tag::default(), &Error::new(ErrorCode::Unauthenticated))),
     });
     golden("envelope.json", &transcript);
 }
@@ -126,7 +126,7 @@ fn who_joins_learns_the_ice_servers_and_whether_only_relays_may_be_used_and_no_l
     };
     let rtc_config = RtcConfig { ice_servers: vec![server], ice_transport_policy: IceTransportPolicy::Relay };
     joined.ice = IceSetup { rtc_config, ..IceSetup::default() };
-    let bytes = encode_reply(Asked::default(), &Reply::Joined(joined), None).expect("a message");
+    let bytes = encode_reply(Tag::default(), &Reply::Joined(joined), None).expect("a message");
     let envelope = Envelope::decode(bytes.as_slice()).expect("an envelope");
     assert!(!format!("{envelope:?}").contains("secret"));
     let Some(Payload::VoiceJoinResponse(response)) = envelope.payload else { panic!("another message") };

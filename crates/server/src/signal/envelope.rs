@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parlor_proto::Error;
-use parlor_proto::codec::envelope::{self, Asked, Inside};
+use parlor_proto::codec::envelope::{self, Inside, Tag};
 use parlor_proto::event::{Event, Reply};
 
 use crate::rooms::Broadcast;
@@ -42,7 +42,7 @@ impl EnvelopeWire {
 }
 
 impl Wire for EnvelopeWire {
-    type Tag = Asked;
+    type Tag = Tag;
 
     fn name(tag: &Self::Tag) -> &str {
         tag.name
@@ -91,12 +91,12 @@ impl Dialect for Envelopes {
     }
 
     fn refusal(&self, error: &Error) -> Outgoing {
-        binary(envelope::encode_error(Asked::default(), error))
+        binary(envelope::encode_error(Tag::default(), error))
     }
 
     fn receive(&self, session: &Session<Self::Wire>, _connection: &Connection, message: Incoming<'_>) -> bool {
         let Incoming::Binary(message) = message else { return false };
-        if session.counts(Asked::default) {
+        if session.counts(Tag::default) {
             let inside = session.wire().inside().as_ref().map(|inside| inside.channel.clone());
             let (asked, request) = envelope::decode(message, inside.as_ref());
             session.take(asked, request);
