@@ -30,12 +30,23 @@ pub(crate) struct Mesh {
 struct Peer {
     id: PeerId,
     offers: Offers,
-    /// How much each other participant may still send them.
-    from: BTreeMap<SessionId, Pace>,
+    /// How much each other user may still send them, also of those who have left meanwhile until they have earned it again.
+    from: BTreeMap<UserId, Pace>,
     /// What others sent while their connection was lost, and from which stay.
     kept: Vec<(PeerId, Event)>,
     /// How many bytes that is.
     kept_bytes: usize,
+}
+
+impl Peer {
+    /// Counts a message of so many bytes, of a user who is one of so many that can send.
+    fn take(&mut self, from: &UserId, bytes: usize, senders: usize, now: Instant) -> Result<(), Error> {
+        if !self.from.contains_key(from) {
+            // Whoever comes again goes on with what they had left. Nobody is remembered for longer than that matters.
+            self.from.retain(|_, pace| !pace.is_earned(now));
+        }
+        self.from.entry(from.clone()).or_insert_with(|| Pace::new(now)).take(bytes, senders, now)
+    }
 }
 
 /// Which message it is.
@@ -57,7 +68,6 @@ impl Mesh {
     pub(crate) fn leaving(&mut self, session: SessionId) {
         let Some(Peer { id, .. }) = self.peers.remove(&session) else { return };
         for peer in self.peers.values_mut() {
-            peer.from.remove(&session);
             peer.kept.retain(|(from, _)| *from != id);
         }
     }
@@ -71,11 +81,6 @@ impl Mesh {
     pub(crate) fn resumed(&mut self, from: SessionId, to: SessionId) {
         if let Some(peer) = self.peers.remove(&from) {
             self.peers.insert(to, peer);
-        }
-        for peer in self.peers.values_mut() {
-            if let Some(pace) = peer.from.remove(&from) {
-                peer.from.insert(to, pace);
-            }
         }
     }
 
@@ -197,9 +202,10 @@ impl Mesh {
             let sentence = "Calls in this channel go by relays only, and this app would show the others your address. Use another app.";
             return Err(Error::new(ErrorCode::PermissionDenied).with("reason", "relay_only").say(sentence));
         }
+        let senders = self.peers.len().saturating_sub(1);
         let peer = self.peers.get_mut(&target).ok_or_else(gone)?;
         let bytes = signal.len();
-        peer.from.entry(session).or_insert_with(|| Pace::new(now)).take(bytes, now)?;
+        peer.take(&from.user_id, bytes, senders, now)?;
         let event = match kind {
             Kind::Offer => Event::MeshOffer(MeshDescription { from, signal }),
             Kind::Answer => Event::MeshAnswer(MeshDescription { from, signal }),

@@ -170,6 +170,21 @@ fn one_participant_can_send_another_only_so_much_and_the_others_are_not_affected
 }
 
 #[test]
+fn who_leaves_and_comes_again_may_not_send_more_for_it() {
+    let mut room = TestRoom::mesh();
+    let [alice, bob] = ["alice", "bob"].map(|user| room.join(user, Tier::Free));
+    for n in 0..60 {
+        room.ask(bob, candidate("alice", n)).expect("not too many yet");
+    }
+    room.ask(bob, Request::Leave { channel: None }).expect("leaves");
+    let bob = room.join("bob", Tier::Free);
+    assert_eq!(refused(room.ask(bob, candidate("alice", 0))), ErrorCode::RateLimited);
+    room.advance(Duration::from_secs(6));
+    room.ask(bob, candidate("alice", 0)).expect("all is earned again");
+    room.events(alice);
+}
+
+#[test]
 fn a_call_says_how_many_links_it_has_whenever_somebody_comes_or_goes() {
     let mut room = TestRoom::mesh();
     let alice = room.join("alice", Tier::Free);
