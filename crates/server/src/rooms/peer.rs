@@ -20,7 +20,7 @@ pub trait Peer: Send + Sync + 'static {
     fn refuse(&self, request: RequestId, error: Error);
     /// Sends an event of a room, which the session did not ask for.
     fn push(&self, room: RouterId, broadcast: &Broadcast);
-    /// Says goodbye and closes the connection.
+    /// Tells the client that its user was signed out, and closes the connection.
     fn close(&self);
 }
 

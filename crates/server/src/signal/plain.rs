@@ -25,7 +25,7 @@ use crate::signal::session::Session;
 use crate::signal::upgrade::Pending;
 use crate::signal::wire::Wire;
 use crate::tally::Tally;
-pub use connection::{Connection, Incoming, Outgoing};
+pub use connection::{CUT_OFF, Connection, Incoming, Outgoing};
 
 /// The most connections of these dialects at the same time.
 const MAX_CONNECTIONS: usize = 16_000;

@@ -228,7 +228,7 @@ impl<W: Wire> Peer for Session<W> {
 
     fn close(&self) {
         self.end(Ending::Goodbye);
-        self.wire.close(Closing::Goodbye);
+        self.wire.close(Closing::SignedOut);
     }
 }
 

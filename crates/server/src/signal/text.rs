@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::auth::Pass;
 use crate::rooms::{self, Broadcast, CallStage, Registry};
-use crate::signal::plain::{Connection, Dialect, Incoming, Outgoing};
+use crate::signal::plain::{CUT_OFF, Connection, Dialect, Incoming, Outgoing};
 use crate::signal::session::Session;
 use crate::signal::wire::{Closing, Wire};
 
@@ -80,7 +80,7 @@ impl<C: TextCodec> Wire for TextWire<C> {
     }
 
     fn close(&self, closing: Closing) {
-        self.connection.close(closing);
+        self.connection.close(closing, |error| text(C::encode_error("", error)));
     }
 }
 
@@ -114,7 +114,7 @@ impl<C: TextCodec> Dialect for Text<C> {
             (name, Ok(Asked::Request(request))) => session.take(name, Ok(request)),
             (_, Ok(Asked::Ping)) => {
                 if !connection.send(text(C::pong())) {
-                    connection.close(Closing::CutOff);
+                    connection.close_with(CUT_OFF);
                 }
             }
             (_, Ok(Asked::Nothing)) => {}
@@ -159,7 +159,7 @@ impl<C: TextCodec> Dialect for Text<C> {
             let message = state.and_then(|state| C::encode_call_state(&shown(&state)));
             if let Some(message) = message {
                 if !connection.send(text(message)) {
-                    return connection.close(Closing::CutOff);
+                    return connection.close_with(CUT_OFF);
                 }
                 // States that pass meanwhile are skipped: however many come and go, each is told a few times a second.
                 tokio::time::sleep(BETWEEN_STATES).await;

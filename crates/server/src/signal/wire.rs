@@ -27,8 +27,8 @@ pub trait Wire: Send + Sync + 'static {
 /// The reason why a server closes a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Closing {
-    /// The client was told that it is out, and there is no more to say.
-    Goodbye,
+    /// The user was signed out: the token the client came with is void.
+    SignedOut,
     /// The client breaks the rules, or does not read.
     CutOff,
     /// The server goes away. The client is to come back by itself, so the dialect says nothing.

@@ -319,6 +319,28 @@ async fn nonsense_is_refused_and_binary_messages_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_message_just_over_the_limit_is_said_to_be_too_long() {
+    let server = dev_server().await;
+    let mut alice = in_call(&server, "alice").await;
+    let long = json!({"type": "offer", "data": {"target_user_id": "bob", "sdp": "x".repeat(64 * 1024)}});
+    alice.send(long).await;
+    assert_eq!(alice.code().await, 1009);
+}
+
+#[tokio::test]
+async fn who_is_signed_out_in_no_call_is_told_so_in_every_dialect() {
+    let shared = Shared::start("mesh-revoked", |_| ()).await;
+    shared.channel("den", |channel| channel.topology = parlor_proto::Topology::Mesh).await;
+    let mut call = Plain::open(&shared.server, "/ws/call/den/", "bob").await;
+    let mut voice = Plain::open(&shared.server, "/ws/voice/den", "bob").await;
+    shared.store.revoke(&user("bob"), parlor_proto::Timestamp(now().0 + 1_000), &ADMIN, now()).await.expect("written");
+    assert_eq!(call.of("error").await["data"]["code"], "UNAUTHENTICATED");
+    assert_eq!(voice.of("error").await["code"], "UNAUTHENTICATED");
+    assert_eq!((call.code().await, voice.code().await), (4401, 4401));
+    shared.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_over_the_limit_ends_the_connection_and_the_others_are_not_affected() {
     let server = dev_server().await;
     let mut alice = in_call(&server, "alice").await;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use parlor_proto::{ChannelId, Error, ErrorCode, limits};
+use parlor_rooms::access::Refused;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::{Dialect, Plain};
@@ -24,6 +25,9 @@ const OUTGOING: usize = 512;
 const PING_INTERVAL: Duration = Duration::from_secs(8);
 /// Time to send the queued messages and the close frame when the connection ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The code for a client that breaks the rules, or does not read.
+pub const CUT_OFF: u16 = 1008;
 
 /// What is sent to a client. A copy costs no copy of its text.
 #[derive(Clone, Debug)]
@@ -73,11 +77,15 @@ impl Connection {
         self.closed.cancel();
     }
 
-    /// Closes the connection for a reason that every dialect has.
-    pub fn close(&self, closing: Closing) {
+    /// Closes the connection for a reason that every dialect has; `say` writes an error in the words of this one.
+    pub fn close(&self, closing: Closing, say: impl FnOnce(&Error) -> Outgoing) {
         self.close_with(match closing {
-            Closing::Goodbye => 1000,
-            Closing::CutOff => 1008,
+            Closing::SignedOut => {
+                let error = Error::from(Refused::Revoked);
+                let _ = self.send(say(&error));
+                Self::code_of(&error)
+            }
+            Closing::CutOff => CUT_OFF,
             Closing::Restart => 1012,
         });
     }
@@ -101,6 +109,8 @@ enum End {
     Broken,
     /// The client sent something that is no message.
     Malformed,
+    /// The client sent a message that is too long.
+    TooLong,
     /// The server closed it.
     Ours,
 }
@@ -129,11 +139,12 @@ pub(super) async fn run<D: Dialect>(plain: &Plain, dialect: D, admitted: Result<
     };
     session.end(match end {
         End::Closed => Ending::Goodbye,
-        End::Broken | End::Malformed | End::Ours => Ending::CutOff,
+        End::Broken | End::Malformed | End::TooLong | End::Ours => Ending::CutOff,
     });
     connection.closed.cancel();
     let code = match end {
         End::Malformed => 1003,
+        End::TooLong => 1009,
         End::Closed | End::Broken | End::Ours => connection.code.get().copied().unwrap_or(1000),
     };
     let _ = timeout(CLOSE_TIMEOUT, farewell(&mut sink, &mut frames, code)).await;
@@ -165,6 +176,7 @@ async fn read(stream: &mut SplitStream<Stream>, connection: &Connection, receive
             Some(Ok(Message::Binary(bytes))) => receive(Incoming::Binary(bytes)),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
             Some(Ok(Message::Close(_))) => return End::Closed,
+            Some(Err(tungstenite::Error::Capacity(_))) => return End::TooLong,
             Some(Err(error)) if is_malformed(error) => false,
             Some(Err(_)) | None => return End::Broken,
         };

@@ -111,7 +111,7 @@ impl Wire for Events {
 
     fn close(&self, closing: Closing) {
         self.0.close(match closing {
-            Closing::Goodbye => {
+            Closing::SignedOut => {
                 let _ = self.0.emit(Frame::from_static(packet::DISCONNECT));
                 CloseCode::Normal
             }
