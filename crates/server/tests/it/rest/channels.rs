@@ -204,6 +204,27 @@ async fn members_invitations_and_seats() {
 }
 
 #[tokio::test]
+async fn times_in_the_audit_log_are_those_that_were_given() {
+    let rest = Rest::start().await;
+    let (opens, later) = ("2099-01-31T18:00:00Z", "2100-01-31T18:00:00Z");
+    rest.put("/api/channels/den", json!({"opensAt": opens})).await.is(201);
+    rest.put("/api/channels/den/bans/mallory", json!({"until": later})).await.is(200);
+    rest.put("/api/users/alice/entitlement", json!({"pro": true, "expiresAt": later})).await.is(200);
+    rest.call_as(&rest.key, Method::DELETE, "/api/users/alice/sessions", None).await.is(200);
+    let log = rest.get("/api/audit").await.is(200);
+    let details = |action: &str| {
+        let found = log["items"].as_array().expect("items").iter().find(|entry| entry["action"] == action);
+        found.unwrap_or_else(|| panic!("{action}: {log}"))["details"].clone()
+    };
+    assert!(details("channel.create").to_string().contains(opens), "{log}");
+    assert_eq!(details("ban.put")["until"], later);
+    assert_eq!(details("entitlement.put")["after"]["expiresAt"], later);
+    let before = details("sessions.revoke")["before"].as_str().and_then(parlor_proto::Timestamp::parse_rfc3339);
+    assert!(before.is_some(), "{log}");
+    rest.end().await;
+}
+
+#[tokio::test]
 async fn the_audit_log_says_who_did_what() {
     let rest = Rest::start().await;
     rest.put("/api/channels/den", json!({})).await.is(201);

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use parlor_proto::{ChannelId, UserId};
+use parlor_proto::{ChannelId, Timestamp, UserId};
 use parlor_store::{AuditEntry, Page};
 use serde::Serialize;
 use serde_json::Value;
@@ -77,7 +77,7 @@ pub struct EntryView {
     /// The user it concerns.
     #[schema(value_type = Option<schema::Id>, required = true)]
     user_id: Option<UserId>,
-    /// The details of the action; their shape depends on the action.
+    /// The details of the action; their shape depends on the action. Times in them are RFC 3339.
     #[schema(value_type = Value)]
     details: Value,
 }
@@ -97,5 +97,23 @@ async fn read_audit(State(api): State<Api>, Wish { limit, before, channel }: Wis
 
 fn show(entry: AuditEntry) -> EntryView {
     let AuditEntry { seq, at, by, action, channel, user, details } = entry;
-    EntryView { seq, at: When(at), by: by.to_string(), action, channel_id: channel, user_id: user, details }
+    EntryView { seq, at: When(at), by: by.to_string(), action, channel_id: channel, user_id: user, details: with_times(details) }
+}
+
+/// The fields of details that are moments. The store has them in milliseconds.
+const MOMENTS: [&str; 5] = ["until", "before", "expiresAt", "opensAt", "closesAt"];
+
+/// The details with their moments as every other answer has them.
+fn with_times(details: Value) -> Value {
+    match details {
+        Value::Object(fields) => {
+            let shown = fields.into_iter().map(|(name, value)| match value.as_i64() {
+                Some(millis) if MOMENTS.contains(&name.as_str()) => (name, Timestamp(millis).to_rfc3339().into()),
+                _ => (name, with_times(value)),
+            });
+            Value::Object(shown.collect())
+        }
+        Value::Array(all) => Value::Array(all.into_iter().map(with_times).collect()),
+        other => other,
+    }
 }
