@@ -108,7 +108,11 @@ async fn check_kept(api: &Api, after: i64) -> Answer<()> {
     if after == 0 || (range.first - 1..=range.last).contains(&after) {
         return Ok(());
     }
-    let sentence = "Some events after this one are not kept any more. Read the state anew, then go on from `details.after`.";
+    let (sentence, go_on) = if after > range.last {
+        ("There was no such event yet: this number is of another store. Read the state anew, then go on from `details.after`.", range.last)
+    } else {
+        ("Some events after this one are not kept any more. Read the state anew, then go on from `details.after`.", range.first - 1)
+    };
     let problem = Problem::new(ErrorCode::NotFound).with_status(StatusCode::GONE).say(sentence).of_field("after");
-    Err(problem.with("after", range.first - 1).with("last", range.last))
+    Err(problem.with("after", go_on).with("last", range.last))
 }
