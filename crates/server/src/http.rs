@@ -7,7 +7,7 @@ mod dev;
 mod enter;
 mod policy;
 mod sockets;
-mod web;
+pub mod web;
 
 use std::sync::Arc;
 use std::time::Duration;

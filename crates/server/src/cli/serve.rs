@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cli::ending;
 use crate::config::Config;
+use crate::http::web;
 use crate::server::{Progress, STOP_WITHIN};
 use crate::{Options, Server};
 
@@ -41,6 +42,12 @@ async fn serve(config: &Config, options: Options, mut asked: oneshot::Receiver<I
     };
     if options.dev && server.http_addresses().iter().any(|address| !address.ip().is_loopback()) {
         tracing::warn!("development mode on an address that others can reach: everybody who does gets any name and the pro tier");
+    }
+    if !web::is_there() {
+        tracing::warn!(
+            "this server was built without its web app: calls work, and its page says so. `make run` builds both, \
+             or `npm --prefix web ci && npm --prefix web run build` before `cargo build`"
+        );
     }
     println!("Parlor is ready: {}", server.url());
     progress.enter("serving");

@@ -1,4 +1,5 @@
-//! The embedded web app: hashed assets are cached for ever, the page itself never, and every other path gets the page.
+//! The embedded web app: hashed assets are cached for ever, the page itself never. It is one page, at `/`; what it shows is in the
+//! fragment of the address. Every other path is answered 404: a program that asks for `/metrics` must not take a page for an answer.
 
 mod coding;
 
@@ -23,11 +24,19 @@ const HASHED: &str = "assets/";
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
+const NOTHING: &str = "There is nothing at this address. The app is at /.\n";
+
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Parlor</title>\
     <h1>Parlor runs, but without its web app</h1>\
     <p>This server was built without the page that belongs here. <code>make run</code> builds both.</p></html>";
 
-/// Serves a file of the app, or the page for paths the app handles itself.
+/// Whether the server was built with the app.
+#[must_use]
+pub fn is_there() -> bool {
+    Dist::get(PAGE).is_some()
+}
+
+/// Serves a file of the app, or its page.
 pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     answer(Dist::get, &method, uri.path(), &headers)
 }
@@ -43,10 +52,8 @@ fn answer(files: impl Fn(&str) -> Option<EmbeddedFile>, method: &Method, path: &
     {
         return respond(files, path, file, headers);
     }
-    // A missing file must not be answered with a page: a browser would try to run it as a script.
-    let is_page = !path.starts_with("api/") && !path.starts_with(HASHED) && !path.rsplit('/').next().unwrap_or_default().contains('.');
     match files(PAGE) {
-        _ if !is_page => StatusCode::NOT_FOUND.into_response(),
+        _ if !path.is_empty() => (StatusCode::NOT_FOUND, NOTHING).into_response(),
         Some(page) => respond(files, PAGE, page, headers),
         None => (StatusCode::SERVICE_UNAVAILABLE, Html(NOT_BUILT)).into_response(),
     }
@@ -174,7 +181,19 @@ mod tests {
     fn a_form_is_no_file_of_its_own() {
         assert_eq!(get("/assets/a.js.br", &[]).status(), StatusCode::NOT_FOUND);
         assert_eq!(get("/index.html.gz", &[]).status(), StatusCode::NOT_FOUND);
-        assert_eq!(header(&get("/channel/den", &[]), "content-type"), "text/html; charset=utf-8");
+        assert_eq!(header(&get("/", &[]), "content-type"), "text/html; charset=utf-8");
+    }
+
+    #[test]
+    fn a_path_that_is_nothing_of_the_app_is_not_found() {
+        for path in ["/metrics", "/channel/den", "/assets/b.js", "/api/nothing"] {
+            let response = get(path, &[]);
+            assert_eq!(
+                (response.status(), header(&response, "content-type").as_str()),
+                (StatusCode::NOT_FOUND, "text/plain; charset=utf-8"),
+                "{path}"
+            );
+        }
     }
 
     #[test]

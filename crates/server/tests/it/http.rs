@@ -66,8 +66,15 @@ async fn every_answer_has_the_security_headers() {
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
     }
     assert_eq!(reqwest::get(base(&server) + "/nothing.js").await.expect("answers").status(), 404);
-    let page = reqwest::get(base(&server) + "/channel/abc").await.expect("answers");
-    assert!(page.headers()["content-type"].to_str().expect("text").starts_with("text/html"), "paths of the app get the page");
+    for path in ["/channel/abc", "/metrics"] {
+        assert_eq!(
+            reqwest::get(base(&server) + path).await.expect("answers").status(),
+            404,
+            "a program must not take the page for what it asks for"
+        );
+    }
+    let page = reqwest::get(base(&server) + "/").await.expect("answers");
+    assert!(page.headers()["content-type"].to_str().expect("text").starts_with("text/html"));
     server.shut_down().await;
 }
 
