@@ -61,7 +61,7 @@ impl Pass {
 pub enum Unusable {
     /// A secret is missing or weak.
     #[error(
-        "{0} Make one with `openssl rand -hex 32` and set it as auth.secret in parlor.toml or as PARLOR_AUTH__SECRET. To try Parlor without one, start it with `parlor serve --dev`."
+        "{0} Make one with `openssl rand -hex 32` and set it as auth.secret in parlor.toml or as PARLOR_AUTH__SECRET. To try Parlor without one, start it with `parlor serve --dev`; that hands tokens out at POST /api/dev/token (README, \"Tokens\")."
     )]
     Secret(String),
     /// There is no secret to sign with.

@@ -28,7 +28,7 @@ pub fn routes(crash: bool) -> Router<App> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Guest {
-    user: String,
+    user: Option<String>,
     name: Option<String>,
     #[serde(default)]
     pro: bool,
@@ -40,10 +40,14 @@ struct Guest {
 
 async fn token(State(app): State<App>, guest: Result<Json<Guest>, JsonRejection>) -> Response {
     let issued = match guest {
-        Ok(Json(Guest { user, name, pro, entitlement, moderator, channels })) => {
+        Ok(Json(Guest { user: None, .. })) => Err(Error::invalid("user", "is missing: the id of the user")
+            .say("Say who it is for: the body needs \"user\", as in {\"user\": \"alice\"}.")),
+        Ok(Json(Guest { user: Some(user), name, pro, entitlement, moderator, channels })) => {
             app.authenticator.issue_for(&Wish { user, name, pro, entitlement, moderator, channels, lifetime: None })
         }
-        Err(rejection) => Err(Error::invalid("", rejection.body_text())),
+        Err(rejection) => Err(Error::invalid("", rejection.body_text()).say(
+            "The body must be a JSON object with \"user\", and at most \"name\", \"pro\", \"entitlement\", \"moderator\" and \"channels\".",
+        )),
     };
     match issued {
         Ok(Issued { token, expires_at }) => Json(json!({ "token": token, "expiresAt": expires_at.to_rfc3339() })).into_response(),
