@@ -100,6 +100,11 @@ for happening in "gstreamer came" "aiortc came" "aiortc speaks" "gstreamer left"
 "$venv/bin/python" -m grpc_tools.protoc -I docs/protocol --python_out="$directory" docs/protocol/parlor/voice/v1/voice.proto
 PYTHONPATH="$directory" "$venv/bin/python" scripts/clients/mesh_client.py "$url" python-mesh ||
     { cat "$directory/log" >&2; fail "the clients of the protobuf dialect did not hear each other: see above"; }
-kill "$bot" && wait "$bot" || fail "the bot of examples/python-bot does not end in order when it is asked to"
+kill -INT "$bot" && wait "$bot" || fail "the bot of examples/python-bot does not end in order when it is asked to"
 bot=
+grep -q Traceback "$directory/bot.log" && { cat "$directory/bot.log" >&2; fail "the bot of examples/python-bot ends with a traceback"; }
+refused="$(BOT_TOKEN=nonsense "$venv/bin/python" examples/python-bot/bot.py "$url" clients 2>&1)" &&
+    fail "the bot of examples/python-bot goes on with a token that is none"
+[[ "$refused" == "cannot connect to $url: You are not signed in"* && "$refused" != *Traceback* ]] ||
+    fail "the bot of examples/python-bot does not say why the server refuses its token: $refused"
 cat "$directory/gstreamer.log" "$directory/aiortc.log" "$directory/bot.log"

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import urllib.error
 import urllib.request
 
 import socketio
@@ -18,21 +19,34 @@ class Bot:
         self.url, self.channel = url, channel
         self.names = {}
         self.speaking = set()
-        # It comes back by itself when the connection breaks.
-        self.socket = socketio.AsyncClient()
+        self.refusal = None
+        # It comes back by itself when the connection breaks. Signals are handled below.
+        self.socket = socketio.AsyncClient(handle_sigint=False)
         self.socket.on("connect", self.join)
+        self.socket.on("connect_error", self.refused)
         self.socket.on("voice:participant:joined", self.joined)
         self.socket.on("voice:participant:left", self.left)
         self.socket.on("voice:activeSpeakers", self.speak)
         self.socket.on("voice:left", self.put_out)
 
     async def run(self):
-        await self.socket.connect(self.url, auth=lambda: {"token": self.token()}, transports=["websocket"])
+        # Asked for once before, so that it is said when there is none.
+        await asyncio.to_thread(self.token)
+        try:
+            await self.socket.connect(self.url, auth=lambda: {"token": self.token()}, transports=["websocket"])
+        except socketio.exceptions.ConnectionError as error:
+            raise SystemExit(f"cannot connect to {self.url}: {self.refusal or error}") from None
         await self.socket.wait()
 
     async def stop(self):
-        await self.socket.call("voice:leave", {})
-        await self.socket.disconnect()
+        try:
+            await self.socket.call("voice:leave", {}, timeout=2)
+        except socketio.exceptions.SocketIOError:
+            pass  # There is no connection to say goodbye on.
+        await self.socket.shutdown()
+
+    def refused(self, why):
+        self.refusal = why.get("message") if isinstance(why, dict) else why
 
     async def join(self):
         # A bot that is back after a break takes the place of the session that is not known to be lost yet.
@@ -69,8 +83,13 @@ class Bot:
             return token
         body = json.dumps({"user": "bot", "name": "Bot"}).encode()
         request = urllib.request.Request(f"{self.url}/api/dev/token", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)["token"]
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)["token"]
+        except urllib.error.HTTPError:
+            raise SystemExit(f"{self.url} hands out no tokens: set BOT_TOKEN (`parlor token --user bot` signs one)") from None
+        except urllib.error.URLError as error:
+            raise SystemExit(f"cannot reach {self.url}: {error.reason}") from None
 
 
 def say(text):
