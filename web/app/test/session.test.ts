@@ -22,6 +22,9 @@ it('a token that is opened in the same window signs in, and does not stay in the
   expect(location.hash).toBe('#channel=den');
   await vi.waitFor(() => expect(session.identity?.kind).toBe('host'));
   expect([session.name, session.channelId]).toEqual(['Ann', 'den']);
+  expect(session.canInvite, 'the address has no token, so nobody else gets in by it').toBe(false);
+  session.identity = { kind: 'guest' };
+  expect(session.canInvite).toBe(true);
 });
 
 it('how loud somebody was made is remembered while the page is open', () => {

@@ -33,7 +33,7 @@ export const en = {
 
   'call.people.one': 'Only you',
   'call.people.other': '{count} people',
-  'call.alone': 'Nobody else is here yet',
+  'call.alone': 'Nobody else is here yet.',
   'call.alone.hint': 'Send them the address of this room.',
   'call.copy': 'Copy the address',
   'call.copied': 'Address copied',

@@ -129,6 +129,11 @@ export class Session {
     return known ? (this.channel?.id ?? this.channelId.trim()) : undefined;
   }
 
+  /** Whether the address of the page lets others in: who was signed in by a host application has a token that is not in it. */
+  get canInvite(): boolean {
+    return this.identity?.kind === 'guest';
+  }
+
   get isSpectator(): boolean {
     return this.channel?.role === 'spectator';
   }
