@@ -190,6 +190,8 @@ impl Registry {
                 if let Some(room) = self.running(channel) {
                     room.ask(Mail::Removed { seq: change.seq }).await;
                 }
+                self.history.forget(channel);
+                self.call_changed(channel);
                 Ok(())
             }
             (

@@ -13,6 +13,9 @@ const MEMORY: Duration = Duration::from_secs(60 * 60);
 const MAX_CALLS: usize = 10_000;
 /// The most people who left that are remembered for one call.
 const MAX_GONE: usize = 200;
+/// The most people who are about to enter that are shown for one call: each change is told to all who look, and a crowd of them
+/// would cost its square.
+const MAX_ENTERING: usize = 200;
 
 /// How far somebody is with a call, or a call as a whole.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize)]
@@ -130,12 +133,22 @@ impl History {
         }
     }
 
+    /// Forgets who was in the call of a channel that is gone: whoever gets another one of the same name is not told.
+    pub fn forget(&self, channel: &ChannelId) {
+        let mut calls = self.lock();
+        let Some(call) = calls.get_mut(channel) else { return };
+        call.gone.clear();
+        if call.entering.is_empty() {
+            calls.remove(channel);
+        }
+    }
+
     /// The people who are about to enter a call, and those who were in it.
     pub fn others(&self, channel: &ChannelId, now: Instant) -> Vec<CallParticipant> {
         let calls = self.lock();
         let Some(call) = calls.get(channel) else { return Vec::new() };
         let show = |user: &UserId, name: &String, state| CallParticipant { user: user.clone(), name: name.clone(), state };
-        let entering = call.entering.iter().map(|(user, (name, _))| show(user, name, CallStage::Connecting));
+        let entering = call.entering.iter().take(MAX_ENTERING).map(|(user, (name, _))| show(user, name, CallStage::Connecting));
         let recent = call.gone.iter().filter(|(user, (_, at))| is_recent(*at, now) && !call.entering.contains_key(*user));
         entering.chain(recent.map(|(user, (name, _))| show(user, name, CallStage::Ended))).collect()
     }
@@ -201,5 +214,9 @@ mod tests {
             history.left(&channel, &ids(n).1, "x", start + Duration::from_secs(100) + Duration::from_millis(n as u64));
         }
         assert_eq!(history.others(&channel, start + Duration::from_secs(100)).len(), MAX_GONE);
+        for n in 0..2 * MAX_ENTERING {
+            history.entering(&channel, &UserId::new(&format!("onlooker-{n}")).expect("an id"), "x");
+        }
+        assert_eq!(history.others(&channel, start + Duration::from_secs(100)).len(), MAX_GONE + MAX_ENTERING);
     }
 }

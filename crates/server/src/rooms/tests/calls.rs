@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parlor_proto::ChannelId;
+use parlor_proto::{Actor, ChannelId};
 use parlor_testkit::wait::until;
 
 use super::{Listener, Stage, identity, lobby, soon, user};
+use crate::clock;
 use crate::rooms::CallStage::{self, Active, Connecting, Ended, Idle};
 use crate::rooms::calls::CallWatch;
 use crate::rooms::{CallState, Ending, Peer as _};
@@ -89,6 +90,21 @@ async fn a_call_that_does_not_answer_is_asked_once_and_holds_up_no_other() {
     drop(hold);
     assert!(joining.await.expect("no panic"));
     shows(&mut stuck, Active, &[("alice", Active), ("bob", Active)]).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_channel_that_is_gone_takes_the_memory_of_its_call_with_it() {
+    let stage = Stage::new("watched-removed").await;
+    stage.registry.follow().await.expect("follows");
+    stage.registry.show_calls();
+    let mut watch = stage.registry.watch_call(&lobby());
+    let (alice, admission) = (Listener::new(1), stage.admit("alice").await);
+    assert!(stage.join(&alice, "alice", &admission, soon()).await);
+    shows(&mut watch, Active, &[("alice", Active)]).await;
+    stage.registry.store.delete_channel(&lobby(), &Actor::CommandLine, clock::wall()).await.expect("removed");
+    stage.registry.changed();
+    shows(&mut watch, Idle, &[]).await;
     stage.end().await;
 }
 
