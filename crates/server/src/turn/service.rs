@@ -96,7 +96,7 @@ fn plan(settings: &Settings, surroundings: &Surroundings) -> anyhow::Result<Plan
         }
     }
     anyhow::ensure!(!relays.is_empty(), "there is no address for TURN to relay from; `turn.relay_ip` says which");
-    let media = media.iter().map(|(told, reached)| (*told, reachable(*reached, &relays))).collect::<Vec<_>>();
+    let media = media.iter().map(|(told, reached)| (*told, reachable(*reached, &relays, interfaces))).collect::<Vec<_>>();
     let told = relays.iter().map(|(told, _)| *told);
     let own =
         interfaces.iter().copied().chain(relays.iter().flat_map(|(told, bind)| [*told, *bind])).chain(media.iter().map(|(m, _)| m.ip()));
@@ -107,13 +107,17 @@ fn plan(settings: &Settings, surroundings: &Surroundings) -> anyhow::Result<Plan
     Ok(Plan { relays, ports: settings.ports.clone(), limits: settings.limits, policy, authenticate, media })
 }
 
-/// A media socket on every address is reached at the one that we send from.
-fn reachable(reached: SocketAddr, relays: &[(IpAddr, IpAddr)]) -> SocketAddr {
-    let same = |(_, bind): &&(IpAddr, IpAddr)| bind.is_ipv4() == reached.is_ipv4() && !bind.is_unspecified();
-    match relays.iter().find(same) {
-        Some((_, bind)) if reached.ip().is_unspecified() => SocketAddr::new(*bind, reached.port()),
-        _ => reached,
+/// A media socket on every address is reached at the one that we send from; where we send from every address as well, at one of
+/// this machine's. It answers from there, and only then is it known for what it is.
+fn reachable(reached: SocketAddr, relays: &[(IpAddr, IpAddr)], interfaces: &[IpAddr]) -> SocketAddr {
+    if !reached.ip().is_unspecified() {
+        return reached;
     }
+    let of_family = |ip: &IpAddr| ip.is_ipv4() == reached.is_ipv4() && !ip.is_unspecified();
+    let own = || interfaces.iter().copied().filter(of_family);
+    let sends_from = relays.iter().map(|(_, bind)| *bind).find(of_family);
+    let best = sends_from.or_else(|| own().find(|ip| !ip.is_loopback())).or_else(|| own().next());
+    SocketAddr::new(best.unwrap_or(reached.ip()), reached.port())
 }
 
 #[cfg(test)]
@@ -155,6 +159,20 @@ mod tests {
         assert_eq!(chosen(&all, &["127.0.0.1"], &[]), ["127.0.0.1 on 127.0.0.1"]);
         assert_eq!(chosen(&["127.0.0.1", "10.0.0.5"], &["10.0.0.5"], &["203.0.113.9"]), ["203.0.113.9 on 10.0.0.5"]);
         assert_eq!(chosen(&["127.0.0.1", "10.0.0.5"], &[], &["203.0.113.9"]), ["203.0.113.9 on 0.0.0.0"]);
+    }
+
+    #[test]
+    fn media_on_every_address_is_reached_at_one_that_it_answers_from() {
+        let reached = |relay: &[&str], bound: &str| {
+            let address = |text: &str| text.parse().expect("an address");
+            let interfaces = ["127.0.0.1", "10.0.0.5", "10.0.0.6"].map(|ip| ip.parse().expect("an address")).to_vec();
+            let media = vec![(address("203.0.113.9:7401"), address(bound))];
+            let plan = plan(&settings(relay, &["203.0.113.9"]), &Surroundings { interfaces, media }).expect("a plan");
+            plan.media[0].1.to_string()
+        };
+        assert_eq!(reached(&[], "0.0.0.0:7401"), "10.0.0.5:7401", "behind NAT");
+        assert_eq!(reached(&["10.0.0.6"], "0.0.0.0:7401"), "10.0.0.6:7401", "where it is sent from");
+        assert_eq!(reached(&[], "10.0.0.6:7401"), "10.0.0.6:7401");
     }
 
     #[tokio::test]
