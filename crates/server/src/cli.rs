@@ -134,9 +134,9 @@ struct Settings {
     /// Address to bind media to; may be given again [default: those of the network interfaces]
     #[arg(long, value_name = "IP", value_parser = config::written::<IpAddr>)]
     listen_ip: Vec<IpAddr>,
-    /// Address clients are told for media; may be given again [default: the bound ones]
-    #[arg(long, value_name = "IP", value_parser = config::written::<IpAddr>)]
-    announced_ip: Vec<IpAddr>,
+    /// Address clients are told for media, or a name of it; may be given again [default: the bound ones]
+    #[arg(long, value_name = "IP|NAME", value_parser = config::written::<config::Announced>)]
+    announced_ip: Vec<config::Announced>,
     /// error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,

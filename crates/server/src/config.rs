@@ -1,6 +1,7 @@
 //! The configuration of the server: every key with its default, from file, environment and flags.
 
 mod address;
+mod announced;
 mod api;
 mod auth;
 mod channels;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::secret::Secret;
 pub use address::is_loopback;
+pub use announced::Announced;
 pub use api::Api;
 pub use auth::{Auth, KeySource, NamedSecret};
 pub use channels::ChannelConfig;
@@ -104,9 +106,10 @@ pub struct Media {
     /// Addresses to bind. Not set: the addresses of the network interfaces, loopback included.
     #[serde(deserialize_with = "list::one_or_many")]
     pub listen_ip: Vec<IpAddr>,
-    /// Addresses clients are told, when they differ from the bound ones (behind NAT: the public one).
+    /// Addresses clients are told, when they differ from the bound ones (behind NAT: the public one), or host names: they are
+    /// looked up at the start and every ten seconds.
     #[serde(deserialize_with = "list::one_or_many")]
-    pub announced_ip: Vec<IpAddr>,
+    pub announced_ip: Vec<Announced>,
     /// Size of each UDP socket's receive buffer in bytes. The kernel doubles it and counts 832 bytes for a small
     /// packet, 2,304 for a full one: 1 MiB holds 2,500 packets of sound or 900 of video, about the key
     /// frames of ten to thirty cameras at once. Under overload it is always full: a larger one loses as many packets, and

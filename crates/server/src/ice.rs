@@ -12,7 +12,7 @@ use parlor_proto::{Channel, Privacy, Timestamp, Topology, UserId};
 use self::credential::{Kind, Marks, Signer};
 use self::metered::Metered;
 use crate::config::ice_url::IceUrl;
-use crate::config::{Config, Period, Provider, Secret, Turn};
+use crate::config::{Announced, Config, Period, Provider, Secret, Turn};
 use crate::net::fetch::Document;
 use crate::tally::Tally;
 
@@ -93,12 +93,16 @@ impl Ice {
         }
     }
 
-    /// Learns where the embedded server is reached, unless that is configured: `announced` are the addresses of this server's
-    /// media, as clients are told them, and `listening` those that the embedded server is bound to.
-    pub fn is_reached_at(&mut self, announced: &[SocketAddr], listening: &[SocketAddr]) -> Result<(), String> {
+    /// Learns where the embedded server is reached, unless that is configured: by a name of this server if it has one, or at
+    /// `announced`, the addresses of its media as clients are told them. `listening` is what the embedded server is bound to.
+    pub fn is_reached_at(&mut self, configured: &[Announced], announced: &[SocketAddr], listening: &[SocketAddr]) -> Result<(), String> {
         let Relay::Signed { urls, embedded: true, .. } = &mut self.relay else { return Ok(()) };
         if urls.is_empty() {
-            *urls = own_urls(announced, listening);
+            let name = configured.iter().find(|told| matches!(told, Announced::Name(_)));
+            *urls = match (name, listening.first()) {
+                (Some(name), Some(at)) => both_transports(&format!("{name}:{}", at.port())).into(),
+                _ => own_urls(announced, listening),
+            };
         }
         if urls.is_empty() {
             return Err("the embedded TURN server has no address; set turn.urls, or media.announced_ip".to_owned());
@@ -195,7 +199,11 @@ fn own_urls(announced: &[SocketAddr], listening: &[SocketAddr]) -> Vec<String> {
         Some(SocketAddr::new(ip, at.port()))
     };
     let hosts = [best(IpAddr::is_ipv4), best(IpAddr::is_ipv6)].into_iter().flatten();
-    hosts.flat_map(|address| ["udp", "tcp"].map(|transport| format!("turn:{address}?transport={transport}"))).collect()
+    hosts.flat_map(|address| both_transports(&address.to_string())).collect()
+}
+
+fn both_transports(authority: &str) -> [String; 2] {
+    ["udp", "tcp"].map(|transport| format!("turn:{authority}?transport={transport}"))
 }
 
 /// The STUN server beside a TURN server, if there is no other: whoever has no use for a relay learns their address from it.

@@ -3,10 +3,12 @@
 mod net;
 mod placement;
 mod pool;
+mod told;
 mod worker;
 
 pub use net::addresses;
 pub use placement::Placement;
 pub use pool::Pool;
+pub use told::{LOOK_UP_EVERY, Told};
 pub use worker::handle::WorkerHandle;
 pub use worker::pace::Pace;

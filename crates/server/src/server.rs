@@ -1,5 +1,6 @@
 //! The running server: its parts are started in order, and stopped in the reverse order.
 
+mod names;
 mod stop;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use crate::config::Config;
 use crate::feed::{self, Feed};
 use crate::http::{self, App, DevRoutes};
 use crate::ice::Ice;
-use crate::media::Pool;
+use crate::media::{Pool, Told, WorkerHandle};
 use crate::mirror::Mirror;
 use crate::net::places::Places;
 use crate::net::source::Trusted;
@@ -26,6 +27,7 @@ use crate::rooms::Registry;
 use crate::signal::{Plain, SocketIo};
 use crate::{mirror, node, store, turn};
 
+use self::names::Names;
 pub use stop::{Progress, STOP_WITHIN};
 
 /// How one run of the server behaves, beside its configuration.
@@ -62,14 +64,15 @@ impl Server {
         let store = store::open(config, options.dev).await?;
         let addresses = listeners.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let pool = Arc::new(Pool::start(&config.media, &addresses.iter().map(SocketAddr::port).collect::<Vec<_>>())?);
+        let told = Told::look_up(&config.media.announced_ip).await.map_err(anyhow::Error::msg)?;
+        let pool = Arc::new(Pool::start(&config.media, &told, &addresses.iter().map(SocketAddr::port).collect::<Vec<_>>())?);
         let lease = config.store.lease();
-        let announced = pool.workers().first().map_or(&[][..], |worker| worker.announced());
+        let announced = pool.workers().first().map(WorkerHandle::announced).unwrap_or_default();
         let begun = async {
             let mut ice = Ice::new(config, options.dev).map_err(anyhow::Error::msg)?;
-            let turn = turn::start(config, &ice, &pool)?;
+            let turn = turn::start(config, &told, &ice, &pool)?;
             let listening = turn.iter().flat_map(|turn| turn.handle().udp()).collect::<Vec<_>>();
-            ice.is_reached_at(announced, &listening).map_err(anyhow::Error::msg)?;
+            ice.is_reached_at(&config.media.announced_ip, &announced, &listening).map_err(anyhow::Error::msg)?;
             Ok((ice, turn, take_place(config, &store, port).await?))
         };
         let (ice, turn, (node, feed)) = match begun.await {
@@ -97,6 +100,9 @@ impl Server {
         for listener in listeners {
             connections.spawn(listen::serve(listener, shared.clone()));
         }
+        let configured = config.media.announced_ip.clone();
+        let names = Names { configured, told, pool: Arc::clone(&app.pool), turn: turn.clone() };
+        tokio::spawn(names.follow(accepting.clone()));
         for (index, worker) in app.pool.workers().iter().enumerate() {
             tracing::debug!(worker = index, announced = ?worker.announced(), "media is reached at");
         }
@@ -112,7 +118,7 @@ impl Server {
     /// The addresses at which media is reached, as clients are told them; over UDP and TCP.
     #[must_use]
     pub fn media_addresses(&self) -> Vec<SocketAddr> {
-        self.app.pool.workers().iter().flat_map(|worker| worker.announced().iter().copied()).collect()
+        self.app.pool.workers().iter().flat_map(WorkerHandle::announced).collect()
     }
 
     /// The addresses of the embedded TURN server, each with its protocol: `udp`, `tcp` or `tls`.

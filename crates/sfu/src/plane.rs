@@ -29,7 +29,7 @@ use crate::consumer::Consumer;
 use crate::consumer::egress::Egress;
 use crate::pipe::{PipeBatch, WantedKeyFrame};
 use crate::plane::checks::Refusals;
-use crate::plane::config::{SfuConfig, SfuError, TalkersConfig};
+use crate::plane::config::{LocalCandidate, SfuConfig, SfuError, TalkersConfig};
 use crate::plane::failures::HandshakeFailures;
 use crate::plane::forward::Forwarder;
 use crate::plane::receive::Ingress;
@@ -103,7 +103,10 @@ pub(crate) struct Router {
 ///
 /// After a batch of inputs, send what [`Sfu::batch`] shows, and drain [`Sfu::poll_event`].
 pub struct Sfu {
+    /// Where packets come to, by the names that datagrams have for it.
     pub(crate) candidates: Vec<IceCandidate>,
+    /// The same, as clients are told.
+    pub(crate) told: Vec<IceCandidate>,
     pub(crate) identity: Identity,
     pub(crate) clock: WallClock,
     pub(crate) talkers: TalkersConfig,
@@ -152,6 +155,7 @@ impl Sfu {
         let candidates = candidate::announce(&config.candidates)?;
         let identity = Identity::new().ok_or(SfuError::Certificate)?;
         Ok(Self {
+            told: candidates.clone(),
             candidates,
             identity,
             clock: WallClock::new(config.wall_clock, now),
@@ -182,6 +186,13 @@ impl Sfu {
             next_destination: 0,
             next_tick: now,
         })
+    }
+
+    /// From now on new transports tell clients these addresses for the configured candidates, one for each and in their order, as
+    /// others see them. Datagrams are named as before.
+    pub fn tell(&mut self, candidates: &[LocalCandidate]) -> Result<(), SfuError> {
+        self.told = candidate::announce(candidates)?;
+        Ok(())
     }
 
     /// Takes what arrived from the network. Whatever it is, it causes no panic.

@@ -73,13 +73,15 @@ export class Home {
   private readonly router = new Namespace();
   /** What the machine's addresses begin with. Those of IPv6 are public. */
   readonly networks: Record<Family, string>;
-  /** The public address of the router, which others see. */
+  /** The public address of the router, which others see, and one that nobody has. */
   readonly outside: string;
+  readonly spare: string;
 
   constructor(core: Namespace, number: number) {
     const { router, machine } = this;
     this.networks = { 4: `192.168.${number}.`, 6: `${NET6}:${number}::` };
     this.outside = `${NET4}.${100 + number}`;
+    this.spare = `${NET4}.${200 + number}`;
     const [port, outside6] = [`home${number}`, `${NET6}::${100 + number}`];
     core.run('ip', 'link', 'add', port, 'type', 'veth', 'peer', 'name', 'wan', 'netns', router.name);
     core.run('ip', 'link', 'set', port, 'master', 'net', 'up');
@@ -98,6 +100,16 @@ export class Home {
   letsOut(what: Outlet): void {
     const gate = `type filter hook forward priority 0; policy drop; ${LETS_OUT[what]}`;
     this.router.rules(`${NAT}\ntable inet gate { chain pass { ${gate}; }\n}`);
+  }
+
+  /** The router has this public address and no other, and hands on all that comes to it, and the machine is seen under it. */
+  isAt(outside: string): void {
+    const { router } = this;
+    router.run('ip', 'address', 'flush', 'dev', 'wan', 'scope', 'global');
+    addAddresses(router, 'wan', `${outside}/${PREFIX[4]}`);
+    const [comes, goes] = [`ip daddr ${outside} dnat to ${this.networks[4]}2`, `oifname "wan" snat to ${outside}`];
+    const [before, after] = ['type nat hook prerouting priority -100', 'type nat hook postrouting priority 100'];
+    router.rules(`table ip nat { chain in { ${before}; iifname "wan" ${comes}; }\nchain out { ${after}; ${goes}; }\n}`);
   }
 
   /** Gives the machine an address of each of these families with this last number, and takes what it had. */

@@ -10,6 +10,10 @@ import { until } from './until.js';
 /** The files that `ip netns exec` lays over those of `/etc`, in a directory for each namespace. */
 const FILES = '/etc/netns';
 
+/** What goes with this process at the latest. */
+const present = new Set<Namespace>();
+process.on('exit', () => present.forEach((namespace) => namespace.remove()));
+
 /** A network of its own, without any connection. Everything of it goes when it is removed. */
 export class Namespace {
   /** What `ip netns` knows it by. */
@@ -17,7 +21,6 @@ export class Namespace {
   /** What programs inside see instead of files of `/etc`. */
   private readonly files: string;
   private readonly doors: { listener: Server; inside: ChildProcess }[] = [];
-  private readonly onExit = (): void => this.remove();
 
   private static count = 0;
 
@@ -26,7 +29,7 @@ export class Namespace {
     this.name = `parlor-e2e-${process.pid}-${index}`;
     this.files = join(FILES, this.name);
     run('ip', 'netns', 'add', this.name);
-    process.on('exit', this.onExit);
+    present.add(this);
     this.run('ip', 'link', 'set', 'lo', 'up');
   }
 
@@ -74,7 +77,7 @@ export class Namespace {
 
   /** Removes the namespace. */
   remove(): void {
-    process.off('exit', this.onExit);
+    present.delete(this);
     for (const { listener, inside } of this.doors.splice(0)) {
       listener.close();
       inside.stdin?.end();

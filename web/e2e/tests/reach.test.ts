@@ -17,6 +17,7 @@ import type { Inbound, Path } from '../page/probe.js';
 
 const TIMEOUT = { timeout: 90_000 };
 const TURN_NAME = 'turn.parlor.test';
+const SITE_NAME = 'media.parlor.test';
 /** Of sound, in two seconds. */
 const PACKETS = 100;
 const CHANNELS = `
@@ -40,6 +41,8 @@ describe('from any network', () => {
   let net: Internet;
   let server: Server;
   let homes: [Home, Home];
+  /** The private network of a server. */
+  let site: Home;
   let browsers: [Browser, Browser];
   /** The address of the page, where only port 443 is open as well. */
   let url: string;
@@ -49,6 +52,7 @@ describe('from any network', () => {
   before(async () => {
     net = Internet.create();
     homes = [net.home(), net.home()];
+    site = net.home();
     const certificate = new Certificate(TURN_NAME);
     const [page, media, turn, page6, media6, turn6] = ([4, 6] as const).flatMap((family) => [0, 1, 2].map((n) => net.address(n, family)));
     [url, url6] = [`http://${page}:443`, `http://[${page6}]:443`];
@@ -69,9 +73,9 @@ ${CHANNELS}`;
       media: `workers = 1\nlisten_ip = ["${media}", "${media6}"]`,
       toml,
     });
-    const origins = [0, 3].map((n) => `http://${net.address(n)}:443`);
+    const origins = [net.address(0), net.address(3), site.outside, site.spare].map((address) => `http://${address}:443`);
     // Chromium asks for the name with a dot at its end.
-    const flags = [certificate.flag, `--host-resolver-rules=MAP ${TURN_NAME}* ${turn}`];
+    const flags = [certificate.flag, `--host-resolver-rules=MAP ${TURN_NAME}* ${turn}, MAP ${SITE_NAME}* ${site.outside}`];
     const secureOrigin = [...origins, url6].join();
     const [first, second] = await Promise.all(homes.map(({ machine }) => startChromium({ namespace: machine, secureOrigin, flags })));
     assert.ok(first !== undefined && second !== undefined);
@@ -102,7 +106,7 @@ ${CHANNELS}`;
   }
 
   /** A call of the two homes in the app. */
-  async function call(channel: string, urls = [url, url]): Promise<[AppPerson, AppPerson]> {
+  async function call(channel: string, urls: string[] = [url, url]): Promise<[AppPerson, AppPerson]> {
     const people = [];
     for (const [n, name] of ['Alice', 'Bob'].entries()) {
       people.push(await joinApp(browsers[n]!, { url: urls[n]!, name, channel }));
@@ -202,23 +206,20 @@ ${CHANNELS}`;
       }
     }
 
-    it('by TCP to the server when no datagram gets through any more', TIMEOUT, async () => {
-      const [alice, bob] = await call('hall');
-      homes[0].letsOut('no-udp');
-      await until('both connections go by TCP', async () =>
-        (await ways(alice.page, 2)).every((way) => !way.selected || way.protocol === 'tcp'),
-      );
-      await goesOn(alice, bob);
-    });
-
-    it('by TURN over TCP when no datagram gets through any more in privacy mode', TIMEOUT, async () => {
-      const [alice, bob] = await call('quiet');
-      homes[0].letsOut('no-udp');
-      await until('both relays are reached by TCP', async () =>
-        (await ways(alice.page, 2)).every((way) => !way.selected || way.relayProtocol !== 'udp'),
-      );
-      await goesOn(alice, bob);
-    });
+    for (const [channel, way] of [
+      ['hall', 'by TCP to the server, or to a relay,'],
+      ['quiet', 'by TURN over TCP in privacy mode'],
+    ] as const) {
+      it(`${way} when no datagram gets through any more`, TIMEOUT, async () => {
+        const [alice, bob] = await call(channel);
+        homes[0].letsOut('no-udp');
+        await until('both connections go by TCP', async () => {
+          const selected = (await ways(alice.page, 2)).filter((path) => path.selected);
+          return selected.every(({ local, protocol, relayProtocol }) => (local === 'relay' ? relayProtocol !== 'udp' : protocol === 'tcp'));
+        });
+        await goesOn(alice, bob);
+      });
+    }
 
     it('when the address of somebody with a relay is another one', TIMEOUT, async () => {
       const [alice, bob] = await call('quiet');
@@ -240,5 +241,47 @@ ${CHANNELS}`;
         assert.ok(!told.includes(address), `${address}: ${told}`);
       for (const [, behind] of told.matchAll(/raddr (\S+)/g)) assert.match(behind!, /^(0\.0\.0\.0|::)$/);
     }
+  });
+
+  describe('to a server with a private address behind a one-to-one NAT, which has a name', () => {
+    let hidden: Server;
+    const at = (address: string): string[] => [0, 1].map(() => `http://${address}:443`);
+
+    before(async () => {
+      site.isAt(site.outside);
+      site.machine.knows(SITE_NAME, site.outside);
+      const media = `announced_ip = "${SITE_NAME}"\nworkers = 1`;
+      const urls = [SITE_NAME, site.spare].map((host) => `turn:${host}:3478?transport=udp`);
+      const toml = `[turn]\nprovider = "embedded"\nurls = ${JSON.stringify(urls)}\n${CHANNELS}`;
+      const inside = { namespace: site.machine, listen: ['0.0.0.0:443'] };
+      hidden = await Server.start({ name: 'reach-hidden', inside, media, toml });
+    }, TIMEOUT);
+
+    after(async () => assert.equal(await hidden?.stop(), 0, 'the server stops cleanly'));
+
+    /** The server's addresses that are in use. */
+    async function reached(page: Page): Promise<string[]> {
+      return [...new Set((await page.evaluate(() => window.probe.routes())).map(({ address }) => address))];
+    }
+
+    it('people hear each other', TIMEOUT, async () => {
+      const [alice, bob] = await call('hall', at(site.outside));
+      assert.deepEqual(await reached(alice.page), [site.outside]);
+      assert.deepEqual([...alice.errors, ...bob.errors], []);
+    });
+
+    it('people hear each other by its TURN server in privacy mode', TIMEOUT, async () => {
+      const [alice, bob] = await call('quiet', at(site.outside));
+      // The server sees the relayed address as it is inside, and a browser that is told so calls it one of its own that it learnt.
+      for (const { page } of [alice, bob]) for (const { local } of await ways(page, 2)) assert.match(local, /^(relay|prflx)$/);
+    });
+
+    it('people who come when its name has another address are told that one, and relayed to it', TIMEOUT, async () => {
+      site.isAt(site.spare);
+      site.machine.knows(SITE_NAME, site.spare);
+      await until('the server has looked its name up', () => hidden.logged().includes('have other addresses'), 15_000);
+      const [alice] = await call('quiet', at(site.spare));
+      assert.deepEqual(await reached(alice.page), [site.spare]);
+    });
   });
 });

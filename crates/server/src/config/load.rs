@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
-use crate::config::{Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS, webhooks};
+use crate::config::{Announced, Config, MAX_FLUSH_INTERVAL_US, MAX_LOUDEST_TALKERS, MAX_WORKERS, webhooks};
 
 /// The file that is read if it exists and no other is named.
 pub const FILE_NAME: &str = "parlor.toml";
@@ -315,7 +315,7 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if config.media.port.checked_add(u16::try_from(MAX_WORKERS).unwrap_or(u16::MAX)).is_none() {
         return fail("media.port", "leaves no room for the ports of the other workers below 65535");
     }
-    if config.media.announced_ip.iter().any(|ip| ip.is_unspecified() || ip.is_multicast()) {
+    if config.media.announced_ip.iter().any(|told| matches!(told, Announced::Ip(ip) if ip.is_unspecified() || ip.is_multicast())) {
         return fail("media.announced_ip", "must be an address clients can connect to");
     }
     if !(1_000..=60_000).contains(&config.store.lease_ms) {

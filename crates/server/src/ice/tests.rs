@@ -18,7 +18,7 @@ fn in_mode(file: &str, dev: bool) -> Ice {
     let config = load(&Sources { file: Some(("parlor.toml".into(), file.into())), ..Sources::default() }).expect("valid");
     let mut ice = Ice::new(&config, dev).expect("can be used");
     let listening = ["127.0.0.1:5001", "192.0.2.7:3478", "[2001:db8::7]:3478"];
-    ice.is_reached_at(&addresses(&ANNOUNCED), &addresses(&listening)).expect("has an address");
+    ice.is_reached_at(&config.media.announced_ip, &addresses(&ANNOUNCED), &addresses(&listening)).expect("has an address");
     ice
 }
 
@@ -123,6 +123,13 @@ fn the_port_of_the_embedded_server_is_that_on_the_address_that_is_told() {
     assert_eq!(told(&["127.0.0.1:1"], &listening).as_deref(), Some("turn:127.0.0.1:5001?transport=udp"));
     assert_eq!(told(&["203.0.113.9:1"], &listening).as_deref(), Some("turn:203.0.113.9:3478?transport=udp"), "behind NAT");
     assert_eq!(told(&["[::1]:1"], &listening), None, "it does not listen there");
+}
+
+#[tokio::test]
+async fn the_embedded_server_of_a_machine_with_a_name_is_told_by_it() {
+    let ice = ice("[media]\nannounced_ip = [\"2001:db8::7\", \"media.example.com\"]\n[turn]\nprovider = \"embedded\"\n");
+    let told = in_call(&ice, Privacy::Relay).await;
+    assert_eq!(urls(&told), ["turn:media.example.com:5001?transport=udp", "turn:media.example.com:5001?transport=tcp"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The media threads: one socket set and one `Sfu` each, and the pool that gives rooms a place on them.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -13,7 +14,8 @@ use tokio::sync::mpsc;
 use crate::config;
 use crate::media::net::{addresses, sockets};
 use crate::media::placement::Placement;
-use crate::media::worker::handle::{Counters, Phase, WAKER, WorkerHandle};
+use crate::media::told::Told;
+use crate::media::worker::handle::{Addresses, Counters, Phase, WAKER, WorkerHandle};
 use crate::media::worker::{Mail, Settings, Worker, pipes};
 
 /// The most commands that wait for a worker. It empties the queue within milliseconds; rooms wait while it is full.
@@ -29,14 +31,18 @@ const BESIDE: u16 = 1_000;
 #[derive(Debug)]
 pub struct Pool {
     workers: Arc<[WorkerHandle]>,
+    /// What the addresses of the start were chosen from.
+    interfaces: Vec<IpAddr>,
+    listen: Vec<IpAddr>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Pool {
-    /// Binds the ports and starts the threads. `http`: the ports this process has already.
-    pub fn start(config: &config::Media, http: &[u16]) -> anyhow::Result<Self> {
+    /// Binds the ports and starts the threads. `told` are the addresses that clients are told, `http` the ports this process has
+    /// already.
+    pub fn start(config: &config::Media, told: &Told, http: &[u16]) -> anyhow::Result<Self> {
         let interfaces = addresses::interface_addresses().context("cannot list the network interfaces")?;
-        let bindings = addresses::plan(&interfaces, &config.listen_ip, &config.announced_ip);
+        let bindings = addresses::plan(&interfaces, &config.listen_ip, told);
         let count = match config.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(config::MAX_WORKERS),
             count => count,
@@ -53,7 +59,17 @@ impl Pool {
             threads.push(std::thread::Builder::new().name(format!("media-{index}")).spawn(move || worker.run())?);
             workers.push(handle);
         }
-        Ok(Self { workers: workers.into(), threads: std::sync::Mutex::new(threads) })
+        let listen = config.listen_ip.clone();
+        Ok(Self { workers: workers.into(), interfaces, listen, threads: std::sync::Mutex::new(threads) })
+    }
+
+    /// Has clients told these addresses from now on. Sockets stay as they are: an address of a family that was not told from the
+    /// start has none, and is left out.
+    pub async fn tell(&self, told: &Told) {
+        let bindings = addresses::plan(&self.interfaces, &self.listen, told);
+        for worker in self.workers.iter() {
+            worker.tell(&bindings).await;
+        }
     }
 
     /// Places a room on the worker with the fewest routers. A worker that has just lost all of its own has the fewest
@@ -137,14 +153,10 @@ fn prepare(
     Worker::plane(&bound, settings).map_err(|e| anyhow::anyhow!("media on port {port}: {e}"))?;
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let (counters, phase) = (Arc::new(Counters::default()), Arc::new(Phase::default()));
-    let announced = bound.iter().flat_map(|b| b.announced.iter().copied()).collect();
-    let pairs = bound.iter().filter_map(|b| Some((b, b.udp.local_addr().ok()?)));
-    let bound_to = pairs.flat_map(|(b, local)| b.announced.iter().map(move |told| (*told, local))).collect();
+    let addresses = bound.iter().filter_map(|b| Some((b.udp.local_addr().ok()?, b.announced.clone()))).collect();
+    let addresses = Arc::new(Addresses::new(addresses));
     let worker = Worker::new(index, poll, bound, settings, Mail { commands: receiver, pipes }, Arc::clone(&counters), Arc::clone(&phase))?;
-    Ok((
-        worker,
-        WorkerHandle { commands, waker, counters, phase, rooms: Arc::default(), receivers: Arc::default(), announced, bound: bound_to },
-    ))
+    Ok((worker, WorkerHandle { commands, waker, counters, phase, rooms: Arc::default(), receivers: Arc::default(), addresses }))
 }
 
 #[cfg(test)]
@@ -152,6 +164,8 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::sync::atomic::AtomicBool;
 
+    use parlor_proto::transport::Direction;
+    use parlor_proto::{MediaCommand, MediaEvent, RouterId, TransportId};
     use parlor_testkit::wait::until_blocking as until;
     use tokio::sync::oneshot;
 
@@ -160,7 +174,7 @@ mod tests {
 
     fn pool(workers: usize) -> Pool {
         let listen_ip = vec![Ipv4Addr::LOCALHOST.into()];
-        Pool::start(&config::Media { port: 0, workers, listen_ip, ..config::Media::default() }, &[]).expect("starts")
+        Pool::start(&config::Media { port: 0, workers, listen_ip, ..config::Media::default() }, &Told::default(), &[]).expect("starts")
     }
 
     fn soon() -> Instant {
@@ -215,6 +229,39 @@ mod tests {
         flooding.store(false, Ordering::Relaxed);
         flood.join().expect("ended");
         pool.stop(soon());
+    }
+
+    #[tokio::test]
+    async fn clients_are_told_other_addresses_of_the_families_there_are_also_after_a_panic() {
+        let told = |ips: &[&str]| Told { ips: ips.iter().map(|ip| ip.parse().expect("an address")).collect(), moves: true };
+        let media = config::Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..config::Media::default() };
+        let pool = Pool::start(&media, &told(&["203.0.113.9"]), &[]).expect("starts");
+        let worker = pool.workers[0].clone();
+        let ips = |worker: &WorkerHandle| worker.announced().iter().map(|address| address.ip().to_string()).collect::<Vec<_>>();
+        assert_eq!(ips(&worker), ["203.0.113.9"]);
+        pool.tell(&told(&["203.0.113.10", "2001:db8::9"])).await;
+        assert_eq!(ips(&worker), ["203.0.113.10"], "no socket is bound to IPv6");
+        assert_eq!(candidates(&worker).await, ["203.0.113.10", "203.0.113.10"], "by UDP and TCP");
+        worker.crash().await;
+        until("started again", || worker.counters().restarts.load(Ordering::Relaxed) == 1);
+        assert_eq!(candidates(&worker).await, ["203.0.113.10", "203.0.113.10"]);
+        pool.stop(soon());
+    }
+
+    /// What a new transport on a worker tells its client.
+    async fn candidates(worker: &WorkerHandle) -> Vec<String> {
+        let (router, transport) = (RouterId::from_random(7), TransportId::from_random(7));
+        let (mailbox, mut reports) = mpsc::channel(8);
+        worker.send(Command::Open(router, mailbox)).await;
+        for command in [MediaCommand::CreateRouter, MediaCommand::CreateTransport { transport, direction: Direction::Send }] {
+            worker.send(Command::Media(router, command)).await;
+        }
+        while let Some((_, event)) = reports.recv().await {
+            if let MediaEvent::TransportCreated { candidates, .. } = event {
+                return candidates.iter().map(|candidate| candidate.address.to_string()).collect();
+            }
+        }
+        Vec::new()
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::{Events, Interest, Poll, Token};
 use parlor_proto::transport::Protocol;
 use parlor_proto::{MediaCommand, MediaEvent, RouterId};
-use parlor_sfu::{Datagram, Sfu, SfuConfig, TalkersConfig};
+use parlor_sfu::{Datagram, LocalCandidate, Sfu, SfuConfig, TalkersConfig};
 use parlor_udp::{Entry, Grouper, Inbox, Piece, Received, SendBatch, SendQueue, UdpSender};
 use tokio::sync::mpsc;
 
@@ -64,6 +64,8 @@ pub struct Worker {
     poll: Poll,
     bound: Vec<Bound>,
     by_announced: HashMap<SocketAddr, usize>,
+    /// What clients are told by now, if it is not what the sockets were made with.
+    told: Option<Vec<LocalCandidate>>,
     settings: Settings,
     mail: Mail,
     counters: Arc<Counters>,
@@ -116,15 +118,16 @@ impl Worker {
             poll.registry().register(&mut sockets.tcp, Token(2 * n + 1), Interest::READABLE)?;
         }
         let by_announced = bound.iter().enumerate().flat_map(|(n, b)| b.announced.iter().map(move |a| (*a, n))).collect();
-        Ok(Self { index, poll, bound, by_announced, settings, mail, counters, phase })
+        Ok(Self { index, poll, bound, by_announced, told: None, settings, mail, counters, phase })
     }
 
     /// Makes the media plane of a fresh start. It is made once before the thread starts, so that a bad configuration is
     /// an error of the start and not of the thread.
     pub fn plane(bound: &[Bound], settings: Settings) -> Result<Sfu, parlor_sfu::SfuError> {
         let now = Instant::now();
+        let candidates = sockets::candidates(bound.iter().flat_map(|b| &b.announced));
         let wall_clock = START.1 + now.saturating_duration_since(START.0);
-        Sfu::new(SfuConfig { talkers: settings.talkers, wall_clock, ..SfuConfig::new(sockets::candidates(bound)) }, now)
+        Sfu::new(SfuConfig { talkers: settings.talkers, wall_clock, ..SfuConfig::new(candidates) }, now)
     }
 
     /// Runs until it is told to stop. A panic ends the calls of this worker, not the worker.
@@ -155,7 +158,11 @@ impl Worker {
     }
 
     fn run_once(&mut self) -> anyhow::Result<()> {
-        let mut plane = Plane::new(Self::plane(&self.bound, self.settings)?, &self.bound, self.settings.interval);
+        let mut sfu = Self::plane(&self.bound, self.settings)?;
+        if let Some(told) = &self.told {
+            sfu.tell(told)?;
+        }
+        let mut plane = Plane::new(sfu, &self.bound, self.settings.interval);
         let mut events = Events::with_capacity(EVENTS);
         for n in 0..self.bound.len() {
             // After a panic, connections that were announced before it may be waiting.
@@ -298,6 +305,10 @@ impl Worker {
                     plane.sfu.mirror(router, producer, &origin, from, Instant::now());
                 }
                 Ok(Command::Pipe(router, producer, to)) => plane.sfu.pipe(router, producer, to),
+                Ok(Command::Tell(candidates)) => match plane.sfu.tell(&candidates) {
+                    Ok(()) => self.told = Some(candidates),
+                    Err(error) => tracing::warn!(%error, "clients are told the addresses from before"),
+                },
                 Ok(Command::Stats(answer)) => {
                     let _ = answer.send(plane.sfu.stats());
                 }

@@ -188,13 +188,13 @@ mod tests {
     use super::*;
     use crate::config::{Config, Media};
     use crate::feed::FeedHandle;
-    use crate::media::Pool;
+    use crate::media::{Pool, Told};
 
     #[tokio::test]
     async fn who_hangs_up_leaves_nothing_half_done() {
         let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
         let config = Config { media, ..Config::default() };
-        let pool = Arc::new(Pool::start(&config.media, &[]).expect("starts"));
+        let pool = Arc::new(Pool::start(&config.media, &Told::default(), &[]).expect("starts"));
         let store = Store::open("sqlite::memory:").await.expect("opens");
         let (den, mallory) = (ChannelId::new("den").expect("valid"), UserId::new("mallory").expect("valid"));
         store.put_channel(&Channel::new(den.clone(), "den"), None, &Actor::Server, clock::wall()).await.expect("is put");

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::config::{Config, Media};
 use crate::feed::FeedHandle;
-use crate::media::Pool;
+use crate::media::{Pool, Told};
 use crate::rooms::enter::admission::Admission;
 use crate::rooms::mail::Mail;
 use crate::rooms::{Broadcast, Ending, JoinTerms, JoinWish, Peer, Registry, ResumeWish};
@@ -85,7 +85,7 @@ impl Stage {
         let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
         let mut config = Config { media, ..Config::default() };
         config.limits.joins_per_minute = 10_000;
-        let pool = Arc::new(Pool::start(&config.media, &[]).expect("starts"));
+        let pool = Arc::new(Pool::start(&config.media, &Told::default(), &[]).expect("starts"));
         let store = Store::open(&format!("sqlite:{}", file.display())).await.expect("opens");
         let ice = crate::ice::Ice::new(&config, false).expect("no provider");
         let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));

@@ -352,13 +352,13 @@ mod tests {
     use super::*;
     use crate::config::{Config, Media};
     use crate::feed::FeedHandle;
-    use crate::media::Pool;
+    use crate::media::{Pool, Told};
 
     #[tokio::test]
     async fn a_connection_that_polls_takes_a_place_until_it_ends() {
         let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
         let config = Config { media, ..Config::default() };
-        let pool = Arc::new(Pool::start(&config.media, &[]).expect("starts"));
+        let pool = Arc::new(Pool::start(&config.media, &Told::default(), &[]).expect("starts"));
         let store = parlor_store::Store::open("sqlite::memory:").await.expect("opens");
         let ice = crate::ice::Ice::new(&config, false).expect("no provider");
         let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));

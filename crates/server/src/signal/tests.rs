@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::auth::Authenticator;
 use crate::config::{Config, Media};
 use crate::feed::FeedHandle;
-use crate::media::Pool;
+use crate::media::{Pool, Told};
 use crate::rooms::{Broadcast, Ending, Registry};
 use crate::signal::runner;
 use crate::signal::session::Session;
@@ -70,7 +70,7 @@ impl Client {
 async fn a_dialect_needs_nothing_of_rooms_and_media() {
     let media = Media { port: 0, workers: 1, listen_ip: vec![Ipv4Addr::LOCALHOST.into()], ..Media::default() };
     let config = Config { media, ..Config::default() };
-    let pool = Arc::new(Pool::start(&config.media, &[]).expect("starts"));
+    let pool = Arc::new(Pool::start(&config.media, &Told::default(), &[]).expect("starts"));
     let store = parlor_store::Store::open("sqlite::memory:").await.expect("opens");
     let ice = crate::ice::Ice::new(&config, false).expect("no provider");
     let registry = Arc::new(Registry::new(&config, true, Arc::clone(&pool), store, FeedHandle::nowhere(), ice));

@@ -10,6 +10,7 @@ use parlor_turn::Stats;
 use tokio::sync::oneshot;
 
 use crate::turn::signed::SignedOut;
+use crate::turn::worker::Plan;
 
 /// The most orders that wait for the thread, which takes them within milliseconds.
 pub const ORDERS: usize = 1_024;
@@ -19,6 +20,8 @@ pub const ORDERS: usize = 1_024;
 pub enum Order {
     /// Ends a user's allocations.
     Revoke(String),
+    /// Goes on with another plan, and without the allocations of this one.
+    Move(Box<Plan>),
     /// Answers with what was done so far.
     Stats(oneshot::Sender<Stats>),
     /// Panics: tests show with it what survives.
@@ -89,7 +92,7 @@ impl TurnHandle {
         self.shared.restarts.load(Ordering::Relaxed)
     }
 
-    fn order(&self, order: Order) {
+    pub(in crate::turn) fn order(&self, order: Order) {
         // A thread that is gone has no allocations, and one that takes no orders is about to be.
         if let Err(mpsc::TrySendError::Full(order)) = self.orders.try_send(order) {
             tracing::warn!(?order, "the TURN server does not keep up with its orders");

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use parlor_turn::PeerPolicy;
 
-use crate::media::addresses;
-use crate::turn::handle::{ORDERS, Shared, TurnHandle};
+use crate::media::{Told, addresses};
+use crate::turn::handle::{ORDERS, Order, Shared, TurnHandle};
 use crate::turn::settings::{Settings, Surroundings};
 use crate::turn::sockets;
 use crate::turn::tls::Tls;
@@ -20,22 +20,29 @@ use crate::turn::worker::{Plan, WAKER, Worker};
 const ASK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A running TURN server.
-#[derive(Debug)]
 pub struct Service {
     handle: TurnHandle,
+    settings: Settings,
+    interfaces: Vec<IpAddr>,
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("handle", &self.handle).finish_non_exhaustive()
+    }
 }
 
 impl Service {
     /// Opens the listeners and starts the thread.
-    pub fn start(settings: &Settings, surroundings: &Surroundings) -> anyhow::Result<Self> {
+    pub fn start(settings: Settings, surroundings: Surroundings) -> anyhow::Result<Self> {
         let now = Instant::now();
         let tls = match &settings.tls_files {
             Some((chain, key)) => Some(Tls::read(chain.clone(), key.clone(), now).context("TURN over TLS")?),
             None => None,
         };
         let entrances = sockets::bind(&settings.listen, &settings.tls_listen, &surroundings.interfaces)?;
-        let plan = plan(settings, surroundings)?;
+        let plan = plan(&settings, &surroundings)?;
         let poll = mio::Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
         let (orders, receiver) = mpsc::sync_channel(ORDERS);
@@ -44,7 +51,20 @@ impl Service {
         let worker = Worker::new(poll, entrances, tls, plan, receiver, Arc::clone(&shared))?;
         let thread = std::thread::Builder::new().name("turn".to_owned()).spawn(move || worker.run())?;
         let handle = TurnHandle { orders, waker, shared, listening, signed_out: Arc::clone(&settings.signed_out) };
-        Ok(Self { handle, thread: std::sync::Mutex::new(Some(thread)) })
+        let interfaces = surroundings.interfaces;
+        Ok(Self { handle, settings, interfaces, thread: std::sync::Mutex::new(Some(thread)) })
+    }
+
+    /// Goes on with other addresses, as others see them: its own, if they are those of the media plane, and of that. Allocations
+    /// end; browsers make new ones at the next ICE restart.
+    pub fn move_to(&self, told: &Told, media: Vec<(SocketAddr, SocketAddr)>) -> anyhow::Result<()> {
+        let mut settings = self.settings.clone();
+        if settings.as_media {
+            settings.told = told.clone();
+        }
+        let surroundings = Surroundings { interfaces: self.interfaces.clone(), media };
+        self.handle.order(Order::Move(Box::new(plan(&settings, &surroundings)?)));
+        Ok(())
     }
 
     /// The handle to tell and ask it by.
@@ -84,7 +104,7 @@ impl Service {
 /// Chooses the relay's addresses, one of each family, and what may be reached from them.
 fn plan(settings: &Settings, surroundings: &Surroundings) -> anyhow::Result<Plan> {
     let Surroundings { interfaces, media } = surroundings;
-    let bindings = addresses::plan(interfaces, &settings.relay_ip, &settings.external_ip);
+    let bindings = addresses::plan(interfaces, &settings.relay_ip, &settings.told);
     let pairs: Vec<(IpAddr, IpAddr)> = bindings.iter().filter_map(|binding| Some((*binding.announced.first()?, binding.bind))).collect();
     // A relayed address on loopback is of use only where there is nothing else, or where somebody says so.
     let chosen = !settings.relay_ip.is_empty() || pairs.iter().all(|(told, _)| told.is_loopback());
@@ -133,7 +153,8 @@ mod tests {
             tls_listen: Vec::new(),
             tls_files: None,
             relay_ip: ips(relay),
-            external_ip: ips(external),
+            told: Told { ips: ips(external), moves: false },
+            as_media: false,
             ports: 49_152..=65_535,
             allowed: Vec::new(),
             denied: Vec::new(),
@@ -177,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_survived_and_the_thread_ends_when_it_is_told() {
-        let service = Service::start(&settings(&["127.0.0.1"], &[]), &Surroundings::default()).expect("starts");
+        let service = Service::start(settings(&["127.0.0.1"], &[]), Surroundings::default()).expect("starts");
         assert_eq!(service.handle().stats().await.map(|stats| stats.allocations), Some(0));
         service.handle().crash();
         let mut answers = 0;

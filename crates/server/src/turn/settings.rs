@@ -10,6 +10,7 @@ use parlor_turn::{Authenticate, Limits};
 
 use crate::config::{Config, TURN_PORT, TURNS_PORT, Turn};
 use crate::ice::credential::Signer;
+use crate::media::Told;
 use crate::turn::signed::{Signed, SignedOut};
 
 /// The configuration, with what is not set filled in.
@@ -24,7 +25,9 @@ pub struct Settings {
     /// The addresses that relayed packets leave from; empty: the first interface address of each family.
     pub relay_ip: Vec<IpAddr>,
     /// The same addresses as the outside knows them.
-    pub external_ip: Vec<IpAddr>,
+    pub told: Told,
+    /// Whether those are the ones of the media plane.
+    pub as_media: bool,
     /// The ports of relayed addresses.
     pub ports: RangeInclusive<u16>,
     /// Addresses that may be relayed to beside our own media.
@@ -51,21 +54,23 @@ pub struct Surroundings {
 impl Settings {
     /// Reads the configuration. Credentials are those of the signer.
     #[must_use]
-    pub fn new(config: &Config, signer: Arc<Signer>) -> Self {
-        let Config { turn, media, .. } = config;
+    pub fn new(config: &Config, announced: &Told, signer: Arc<Signer>) -> Self {
+        let turn = &config.turn;
         let or_everywhere = |listen: &[SocketAddr], port| match listen {
             [] => [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)].map(|ip| SocketAddr::new(ip, port)).to_vec(),
             listen => listen.to_vec(),
         };
         let tls_files = (!turn.tls_cert.is_empty()).then(|| (PathBuf::from(&turn.tls_cert), PathBuf::from(&turn.tls_key)));
-        let told = if turn.external_ip.is_empty() && turn.relay_ip.is_empty() { &media.announced_ip } else { &turn.external_ip };
+        let as_media = turn.external_ip.is_empty() && turn.relay_ip.is_empty();
+        let told = if as_media { announced.clone() } else { Told { ips: turn.external_ip.clone(), moves: false } };
         let signed_out = Arc::<SignedOut>::default();
         Self {
             listen: or_everywhere(&turn.listen, TURN_PORT),
             tls_listen: if tls_files.is_some() { or_everywhere(&turn.tls_listen, TURNS_PORT) } else { Vec::new() },
             tls_files,
             relay_ip: turn.relay_ip.clone(),
-            external_ip: told.clone(),
+            told,
+            as_media,
             ports: turn.relay_ports.ports(),
             allowed: turn.allowed_peers.clone(),
             denied: turn.denied_peers.clone(),

@@ -58,6 +58,20 @@ pub struct Plan {
     pub media: Vec<(SocketAddr, SocketAddr)>,
 }
 
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("relays", &self.relays).field("media", &self.media).finish_non_exhaustive()
+    }
+}
+
+/// What follows when a `Turn` is given up in order.
+enum Next {
+    /// Nothing.
+    End,
+    /// Another one.
+    Anew,
+}
+
 /// The thread's state. Listeners and orders outlive a panic; the rest is made anew.
 pub struct Worker {
     poll: Poll,
@@ -119,7 +133,8 @@ impl Worker {
             let started = Instant::now();
             // Only the plane is left half-changed by a panic, and the plane is dropped with the closure.
             match catch_unwind(AssertUnwindSafe(|| self.run_once())) {
-                Ok(Ok(())) => return,
+                Ok(Ok(Next::End)) => return,
+                Ok(Ok(Next::Anew)) => continue,
                 Ok(Err(error)) => tracing::error!(%error, "the TURN server failed; its allocations are lost, it starts again"),
                 Err(_) => tracing::error!("the TURN server panicked; its allocations are lost, it starts again"),
             }
@@ -130,7 +145,7 @@ impl Worker {
         }
     }
 
-    fn run_once(&mut self) -> anyhow::Result<()> {
+    fn run_once(&mut self) -> anyhow::Result<Next> {
         let mut plane = self.plane();
         let mut events = Events::with_capacity(EVENTS);
         while !self.shared.stopping.load(Ordering::Relaxed) {
@@ -140,8 +155,8 @@ impl Worker {
             }
             self.receive(&mut plane);
             self.receive_from_relays_and_streams(&mut plane);
-            if !self.carry_out(&mut plane) {
-                return Ok(());
+            if let Some(next) = self.carry_out(&mut plane) {
+                return Ok(next);
             }
             let now = Instant::now();
             plane.turn.handle_timeout(now);
@@ -150,7 +165,7 @@ impl Worker {
             self.write_streams(&mut plane);
             self.sweep(&mut plane, now);
         }
-        Ok(())
+        Ok(Next::End)
     }
 
     fn plane(&self) -> Plane {
@@ -336,19 +351,23 @@ impl Worker {
         self.shared.unsent.fetch_add(dropped, Ordering::Relaxed);
     }
 
-    /// Carries out waiting orders. Returns false if nobody is left to give any.
-    fn carry_out(&self, plane: &mut Plane) -> bool {
+    /// Carries out waiting orders. Says what follows if this `Turn` is over: also when nobody is left to give any.
+    fn carry_out(&mut self, plane: &mut Plane) -> Option<Next> {
         for _ in 0..AT_ONCE {
             match self.orders.try_recv() {
                 Ok(Order::Revoke(user)) => plane.turn.revoke(&user),
+                Ok(Order::Move(plan)) => {
+                    self.plan = *plan;
+                    return Some(Next::Anew);
+                }
                 Ok(Order::Stats(answer)) => _ = answer.send(plane.turn.stats()),
                 #[expect(clippy::panic, reason = "what the order is for")]
                 Ok(Order::Crash) => panic!("a test asked for this"),
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return Some(Next::End),
                 Err(std::sync::mpsc::TryRecvError::Empty) => break,
             }
         }
-        true
+        None
     }
 
     fn sweep(&mut self, plane: &mut Plane, now: Instant) {

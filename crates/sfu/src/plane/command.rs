@@ -149,7 +149,7 @@ impl Sfu {
         entry.transports.push(index);
         self.transport_ids.insert((router, id), index);
         self.demux.add_ufrag(ice.username_fragment.clone(), index);
-        let candidates = self.candidates.clone();
+        let candidates = self.told.clone();
         let dtls = DtlsParameters { role: DtlsRole::Auto, fingerprints: vec![self.identity.fingerprint.clone()] };
         self.report(router, MediaEvent::TransportCreated { transport: id, ice, candidates, dtls });
     }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::media::told::Told;
+
 /// The most addresses to bind. A candidate costs every client a check; on a machine with more interfaces,
 /// `media.listen_ip` says which to use.
 const MAX_BINDINGS: usize = 16;
@@ -17,12 +19,13 @@ pub struct Binding {
 
 /// Chooses bindings from the interface addresses and the configuration.
 #[must_use]
-pub fn plan(interfaces: &[IpAddr], listen: &[IpAddr], announced: &[IpAddr]) -> Vec<Binding> {
-    let mut bindings = match (listen, announced) {
+pub fn plan(interfaces: &[IpAddr], listen: &[IpAddr], told: &Told) -> Vec<Binding> {
+    let Told { ips: announced, moves } = told;
+    let mut bindings = match (listen, announced.as_slice()) {
         ([], []) => each(preferred_first(interfaces)),
         (_, []) => each(expand(listen, interfaces)),
-        ([], _) if announced.iter().all(|ip| interfaces.contains(ip)) => each(announced.to_vec()),
-        // Behind NAT the announced address is on no interface: media is accepted on every address.
+        ([], _) if !moves && announced.iter().all(|ip| interfaces.contains(ip)) => each(announced.clone()),
+        // Behind NAT the announced address is on no interface, or may become one that is on none: media is accepted on every address.
         ([], _) => assign(&[IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)], announced),
         _ => assign(listen, announced),
     };
@@ -110,7 +113,7 @@ mod tests {
     }
 
     fn planned(interfaces: &[&str], listen: &[&str], announced: &[&str]) -> Vec<(String, Vec<String>)> {
-        plan(&ips(interfaces), &ips(listen), &ips(announced))
+        plan(&ips(interfaces), &ips(listen), &Told { ips: ips(announced), moves: false })
             .into_iter()
             .map(|b| (b.bind.to_string(), b.announced.iter().map(ToString::to_string).collect()))
             .collect()
@@ -134,6 +137,13 @@ mod tests {
     #[test]
     fn an_announced_address_of_an_interface_is_bound_itself() {
         assert_eq!(planned(&["127.0.0.1", "192.0.2.1"], &[], &["192.0.2.1"]), [same("192.0.2.1")]);
+    }
+
+    #[test]
+    fn an_address_that_may_become_another_is_heard_everywhere() {
+        let told = Told { ips: ips(&["192.0.2.1"]), moves: true };
+        let plan = plan(&ips(&["127.0.0.1", "192.0.2.1"]), &[], &told);
+        assert_eq!(plan, [Binding { bind: Ipv4Addr::UNSPECIFIED.into(), announced: ips(&["192.0.2.1"]) }]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Bound {
     pub tcp: TcpListener,
     /// Whether the kernel can cut up a message into many datagrams. An older kernel would send it as one datagram.
     pub cuts_up: bool,
-    /// The addresses clients know; arrivals are labelled with the first.
+    /// The addresses clients know from the start; arrivals are labelled with the first, whatever they are told later.
     pub announced: Vec<SocketAddr>,
 }
 
@@ -57,8 +57,8 @@ pub fn bind_all(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(V
 }
 
 /// The candidates to tell clients, preferred ones first: all UDP ones, then TCP.
-pub fn candidates(bound: &[Bound]) -> Vec<LocalCandidate> {
-    let of = |protocol| bound.iter().flat_map(|b| &b.announced).map(move |address| LocalCandidate { protocol, address: *address });
+pub fn candidates<'a>(announced: impl Iterator<Item = &'a SocketAddr> + Clone) -> Vec<LocalCandidate> {
+    let of = |protocol| announced.clone().map(move |address| LocalCandidate { protocol, address: *address });
     of(Protocol::Udp).chain(of(Protocol::Tcp)).collect()
 }
 

@@ -1,13 +1,16 @@
 //! A worker as other threads see it: its commands, its reports and its counters.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use parlor_proto::media::Origin;
 use parlor_proto::{MediaCommand, MediaEvent, ProducerId, RouterId};
-use parlor_sfu::SfuStats;
+use parlor_sfu::{LocalCandidate, SfuStats};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::media::net::addresses::Binding;
+use crate::media::net::sockets;
 
 /// The token of a worker's waker: above every socket's.
 pub const WAKER: mio::Token = mio::Token(usize::MAX);
@@ -25,6 +28,8 @@ pub enum Command {
     Mirror(RouterId, ProducerId, Box<Origin>, u16),
     /// Hands a producer's packets to the worker with this number as well.
     Pipe(RouterId, ProducerId, u16),
+    /// Tells clients these addresses from now on.
+    Tell(Vec<LocalCandidate>),
     /// Answers with the counters.
     Stats(oneshot::Sender<SfuStats>),
     /// Panics: tests prove with it that the server, and calls on other workers, survive.
@@ -42,9 +47,35 @@ pub struct WorkerHandle {
     pub(in crate::media) rooms: Arc<AtomicUsize>,
     /// Receive transports on this worker.
     pub(in crate::media) receivers: Arc<AtomicUsize>,
-    pub(in crate::media) announced: Arc<[SocketAddr]>,
-    /// The same addresses, each with the one it is bound to.
-    pub(in crate::media) bound: Arc<[(SocketAddr, SocketAddr)]>,
+    pub(in crate::media) addresses: Arc<Addresses>,
+}
+
+/// Where a worker is reached.
+#[derive(Debug)]
+pub struct Addresses {
+    /// Each bound address, with those under which clients know it.
+    told: RwLock<Vec<(SocketAddr, Vec<SocketAddr>)>>,
+}
+
+impl Addresses {
+    /// The addresses of a start.
+    pub fn new(told: Vec<(SocketAddr, Vec<SocketAddr>)>) -> Self {
+        Self { told: RwLock::new(told) }
+    }
+
+    fn pairs(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
+        told.iter().flat_map(|(bound, told)| told.iter().map(|told| (*told, *bound))).collect()
+    }
+
+    /// Takes what is told from now on; a bound address without anything new keeps what it had.
+    fn change(&self, bindings: &[Binding]) {
+        for (bound, told) in self.told.write().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if let Some(binding) = bindings.iter().find(|binding| binding.bind == bound.ip()) {
+                *told = binding.announced.iter().map(|ip| SocketAddr::new(*ip, bound.port())).collect();
+            }
+        }
+    }
 }
 
 /// Flags between a worker and its handles. They do not go through the command queue, because a command may have to wait.
@@ -77,13 +108,19 @@ pub struct Counters {
 
 impl WorkerHandle {
     /// The addresses clients are told, TCP and UDP alike.
-    pub fn announced(&self) -> &[SocketAddr] {
-        &self.announced
+    pub fn announced(&self) -> Vec<SocketAddr> {
+        self.bound().into_iter().map(|(told, _)| told).collect()
     }
 
     /// The addresses clients are told, each with the one it is bound to.
-    pub fn bound(&self) -> &[(SocketAddr, SocketAddr)] {
-        &self.bound
+    pub fn bound(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.addresses.pairs()
+    }
+
+    /// Has clients told these addresses from now on.
+    pub(in crate::media) async fn tell(&self, bindings: &[Binding]) {
+        self.addresses.change(bindings);
+        self.send(Command::Tell(sockets::candidates(self.announced().iter()))).await;
     }
 
     /// The worker's own counters.
