@@ -107,7 +107,7 @@ async fn the_embedded_server_is_at_this_servers_own_addresses_and_learns_the_kin
     let signer = ice.embedded().expect("signs");
     assert_eq!(signer.passwords(name).next(), server.credential, "what the server itself would compute");
     let any = ice.for_user(&alice(), NOW).await;
-    assert_eq!(any.rtc_config.ice_servers[0].username.as_deref(), Some("1772474400:alice"));
+    assert_eq!(any.rtc_config.ice_servers[0].username.as_deref(), Some("1772474400:alice:any"));
 }
 
 #[tokio::test]
