@@ -79,7 +79,7 @@ impl Wire for EnvelopeWire {
     }
 
     fn close(&self, closing: Closing) {
-        self.connection.close(closing, |error| binary(envelope::encode_error(Asked::default(), error)));
+        self.connection.close(closing, |error| binary(envelope::encode_error(Tag::default(), error)));
     }
 }
 
