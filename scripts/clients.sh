@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Calls between clients that are no browsers and not ours: GStreamer's webrtcbin, with its RSA certificate, and aiortc under
-# pymediasoup, both as published. Each sends a note and a picture; each must hear the other's note and decode its picture.
+# pymediasoup, both as published. Each sends a note and a picture; each must hear the other's note and decode its picture. They
+# meet again in privacy mode, at the embedded TURN server, with the TURN clients of libnice and aioice.
 # Two clients of the protobuf dialect, of aiortc and what protoc writes from its schema, have a mesh call.
 # The bot of examples/python-bot is there too, and says who came and left. Ten seconds, once all is installed. PARLOR_BIN
 # names another server.
@@ -8,7 +9,7 @@
 
 # GStreamer's bindings are for Debian's own Python, whatever other one comes first in the path.
 python=/usr/bin/python3
-need_packages python3:python3 curl:curl
+need_packages python3:python3 curl:curl ss:iproute2
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need_packages no-venv:python3-venv
 # Elements and bindings are no commands.
 bindings='import gi; gi.require_version("GstWebRTC", "1.0"); gi.require_version("GstSdp", "1.0"); from gi.repository import Gst; Gst.init(None)
@@ -64,6 +65,12 @@ workers = 1
 listen_ip = "$address"
 [log]
 level = "info"
+[turn]
+relay_ports = "61000-65535"
+[[channels]]
+id = "quiet"
+tier = "pro"
+privacy = "relay"
 CONFIG
 
 "$parlor" serve --dev >"$directory/log" 2>&1 &
@@ -81,22 +88,36 @@ said() { # said TEXT: waits until the bot has said it
 bot=$!
 said "in clients with nobody"
 
-# A client ends when its input does: not before both have heard.
-mkfifo "$directory/gstreamer.in" "$directory/aiortc.in"
-for client in gstreamer aiortc; do
-    "$venv/bin/python" "scripts/clients/${client}_client.py" "$url" clients <"$directory/$client.in" >"$directory/$client.log" 2>&1 &
-    printf -v "$client" %s "$!"
-done
-exec 3>"$directory/gstreamer.in" 4>"$directory/aiortc.in"
 both_heard() { grep -q '^gstreamer: heard' "$directory/gstreamer.log" && grep -q '^aiortc: heard' "$directory/aiortc.log"; }
-for _ in $(seq 120); do
-    if both_heard || ! kill -0 "$gstreamer" "$aiortc" 2>/dev/null; then break; fi
-    sleep 0.5
-done
-exec 3>&- 4>&-
-both_heard || { tail -n 40 "$directory"/*.log "$directory/log" >&2; fail "a client did not hear or see the other: see above"; }
+call() { # call CHANNEL [COMMAND…]: both clients are there until each has heard and seen the other; then the command is run
+    local channel="$1" status=0
+    shift
+    # A client ends when its input does: not before both have heard.
+    rm -f "$directory"/*.in
+    mkfifo "$directory/gstreamer.in" "$directory/aiortc.in"
+    for client in gstreamer aiortc; do
+        "$venv/bin/python" "scripts/clients/${client}_client.py" "$url" "$channel" <"$directory/$client.in" >"$directory/$client.log" 2>&1 &
+        printf -v "$client" %s "$!"
+    done
+    exec 3>"$directory/gstreamer.in" 4>"$directory/aiortc.in"
+    for _ in $(seq 120); do
+        if both_heard || ! kill -0 "$gstreamer" "$aiortc" 2>/dev/null; then break; fi
+        sleep 0.5
+    done
+    "$@" || status=$?
+    exec 3>&- 4>&-
+    both_heard || { tail -n 40 "$directory"/*.log "$directory/log" >&2; fail "a client did not hear or see the other in $channel: see above"; }
+    wait "$gstreamer" "$aiortc" || true
+    cat "$directory/gstreamer.log" "$directory/aiortc.log"
+    return "$status"
+}
+call clients
 # GStreamer's packets do not say how loud they are.
 for happening in "gstreamer came" "aiortc came" "aiortc speaks" "gstreamer left" "aiortc left"; do said "$happening"; done
+relays() { # four connections, each with a relayed address
+    [ "$(ss -Huanp | grep "pid=$server," | grep -cE ':6[1-5][0-9]{3} ')" -ge 4 ] || fail "the clients do not relay: $(ss -Huanp | grep "pid=$server,")"
+}
+call quiet relays
 "$venv/bin/python" -m grpc_tools.protoc -I docs/protocol --python_out="$directory" docs/protocol/parlor/voice/v1/voice.proto
 PYTHONPATH="$directory" "$venv/bin/python" scripts/clients/mesh_client.py "$url" python-mesh ||
     { cat "$directory/log" >&2; fail "the clients of the protobuf dialect did not hear each other: see above"; }
@@ -107,4 +128,4 @@ refused="$(BOT_TOKEN=nonsense "$venv/bin/python" examples/python-bot/bot.py "$ur
     fail "the bot of examples/python-bot goes on with a token that is none"
 [[ "$refused" == "cannot connect to $url: You are not signed in"* && "$refused" != *Traceback* ]] ||
     fail "the bot of examples/python-bot does not say why the server refuses its token: $refused"
-cat "$directory/gstreamer.log" "$directory/aiortc.log" "$directory/bot.log"
+cat "$directory/bot.log"

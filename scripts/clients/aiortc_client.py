@@ -1,11 +1,13 @@
 """aiortc under pymediasoup, unmodified: sends a note and a picture, and receives the other's."""
 
 import asyncio
+import functools
 import sys
 
-from aiortc import VideoStreamTrack
+from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, VideoStreamTrack
 from common import NOTES, Listener, Signaling, until
 from pymediasoup import AiortcHandler, Device
+from pymediasoup.handlers import aiortc_handler
 from pymediasoup.models.transport import DtlsParameters, IceCandidate, IceParameters
 from pymediasoup.rtp_parameters import RtpCapabilities, RtpParameters
 from sound import Note, listen
@@ -17,8 +19,10 @@ async def watch(track, pictures):
         pictures.append((frame.width, frame.height))
 
 
-def options(created):
+def options(created, rtc_config):
+    servers = [RTCIceServer(server["urls"], server.get("username"), server.get("credential")) for server in rtc_config["iceServers"]]
     return {
+        "iceServers": servers,
         "id": created["id"],
         "iceParameters": IceParameters.model_validate(created["iceParameters"]),
         "iceCandidates": [IceCandidate.model_validate(c) for c in created["iceCandidates"] if c["protocol"] == "udp"],
@@ -31,10 +35,14 @@ async def main(url, channel):
     signaling = Signaling(url, "aiortc")
     joined = await signaling.join(channel)
     note, picture = Note(NOTES["aiortc"]), VideoStreamTrack()
+    # pymediasoup hands on the servers, and not what may be used of them.
+    policy = RTCIceTransportPolicy(joined["rtcConfig"]["iceTransportPolicy"])
+    aiortc_handler.RTCConfiguration = functools.partial(RTCConfiguration, iceTransportPolicy=policy)
     device = Device(handlerFactory=AiortcHandler.createFactory(tracks=[note, picture]))
     await device.load(RtpCapabilities.model_validate(joined["routerRtpCapabilities"]))
-    send = device.createSendTransport(**options(await signaling.request("voice:rtc:createTransport", {"direction": "send"})))
-    recv = device.createRecvTransport(**options(await signaling.request("voice:rtc:createTransport", {"direction": "recv"})))
+    created = {way: await signaling.request("voice:rtc:createTransport", {"direction": way}) for way in ("send", "recv")}
+    send = device.createSendTransport(**options(created["send"], joined["rtcConfig"]))
+    recv = device.createRecvTransport(**options(created["recv"], joined["rtcConfig"]))
     for transport in (send, recv):
 
         def connect(dtls, transport=transport):

@@ -5,6 +5,7 @@ import array
 import asyncio
 import re
 import sys
+from urllib.parse import quote
 
 import gi
 
@@ -70,9 +71,21 @@ def fingerprint(sdp):
     return [{"algorithm": "sha-256", "value": value}]
 
 
-async def start_sending(signaling):
+def configure(rtc, config):
+    """Gives webrtcbin the TURN server over UDP, and has it use nothing else where that is asked for."""
+    if config["iceTransportPolicy"] != "relay":
+        return
+    server = config["iceServers"][0]
+    address = next(url for url in server["urls"] if url.endswith("?transport=udp")).removeprefix("turn:")
+    name, password = (quote(server[part], safe="") for part in ("username", "credential"))
+    rtc.set_property("turn-server", f"turn://{name}:{password}@{address}")
+    rtc.set_property("ice-transport-policy", GstWebRTC.WebRTCICETransportPolicy.RELAY)
+
+
+async def start_sending(signaling, joined):
     pipeline = Gst.parse_launch(SENDING)
     rtc = pipeline.get_by_name("rtc")
+    configure(rtc, joined["rtcConfig"])
     wanted = asyncio.Event()
     loop = asyncio.get_running_loop()
     rtc.connect("on-negotiation-needed", lambda _: loop.call_soon_threadsafe(wanted.set))
@@ -121,6 +134,7 @@ async def start_receiving(signaling, joined, listener, pictures):
     pipeline = Gst.Pipeline.new("receiving")
     rtc = Gst.ElementFactory.make("webrtcbin", "rtc")
     rtc.set_property("bundle-policy", GstWebRTC.WebRTCBundlePolicy.MAX_BUNDLE)
+    configure(rtc, joined["rtcConfig"])
     pipeline.add(rtc)
     rtc.connect("pad-added", lambda _, pad: play(pipeline, pad, listener, pictures))
     pipeline.set_state(Gst.State.PLAYING)
@@ -173,7 +187,7 @@ async def main(url, channel):
     signaling = Signaling(url, "gstreamer")
     joined = await signaling.join(channel)
     listener, pictures = Listener(NOTES["aiortc"]), []
-    pipelines = [await start_sending(signaling)]
+    pipelines = [await start_sending(signaling, joined)]
     pipelines.append(await start_receiving(signaling, joined, listener, pictures))
     await until("aiortc's note and picture", lambda: listener.heard and len(pictures) > 5, signaling.failed)
     print(f"gstreamer: heard {listener.note} Hz and saw {len(pictures)} pictures, {pictures[-1]} wide", flush=True)
