@@ -48,6 +48,12 @@ pub(crate) fn invalid_state(reason: &str) -> Error {
     Error::new(ErrorCode::InvalidState).with("reason", reason)
 }
 
+/// The refusal of a request for a mesh, where there is none.
+pub(crate) fn not_a_mesh() -> Error {
+    invalid_state("in this call media goes by the SFU: make transports")
+        .say("This call goes by the server, and this app is made for calls from browser to browser. Use another app, or another channel.")
+}
+
 impl Core {
     /// Nobody is in.
     pub(crate) fn new(channel: Channel, policy: Policy, seed: [u8; 32]) -> Self {

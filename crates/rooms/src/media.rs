@@ -9,10 +9,11 @@ use parlor_proto::event::{CallTopology, Event, LeftReason, Own, ParticipantState
 use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{Error, MediaEvent, MeshLinks, MeshTerms, Offers, PeerId, Permissions, Request, RouterId, SessionId};
 
+use crate::core::not_a_mesh;
 use crate::core::{Answer, Asker, Core};
 use crate::ending::Ending;
 use crate::feed::Happening;
-use crate::mesh::{Mesh, not_a_mesh};
+use crate::mesh::Mesh;
 use crate::output::RoomSize;
 use crate::participant::Participant;
 use crate::sfu::{Sfu, SfuConfig};

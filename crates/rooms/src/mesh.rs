@@ -228,9 +228,3 @@ fn no_media_here() -> Error {
     invalid_state("in this call media goes from client to client, and not by the server: make offers")
         .say("This call goes from browser to browser, and this app is not made for that. Use another app, or another channel.")
 }
-
-/// The refusal of a request for a mesh, where there is none.
-pub(crate) fn not_a_mesh() -> Error {
-    invalid_state("in this call media goes by the SFU: make transports")
-        .say("This call goes by the server, and this app is made for calls from browser to browser. Use another app, or another channel.")
-}

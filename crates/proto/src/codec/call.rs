@@ -72,7 +72,20 @@ impl TextCodec for Call {
                 relayed("ice_candidate", from, signal, "candidate", candidate.into_owned())
             }
             Event::Left { reason, rejoin, to, .. } => left(*reason, *rejoin, to.as_ref()),
-            _ => return None,
+            // Of no use to clients of this dialect.
+            Event::ParticipantJoined(_)
+            | Event::NewProducer(_)
+            | Event::ProducerClosed { .. }
+            | Event::ProducerPaused { .. }
+            | Event::ProducerResumed { .. }
+            | Event::ActiveSpeakers { .. }
+            | Event::TransportState { .. }
+            | Event::LayersChanged { .. }
+            | Event::SlotGranted { .. }
+            | Event::SlotQueue { .. }
+            | Event::Entitlement { .. }
+            | Event::MeshLinks(_)
+            | Event::Moderation { .. } => return None,
         })
     }
 

@@ -216,7 +216,19 @@ pub fn encode_event(event: &Event, inside: &Inside) -> Vec<Vec<u8>> {
             to_channel_id: to.as_ref().map(ToString::to_string).unwrap_or_default(),
             ..VoiceLeaveEvent::default()
         }),
-        _ => return Vec::new(),
+        // Of no use to clients of this dialect.
+        Event::NewProducer(_)
+        | Event::ProducerClosed { .. }
+        | Event::ProducerPaused { .. }
+        | Event::ProducerResumed { .. }
+        | Event::ActiveSpeakers { .. }
+        | Event::TransportState { .. }
+        | Event::LayersChanged { .. }
+        | Event::SlotGranted { .. }
+        | Event::SlotQueue { .. }
+        | Event::Entitlement { .. }
+        | Event::MeshLinks(_)
+        | Event::Moderation { .. } => return Vec::new(),
     };
     vec![envelope(String::new(), payload)]
 }

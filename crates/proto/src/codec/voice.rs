@@ -66,7 +66,21 @@ impl TextCodec for Voice {
                 relayed("ice", from, fields)
             }
             Event::Left { reason, rejoin, .. } => json!({"type": "out", "reason": reason, "rejoin": rejoin}).to_string(),
-            _ => return None,
+            // Of no use to clients of this dialect.
+            Event::ParticipantLeft { .. }
+            | Event::ParticipantState { .. }
+            | Event::NewProducer(_)
+            | Event::ProducerClosed { .. }
+            | Event::ProducerPaused { .. }
+            | Event::ProducerResumed { .. }
+            | Event::ActiveSpeakers { .. }
+            | Event::TransportState { .. }
+            | Event::LayersChanged { .. }
+            | Event::SlotGranted { .. }
+            | Event::SlotQueue { .. }
+            | Event::Entitlement { .. }
+            | Event::MeshLinks(_)
+            | Event::Moderation { .. } => return None,
         })
     }
 

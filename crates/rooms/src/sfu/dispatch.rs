@@ -9,8 +9,8 @@ use super::Sfu;
 use super::consumers::TrackToReceive;
 use super::pending::Operation;
 use super::producers::TrackToSend;
+use crate::core::not_a_mesh;
 use crate::core::{Answer, Asker, Core, invalid_state};
-use crate::mesh::not_a_mesh;
 
 impl Sfu {
     /// A participant asks for something of media.
