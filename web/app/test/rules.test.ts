@@ -63,6 +63,31 @@ beforeEach(() => {
   vi.stubGlobal('fetch', () => Promise.resolve({ status: 404, ok: false, headers: new Headers() }));
 });
 
+it('a page that is reloaded too often goes on by itself when it may', async () => {
+  vi.useFakeTimers();
+  try {
+    vi.spyOn(performance, 'getEntriesByType').mockReturnValue([{ type: 'reload' }] as unknown as PerformanceEntryList);
+    sessionStorage.setItem('parlor.call', JSON.stringify({ channel: 'den', name: 'Ann', pro: true, muted: false, deafened: false }));
+    vi.stubGlobal('fetch', () => Promise.resolve({ status: 200, ok: true, headers: new Headers({ 'content-type': 'application/json' }) }));
+    const tries: unknown[] = [];
+    own.join = (channelId) => {
+      tries.push(channelId);
+      return tries.length === 1 ? Promise.reject(new VoiceError('RATE_LIMITED', 'too often', { retryAfterMs: 2_000 })) : Promise.resolve();
+    };
+    const session = new Session();
+    await vi.advanceTimersByTimeAsync(1_900);
+    expect([tries, session.refusal]).toEqual([['den'], expect.stringMatching(/too often/)]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect([tries, session.refusal]).toEqual([['den', 'den'], '']);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(tries.length).toBe(2);
+  } finally {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+    sessionStorage.clear();
+  }
+});
+
 it('the end of Pro locks the tools, and says that talking goes on', async () => {
   const session = await inCall();
   expect(session.canCapture).toEqual({ camera: true, screen: true });

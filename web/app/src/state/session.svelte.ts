@@ -50,6 +50,8 @@ const NOBODY: Self = {
 };
 /** Why a stay ends when its user goes on with another window or device. */
 const ELSEWHERE = new Set<string | undefined>(['moved-device', 'replaced']);
+/** After so many refusals in a row a reloaded page leaves it to the person. */
+const RELOAD_TRIES = 3;
 /** Long enough to read the longest sentence twice. */
 const NOTICE_MS = 12_000;
 
@@ -264,7 +266,16 @@ export class Session {
     if (!kept || this.inCall || this.joining) return;
     this.channelId = kept.channel;
     if (this.identity?.kind === 'guest') [this.name, this.pro] = [kept.name, kept.pro];
-    await this.join(kept);
+    for (let tries = 1; ; tries++) {
+      await this.join(kept);
+      // Who reloads often has to wait for a moment, and then is in again without a click.
+      const wait = this.retryAt - Date.now();
+      if (this.inCall || this.retryAt === 0 || tries === RELOAD_TRIES) return;
+      const { refusal } = this;
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)));
+      // Meanwhile the person went in by hand, or to another channel.
+      if (this.inCall || this.joining || this.refusal !== refusal || this.channelId !== kept.channel) return;
+    }
   }
 
   /** Another window goes on with the call of this one. */
