@@ -129,7 +129,13 @@ impl Registry {
 
     /// Counts a connection that a user opens to one channel. Refuses it if they open too many.
     pub fn check_watch(&self, user: &UserId) -> Result<(), Error> {
-        self.watches.lock().unwrap_or_else(PoisonError::into_inner).check_join(user, Instant::now())
+        let checked = self.watches.lock().unwrap_or_else(PoisonError::into_inner).check_join(user, Instant::now());
+        checked.map_err(|error| error.say("You opened too many connections. Wait a moment and try again."))
+    }
+
+    /// Whether every channel is there as soon as somebody joins it, as in development mode.
+    pub const fn makes_channels(&self) -> bool {
+        self.open
     }
 
     /// How many rooms there are.

@@ -79,6 +79,18 @@ async fn every_answer_has_the_security_headers() {
 }
 
 #[tokio::test]
+async fn in_development_a_channel_is_open_before_anybody_was_in_it() {
+    let server = dev_server().await;
+    let token = server.issue_token("alice", None, false).expect("a token");
+    let path = base(&server) + "/api/voice/kitchen/window";
+    let answer = reqwest::Client::new().get(path).bearer_auth(token).send().await.expect("answers");
+    assert_eq!(answer.status(), 200, "the page asks for it, and a browser shows every 404 as an error");
+    let window: serde_json::Value = answer.json().await.expect("JSON");
+    assert_eq!((&window["channelId"], &window["voiceActive"]), (&"kitchen".into(), &true.into()), "{window}");
+    server.shut_down().await;
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_are_let_in_only_if_listed() {
     let mut config = test_config();
     config.http.cors_origins = vec!["https://app.example.com".into()];

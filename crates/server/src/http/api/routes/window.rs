@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use parlor_proto::{Channel, ChannelId, Timestamp};
+use parlor_rooms::access;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -56,6 +57,13 @@ impl WindowView {
 #[utoipa::path(get, path = "/api/voice/{id}/window", tag = "calls", params(("id" = schema::Id, Path, description = "The channel")),
     responses((status = 200, description = "Whether it is open, and when that changes", body = WindowView)))]
 async fn voice_window(State(api): State<Api>, visitor: Visitor, At(id): At<ChannelId>) -> Answer<Json<WindowView>> {
-    let channel = api.shown(&visitor, &id).await?;
+    let channel = match &visitor {
+        // The page asks before the first join makes the channel.
+        Visitor::User(user) if api.registry().makes_channels() && api.store().channel(&id).await?.is_none() => {
+            access::granted(&id, user)?;
+            Channel::new(id.clone(), id.to_string())
+        }
+        _ => api.shown(&visitor, &id).await?,
+    };
     Ok(Json(WindowView::at(channel, api.now())))
 }
