@@ -36,12 +36,16 @@ impl Node {
         // A store that is not shared has one node, whatever its name is.
         let lease = if shared { format!("node:{name}") } else { "node".to_owned() };
         let Some(taken) = claim(store, &lease, lasts).await? else {
-            let own = if shared {
-                "a name of its own (feed.node, PARLOR_FEED__NODE)"
-            } else {
-                "a store of its own (store.url, PARLOR_STORE__URL)"
-            };
-            anyhow::bail!("another Parlor is running with this store as node \"{name}\". Stop it first, or give this one {own}.");
+            if shared {
+                anyhow::bail!(
+                    "another Parlor is running with this store as node \"{name}\". Stop it first, or give this one a name of its own \
+                     (feed.node, PARLOR_FEED__NODE)."
+                );
+            }
+            anyhow::bail!(
+                "another Parlor is running with this store. Stop it first, or give this one a store of its own (store.url, \
+                 PARLOR_STORE__URL)."
+            );
         };
         let (stopping, lost) = (CancellationToken::new(), CancellationToken::new());
         let store = store.fenced(taken);

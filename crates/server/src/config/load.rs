@@ -205,8 +205,37 @@ fn add(merged: &mut Table, layer: Table, origin: &str) -> Result<(), ConfigError
 fn read(table: Table, origin: &str) -> Result<Config, ConfigError> {
     serde_path_to_error::deserialize(Value::Table(table)).map_err(|e| {
         let key = e.path().to_string();
-        ConfigError::BadValue { origin: origin.to_owned(), key, reason: e.inner().message().trim().to_owned() }
+        ConfigError::BadValue { origin: origin.to_owned(), key, reason: plain(e.inner().message().trim()) }
     })
+}
+
+/// The parser's sentence in the words of whoever wrote the file.
+fn plain(said: &str) -> String {
+    if let Some((found, wanted)) = said
+        .strip_prefix("invalid type: ")
+        .or_else(|| said.strip_prefix("invalid value: "))
+        .and_then(|rest| rest.rsplit_once(", expected "))
+    {
+        let found = found.replacen("string \"", "text \"", 1).replacen("sequence", "a list", 1).replacen("map", "a section", 1);
+        let wanted = match wanted {
+            "u16" => "a whole number from 0 to 65535",
+            "u8" | "u32" | "u64" | "usize" | "i64" => "a whole number",
+            "f64" => "a number",
+            "a boolean" => "true or false",
+            "a string" => "text in quotes",
+            "a sequence" => "a list",
+            wanted if wanted.starts_with("struct ") || wanted == "a map" => "a section",
+            wanted => wanted,
+        };
+        return format!("is {found}, and must be {wanted}");
+    }
+    if let Some(rest) = said.strip_prefix("unknown variant ").map(|rest| rest.replace('`', "\"")) {
+        return match rest.split_once(", expected ") {
+            Some((found, known)) => format!("is {found}, and must be {}", known.trim_start_matches("one of ")),
+            None => format!("is {rest}, which is not one of those there are"),
+        };
+    }
+    said.to_owned()
 }
 
 fn overlay(below: &mut Table, above: Table) {

@@ -225,6 +225,31 @@ async fn a_port_in_use_is_explained() {
 }
 
 #[tokio::test]
+async fn a_media_address_that_is_none_of_this_machine_is_named_with_the_key_for_it() {
+    for port in [0, 61_234] {
+        let mut config = test_config();
+        config.media.listen_ip = vec!["203.0.113.9".parse().expect("an address")];
+        config.media.port = port;
+        let error = Server::start(&config, Options { dev: true, ..Options::default() }).await.expect_err("refused");
+        let error = format!("{error:#}");
+        assert!(error.contains("203.0.113.9") && error.contains("media.listen_ip") && error.contains("media.announced_ip"), "{error}");
+    }
+}
+
+#[test]
+fn a_value_of_a_wrong_type_is_refused_without_words_of_the_parser() {
+    for (file, said) in [
+        ("[media]\nport = \"x\"\n", "parlor.toml: media.port: is text \"x\", and must be a whole number from 0 to 65535"),
+        ("[media]\nport = 70000\n", "parlor.toml: media.port: is integer `70000`, and must be a whole number from 0 to 65535"),
+        ("[[channels]]\nid = \"a\"\nspectators = 5\n", "parlor.toml: channels[0].spectators: is integer `5`, and must be true or false"),
+        ("[[channels]]\nid = \"a\"\ntier = \"gold\"\n", "parlor.toml: channels[0].tier: is \"gold\", and must be \"free\" or \"pro\""),
+    ] {
+        let error = load(&sources(file, &[], &[])).expect_err("refused").to_string();
+        assert_eq!(error, said);
+    }
+}
+
+#[tokio::test]
 async fn a_media_port_that_is_our_own_http_is_said_to_be_that() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address");
     let mut config = test_config();

@@ -84,12 +84,16 @@ async fn by_server(engine: &Engine, arguments: &Arguments, token: TokenSource) -
         let options = BotOptions { token: token.clone(), tcp: arguments.tcp, ..BotOptions::new(&arguments.url, &arguments.channel, &user) };
         bots.push(start(engine, options, arguments).await.with_context(|| format!("{user} could not take part"))?);
     }
-    println!("{} bots are in {:?} at {}", bots.len(), arguments.channel, arguments.url);
+    println!("{} in {:?} at {}", counted(bots.len()), arguments.channel, arguments.url);
     report(arguments.seconds, || total(&bots)).await?;
     for bot in bots {
         bot.leave().await?;
     }
     Ok(())
+}
+
+fn counted(bots: usize) -> String {
+    if bots == 1 { "1 bot is".to_owned() } else { format!("{bots} bots are") }
 }
 
 /// Fills a room whose media goes from client to client.
@@ -107,7 +111,7 @@ async fn by_mesh(engine: &Engine, arguments: &Arguments, token: TokenSource) -> 
         };
         bots.push(MeshBot::join(engine, options).await.with_context(|| format!("{user} could not take part"))?);
     }
-    println!("{} bots are in {:?} at {}", bots.len(), arguments.channel, arguments.url);
+    println!("{} in {:?} at {}", counted(bots.len()), arguments.channel, arguments.url);
     report(arguments.seconds, || total_of_mesh(&bots)).await?;
     for bot in bots {
         let user = bot.user().to_owned();

@@ -47,7 +47,12 @@ pub fn bind_all(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(V
     for _ in 0..EPHEMERAL_TRIES {
         // The kernel picks a port that is free on the first address; on the other addresses it may be taken.
         let Some(first) = bindings.first() else { break };
-        let picked = std::net::UdpSocket::bind((first.bind, 0)).and_then(|socket| socket.local_addr())?.port();
+        let picked = std::net::UdpSocket::bind((first.bind, 0)).and_then(|socket| socket.local_addr());
+        let picked = picked.map_err(|e| match e.kind() {
+            io::ErrorKind::AddrNotAvailable => io::Error::other(not_ours(&[first.bind.to_string()])),
+            _ => e,
+        })?;
+        let picked = picked.port();
         match try_bind(bindings, picked, buffer) {
             Ok(bound) => return Ok(bound),
             Err(e) => last = e,
@@ -64,17 +69,28 @@ pub fn candidates<'a>(announced: impl Iterator<Item = &'a SocketAddr> + Clone) -
 
 fn try_bind(bindings: &[Binding], port: u16, buffer: usize) -> io::Result<(Vec<Bound>, u16)> {
     let mut bound = Vec::new();
+    let mut unusable = Vec::new();
     for binding in bindings {
         match bind_one(binding, port, buffer) {
             Ok(sockets) => bound.push(sockets),
             // IPv6 can be switched off while `::` is among the addresses to bind.
             Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) || e.kind() == io::ErrorKind::AddrNotAvailable => {
-                tracing::warn!(error = %e, "a media address cannot be used");
+                tracing::warn!(address = %binding.bind, error = %e, "a media address cannot be used");
+                unusable.push(binding.bind.to_string());
             }
             Err(e) => return Err(e),
         }
     }
-    if bound.is_empty() { Err(io::Error::other("no media address could be bound")) } else { Ok((bound, port)) }
+    if bound.is_empty() { Err(io::Error::other(not_ours(&unusable))) } else { Ok((bound, port)) }
+}
+
+/// What to do where no address can be used.
+fn not_ours(addresses: &[String]) -> String {
+    let addresses = addresses.join(", ");
+    format!(
+        "no address of this machine is left for media: it has none of {addresses}. media.listen_ip (--listen-ip) names addresses of \
+         this machine; the one that clients reach behind NAT is media.announced_ip (--announced-ip)"
+    )
 }
 
 fn bind_one(binding: &Binding, port: u16, buffer: usize) -> io::Result<Bound> {
