@@ -26,6 +26,9 @@ impl std::fmt::Debug for IceServer {
     }
 }
 
+/// The name of the message with which a client asks to join.
+pub const JOIN: &str = "voice_join_request";
+
 /// Which message of a client is answered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tag {
@@ -45,7 +48,7 @@ pub struct Inside {
     pub user: UserId,
 }
 
-/// Reads a message of a client that is in this channel, or in none that is known yet.
+/// Reads a message of a client that is in this channel, or asked to join it; `None` if it is in none.
 pub fn decode(message: &[u8], channel: Option<&ChannelId>) -> (Tag, Result<Request, Error>) {
     let Ok(Envelope { request_id, payload }) = Envelope::decode(message) else {
         return (Tag::default(), Err(Error::invalid("", "the message must be an Envelope in the protobuf encoding")));
@@ -64,7 +67,7 @@ pub fn decode(message: &[u8], channel: Option<&ChannelId>) -> (Tag, Result<Reque
 const fn name_of(payload: &Payload) -> &'static str {
     match payload {
         Payload::Error(_) => "error",
-        Payload::VoiceJoinRequest(_) => "voice_join_request",
+        Payload::VoiceJoinRequest(_) => JOIN,
         Payload::VoiceJoinResponse(_) => "voice_join_response",
         Payload::VoiceLeaveRequest(_) => "voice_leave_request",
         Payload::VoiceLeaveEvent(_) => "voice_leave_event",
@@ -123,8 +126,12 @@ fn target(id: &str) -> Result<Target, Error> {
 
 /// Refuses a message for another call than the one in which the client is. It may leave the channel out.
 fn is_inside(inside: Option<&ChannelId>, id: &str) -> Result<(), Error> {
+    if id.is_empty() {
+        return Ok(());
+    }
+    let named = channel(id)?;
     match inside {
-        Some(inside) if !id.is_empty() && inside.as_str() != id => Err(ErrorCode::NotInChannel.into()),
+        Some(inside) if *inside != named => Err(ErrorCode::NotInChannel.into()),
         _ => Ok(()),
     }
 }
@@ -136,7 +143,7 @@ fn candidate(json: String) -> Result<Signal, Error> {
 }
 
 /// The message that a reply is written as, if it has one; and where the client is after it, if that changes.
-pub fn encode_reply(asked: Tag, reply: &Reply, inside: Option<&Inside>) -> Option<Vec<u8>> {
+pub fn encode_reply(tag: Tag, reply: &Reply, inside: Option<&Inside>) -> Option<Vec<u8>> {
     let payload = match reply {
         Reply::Joined(joined) => Payload::VoiceJoinResponse(joined_response(joined)),
         Reply::Left { channel_id } => Payload::VoiceLeaveEvent(VoiceLeaveEvent {
@@ -146,7 +153,7 @@ pub fn encode_reply(asked: Tag, reply: &Reply, inside: Option<&Inside>) -> Optio
         }),
         _ => return None,
     };
-    Some(envelope(asked.request_id, payload))
+    Some(envelope(tag.request_id, payload))
 }
 
 fn joined_response(joined: &Joined) -> VoiceJoinResponse {
@@ -164,15 +171,15 @@ fn joined_response(joined: &Joined) -> VoiceJoinResponse {
 }
 
 /// The refusal of a message; of the connection, if there was none.
-pub fn encode_error(asked: Tag, error: &Error) -> Vec<u8> {
+pub fn encode_error(tag: Tag, error: &Error) -> Vec<u8> {
     let payload = generated::Error {
         code: u32::from(error.code.status()),
         message: error.message.clone(),
-        request_id: asked.request_id.clone(),
+        request_id: tag.request_id.clone(),
         name: error.code.as_str().to_owned(),
         details_json: Value::Object(error.details.clone()).to_string(),
     };
-    envelope(asked.request_id, Payload::Error(payload))
+    envelope(tag.request_id, Payload::Error(payload))
 }
 
 /// The messages that an event is written as for those who are in this call; none if the dialect has no words for it.

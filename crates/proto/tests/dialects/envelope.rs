@@ -233,7 +233,8 @@ proptest! {
 fn a_message_for_another_channel_than_the_clients_is_refused() {
     let attic = ChannelId::new("attic").expect("an id");
     assert!(decode(&message(offer("alice", "v=0", "den")), Some(&channel())).1.is_ok());
-    assert!(decode(&message(offer("alice", "v=0", "den")), None).1.is_ok(), "the join is not answered yet");
+    assert!(decode(&message(offer("alice", "v=0", "den")), None).1.is_ok(), "the room knows whether the client is in one");
+    assert_eq!(decode(&message(offer("alice", "v=0", "d\0n")), None).1.expect_err("refused").code, ErrorCode::InvalidRequest);
     let error = decode(&message(offer("alice", "v=0", "den")), Some(&attic)).1.expect_err("refused");
     assert_eq!(error.code, ErrorCode::NotInChannel);
 }

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use parlor_proto::Error;
 use parlor_proto::codec::envelope::{self, Inside, Tag};
 use parlor_proto::event::{Event, Reply};
+use parlor_proto::{ChannelId, Error, Request};
 
 use crate::rooms::Broadcast;
 use crate::signal::plain::{Connection, Dialect, Incoming, Outgoing};
@@ -19,8 +19,16 @@ pub struct Envelopes;
 #[derive(Debug)]
 pub struct EnvelopeWire {
     connection: Arc<Connection>,
-    /// The call that the client was told it is in: messages of the dialect name it.
-    inside: Mutex<Option<Inside>>,
+    whereabouts: Mutex<Whereabouts>,
+}
+
+/// Where a client is: messages of the dialect name it.
+#[derive(Debug, Default)]
+struct Whereabouts {
+    /// The call that the client was told it is in.
+    inside: Option<Inside>,
+    /// The channel that the client has asked to join, while that is not answered: what it says next is for there.
+    joining: Option<ChannelId>,
 }
 
 /// The messages as which an event is sent to everybody in a call.
@@ -32,8 +40,8 @@ fn binary(message: Vec<u8>) -> Outgoing {
 }
 
 impl EnvelopeWire {
-    fn inside(&self) -> MutexGuard<'_, Option<Inside>> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    fn whereabouts(&self) -> MutexGuard<'_, Whereabouts> {
+        self.whereabouts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, message: Vec<u8>) -> bool {
@@ -49,32 +57,39 @@ impl Wire for EnvelopeWire {
     }
 
     fn reply(&self, tag: Self::Tag, reply: &Reply) -> bool {
-        let mut inside = self.inside();
+        let mut whereabouts = self.whereabouts();
+        let Whereabouts { inside, joining } = &mut *whereabouts;
         let message = envelope::encode_reply(tag, reply, inside.as_ref());
         match reply {
-            Reply::Joined(joined) => *inside = Some(Inside { channel: joined.channel_id.clone(), user: joined.user_id.clone() }),
-            Reply::Left { .. } => *inside = None,
+            Reply::Joined(joined) => {
+                (*joining, *inside) = (None, Some(Inside { channel: joined.channel_id.clone(), user: joined.user_id.clone() }))
+            }
+            // A client that goes to another channel without waiting may be told of it before the first one is left.
+            Reply::Left { channel_id } if inside.as_ref().is_some_and(|call| call.channel == *channel_id) => *inside = None,
             _ => {}
         }
-        drop(inside);
+        drop(whereabouts);
         message.is_none_or(|message| self.send(message))
     }
 
     fn refuse(&self, tag: Self::Tag, error: &Error) -> bool {
+        if tag.name == envelope::JOIN {
+            self.whereabouts().joining = None;
+        }
         self.send(envelope::encode_error(tag, error))
     }
 
     fn push(&self, broadcast: &Broadcast) -> bool {
-        let mut inside = self.inside();
-        let Some(call) = inside.as_ref() else { return true };
+        let mut whereabouts = self.whereabouts();
+        let Some(call) = &whereabouts.inside else { return true };
         let encode = |event: &Event| Pushed(envelope::encode_event(event, call).into_iter().map(binary).collect());
         // Whoever is put out is told so by their own id.
         let is_out = broadcast.of(|event| matches!(event, Event::Left { .. }));
         let Pushed(messages) = if is_out { broadcast.of(encode) } else { broadcast.encoded(encode) };
         if is_out {
-            *inside = None;
+            whereabouts.inside = None;
         }
-        drop(inside);
+        drop(whereabouts);
         messages.into_iter().all(|message| self.connection.send(message))
     }
 
@@ -87,7 +102,7 @@ impl Dialect for Envelopes {
     type Wire = EnvelopeWire;
 
     fn wire(&self, connection: &Arc<Connection>) -> Self::Wire {
-        EnvelopeWire { connection: Arc::clone(connection), inside: Mutex::default() }
+        EnvelopeWire { connection: Arc::clone(connection), whereabouts: Mutex::default() }
     }
 
     fn refusal(&self, error: &Error) -> Outgoing {
@@ -96,10 +111,17 @@ impl Dialect for Envelopes {
 
     fn receive(&self, session: &Session<Self::Wire>, _connection: &Connection, message: Incoming<'_>) -> bool {
         let Incoming::Binary(message) = message else { return false };
-        if session.counts(Tag::default) {
-            let inside = session.wire().inside().as_ref().map(|inside| inside.channel.clone());
-            let (asked, request) = envelope::decode(message, inside.as_ref());
-            session.take(asked, request);
+        // What is over the rate is refused by its id as well: somebody may wait for that.
+        if session.counts(|| envelope::decode(message, None).0) {
+            let place = {
+                let Whereabouts { inside, joining } = &*session.wire().whereabouts();
+                joining.clone().or_else(|| Some(inside.as_ref()?.channel.clone()))
+            };
+            let (tag, request) = envelope::decode(message, place.as_ref());
+            if let Ok(Request::Join { channel, .. }) = &request {
+                session.wire().whereabouts().joining = Some(channel.clone());
+            }
+            session.take(tag, request);
         }
         true
     }

@@ -107,7 +107,8 @@ impl<C: TextCodec> Dialect for Text<C> {
 
     fn receive(&self, session: &Session<Self::Wire>, connection: &Connection, message: Incoming<'_>) -> bool {
         let (Incoming::Text(message), Some(channel)) = (message, connection.channel()) else { return false };
-        if !session.counts(|| "") {
+        // What is over the rate is refused by its type as well.
+        if !session.counts(|| C::decode(message, channel).0) {
             return true;
         }
         match C::decode(message, channel) {

@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::client::Client;
-use super::dev_server;
 use super::mesh::{Plain, SOON, in_call, in_voice};
+use super::{dev_server, server_without_join_limit};
 
 /// A client of the dialect.
 struct Envelopes {
@@ -251,4 +251,53 @@ async fn who_goes_to_another_channel_leaves_the_first_and_who_is_put_out_is_told
     drop(moved);
     alice.send(join("den")).await;
     of!(alice, VoiceJoinResponse);
+}
+
+#[tokio::test]
+async fn who_goes_to_another_channel_without_waiting_hears_of_it_like_everybody() {
+    let server = server_without_join_limit().await;
+    let (mut bob, _) = Envelopes::joined(&server, "bob").await;
+    for n in 0..20 {
+        // The room that is left answers by itself, before or after the one that is joined.
+        let channel = format!("attic-{n}");
+        bob.send(Payload::VoiceLeaveRequest(VoiceLeaveRequest::default())).await;
+        let joined = bob.send(join(&channel)).await;
+        let elsewhere = VoiceStateUpdate { channel_id: "den".to_owned(), ..VoiceStateUpdate::default() };
+        let refused = bob.send(Payload::VoiceStateUpdate(elsewhere)).await;
+        let mut answers = Vec::new();
+        while answers.len() < 3 {
+            match bob.next().await.expect("an answer") {
+                (id, Payload::VoiceJoinResponse(_)) => answers.push(id),
+                (_, Payload::VoiceLeaveEvent(left)) if left.user_id.is_empty() || left.user_id == "bob" => answers.push(String::new()),
+                (id, Payload::Error(error)) => {
+                    assert_eq!((&id, error.name.as_str()), (&refused, "NOT_IN_CHANNEL"), "what is said now is for the new channel");
+                    answers.push(id);
+                }
+                _ => {}
+            }
+        }
+        assert!(answers.contains(&joined));
+        let token = server.issue_token("alice", None, false).expect("a token");
+        let mut alice = Envelopes::open_with(&server, &token).await;
+        alice.send(join(&channel)).await;
+        assert_eq!(of!(bob, VoiceParticipantJoinedEvent).channel_id, channel);
+        alice.send(Payload::VoiceLeaveRequest(VoiceLeaveRequest::default())).await;
+        of!(bob, VoiceLeaveEvent);
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_the_rate_is_refused_by_its_id() {
+    let server = dev_server().await;
+    let (mut alice, _) = Envelopes::joined(&server, "alice").await;
+    let mut ids = std::collections::HashSet::new();
+    for _ in 0..450 {
+        ids.insert(alice.send(offer("nobody", "v=0")).await);
+    }
+    let mut limited = 0;
+    while limited < 10 {
+        let (id, Payload::Error(error)) = alice.next().await.expect("an answer") else { continue };
+        assert!(ids.remove(&id), "{id:?}: {}", error.name);
+        limited += usize::from(error.name == "RATE_LIMITED");
+    }
 }
