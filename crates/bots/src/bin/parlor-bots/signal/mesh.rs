@@ -90,6 +90,7 @@ pub async fn measure(measured: &Measured, plan: &Plan, report: &mut Report) -> a
         let name = format!("mesh: {} rooms of {ROOM}, {rate:.0} messages/s", plan.rooms);
         report.add(&name, "relayed, a second", relayed, None, Some(loads));
         report.add(&name, "processor time of the server for each, µs", loads.server_percent * 1e4 / relayed, None, None);
+        report.add(&name, "lost or refused, %", lost, None, None);
         report.add(&name, "from participant to participant, p50 ms", p50_ms, None, None);
         report.add(&name, "from participant to participant, p99 ms", p99_ms, (rate == plan.rate).then_some(GOAL), None);
         if p99_ms > LATE || lost > 1.0 || plan.window < Duration::from_secs(2) {
