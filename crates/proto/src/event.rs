@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use strum::{EnumDiscriminants, VariantArray};
 
+use crate::channel::{Channel, Privacy};
 use crate::ids::{ChannelId, ConsumerId, PeerId, ProducerId, ResumeToken, TransportId, UserId};
 #[cfg(test)]
 use crate::media::VideoSource;
@@ -46,6 +47,17 @@ pub enum IceTransportPolicy {
     All,
     /// Only relays are used: the server does not learn the client's address.
     Relay,
+}
+
+impl IceTransportPolicy {
+    /// What holds in a channel, where this is what holds in all: a channel can be stricter.
+    #[must_use]
+    pub const fn within(self, channel: &Channel) -> Self {
+        match channel.privacy {
+            Privacy::Relay => Self::Relay,
+            Privacy::Standard => self,
+        }
+    }
 }
 
 /// What a client's `RTCPeerConnection` is made with.

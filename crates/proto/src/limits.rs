@@ -1,6 +1,6 @@
 //! What a message may contain at the most. Each bound is far above what a real client sends.
 
-/// A message of the socket.io dialect, in bytes. The largest real one, `produce` of a simulcast video with
+/// A message of any dialect, in bytes. The largest real one, `produce` of a simulcast video with
 /// every codec, is under 8 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// A user or channel id, in characters: room for a UUID with a prefix, small enough to show and to store.

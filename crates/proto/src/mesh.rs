@@ -1,5 +1,7 @@
 //! Mesh calls: media goes from client to client, and the server carries what two clients need to agree on it.
 
+mod relayed;
+
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
@@ -253,19 +255,6 @@ impl Signal {
         }
     }
 
-    /// Whether it shows an address of its sender that is not a relay's. What cannot be read counts as one that does.
-    #[must_use]
-    pub fn shows_address(&self) -> bool {
-        if let Some(sdp) = self.sdp() {
-            return description_shows_address(sdp);
-        }
-        let init = self.candidate_init();
-        match init.get(CANDIDATE).and_then(Value::as_str) {
-            Some(candidate) => !candidate.is_empty() && candidate_shows_address(candidate),
-            None => !init.is_null(),
-        }
-    }
-
     /// About how many bytes it is long.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -283,41 +272,6 @@ impl Signal {
     pub const fn fields(&self) -> &Map<String, Value> {
         &self.0
     }
-}
-
-/// Whether a candidate (RFC 8839, section 5.1) is another than a relay's, or names the address behind the relay.
-fn candidate_shows_address(candidate: &str) -> bool {
-    let mut words = candidate.split_ascii_whitespace();
-    let mut relay = false;
-    while let Some(word) = words.next() {
-        match word {
-            "typ" => relay = words.next() == Some("relay"),
-            "raddr" if !words.next().is_some_and(is_no_address) => return true,
-            _ => {}
-        }
-    }
-    !relay
-}
-
-/// Whether a description has a candidate that shows an address, or names an address without having candidates.
-fn description_shows_address(sdp: &str) -> bool {
-    let (mut candidates, mut named) = (false, false);
-    for line in sdp.lines() {
-        if let Some(candidate) = line.strip_prefix("a=candidate:") {
-            candidates = true;
-            if candidate_shows_address(candidate) {
-                return true;
-            }
-        } else if line.starts_with("c=") || line.starts_with("a=rtcp:") {
-            named |= !line.split_ascii_whitespace().next_back().is_some_and(is_no_address);
-        }
-    }
-    named && !candidates
-}
-
-/// Whether an address is the one that stands for none.
-fn is_no_address(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified())
 }
 
 /// How many values an object has, at every depth.
@@ -407,32 +361,6 @@ mod tests {
         ] {
             assert!(Signal::description(fields(wrong)).is_err());
         }
-    }
-
-    #[test]
-    fn an_address_is_shown_by_everything_that_is_not_a_relays_alone() {
-        let candidate = |text: &str| Signal::of_candidate(json!({ "candidate": text })).expect("fine").shows_address();
-        let relay = "candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0";
-        assert!(!candidate(relay) && !candidate("") && !Signal::of_candidate(Value::Null).expect("fine").shows_address());
-        assert!(!candidate("candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr :: rport 0"));
-        for shown in [
-            "candidate:1 1 udp 1 192.168.1.23 5000 typ host",
-            "candidate:1 1 udp 1 203.0.113.9 5000 typ srflx raddr 0.0.0.0 rport 0",
-            "candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr 203.0.113.9 rport 5000",
-            "candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr",
-            "candidate:1 1 udp 1 abc.local 5000 typ host",
-            "nonsense",
-        ] {
-            assert!(candidate(shown), "{shown}");
-            assert!(
-                Signal::of_sdp(&format!("v=0\r\nc=IN IP4 0.0.0.0\r\na={shown}\r\n")).expect("fine").shows_address()
-                    || !shown.starts_with("candidate")
-            );
-        }
-        let description = |text: &str| Signal::of_sdp(text).expect("fine").shows_address();
-        assert!(!description("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\nc=IN IP4 0.0.0.0\r\na=rtcp:9 IN IP4 0.0.0.0\r\n"));
-        assert!(!description(&format!("v=0\r\nc=IN IP4 198.51.100.7\r\na={relay}\r\n")));
-        assert!(description("v=0\r\nc=IN IP4 203.0.113.9\r\n"));
     }
 
     #[test]

@@ -5,9 +5,9 @@ mod pace;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use parlor_proto::event::{Event, Reply};
+use parlor_proto::event::{Event, IceTransportPolicy, Reply};
 use parlor_proto::mesh::{MeshCandidate, MeshDescription, Sender};
-use parlor_proto::{Error, ErrorCode, MeshLinks, MeshPeer, Offers, PeerId, Privacy, Request, SessionId, Side, Signal, Target, UserId};
+use parlor_proto::{Error, ErrorCode, MeshLinks, MeshPeer, Offers, PeerId, Request, SessionId, Side, Signal, Target, UserId};
 
 use crate::core::{Answer, Core, invalid_state, not_found};
 use crate::participant::Participant;
@@ -32,10 +32,8 @@ struct Peer {
     offers: Offers,
     /// How much each other user may still send them, also of those who have left meanwhile until they have earned it again.
     from: BTreeMap<UserId, Pace>,
-    /// What others sent while their connection was lost, and from which stay.
-    kept: Vec<(PeerId, Event)>,
-    /// How many bytes that is.
-    kept_bytes: usize,
+    /// What others sent while their connection was lost, from which stay, and how many bytes that is.
+    kept: Vec<(PeerId, usize, Event)>,
 }
 
 impl Peer {
@@ -61,14 +59,14 @@ impl Mesh {
     /// Somebody came, whose client expects this of offers.
     pub(crate) fn joined(&mut self, core: &mut Core, session: SessionId, offers: Offers) {
         let id = PeerId::random_uuid(core.ids.bits());
-        self.peers.insert(session, Peer { id, offers, from: BTreeMap::new(), kept: Vec::new(), kept_bytes: 0 });
+        self.peers.insert(session, Peer { id, offers, from: BTreeMap::new(), kept: Vec::new() });
     }
 
     /// Somebody leaves. What they sent is of no use to those who have not read it yet.
     pub(crate) fn leaving(&mut self, session: SessionId) {
         let Some(Peer { id, .. }) = self.peers.remove(&session) else { return };
         for peer in self.peers.values_mut() {
-            peer.kept.retain(|(from, _)| *from != id);
+            peer.kept.retain(|(from, ..)| *from != id);
         }
     }
 
@@ -86,11 +84,8 @@ impl Mesh {
 
     /// Somebody is back, and gets what others sent meanwhile.
     pub(crate) fn back(&mut self, core: &mut Core, session: SessionId) {
-        let kept = self.peers.get_mut(&session).map(|peer| {
-            peer.kept_bytes = 0;
-            std::mem::take(&mut peer.kept)
-        });
-        for (_, event) in kept.into_iter().flatten() {
+        let kept = self.peers.get_mut(&session).map(|peer| std::mem::take(&mut peer.kept));
+        for (.., event) in kept.into_iter().flatten() {
             core.tell(session, event);
         }
     }
@@ -198,10 +193,16 @@ impl Mesh {
         let stay = self.peer_id(session).ok_or_else(|| Error::new(ErrorCode::NotInChannel))?;
         let identity = &core.participant(session)?.identity;
         let from = Sender { user_id: identity.user.clone(), name: identity.name.clone(), peer_id: stay };
-        if core.channel.privacy == Privacy::Relay && signal.shows_address() {
+        let relay_only = core.policy.ice_transport_policy.within(&core.channel) == IceTransportPolicy::Relay;
+        let relayed = match kind {
+            _ if !relay_only => Some(signal),
+            Kind::Offer | Kind::Answer => signal.relayed_description(),
+            Kind::Ice => signal.relayed_candidate(),
+        };
+        let Some(signal) = relayed else {
             let sentence = "Calls in this channel go by relays only, and this app would show the others your address. Use another app.";
             return Err(Error::new(ErrorCode::PermissionDenied).with("reason", "relay_only").say(sentence));
-        }
+        };
         let senders = self.peers.len().saturating_sub(1);
         let peer = self.peers.get_mut(&target).ok_or_else(gone)?;
         let bytes = signal.len();
@@ -213,9 +214,8 @@ impl Mesh {
         };
         if core.participants.get(&target).is_some_and(Participant::is_connected) {
             core.tell(target, event);
-        } else if peer.kept.len() < MAX_KEPT && peer.kept_bytes + bytes <= MAX_KEPT_BYTES {
-            peer.kept_bytes += bytes;
-            peer.kept.push((stay, event));
+        } else if peer.kept.len() < MAX_KEPT && peer.kept.iter().map(|(_, bytes, _)| bytes).sum::<usize>() + bytes <= MAX_KEPT_BYTES {
+            peer.kept.push((stay, bytes, event));
         } else {
             return Err(invalid_state("the connection of this person is lost, and too much waits for them already"));
         }

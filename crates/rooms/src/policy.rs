@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parlor_proto::event::IceTransportPolicy;
 use parlor_proto::{Channel, Tier, Topology};
 
 /// The numbers an operator can change.
@@ -13,6 +14,8 @@ pub struct Policy {
     pub participants_pro: u32,
     /// Participants of a mesh call whose channel has no limit of its own: each sends to all others.
     pub participants_mesh: u32,
+    /// Which candidates people may use, in every channel that is not stricter.
+    pub ice_transport_policy: IceTransportPolicy,
     /// Spectators of a channel that says nothing else: they send nothing and take nobody's place, and each costs what a receiver costs.
     pub spectators: u32,
     /// The most cameras and shared screens at the same time in a free channel.
@@ -57,6 +60,7 @@ impl Default for Policy {
             participants_free: 8,
             participants_pro: 25,
             participants_mesh: 8,
+            ice_transport_policy: IceTransportPolicy::All,
             spectators: 100,
             videos_free: 4,
             videos_pro: 6,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use parlor_proto::event::{IceServer, IceSetup, IceTransportPolicy, RtcConfig};
-use parlor_proto::{Channel, Privacy, Timestamp, Topology, UserId};
+use parlor_proto::{Channel, Timestamp, Topology, UserId};
 
 use self::credential::{Kind, Marks, Signer};
 use self::metered::Metered;
@@ -70,7 +70,7 @@ impl Ice {
 
     /// The servers of a user in a call.
     pub async fn for_call(&self, channel: &Channel, user: &UserId, now: Timestamp) -> IceSetup {
-        let policy = if channel.privacy == Privacy::Relay { IceTransportPolicy::Relay } else { self.policy };
+        let policy = self.policy.within(channel);
         let kind = match channel.topology {
             Topology::Sfu => Kind::Sfu,
             Topology::Mesh | Topology::Auto => Kind::Mesh,

@@ -42,7 +42,7 @@ impl PeerPolicy {
         Self { media, own, relays, ports, denied: Vec::new() }
     }
 
-    /// Denies these networks as well, except what is our own media in them.
+    /// Denies these networks as well, except the media and the relayed addresses in them.
     #[must_use]
     pub fn denying(self, denied: Vec<IpNet>) -> Self {
         Self { denied, ..self }

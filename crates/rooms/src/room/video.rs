@@ -1,7 +1,7 @@
 //! Video slots in a room: who may show something now, and who is told that it is their turn.
 
 use parlor_proto::event::{CloseReason, Event, LeftReason, Reply, SlotStatus};
-use parlor_proto::{Channel, Error, ErrorCode, MediaKind, SessionId, Source};
+use parlor_proto::{Channel, Error, ErrorCode, MediaKind, SessionId, Source, Topology};
 
 use crate::core::{Answer, invalid_state};
 use crate::ending::Ending;
@@ -83,8 +83,11 @@ impl Room {
         if self.core.closed || channel.id != self.core.channel.id {
             return;
         }
-        let topology = std::mem::replace(&mut self.core.channel, channel).topology;
-        if topology != self.core.channel.topology {
+        let before = std::mem::replace(&mut self.core.channel, channel);
+        let after = &self.core.channel;
+        // Clients of a mesh call have told each other their addresses, or could not reach each other without.
+        let by_other_ways = after.topology == Topology::Mesh && after.privacy != before.privacy;
+        if before.topology != after.topology || by_other_ways {
             // Media takes another way from now on: the next call of the channel begins with it.
             return self.evict(LeftReason::TopologyChanged, ErrorCode::NotInChannel);
         }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use parlor_proto::event::{CallTopology, Event, LeftReason, Reply};
+use parlor_proto::event::{CallTopology, Event, IceTransportPolicy, LeftReason, Reply};
 use parlor_proto::mesh::{MeshDescription, Sender};
 use parlor_proto::transport::Direction;
 use parlor_proto::{
     Actor, Channel, Error, ErrorCode, MeshLinks, Moderation, Offers, PeerId, Privacy, Request, SessionId, Signal, Source, Target, Tier,
     Topology,
 };
-use parlor_rooms::{Output, Policy};
+use parlor_rooms::{MediaConfig, Output, Policy};
 use parlor_testkit::test_room::{TestRoom, identity, user_id};
 use serde_json::json;
 
@@ -287,6 +287,47 @@ fn in_privacy_mode_nobody_shows_another_an_address_of_their_own() {
     let error = room.ask(alice, candidate("candidate:1 1 udp 1 192.168.1.23 5000 typ host")).expect_err("refused");
     assert_eq!((error.code, &error.details["reason"]), (ErrorCode::PermissionDenied, &json!("relay_only")));
     room.ask(alice, candidate("candidate:1 1 udp 1 198.51.100.7 50000 typ relay raddr 0.0.0.0 rport 0")).expect("a relay's");
+    assert_eq!(refused(room.ask(alice, offer("bob", "v=0\r\nc=IN IP4 192.168.1.23\r\n"))), ErrorCode::PermissionDenied);
+    room.ask(alice, offer("bob", "v=0\r\nc=IN IP4 0.0.0.0\r\n")).expect("no address");
+}
+
+#[test]
+fn where_only_relays_may_be_used_in_all_channels_a_mesh_is_no_exception() {
+    let mut config = parlor_testkit::test_room::config("den", 1);
+    (config.channel.topology, config.media) = (Topology::Mesh, MediaConfig::Mesh);
+    config.policy.ice_transport_policy = IceTransportPolicy::Relay;
+    let mut room = TestRoom::new(config);
+    let [alice, _bob] = ["alice", "bob"].map(|user| room.join(user, Tier::Free));
+    assert_eq!(refused(room.ask(alice, offer("bob", "v=0\r\nc=IN IP4 192.168.1.23\r\n"))), ErrorCode::PermissionDenied);
+}
+
+#[test]
+fn a_mesh_call_in_which_addresses_are_hidden_from_now_on_begins_anew() {
+    let mut room = TestRoom::mesh();
+    let alice = room.join("alice", Tier::Free);
+    let private = Channel { privacy: Privacy::Relay, ..room.channel.clone() };
+    room.change_channel(private);
+    let told = room.events(alice);
+    assert!(matches!(told.last(), Some(Event::Left { reason: LeftReason::TopologyChanged, rejoin: true, .. })), "{told:?}");
+    let mut sfu = TestRoom::free();
+    let alice = sfu.join("alice", Tier::Free);
+    let private = Channel { privacy: Privacy::Relay, ..sfu.channel.clone() };
+    sfu.change_channel(private);
+    assert!(sfu.is_inside(alice), "media goes by the server as before");
+}
+
+#[test]
+fn what_somebody_sent_who_has_left_takes_no_room_of_what_waits() {
+    let mut room = TestRoom::mesh();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|user| room.join(user, Tier::Free));
+    room.lose(carol);
+    let large = "x".repeat(48 * 1024);
+    for _ in 0..5 {
+        room.ask(alice, offer("carol", &large)).expect("is kept");
+    }
+    assert_eq!(refused(room.ask(bob, offer("carol", &large))), ErrorCode::InvalidState, "too much waits");
+    room.ask(alice, Request::Leave { channel: None }).expect("leaves");
+    room.ask(bob, offer("carol", &large)).expect("nothing waits any more");
 }
 
 #[test]

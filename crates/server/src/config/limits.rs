@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use parlor_proto::event::IceTransportPolicy;
 use parlor_rooms::Policy;
 use serde::{Deserialize, Serialize};
 
@@ -81,13 +82,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// These limits as the policy of rooms.
+    /// These limits as the policy of rooms, with the candidates that people may use everywhere.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self, ice_transport_policy: IceTransportPolicy) -> Policy {
         Policy {
             participants_free: self.participants_free,
             participants_pro: self.participants_pro,
             participants_mesh: self.participants_mesh,
+            ice_transport_policy,
             spectators: self.spectators,
             videos_free: self.videos_free,
             videos_pro: self.videos_pro,

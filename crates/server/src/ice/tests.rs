@@ -2,6 +2,8 @@
 
 use parlor_proto::ChannelId;
 
+use parlor_proto::Privacy;
+
 use super::*;
 use crate::config::{Sources, load};
 

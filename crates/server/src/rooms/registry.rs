@@ -74,7 +74,7 @@ pub struct Registry {
 impl Registry {
     /// A registry without rooms. In development mode every channel id exists.
     pub fn new(config: &Config, dev: bool, pool: Arc<Pool>, store: Store, feed: FeedHandle, ice: Ice) -> Self {
-        let policy = config.limits.policy();
+        let policy = config.limits.policy(config.ice.policy());
         Self {
             rooms: Mutex::default(),
             open: dev,

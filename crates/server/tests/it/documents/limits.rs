@@ -121,7 +121,7 @@ const ROWS: &[Row] = &[
     ),
     (
         "what a participant of a mesh call sends another",
-        "60 messages at once and 10 a second, and 64 KiB a second; {} KiB in a session description, {} bytes in a candidate, {} values; {} \
+        "60 messages at once (of all others together 420) and 10 a second, and 64 KiB a second; {} KiB in a session description, {} bytes in a candidate, {} values; {} \
          messages and {} KiB wait for a lost connection",
         &[
             Rule("rooms/tests/rules/mesh.rs", "one_participant_can_send_another_only_so_much_and_the_others_are_not_affected"),
