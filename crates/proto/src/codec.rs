@@ -16,6 +16,9 @@ use crate::request::Request;
 
 /// A dialect whose messages are JSON texts, and whose connections are for one channel each.
 pub trait TextCodec: Send + Sync + 'static {
+    /// The name of the dialect, for the log.
+    const NAME: &'static str;
+
     /// Reads a message of a client, on a connection for this channel. The name is the message's type, if it is one of the
     /// dialect, and empty otherwise.
     fn decode(text: &str, channel: &ChannelId) -> (&'static str, Result<Asked, Error>);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use strum::{EnumDiscriminants, VariantArray};
+use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
 use crate::channel::{Channel, Privacy};
 use crate::ids::{ChannelId, ConsumerId, PeerId, ProducerId, ResumeToken, TransportId, UserId};
@@ -190,9 +190,10 @@ pub enum Policy {
 }
 
 /// The way that the media of a call takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, IntoStaticStr)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum CallTopology {
     /// By the SFU.
     Sfu,
@@ -389,6 +390,13 @@ pub enum Reply {
     Moderated { action: ModerationAction, user_id: Option<UserId> },
     /// The message has been passed on to this participant.
     MeshRelayed { user_id: UserId },
+    /// What was told of a connection is noted: of this transport, or of the one to this participant.
+    ConnectionReported {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        transport_id: Option<TransportId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user_id: Option<UserId>,
+    },
     /// A sign of life, with the time of day at the server in milliseconds since 1970 (UTC); `echo` is null if the ping had none.
     Pong { echo: Option<u32>, server_time_ms: i64 },
 }

@@ -7,6 +7,7 @@
 
 pub mod channel;
 pub mod codec;
+pub mod connection;
 pub mod error;
 pub mod event;
 pub mod ids;
@@ -22,6 +23,7 @@ pub mod time;
 pub mod transport;
 
 pub use channel::{Access, Channel, ChannelKind, E2eePolicy, Privacy, RecordingPolicy, Tier, Topology, Window};
+pub use connection::{Candidates, ConnectionReport};
 pub use error::{Culprit, Error, ErrorCode};
 pub use event::{Event, EventKind, Joined, Participant, ParticipantState, ProducerInfo, Reply, ReplyKind, Resumed};
 pub use ids::{ChannelId, ConsumerId, PeerId, ProducerId, ResumeToken, RouterId, SessionId, TransportId, UserId};
@@ -29,5 +31,5 @@ pub use media::{MediaCommand, MediaEvent, MediaKind, Source};
 pub use mesh::{MeshLinks, MeshPeer, MeshTerms, Offers, Side, Signal, Target};
 pub use moderation::{Actor, Moderation, ModerationAction, Restrictions};
 pub use people::{Entitlement, Grant, GrantRole, Identity, Invitation, MemberRole, Permissions, Role};
-pub use request::{Request, RequestKind};
+pub use request::{Connection, Request, RequestKind};
 pub use time::Timestamp;

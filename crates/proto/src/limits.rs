@@ -31,5 +31,7 @@ pub const MAX_SDP_BYTES: usize = 48 * 1024;
 pub const MAX_CANDIDATE_BYTES: usize = 2048;
 /// Values of a relayed message of a mesh call, at every depth. One that browsers write has about six.
 pub const MAX_SIGNAL_VALUES: usize = 64;
+/// The time a client took to connect, in milliseconds: browsers give up after half a minute, and nobody waits for ten.
+pub const MAX_CONNECT_MS: u32 = 600_000;
 /// The reason a moderator gives, in characters: two sentences.
 pub const MAX_REASON_CHARS: usize = 256;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::ids::{ConsumerId, ProducerId, TransportId};
 pub use crate::media_kind::MediaKind;
 use crate::rtp::{RtpCapabilities, RtpParameters};
-use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
+use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, Protocol, TransportFailure, TransportState};
 
 /// What a producer shows or lets hear; decides permissions and limits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -238,6 +238,8 @@ pub enum MediaEvent {
         transport: TransportId,
         /// The state the transport is in now.
         state: TransportState,
+        /// What carries the packets to the client, if that is known.
+        protocol: Option<Protocol>,
         /// The reason, if the transport failed.
         reason: Option<TransportFailure>,
     },

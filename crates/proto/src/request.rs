@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use strum::{EnumDiscriminants, VariantArray};
 
+use crate::connection::ConnectionReport;
 use crate::event::ReplyKind;
 use crate::ids::{ChannelId, ConsumerId, ProducerId, ResumeToken, TransportId};
 use crate::media::{Layers, MediaKind, Source};
@@ -176,11 +177,27 @@ pub enum Request {
         /// The candidate.
         signal: Signal,
     },
+    /// Tell how a media connection came about, or why it did not: for the log and the counters, and for nothing else.
+    ReportConnection {
+        /// Which connection it is.
+        of: Connection,
+        /// What the client tells of it.
+        report: Box<ConnectionReport>,
+    },
     /// Ask for a sign of life, in a channel or before any.
     Ping {
         /// A number that the answer is to repeat, so that a client with several pings under way knows which one it is for.
         echo: Option<u32>,
     },
+}
+
+/// A media connection, as its client knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Connection {
+    /// To the SFU, by this transport.
+    Transport(TransportId),
+    /// To another participant of a mesh call.
+    Peer(Target),
 }
 
 impl Request {
@@ -200,6 +217,7 @@ impl Request {
             Self::Join { .. }
             | Self::Resume { .. }
             | Self::Ping { .. }
+            | Self::ReportConnection { .. }
             // Told to one participant; a mesh call has a limit for each pair.
             | Self::MeshOffer { .. }
             | Self::MeshAnswer { .. }
@@ -249,6 +267,7 @@ impl RequestKind {
             Self::RequestSlot | Self::ReleaseSlot => ReplyKind::Slot,
             Self::Moderate => ReplyKind::Moderated,
             Self::MeshOffer | Self::MeshAnswer | Self::MeshIce => ReplyKind::MeshRelayed,
+            Self::ReportConnection => ReplyKind::ConnectionReported,
             Self::Ping => ReplyKind::Pong,
         }
     }

@@ -1,10 +1,13 @@
 //! What all rules of a room stand on, whatever carries its media: who is in, the video slots, and how to answer and tell.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use parlor_proto::event::{Event, Reply, VideoSlots};
-use parlor_proto::{Channel, Error, ErrorCode, SessionId, Source, UserId};
+use parlor_proto::transport::{Protocol, TransportFailure, TransportState};
+use parlor_proto::{Channel, ConnectionReport, Error, ErrorCode, SessionId, Source, TransportId, UserId};
 
+use crate::connectivity::{ConnectionKey, Connectivity, Tally};
 use crate::feed::Happening;
 use crate::ids::Ids;
 use crate::output::{Output, RequestId};
@@ -25,6 +28,12 @@ pub(crate) struct Core {
     /// Somebody was in it, and the host application knows of it.
     pub(crate) started: bool,
     pub(crate) closed: bool,
+    /// The time of the input that is being handled.
+    pub(crate) now: Instant,
+    /// When the first came.
+    pub(crate) began: Option<Instant>,
+    /// How the connections of everybody came about.
+    pub(crate) connections: Tally,
     outputs: VecDeque<Output>,
 }
 
@@ -56,7 +65,7 @@ pub(crate) fn not_a_mesh() -> Error {
 
 impl Core {
     /// Nobody is in.
-    pub(crate) fn new(channel: Channel, policy: Policy, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(channel: Channel, policy: Policy, seed: [u8; 32], now: Instant) -> Self {
         Self {
             ids: Ids::new(seed),
             slots: SlotQueue::new(policy.videos(channel.tier)),
@@ -66,6 +75,9 @@ impl Core {
             joins: 0,
             started: false,
             closed: false,
+            now,
+            began: None,
+            connections: Tally::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -129,6 +141,46 @@ impl Core {
     /// Tells the host application.
     pub(crate) fn feed(&mut self, happening: Happening) {
         self.output(Output::Feed(happening));
+    }
+
+    /// Notes something of the connections of somebody, and has what follows counted.
+    pub(crate) fn note<T>(&mut self, session: SessionId, note: impl FnOnce(&mut Connectivity) -> T) -> Option<T> {
+        let connectivity = &mut self.participants.get_mut(&session)?.connectivity;
+        let noted = note(connectivity);
+        while let Some(fact) = connectivity.poll_fact() {
+            self.connections.add(&fact);
+            self.outputs.push_back(Output::Connection(fact));
+        }
+        Some(noted)
+    }
+
+    /// Notes what the media plane reports of somebody's transport.
+    pub(crate) fn note_transport(
+        &mut self,
+        owner: Option<SessionId>,
+        id: TransportId,
+        state: TransportState,
+        protocol: Option<Protocol>,
+        reason: Option<TransportFailure>,
+    ) {
+        let now = self.now;
+        owner.and_then(|session| self.note(session, |connectivity| connectivity.moved(id, state, protocol, reason, now)));
+    }
+
+    /// Notes what a client tells of a connection of its own.
+    pub(crate) fn take_report(&mut self, session: SessionId, key: ConnectionKey, report: ConnectionReport) -> Result<(), Error> {
+        let now = self.now;
+        let noted = self.note(session, |connectivity| connectivity.reported(key, report, now));
+        noted.ok_or_else(|| Error::new(ErrorCode::NotInChannel))?
+    }
+
+    /// Has the stay of somebody who leaves told, with what became of its connections.
+    pub(crate) fn tell_stay(&mut self, session: SessionId, reason: &'static str) {
+        let Some(stay) = self.participants.get(&session).map(|participant| participant.stay) else { return };
+        let now = self.now;
+        if let Some(summary) = self.note(session, |connectivity| connectivity.finish(stay, reason, now)) {
+            self.output(Output::StayEnded(Box::new(summary)));
+        }
     }
 
     /// Has something done, after all that was to be done before.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod connectivity;
 mod core;
 mod ending;
 pub mod feed;
@@ -15,6 +16,7 @@ pub mod limit;
 mod media;
 mod mesh;
 mod output;
+mod pace;
 mod participant;
 pub mod permission;
 pub mod policy;

@@ -105,7 +105,7 @@ impl MediaRules {
     pub(crate) fn leaving(&mut self, core: &mut Core, session: SessionId, ending: &Ending) {
         match self {
             Self::Sfu(sfu) => sfu.leaving(core, session, ending),
-            Self::Mesh(mesh) => mesh.leaving(session),
+            Self::Mesh(mesh) => mesh.leaving(core, session),
         }
     }
 
@@ -239,6 +239,14 @@ impl MediaRules {
         match self {
             Self::Sfu(_) => None,
             Self::Mesh(mesh) => mesh.peer_id(session),
+        }
+    }
+
+    /// The way that media takes.
+    pub(crate) const fn topology(&self) -> CallTopology {
+        match self {
+            Self::Sfu(_) => CallTopology::Sfu,
+            Self::Mesh(_) => CallTopology::Mesh,
         }
     }
 

@@ -7,8 +7,11 @@ use std::time::Instant;
 
 use parlor_proto::event::{Event, IceTransportPolicy, Reply};
 use parlor_proto::mesh::{MeshCandidate, MeshDescription, Sender};
-use parlor_proto::{Error, ErrorCode, MeshLinks, MeshPeer, Offers, PeerId, Request, SessionId, Side, Signal, Target, UserId};
+use parlor_proto::{
+    Connection, ConnectionReport, Error, ErrorCode, MeshLinks, MeshPeer, Offers, PeerId, Request, SessionId, Side, Signal, Target, UserId,
+};
 
+use crate::connectivity::ConnectionKey;
 use crate::core::{Answer, Core, invalid_state, not_found};
 use crate::participant::Participant;
 use pace::Pace;
@@ -63,9 +66,11 @@ impl Mesh {
     }
 
     /// Somebody leaves. What they sent is of no use to those who have not read it yet.
-    pub(crate) fn leaving(&mut self, session: SessionId) {
+    pub(crate) fn leaving(&mut self, core: &mut Core, session: SessionId) {
         let Some(Peer { id, .. }) = self.peers.remove(&session) else { return };
-        for peer in self.peers.values_mut() {
+        let now = core.now;
+        for (other, peer) in &mut self.peers {
+            core.note(*other, |connectivity| connectivity.ended(ConnectionKey::Peer(id), now));
             peer.kept.retain(|(from, ..)| *from != id);
         }
     }
@@ -153,6 +158,7 @@ impl Mesh {
             Request::MeshOffer { to, signal } => self.relay(core, session, Kind::Offer, &to, signal, now),
             Request::MeshAnswer { to, signal } => self.relay(core, session, Kind::Answer, &to, signal, now),
             Request::MeshIce { to, signal } => self.relay(core, session, Kind::Ice, &to, signal, now),
+            Request::ReportConnection { of, report } => self.report_connection(core, session, &of, *report),
             Request::Join { .. }
             | Request::Resume { .. }
             | Request::Ping { .. }
@@ -180,15 +186,29 @@ impl Mesh {
         }
     }
 
+    /// Somebody tells how the connection to another participant came about.
+    fn report_connection(&self, core: &mut Core, session: SessionId, of: &Connection, report: ConnectionReport) -> Answer {
+        let Connection::Peer(to) = of else { return Err(no_media_here()) };
+        let target = self.find(core, to).filter(|target| *target != session).ok_or_else(not_found)?;
+        let key = self.peer_id(target).map(ConnectionKey::Peer).ok_or_else(not_found)?;
+        core.take_report(session, key, report)?;
+        let user_id = core.participants.get(&target).map(|participant| participant.identity.user.clone());
+        Ok(Some(Reply::ConnectionReported { transport_id: None, user_id }))
+    }
+
+    /// The session of a participant, as others name them.
+    fn find(&self, core: &Core, target: &Target) -> Option<SessionId> {
+        match target {
+            Target::User(user) => core.session_of(user),
+            Target::Peer(id) => self.peers.iter().find(|(_, peer)| peer.id == *id).map(|(session, _)| *session),
+        }
+    }
+
     /// Passes a message on to a participant of this call, with its sender's name on it.
     fn relay(&mut self, core: &mut Core, session: SessionId, kind: Kind, to: &Target, signal: Signal, now: Instant) -> Answer {
         let here = |participant: &Participant| participant.identity.user.clone();
-        let target = match to {
-            Target::User(user) => core.session_of(user),
-            Target::Peer(id) => self.peers.iter().find(|(_, peer)| peer.id == *id).map(|(session, _)| *session),
-        };
         let gone = || not_found().say("This person is not in the call any more.");
-        let target = target.filter(|target| *target != session).ok_or_else(gone)?;
+        let target = self.find(core, to).filter(|target| *target != session).ok_or_else(gone)?;
         let user_id = core.participants.get(&target).map(here).ok_or_else(gone)?;
         let stay = self.peer_id(session).ok_or_else(|| Error::new(ErrorCode::NotInChannel))?;
         let identity = &core.participant(session)?.identity;

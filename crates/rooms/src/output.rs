@@ -7,6 +7,7 @@ use parlor_proto::rtp::RtpCapabilities;
 use parlor_proto::{Error, Identity, MediaCommand, MeshTerms, Moderation, ResumeToken, RouterId, SessionId, UserId};
 
 use crate::access::Admitted;
+use crate::connectivity::{CallSummary, ConnectionFact, StaySummary};
 use crate::feed::Happening;
 
 /// Names a request of a session, so that its reply finds the way back. The shell chooses it.
@@ -34,6 +35,8 @@ pub struct Join {
     pub take_over: bool,
     /// What the client can do with mesh calls.
     pub mesh: MeshTerms,
+    /// The dialect that the client speaks, for the log.
+    pub dialect: &'static str,
 }
 
 /// A wish to go on where another connection of the same user broke off.
@@ -100,6 +103,12 @@ pub enum Output {
         /// The user.
         user: UserId,
     },
+    /// What became of a connection: to be counted.
+    Connection(ConnectionFact),
+    /// A stay has ended: a line for the log.
+    StayEnded(Box<StaySummary>),
+    /// The call has ended, and every stay in it: a line for the log.
+    CallEnded(CallSummary),
     /// The room is finished and answers every further join with a refusal: make a new one.
     Closed,
 }

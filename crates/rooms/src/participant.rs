@@ -6,6 +6,7 @@ use parlor_proto::event::{Participant as Shown, ParticipantState, ProducerInfo};
 use parlor_proto::{Identity, Permissions, ResumeToken, Role, SessionId, Source};
 
 use crate::access::Admitted;
+use crate::connectivity::Connectivity;
 
 /// Somebody in the room.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Participant {
     pub(crate) number: u64,
     pub(crate) permissions: Permissions,
     pub(crate) state: ParticipantState,
+    /// How their connections come about.
+    pub(crate) connectivity: Connectivity,
 }
 
 /// What somebody brings along.
@@ -44,11 +47,12 @@ pub(crate) struct Entrant {
     pub(crate) permissions: Permissions,
     pub(crate) pro_until: Option<Instant>,
     pub(crate) token: ResumeToken,
+    pub(crate) connectivity: Connectivity,
 }
 
 impl Participant {
     pub(crate) fn new(entrant: Entrant) -> Self {
-        let Entrant { session, number, identity, admitted, as_of, permissions, pro_until, token } = entrant;
+        let Entrant { session, number, identity, admitted, as_of, permissions, pro_until, token, connectivity } = entrant;
         Self {
             identity,
             stay: session,
@@ -62,6 +66,7 @@ impl Participant {
             given_on: Vec::new(),
             number,
             permissions,
+            connectivity,
             state: ParticipantState::default().restricted(admitted.restrictions),
         }
     }

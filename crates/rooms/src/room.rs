@@ -46,14 +46,15 @@ pub struct Room {
 impl Room {
     /// A room with nobody in it. Its first outputs order what its media needs.
     #[must_use]
-    pub fn new(config: RoomConfig, _now: Instant) -> Self {
-        let mut core = Core::new(config.channel, config.policy, config.seed);
+    pub fn new(config: RoomConfig, now: Instant) -> Self {
+        let mut core = Core::new(config.channel, config.policy, config.seed, now);
         let media = MediaRules::open(config.media, &mut core);
         Self { core, media }
     }
 
     /// Somebody wants to enter. A refused join leaves an empty room closed. `wall` is the time of day, by which entitlements end.
     pub fn handle_join(&mut self, join: Join, wall: Timestamp, now: Instant) {
+        self.core.now = now;
         self.join(join, wall, now);
         self.settle_down();
         self.close_if_empty();
@@ -61,6 +62,7 @@ impl Room {
 
     /// A client wants to go on with the session its last connection had. In an empty room there is none, and it closes.
     pub fn handle_resume(&mut self, resume: Resume, wall: Timestamp, now: Instant) {
+        self.core.now = now;
         self.resume(resume, wall, now);
         self.settle_down();
         self.close_if_empty();
@@ -68,6 +70,7 @@ impl Room {
 
     /// A session asks for something. It gets exactly one reply, now or later.
     pub fn handle_request(&mut self, session: SessionId, request: RequestId, body: Request, now: Instant) {
+        self.core.now = now;
         let asker = Asker { session, request };
         let here = self.core.participants.get(&session).is_some_and(Participant::is_connected);
         let answer = if here { self.dispatch(asker, body, now) } else { Err(Error::new(ErrorCode::NotInChannel)) };
@@ -80,14 +83,16 @@ impl Room {
     }
 
     /// A session said goodbye, or goes elsewhere.
-    pub fn handle_goodbye(&mut self, session: SessionId, _now: Instant) {
+    pub fn handle_goodbye(&mut self, session: SessionId, now: Instant) {
+        self.core.now = now;
         self.remove(session, Departure::Goodbye);
         self.settle_down();
         self.close_if_empty();
     }
 
     /// A session is out of the room for good, without a word of its own.
-    pub fn handle_disconnect(&mut self, session: SessionId, _now: Instant) {
+    pub fn handle_disconnect(&mut self, session: SessionId, now: Instant) {
+        self.core.now = now;
         self.remove(session, Departure::Disconnected);
         self.settle_down();
         self.close_if_empty();
@@ -96,6 +101,7 @@ impl Room {
     /// A session's connection is gone, but its client may come back within [`Policy::resume_grace`], counted from when it
     /// was last heard: it has been `silent` for so long.
     pub fn handle_lost(&mut self, session: SessionId, silent: Duration, now: Instant) {
+        self.core.now = now;
         self.lose(session, silent, now);
         self.settle_down();
         self.close_if_empty();
@@ -109,20 +115,23 @@ impl Room {
     }
 
     /// What a user has paid for changed. `until` is when it ends, if it is pro and ends.
-    pub fn handle_entitlement(&mut self, user: &UserId, entitlement: Entitlement, until: Option<Instant>, _now: Instant) {
+    pub fn handle_entitlement(&mut self, user: &UserId, entitlement: Entitlement, until: Option<Instant>, now: Instant) {
+        self.core.now = now;
         self.entitlement_changed(user, entitlement, until);
         self.settle_down();
     }
 
     /// Somebody moderates: a participant, whose wish came out as [`Output::Moderate`] before, or an administrator.
     /// Whoever it concerns need not be here.
-    pub fn handle_moderation(&mut self, action: &Moderation, by: &Actor, _now: Instant) {
+    pub fn handle_moderation(&mut self, action: &Moderation, by: &Actor, now: Instant) {
+        self.core.now = now;
         self.moderated(action, by);
         self.settle_down();
     }
 
     /// A user has to go: signed out, or no longer among those who may be here.
-    pub fn handle_eviction(&mut self, user: &UserId, reason: LeftReason, _now: Instant) {
+    pub fn handle_eviction(&mut self, user: &UserId, reason: LeftReason, now: Instant) {
+        self.core.now = now;
         if let Some(session) = self.core.session_of(user) {
             self.remove(session, Departure::PutOut(reason, None));
         }
@@ -130,20 +139,23 @@ impl Room {
     }
 
     /// The user of a session has joined another channel, with another one.
-    pub fn handle_moved_device(&mut self, session: SessionId, _now: Instant) {
+    pub fn handle_moved_device(&mut self, session: SessionId, now: Instant) {
+        self.core.now = now;
         self.remove(session, Departure::PutOut(LeftReason::MovedDevice, None));
         self.settle_down();
         self.close_if_empty();
     }
 
     /// The channel's record changed.
-    pub fn handle_channel(&mut self, channel: Channel, _now: Instant) {
+    pub fn handle_channel(&mut self, channel: Channel, now: Instant) {
+        self.core.now = now;
         self.channel_changed(channel);
         self.settle_down();
     }
 
     /// The media plane reports, of this router.
-    pub fn handle_media(&mut self, router: RouterId, event: MediaEvent, _now: Instant) {
+    pub fn handle_media(&mut self, router: RouterId, event: MediaEvent, now: Instant) {
+        self.core.now = now;
         if let Err(reason) = self.media.handle_event(&mut self.core, router, event) {
             self.media_lost(reason);
         }
@@ -152,14 +164,17 @@ impl Room {
 
     /// The time of [`Room::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.core.now = now;
         self.media.handle_timeout(&mut self.core, now);
+        self.stop_waiting_for_reports(now);
         self.remove_overdue(now);
         self.expire_entitlements(now);
         self.settle_down();
     }
 
     /// Puts everybody out and finishes the room.
-    pub fn shut_down(&mut self, reason: LeftReason, _now: Instant) {
+    pub fn shut_down(&mut self, reason: LeftReason, now: Instant) {
+        self.core.now = now;
         self.evict(reason, ErrorCode::ShuttingDown);
         self.close_if_empty();
     }
@@ -172,7 +187,8 @@ impl Room {
     /// When [`Room::handle_timeout`] is to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let people = self.core.participants.values().flat_map(|p| p.lost.into_iter().chain(p.pro_until));
+        let of = |p: &Participant| p.lost.into_iter().chain(p.pro_until).chain(p.connectivity.poll_timeout()).min();
+        let people = self.core.participants.values().filter_map(of);
         people.chain(self.media.poll_timeout()).min()
     }
 
@@ -223,7 +239,8 @@ impl Room {
             Request::RequestSlot { source } => self.request_slot(session, source),
             Request::ReleaseSlot { source } => self.release_slot(session, source),
             Request::Moderate { action } => self.moderate(asker, action),
-            Request::MeshOffer { .. }
+            Request::ReportConnection { .. }
+            | Request::MeshOffer { .. }
             | Request::MeshAnswer { .. }
             | Request::MeshIce { .. }
             | Request::GetRouterRtpCapabilities
@@ -241,6 +258,15 @@ impl Room {
             | Request::CloseConsumer { .. }
             | Request::SetPreferredLayers { .. }
             | Request::RequestKeyFrame { .. } => self.media.handle_request(&mut self.core, asker, body, now),
+        }
+    }
+
+    /// Counts the connections of which no client has told in time.
+    fn stop_waiting_for_reports(&mut self, now: Instant) {
+        let due = |(session, p): (&SessionId, &Participant)| p.connectivity.poll_timeout().is_some_and(|at| at <= now).then_some(*session);
+        let due: Vec<SessionId> = self.core.participants.iter().filter_map(due).collect();
+        for session in due {
+            self.core.note(session, |connectivity| connectivity.handle_timeout(now));
         }
     }
 

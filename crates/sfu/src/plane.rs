@@ -402,8 +402,9 @@ impl Sfu {
         let state = transport.current_state(now);
         if state != transport.state {
             transport.state = state;
+            let protocol = transport.ice.selected().map(|path| path.protocol);
             let (router, transport, reason) = (transport.router, transport.id, transport.failure());
-            self.report_of(router, MediaEvent::TransportState { transport, state, reason });
+            self.report_of(router, MediaEvent::TransportState { transport, state, protocol, reason });
         }
     }
 }

@@ -300,8 +300,8 @@ fn a_client_with_another_certificate_than_announced_does_not_connect() {
     let (transport, dtls) = (world.clients[alice].transport, world.clients[mallory].dtls_parameters());
     world.command(MediaCommand::ConnectTransport { transport, dtls });
     world.until("a failed transport", |world| world.state(alice) == TransportState::Failed);
-    let reason = Some(TransportFailure::CertificateMismatch);
-    assert!(world.events.contains(&MediaEvent::TransportState { transport, state: TransportState::Failed, reason }));
+    let (protocol, reason) = (Some(Protocol::Udp), Some(TransportFailure::CertificateMismatch));
+    assert!(world.events.contains(&MediaEvent::TransportState { transport, state: TransportState::Failed, protocol, reason }));
 }
 
 #[test]

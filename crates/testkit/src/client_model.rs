@@ -9,7 +9,7 @@ use parlor_proto::event::{Event, Joined, Own, Participant, ParticipantState, Pro
 use parlor_proto::mesh::{MeshPeer, Sender};
 use parlor_proto::transport::{Direction, TransportState};
 use parlor_proto::{
-    ConsumerId, Error, ErrorCode, MediaKind, Permissions, ProducerId, Request, RequestKind, Role, Source, TransportId, UserId,
+    Connection, ConsumerId, Error, ErrorCode, MediaKind, Permissions, ProducerId, Request, RequestKind, Role, Source, TransportId, UserId,
 };
 
 /// The client's picture of the room.
@@ -211,9 +211,10 @@ impl ClientModel {
     /// Only requests with ids of one's own may succeed.
     fn check_own(&self, request: &Request) -> Result<(), String> {
         let mine = match request {
-            Request::ConnectTransport { transport, .. } | Request::RestartIce { transport } | Request::CloseTransport { transport } => {
-                [self.send, self.recv].contains(&Some(*transport))
-            }
+            Request::ConnectTransport { transport, .. }
+            | Request::RestartIce { transport }
+            | Request::CloseTransport { transport }
+            | Request::ReportConnection { of: Connection::Transport(transport), .. } => [self.send, self.recv].contains(&Some(*transport)),
             Request::Produce { transport, .. } => self.send == Some(*transport),
             Request::Consume { transport: Some(transport), .. } => self.recv == Some(*transport),
             Request::PauseProducer { producer } | Request::ResumeProducer { producer } | Request::CloseProducer { producer } => {

@@ -11,6 +11,7 @@ pub mod link;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod reports;
 pub mod room_ops;
 pub mod rtp;
 pub mod test_room;

@@ -12,12 +12,13 @@ use parlor_proto::event::{Event, Reply};
 use parlor_proto::media::{Layers, Source};
 use parlor_proto::transport::{Direction, TransportFailure, TransportState};
 use parlor_proto::{
-    Access, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, Offers, ProducerId, Request,
-    Role, SessionId, Timestamp, Topology, TransportId,
+    Access, Connection, ConsumerId, Entitlement, ErrorCode, Identity, MediaCommand, MediaEvent, MediaKind, MemberRole, Offers, ProducerId,
+    Request, Role, SessionId, Timestamp, Topology, TransportId,
 };
 use parlor_rooms::{MediaConfig, Output};
 
 use crate::fake_media::{Answer, Operation};
+use crate::reports::{connected, unanswered};
 use crate::rtp;
 use crate::test_room::{TestRoom, channel_id, client_dtls, config, user_id};
 
@@ -309,6 +310,10 @@ impl World<'_> {
             6 | 7 => Request::CreateTransport { direction: direction(on) },
             8 => Request::ConnectTransport { transport: self.transport(room, slot, direction(on))?, dtls: client_dtls() },
             9 if flag > 200 => Request::CloseTransport { transport: self.transport(room, slot, direction(on))? },
+            9 if flag > 120 => Request::ReportConnection {
+                of: Connection::Transport(self.transport(room, slot, direction(on))?),
+                report: Box::new(if flag & 2 == 0 { connected() } else { unanswered() }),
+            },
             9 => Request::RestartIce { transport: self.transport(room, slot, direction(on))? },
             10 | 11 | 28 | 29 if self.lacks(room, slot, Direction::Send) => Request::CreateTransport { direction: Direction::Send },
             14 | 30 | 31 if self.lacks(room, slot, Direction::Recv) => Request::CreateTransport { direction: Direction::Recv },
@@ -406,7 +411,7 @@ impl World<'_> {
             (0 | 1, Some(transport), _, _) => {
                 let state = *states.get(usize::from(kind / 5) % states.len())?;
                 let reason = (state == TransportState::Failed).then_some(TransportFailure::Silent);
-                MediaEvent::TransportState { transport, state, reason }
+                MediaEvent::TransportState { transport, state, protocol: None, reason }
             }
             (2, _, Some(producer), _) => MediaEvent::Speakers { levels: vec![(producer, -30)] },
             (3, _, _, Some(consumer)) => MediaEvent::LayersChanged { consumer, layers: None },

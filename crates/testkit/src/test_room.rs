@@ -24,6 +24,7 @@ use parlor_rooms::{Facts, Happening, Join, Ledger, MediaConfig, Output, Policy, 
 use crate::client_model::ClientModel;
 use crate::clock::Clock;
 use crate::fake_media::FakeMedia;
+use crate::reports::Account;
 use crate::rtp;
 
 /// The room and all around it.
@@ -50,6 +51,7 @@ pub struct TestRoom {
     /// What the clients of those who join from now on can do with mesh calls.
     pub mesh: MeshTerms,
     ledger: Ledger,
+    account: Account,
     clients: BTreeMap<SessionId, Client>,
     /// What the client of each stay knew when its connection was lost.
     memories: BTreeMap<ResumeToken, ClientModel>,
@@ -153,6 +155,7 @@ impl TestRoom {
             facts: BTreeMap::new(),
             mesh: MeshTerms::default(),
             ledger: Ledger::default(),
+            account: Account::default(),
             clients: BTreeMap::new(),
             memories: BTreeMap::new(),
             owed: Vec::new(),
@@ -204,7 +207,8 @@ impl TestRoom {
         match self.admitted(&identity) {
             Ok(admitted) => {
                 let ice = IceSetup::default();
-                let join = Join { session, request, identity, admitted, as_of: 0, ice, capabilities, take_over, mesh: self.mesh };
+                let join =
+                    Join { session, request, identity, admitted, as_of: 0, ice, capabilities, take_over, mesh: self.mesh, dialect: "test" };
                 self.room.handle_join(join, self.wall(), self.clock.now());
                 self.pump();
             }
@@ -399,6 +403,7 @@ impl TestRoom {
         if self.closed && !matches!(output, Output::Reply { .. }) {
             self.problems.push(format!("a closed room said {output:?}"));
         }
+        self.problems.extend(self.account.note(&output).err());
         match &output {
             Output::Media(router, command) => return self.media.handle_command(*router, command.clone(), self.clock.now()),
             Output::Reply { session, request, result } => self.answered(*session, *request, result),
@@ -424,7 +429,7 @@ impl TestRoom {
                     self.memories.extend(client.token.map(|token| (token, known)));
                 }
             }
-            Output::SentOut { .. } => {}
+            Output::SentOut { .. } | Output::Connection(_) | Output::StayEnded(_) | Output::CallEnded(_) => {}
             Output::Closed => self.closed = true,
         }
         self.said.push(output);

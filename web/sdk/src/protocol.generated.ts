@@ -211,6 +211,34 @@ export type ModerationCommand =
       action: 'end-call';
       reason?: string | null;
     };
+/**
+ * What became of the connectivity checks of ICE.
+ */
+export type Checks = 'none' | 'sent' | 'answered';
+/**
+ * The state of DTLS, as browsers name it.
+ */
+export type DtlsState = 'new' | 'connecting' | 'connected' | 'closed' | 'failed';
+/**
+ * The state of ICE, as browsers name it.
+ */
+export type IceState = 'new' | 'checking' | 'connected' | 'completed' | 'disconnected' | 'failed' | 'closed';
+/**
+ * What became of a connection, by the client's account.
+ */
+export type ConnectionOutcome = 'connected' | 'failed' | 'closed';
+/**
+ * The type of a candidate (RFC 8445, section 5.1.1).
+ */
+export type CandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
+/**
+ * Below ICE: what carries the packets.
+ */
+export type Protocol1 = 'udp' | 'tcp';
+/**
+ * How a client reaches its TURN server.
+ */
+export type RelayProtocol = 'udp' | 'tcp' | 'tls';
 
 /**
  * The socket.io dialect of Parlor. A refusal answers a request with an acknowledgement; without one it is the event voice:rtc:error.
@@ -659,6 +687,7 @@ export interface Refusal {
  * The events that answer requests without an acknowledgement.
  */
 export interface Replies {
+  'voice:connectionReported': ConnectionReported;
   'voice:consumed': Consumed;
   'voice:consumerClosed': ConsumerClosed;
   'voice:consumerPaused': ConsumerPaused;
@@ -683,6 +712,13 @@ export interface Replies {
   'voice:transportClosed': TransportClosed;
   'voice:transportConnected': TransportConnected;
   'voice:transportCreated': TransportCreated;
+}
+/**
+ * What was told of a connection is noted: of this transport, or of the one to this participant.
+ */
+export interface ConnectionReported {
+  transportId?: string;
+  userId?: string;
 }
 /**
  * A new consumer: what `mediasoup-client`'s `transport.consume` takes, and whose track it is.
@@ -1283,6 +1319,24 @@ export interface Requests {
     };
     reply: Produced;
   };
+  'voice:rtc:reportConnection': {
+    payload: {
+      candidates?: Candidates;
+      checks: Checks;
+      connectMs?: number | null;
+      dtlsState?: DtlsState | null;
+      iceState?: IceState | null;
+      /**
+       * The network of a client, as far as its browser tells: its type (`navigator.connection.type`) or else how fast it is (`effectiveType`).
+       */
+      network?: 'bluetooth' | 'cellular' | 'ethernet' | 'wifi' | 'wimax' | 'other' | 'none' | 'slow-2g' | '2g' | '3g' | '4g' | 'unknown';
+      outcome: ConnectionOutcome;
+      pair?: ChosenPair | null;
+      transportId?: string | null;
+      userId?: string | null;
+    };
+    reply: ConnectionReported;
+  };
   'voice:rtc:requestKeyFrame': {
     payload: {
       consumerId: string;
@@ -1368,4 +1422,59 @@ export interface IceCandidateInitWanted {
  */
 export interface WantedAppData {
   source: Source;
+}
+/**
+ * The candidates that a client gathered for a connection.
+ */
+export interface Candidates {
+  /**
+   * Addresses of its own.
+   */
+  host?: ByProtocol;
+  /**
+   * Addresses at TURN servers.
+   */
+  relay?: ByProtocol;
+  /**
+   * Addresses that a STUN server saw.
+   */
+  srflx?: ByProtocol;
+}
+/**
+ * How many candidates of one type a client gathered, by what carries them. Of a relay it is what leads to the TURN server.
+ */
+export interface ByProtocol {
+  /**
+   * Over TCP.
+   */
+  tcp?: number;
+  /**
+   * Over TLS, of relays only.
+   */
+  tls?: number;
+  /**
+   * Over UDP.
+   */
+  udp?: number;
+}
+/**
+ * The pair of candidates by which media goes.
+ */
+export interface ChosenPair {
+  /**
+   * The client's own candidate.
+   */
+  local: CandidateType;
+  /**
+   * What carries the packets between the two.
+   */
+  protocol: Protocol1;
+  /**
+   * If the own candidate is a relay: how the client reaches it.
+   */
+  relayProtocol?: RelayProtocol | null;
+  /**
+   * That of the other side.
+   */
+  remote: CandidateType;
 }

@@ -18,6 +18,8 @@ const ADDRESSES: [&str; 4] = ["target_user_id", "to_user_id", "from_user_id", "f
 pub struct Call;
 
 impl TextCodec for Call {
+    const NAME: &'static str = "call";
+
     fn decode(text: &str, channel: &ChannelId) -> (&'static str, Result<Asked, Error>) {
         let mut message: Map<String, Value> = match serde_json::from_str(text) {
             Ok(message) => message,

@@ -4,6 +4,7 @@
 //! reply's object, or `{error, code, details}`. One without gets the event named by [`reply_name`], or
 //! [`ERROR_EVENT`].
 
+mod connection;
 mod moderate;
 mod names;
 pub mod packet;
@@ -99,6 +100,7 @@ pub fn decode_request(event: &str, payload: &Value) -> Result<Request, Error> {
             let candidate = candidate.map(Value::Object).unwrap_or_default();
             Request::MeshIce { to: Target::User(user_id), signal: Signal::of_candidate(candidate)? }
         }
+        RequestKind::ReportConnection => connection::decode(payload)?,
         RequestKind::Ping => Request::Ping { echo: read::<Ping>(payload)?.echo },
     })
 }

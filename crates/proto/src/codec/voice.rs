@@ -18,6 +18,8 @@ const ADDRESSES: [&str; 4] = ["type", "target", "source", "user"];
 pub struct Voice;
 
 impl TextCodec for Voice {
+    const NAME: &'static str = "voice";
+
     fn decode(text: &str, channel: &ChannelId) -> (&'static str, Result<Asked, Error>) {
         let message: Map<String, Value> = match serde_json::from_str(text) {
             Ok(message) => message,

@@ -111,6 +111,22 @@ pub fn all() -> Vec<Example> {
             &["userId"],
             &["candidate"],
         ),
+        example(
+            "voice:rtc:reportConnection",
+            json!({
+                "transportId": ID,
+                "outcome": "connected",
+                "candidates": {"host": {"udp": 2, "tcp": 1}, "srflx": {"udp": 1}, "relay": {"udp": 1, "tls": 1}},
+                "checks": "answered",
+                "iceState": "completed",
+                "dtlsState": "connected",
+                "pair": {"local": "relay", "remote": "host", "protocol": "udp", "relayProtocol": "tls"},
+                "connectMs": 120,
+                "network": "wifi"
+            }),
+            &["transportId", "outcome", "checks"],
+            &["candidates", "iceState", "dtlsState", "pair", "connectMs", "network"],
+        ),
         example("voice:ping", json!({"echo": 1}), &[], &["echo"]),
         example(
             "voice:join",

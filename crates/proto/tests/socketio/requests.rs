@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use parlor_proto::codec::socketio::{REQUEST_EVENTS, decode_request};
-use parlor_proto::limits::{MAX_ID_CHARS, MAX_MESSAGE_BYTES, MAX_REASON_CHARS};
+use parlor_proto::limits::{MAX_CONNECT_MS, MAX_ID_CHARS, MAX_MESSAGE_BYTES, MAX_REASON_CHARS};
 use parlor_proto::media::{Layers, Source};
-use parlor_proto::{ErrorCode, MediaKind, Moderation, Request, Timestamp, UserId};
+use parlor_proto::{Connection, ErrorCode, MediaKind, Moderation, Request, Target, Timestamp, UserId};
 use serde_json::{Value, json};
 
 use crate::examples::{self, ID};
@@ -212,6 +212,33 @@ fn an_act_of_moderation_says_what_it_needs() {
         (json!({"action": "promote", "userId": "mallory"}), "action"),
     ] {
         assert_eq!(invalid("voice:moderate", &payload).0, field, "{payload}");
+    }
+}
+
+#[test]
+fn a_report_of_a_connection_has_words_of_closed_lists_and_small_numbers_only() {
+    let event = "voice:rtc:reportConnection";
+    let least = json!({"userId": "bob", "outcome": "failed", "checks": "sent"});
+    let Ok(Request::ReportConnection { of, .. }) = decode_request(event, &least) else { panic!("in a mesh call a user is named") };
+    assert_eq!(of, Connection::Peer(Target::User(UserId::new("bob").expect("fine"))));
+    for (field, wrong) in [
+        ("outcome", json!("192.0.2.1")),
+        ("checks", json!("some")),
+        ("iceState", json!("melted")),
+        ("dtlsState", json!("192.0.2.1")),
+        ("network", json!("My Wi-Fi")),
+        ("connectMs", json!(MAX_CONNECT_MS + 1)),
+        ("candidates.host.udp", json!({"host": {"udp": 256}})),
+        ("candidates.host.ip", json!({"host": {"ip": "192.0.2.1"}})),
+        ("candidates.tunnel", json!({"tunnel": {}})),
+        ("pair.local", json!({"local": "192.0.2.1", "remote": "host", "protocol": "udp"})),
+        ("pair.protocol", json!({"local": "host", "remote": "host", "protocol": "quic"})),
+        ("pair.relayProtocol", json!({"local": "host", "remote": "host", "protocol": "udp", "relayProtocol": "quic"})),
+    ] {
+        let mut payload = least.clone();
+        let name = field.split('.').next().expect("one");
+        payload[name] = wrong;
+        assert_eq!(invalid(event, &payload).0, field, "{payload}");
     }
 }
 

@@ -199,6 +199,8 @@ fn replies() -> Vec<Reply> {
         Reply::Moderated { action: ModerationAction::Mute, user_id: Some(user()) },
         Reply::Moderated { action: ModerationAction::EndCall, user_id: None },
         Reply::MeshRelayed { user_id: user() },
+        Reply::ConnectionReported { transport_id: Some(TRANSPORT), user_id: None },
+        Reply::ConnectionReported { transport_id: None, user_id: Some(user()) },
         Reply::Pong { echo: Some(1), server_time_ms: 1_772_200_000_000 },
     ]
 }

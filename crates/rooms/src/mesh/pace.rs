@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use parlor_proto::{Error, ErrorCode};
+use parlor_proto::Error;
+
+use crate::pace;
 
 /// What one message costs: ten a second, on average.
 const MESSAGE: Duration = Duration::from_millis(100);
@@ -14,21 +16,19 @@ const AT_ONCE: Duration = Duration::from_secs(6);
 /// So many others may each spend all of [`AT_ONCE`]. That fills less than a session's queue of 512 messages, with at most 3 MiB.
 const OTHERS: u32 = 7;
 
-/// The generic cell rate algorithm (ITU-T I.371): the moment at which all that was spent is earned again.
+/// What one participant has sent another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    paid_at: Instant,
-}
+pub(super) struct Pace(pace::Pace);
 
 impl Pace {
     /// Nothing is spent.
     pub(super) const fn new(now: Instant) -> Self {
-        Self { paid_at: now }
+        Self(pace::Pace::new(now))
     }
 
     /// Whether nothing is spent that is not earned again.
     pub(super) fn is_earned(&self, now: Instant) -> bool {
-        self.paid_at <= now
+        self.0.is_earned(now)
     }
 
     /// Spends what a message of so many bytes costs, where so many others can send to the same receiver. The refusal says how
@@ -37,15 +37,8 @@ impl Pace {
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
         let cost = MESSAGE.saturating_add(KIB.saturating_mul(kib));
         let at_once = AT_ONCE * OTHERS / u32::try_from(senders).unwrap_or(u32::MAX).max(OTHERS);
-        let paid_at = self.paid_at.max(now) + cost;
-        let missing = paid_at.saturating_duration_since(now).saturating_sub(at_once);
         // In a call so large that this is less than a message costs, one at a time still passes.
-        if !missing.is_zero() && !self.is_earned(now) {
-            let wait = u64::try_from(missing.as_millis()).unwrap_or(u64::MAX).max(1);
-            return Err(Error::new(ErrorCode::RateLimited).with("retryAfterMs", wait));
-        }
-        self.paid_at = paid_at;
-        Ok(())
+        self.0.take(cost, at_once.max(cost), now)
     }
 }
 

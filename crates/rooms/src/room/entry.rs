@@ -6,6 +6,7 @@ use parlor_proto::event::{Event, IceSetup, Joined, LeftReason, Policy, Reply};
 use parlor_proto::{ChannelId, Error, ErrorCode, Identity, ResumeToken, Role, SessionId, Timestamp, UserId};
 
 use crate::access::pro_until;
+use crate::connectivity::{CallSummary, Connectivity};
 use crate::core::{Answer, Asker};
 use crate::ending::Departure;
 use crate::feed::Happening;
@@ -17,7 +18,7 @@ use crate::room::Room;
 
 impl Room {
     pub(crate) fn join(&mut self, join: Join, wall: Timestamp, now: Instant) {
-        let Join { session, request, identity, admitted, as_of, ice, capabilities, take_over, mesh } = join;
+        let Join { session, request, identity, admitted, as_of, ice, capabilities, take_over, mesh, dialect } = join;
         let asker = Asker { session, request };
         let pro_until = pro_until(admitted.entitlement, wall, now);
         let checked = self.media.check_terms(mesh).and_then(|()| self.check_join(session, &identity.user, admitted.role, take_over));
@@ -29,7 +30,10 @@ impl Room {
         self.core.joins += 1;
         let permissions = permissions(&self.core.policy, admitted.role, admitted.entitlement);
         let (number, token) = (self.core.joins, ResumeToken::from_random(self.core.ids.bits()));
-        let participant = Participant::new(Entrant { session, number, identity, admitted, as_of, permissions, pro_until, token });
+        let connectivity = Connectivity::new(self.media.topology(), dialect, now);
+        self.core.began.get_or_insert(now);
+        let participant =
+            Participant::new(Entrant { session, number, identity, admitted, as_of, permissions, pro_until, token, connectivity });
         let shown = participant.show(Vec::new());
         self.core.participants.insert(session, participant);
         self.media.joined(&mut self.core, session, MediaEntry { capabilities, offers: mesh.offers });
@@ -112,6 +116,7 @@ impl Room {
         let (stay, lost, peer_id) = (participant.stay, participant.lost.is_some(), self.media.peer_id(session));
         let (ending, reason) = (departure.ending(), departure.reason());
         self.media.leaving(&mut self.core, session, &ending);
+        self.core.tell_stay(session, reason);
         self.core.slots.leave(session);
         match departure {
             Departure::Left(request) => {
@@ -158,12 +163,21 @@ impl Room {
         if self.core.started {
             self.core.feed(Happening::RoomEnded);
         }
+        if let Some(began) = self.core.began {
+            let (topology, lasted) = (self.media.topology(), self.core.now.saturating_duration_since(began));
+            let (stays, tally) = (self.core.joins, self.core.connections);
+            self.core.output(Output::CallEnded(CallSummary { topology, lasted, stays, tally }));
+        }
         self.core.output(Output::Closed);
     }
 
     /// Puts everybody out at once; what still waits is answered with `code`.
     pub(crate) fn evict(&mut self, reason: LeftReason, code: ErrorCode) {
         let mut stopped = self.media.evicted(&mut self.core, &Error::new(code), reason.as_str());
+        let everybody: Vec<SessionId> = self.core.participants.keys().copied().collect();
+        for session in everybody {
+            self.core.tell_stay(session, reason.as_str());
+        }
         let to: Vec<SessionId> = self.core.connected().collect();
         let all = std::mem::take(&mut self.core.participants);
         self.core.slots = crate::slots::SlotQueue::new(self.core.slots.slots().max);

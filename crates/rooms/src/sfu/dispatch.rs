@@ -39,6 +39,7 @@ impl Sfu {
             Request::CloseConsumer { consumer } => self.close_consumer(core, session, consumer),
             Request::SetPreferredLayers { consumer, layers } => self.set_preferred_layers(core, session, consumer, layers),
             Request::RequestKeyFrame { consumer } => self.request_key_frame(core, session, consumer),
+            Request::ReportConnection { of, report } => self.report_connection(core, session, &of, *report),
             Request::MeshOffer { .. } | Request::MeshAnswer { .. } | Request::MeshIce { .. } => Err(not_a_mesh()),
             // Not of media: the room has a rule for each.
             Request::Join { .. }
@@ -66,7 +67,10 @@ impl Sfu {
             MediaEvent::TransportConnected { transport } => self.transport_connected(core, transport),
             MediaEvent::TransportFailed { transport, error } => self.transport_failed(core, transport, &error),
             MediaEvent::IceRestarted { transport, ice } => self.ice_restarted(core, transport, ice),
-            MediaEvent::TransportState { transport, state, reason } => self.transport_state(core, transport, state, reason),
+            MediaEvent::TransportState { transport, state, protocol, reason } => {
+                core.note_transport(self.owners.transports.get(&transport).copied(), transport, state, protocol, reason);
+                self.transport_state(core, transport, state, reason);
+            }
             MediaEvent::Produced { producer } => self.produced(core, producer),
             MediaEvent::ProduceFailed { producer, error } => self.produce_failed(core, producer, error),
             MediaEvent::Consumed { consumer, rtp, stream_type } => self.consumed(core, consumer, rtp, stream_type),

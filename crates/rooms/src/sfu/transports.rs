@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use parlor_proto::event::{Event, Reply};
 use parlor_proto::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
-use parlor_proto::{Error, ErrorCode, MediaCommand, SessionId, TransportId};
+use parlor_proto::{Connection, ConnectionReport, Error, ErrorCode, MediaCommand, SessionId, TransportId};
 
 use super::Sfu;
 use super::owned::{Setup, Transport};
 use super::pending::Operation;
-use crate::core::{Answer, Asker, Core, invalid_state, not_found};
+use crate::connectivity::{ConnectionKey, Connectivity};
+use crate::core::{Answer, Asker, Core, invalid_state, not_a_mesh, not_found};
 use crate::ending::Ending;
 use crate::feed::CLOSED;
 
@@ -54,13 +55,14 @@ impl Sfu {
         dtls: DtlsParameters,
         now: Instant,
     ) -> Answer {
-        let (_, transport) = self.owned(asker.session)?.own_transport(id)?;
+        let (direction, transport) = self.owned(asker.session)?.own_transport(id)?;
         if transport.setup == Setup::Connected {
             return Err(invalid_state("the transport was connected before"));
         }
         transport.setup = Setup::Connected;
         let timeout = core.policy.connect_transport_timeout;
         self.pending.begin(Operation::ConnectTransport(id), asker, timeout, now);
+        core.note(asker.session, |connectivity| connectivity.asked(id, direction, now));
         self.order(core, MediaCommand::ConnectTransport { transport: id, dtls });
         Ok(None)
     }
@@ -76,6 +78,7 @@ impl Sfu {
             return Err(invalid_state("ICE is being restarted"));
         }
         self.pending.begin(operation, asker, core.policy.restart_ice_timeout, now);
+        core.note(asker.session, Connectivity::restarted);
         self.order(core, MediaCommand::RestartIce { transport: id });
         Ok(None)
     }
@@ -113,6 +116,14 @@ impl Sfu {
         }
     }
 
+    /// Its owner tells how it came about. Of one that is gone there is nothing to tell any more.
+    pub(super) fn report_connection(&mut self, core: &mut Core, session: SessionId, of: &Connection, report: ConnectionReport) -> Answer {
+        let Connection::Transport(id) = of else { return Err(not_a_mesh()) };
+        self.owned(session)?.own_transport(*id)?;
+        core.take_report(session, ConnectionKey::Transport(*id), report)?;
+        Ok(Some(Reply::ConnectionReported { transport_id: Some(*id), user_id: None }))
+    }
+
     /// By its owner's wish, who may make another then: a client's end may be beyond repair while all else goes on.
     pub(super) fn close_own_transport(&mut self, core: &mut Core, session: SessionId, id: TransportId) -> Answer {
         let (direction, _) = self.owned(session)?.own_transport(id)?;
@@ -126,6 +137,8 @@ impl Sfu {
         let Some(transport) = owned.transport_mut(direction).take() else { return };
         let id = transport.id;
         self.owners.transports.remove(&id);
+        let now = core.now;
+        core.note(session, |connectivity| connectivity.ended(ConnectionKey::Transport(id), now));
         for operation in [Operation::CreateTransport(id), Operation::ConnectTransport(id), Operation::RestartIce(id)] {
             self.settle(core, operation, Err(ending.error.clone()));
         }

@@ -103,7 +103,7 @@ fn a_transport_that_fails() {
     let id = *script.room.media.transports.keys().next().expect("there is one");
     for state in [TransportState::Connecting, TransportState::Connected, TransportState::Disconnected, TransportState::Failed] {
         let reason = (state == TransportState::Failed).then_some(TransportFailure::Silent);
-        script.report(MediaEvent::TransportState { transport: id, state, reason });
+        script.report(MediaEvent::TransportState { transport: id, state, protocol: None, reason });
     }
     script.finish();
 }

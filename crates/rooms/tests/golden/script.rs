@@ -176,6 +176,9 @@ impl Script {
                 | Output::Moderate { .. }
                 | Output::Left { .. }
                 | Output::SentOut { .. }
+                | Output::Connection(_)
+                | Output::StayEnded(_)
+                | Output::CallEnded(_)
                 | Output::Closed => continue,
             };
             self.lines.push(line);

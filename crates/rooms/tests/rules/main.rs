@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "in a test, a broken expectation is the result")]
 
 mod access;
+mod connectivity;
 mod deadlines;
 mod entitlement;
 mod entry;

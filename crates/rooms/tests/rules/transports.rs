@@ -97,8 +97,8 @@ fn the_owner_alone_hears_how_a_transport_is() {
     let (alice, bob) = (room.join("alice", Tier::Free), room.join("bob", Tier::Free));
     let transport = room.transport(alice, Direction::Send);
     room.events(alice);
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Connected, reason: None });
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Disconnected, reason: None });
+    room.report(MediaEvent::TransportState { transport, state: TransportState::Connected, protocol: None, reason: None });
+    room.report(MediaEvent::TransportState { transport, state: TransportState::Disconnected, protocol: None, reason: None });
     let expected = [TransportState::Connected, TransportState::Disconnected].map(|state| Event::TransportState {
         transport_id: transport,
         state,
@@ -118,7 +118,7 @@ fn a_send_transport_that_fails_takes_its_producers_along() {
     room.events(alice);
     room.events(bob);
     let (state, reason) = (TransportState::Failed, Some(TransportFailure::CertificateMismatch));
-    room.report(MediaEvent::TransportState { transport, state, reason });
+    room.report(MediaEvent::TransportState { transport, state, protocol: None, reason });
     assert_eq!(room.events(alice), [Event::TransportState { transport_id: transport, state, reason }], "with its reason");
     assert_eq!(room.events(bob), [Event::ProducerClosed { producer_id: mic, user_id: user_id("alice"), reason: Some(CloseReason::Media) }]);
     assert!(room.is_inside(alice), "the session goes on");
@@ -133,7 +133,12 @@ fn a_receive_transport_that_fails_takes_its_consumers_along() {
     let consumer = room.consume(bob, mic).expect("consumes");
     let transport = room.model(bob).recv.expect("has one");
     room.events(alice);
-    room.report(MediaEvent::TransportState { transport, state: TransportState::Failed, reason: Some(TransportFailure::Silent) });
+    room.report(MediaEvent::TransportState {
+        transport,
+        state: TransportState::Failed,
+        protocol: None,
+        reason: Some(TransportFailure::Silent),
+    });
     assert!(room.events(alice).is_empty());
     assert_eq!(refused(room.ask(bob, Request::PauseConsumer { consumer })), ErrorCode::NotFound);
     room.consume(bob, mic).expect("on a new transport");

@@ -46,6 +46,8 @@ pub struct JoinTerms {
     pub take_over: bool,
     /// What the client can do with mesh calls.
     pub mesh: MeshTerms,
+    /// The dialect that the client speaks, for the log.
+    pub dialect: &'static str,
 }
 
 /// What a session brings along to continue where another connection broke off.
@@ -84,6 +86,7 @@ impl JoinWish {
             capabilities: self.terms.capabilities.clone(),
             take_over: self.terms.take_over,
             mesh: self.terms.mesh,
+            dialect: self.terms.dialect,
         };
         Mail::Join { join: Box::new(join), record: Box::new(admission.record.clone()) }
     }

@@ -1,5 +1,6 @@
 //! The task that owns one room: it gives the room time, requests and media events, and carries out what the room wants done.
 
+mod account;
 mod addressee;
 mod sessions;
 
@@ -263,6 +264,9 @@ impl RoomTask {
                     }
                 }
                 Output::SentOut { user } => self.registry.sent_out(&user),
+                Output::Connection(_) => {}
+                Output::StayEnded(stay) => account::log_stay(&stay),
+                Output::CallEnded(call) => account::log_call(&call),
                 Output::Closed => self.closed = true,
             }
         }

@@ -309,6 +309,7 @@ async fn who_is_let_in_when_nobody_waits_any_more_is_out_again_and_not_told_othe
         capabilities: None,
         take_over: false,
         mesh: MeshTerms::default(),
+        dialect: "test",
     };
     let room = stage.registry.running(&lobby()).expect("runs");
     // The letter has no place for the answer: whoever asked has gone by the time of the answer.

@@ -51,6 +51,7 @@ impl EnvelopeWire {
 
 impl Wire for EnvelopeWire {
     type Tag = Tag;
+    const DIALECT: &'static str = "envelope";
 
     fn name(tag: &Self::Tag) -> &str {
         tag.name

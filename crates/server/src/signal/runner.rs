@@ -82,7 +82,7 @@ impl<W: Wire> Runner<W> {
     async fn handle(&mut self, id: RequestId, request: Request) {
         match request {
             Request::Join { channel, capabilities, take_over, mesh } => {
-                self.join(id, channel, JoinTerms { capabilities, take_over, mesh }).await;
+                self.join(id, channel, JoinTerms { capabilities, take_over, mesh, dialect: W::DIALECT }).await;
             }
             Request::Resume { channel, token } => self.resume(id, channel, token).await,
             Request::GetIceServers => self.ice_servers(id).await,

@@ -28,6 +28,7 @@ struct Line(Value);
 
 impl Wire for Lines {
     type Tag = u64;
+    const DIALECT: &'static str = "lines";
 
     fn name(_: &u64) -> &str {
         "request"

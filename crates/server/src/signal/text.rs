@@ -57,6 +57,7 @@ fn text(message: String) -> Outgoing {
 impl<C: TextCodec> Wire for TextWire<C> {
     /// The type of the message that is answered.
     type Tag = &'static str;
+    const DIALECT: &'static str = C::NAME;
 
     fn name(tag: &Self::Tag) -> &str {
         tag

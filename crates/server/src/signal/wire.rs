@@ -12,6 +12,9 @@ pub trait Wire: Send + Sync + 'static {
     /// The data that an answer needs to find its way to its request.
     type Tag: Send + 'static;
 
+    /// The name of the dialect, for the log.
+    const DIALECT: &'static str;
+
     /// The name of the request in the dialect, for the log.
     fn name(tag: &Self::Tag) -> &str;
     /// Answers a request.

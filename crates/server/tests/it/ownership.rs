@@ -69,6 +69,7 @@ fn attacks(ids: &Ids, foreign_producer: &str) -> Vec<(&'static str, Value)> {
     vec![
         ("voice:rtc:connectTransport", json!({"transportId": ids.recv, "dtlsParameters": dtls()})),
         ("voice:rtc:restartIce", transport.clone()),
+        ("voice:rtc:reportConnection", json!({"transportId": ids.send, "outcome": "failed", "checks": "sent"})),
         ("voice:rtc:closeTransport", transport),
         ("voice:rtc:produce", opus(&ids.send, 77)),
         ("voice:rtc:pauseProducer", producer.clone()),

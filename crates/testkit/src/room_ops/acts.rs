@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use parlor_proto::event::LeftReason;
 use parlor_proto::media::Source;
-use parlor_proto::{Actor, Entitlement, Identity, Moderation, Request, Signal, Target, Tier, Timestamp};
+use parlor_proto::{Actor, Connection, Entitlement, Identity, Moderation, Request, Signal, Target, Tier, Timestamp};
 
 use super::{SLOTS, World, user};
+use crate::reports::{connected, unanswered};
 use crate::test_room::{channel_id, user_id};
 
 impl World<'_> {
@@ -41,6 +42,10 @@ impl World<'_> {
         let to = Target::User(user_id(&user(usize::from(flag >> 2) % SLOTS)));
         let description = || Signal::of_sdp("v=0").ok();
         let body = match flag % 4 {
+            _ if (100..140).contains(&flag) => {
+                let report = Box::new(if flag & 2 == 0 { connected() } else { unanswered() });
+                Request::ReportConnection { of: Connection::Peer(to), report }
+            }
             0 => Request::MeshOffer { to, signal: description()? },
             1 => Request::MeshAnswer { to, signal: description()? },
             _ => Request::MeshIce { to, signal: Signal::of_candidate(Default::default()).ok()? },

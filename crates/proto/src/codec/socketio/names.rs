@@ -50,6 +50,7 @@ pub const fn request_name(request: RequestKind) -> &'static str {
         RequestKind::MeshOffer => "voice:mesh:offer",
         RequestKind::MeshAnswer => "voice:mesh:answer",
         RequestKind::MeshIce => "voice:mesh:ice",
+        RequestKind::ReportConnection => "voice:rtc:reportConnection",
         RequestKind::Ping => "voice:ping",
     }
 }
@@ -86,6 +87,7 @@ pub fn reply_name(reply: impl Into<ReplyKind>) -> &'static str {
         ReplyKind::Slot => "voice:slot",
         ReplyKind::Moderated => "voice:moderated",
         ReplyKind::MeshRelayed => "voice:mesh:relayed",
+        ReplyKind::ConnectionReported => "voice:connectionReported",
         ReplyKind::Pong => "voice:pong",
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::connection::{Candidates, Checks, ChosenPair, ConnectionOutcome, DtlsState, IceState, NetworkType};
 use crate::ids::{ChannelId, UserId};
 use crate::media::{Layers, MediaKind, Source, VideoSource};
 #[cfg(test)]
@@ -50,6 +51,25 @@ pub(super) struct MeshIce {
     pub(super) user_id: UserId,
     #[cfg_attr(test, schemars(with = "Option<IceCandidateInit>"))]
     pub(super) candidate: Option<Map<String, Value>>,
+}
+
+/// The payload of `voice:rtc:reportConnection`.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReportConnection {
+    pub(super) transport_id: Option<String>,
+    pub(super) user_id: Option<UserId>,
+    pub(super) outcome: ConnectionOutcome,
+    #[serde(default)]
+    pub(super) candidates: Candidates,
+    pub(super) checks: Checks,
+    pub(super) ice_state: Option<IceState>,
+    pub(super) dtls_state: Option<DtlsState>,
+    pub(super) pair: Option<ChosenPair>,
+    pub(super) connect_ms: Option<u32>,
+    #[serde(default)]
+    pub(super) network: NetworkType,
 }
 
 /// The payload of `voice:leave`.

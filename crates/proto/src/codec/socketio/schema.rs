@@ -138,6 +138,7 @@ fn payload_of(generator: &mut SchemaGenerator, request: RequestKind) -> Schema {
         RequestKind::Moderate => moderate(generator),
         RequestKind::MeshOffer | RequestKind::MeshAnswer => payload::MeshDescription::json_schema(generator),
         RequestKind::MeshIce => payload::MeshIce::json_schema(generator),
+        RequestKind::ReportConnection => payload::ReportConnection::json_schema(generator),
         RequestKind::Ping => payload::Ping::json_schema(generator),
     }
 }

@@ -78,6 +78,7 @@ impl Events {
 
 impl Wire for Events {
     type Tag = Tag;
+    const DIALECT: &'static str = "socketio";
 
     fn name(tag: &Tag) -> &str {
         // An unknown name is a stranger's text.

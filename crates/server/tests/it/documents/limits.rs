@@ -29,6 +29,7 @@ const PLACES: &str = "server/src/net/places.rs";
 const TCP: &str = "server/src/media/net/tcp.rs";
 const TURN: &str = "turn/src/limits.rs";
 const TURN_STREAMS: &str = "server/src/turn/streams.rs";
+const CONNECTIVITY: &str = "rooms/src/connectivity.rs";
 const LIMIT: &str = "sfu/src/producer/limit.rs";
 
 const ROWS: &[Row] = &[
@@ -131,6 +132,11 @@ const ROWS: &[Row] = &[
             Is("rooms/src/mesh.rs", "MAX_KEPT"),
             In(1024, "rooms/src/mesh.rs", "MAX_KEPT_BYTES"),
         ],
+    ),
+    (
+        "what a client tells of its connections",
+        "{} reports at once, and one in {} s; words of closed lists and numbers, no addresses",
+        &[By(|_| number(CONNECTIVITY, "REPORTS_AT_ONCE") / number(CONNECTIVITY, "REPORT")), Is(CONNECTIVITY, "REPORT")],
     ),
     ("connections of the dialects for mesh calls", "{}", &[Is("server/src/signal/plain.rs", "MAX_CONNECTIONS")]),
     (
