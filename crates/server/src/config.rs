@@ -9,6 +9,7 @@ pub mod ice_url;
 mod limits;
 mod list;
 mod load;
+mod node;
 mod period;
 mod ports;
 mod redis;
@@ -31,6 +32,7 @@ pub use channels::ChannelConfig;
 pub use limits::Limits;
 pub use list::written;
 pub use load::{ConfigError, FILE_NAME, Sources, load, read_file};
+pub use node::Node;
 pub use period::Period;
 pub use ports::PortRange;
 pub use redis::Redis;
@@ -53,6 +55,8 @@ pub const MAX_FLUSH_INTERVAL_US: u64 = 2_000;
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// This server among others.
+    pub node: Node,
     /// The service of HTTP, WebSocket and the web app.
     pub http: Http,
     /// The media ports and threads.

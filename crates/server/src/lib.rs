@@ -6,6 +6,7 @@ pub mod auth;
 pub mod cli;
 mod clock;
 pub mod config;
+mod counters;
 mod cryptography;
 mod feed;
 mod hook;

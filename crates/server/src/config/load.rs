@@ -353,6 +353,9 @@ fn check_values(config: &Config) -> Result<(), ConfigError> {
     if config.store.audit_keep_days == 0 || config.store.audit_keep_lines == 0 {
         return fail("store.audit_keep_days", "and audit_keep_lines must be at least 1");
     }
+    if let Err((key, reason)) = config.node.check() {
+        return fail(key, reason);
+    }
     if let Err((key, reason)) = config.redis.check() {
         return fail(key, &reason);
     }

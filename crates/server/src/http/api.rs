@@ -30,7 +30,8 @@ use self::guard::limit::Limits;
 use self::guard::{key, parameters};
 use self::problem::Problem;
 use self::routes::{
-    audit, bans, calls, channels, events, health, invitations, keys, members, moderation, people, seats, sessions, turn, window,
+    audit, bans, calls, channels, connections, events, health, invitations, keys, members, moderation, people, seats, sessions, turn,
+    window,
 };
 use self::state::Api;
 use crate::config;
@@ -71,6 +72,7 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_keys(api, Scope::Sessions, sessions::routes()))
         .merge(for_keys(api, Scope::Events, events::routes()))
         .merge(for_keys(api, Scope::Audit, audit::routes()))
+        .merge(for_keys(api, Scope::Counters, connections::routes()))
         .merge(for_keys(api, Scope::Keys, keys::routes()))
         .merge(for_visitors(api, calls::visitor_routes().merge(window::visitor_routes())))
         .merge(for_users(api, turn::user_routes()))

@@ -13,7 +13,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::feed::FeedHandle;
 use crate::ice::Ice;
 use crate::media::Pool;
@@ -65,6 +67,8 @@ pub struct Registry {
     pub(super) policy: Policy,
     pub(super) ice: Ice,
     pub(super) sfu_endpoint: String,
+    /// What is counted of media connections.
+    pub(super) counters: Counters,
     /// The embedded TURN server, if there is one.
     turn: Option<TurnHandle>,
     pub(super) stopping: CancellationToken,
@@ -101,6 +105,7 @@ impl Registry {
             ice,
             // The name is opaque to clients; it tells apart the nodes of a cluster.
             sfu_endpoint: format!("sfu-{:08x}", rand::random::<u32>()),
+            counters: Counters::new(config.node.region(), clock::wall()),
             turn: None,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -151,6 +156,11 @@ impl Registry {
     /// The STUN and TURN servers of clients.
     pub const fn ice(&self) -> &Ice {
         &self.ice
+    }
+
+    /// What is counted of media connections.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// What the media plane can forward.

@@ -264,9 +264,15 @@ impl RoomTask {
                     }
                 }
                 Output::SentOut { user } => self.registry.sent_out(&user),
-                Output::Connection(_) => {}
-                Output::StayEnded(stay) => account::log_stay(&stay),
-                Output::CallEnded(call) => account::log_call(&call),
+                Output::Connection(fact) => self.registry.counters.connection(&fact),
+                Output::StayEnded(stay) => {
+                    self.registry.counters.stay();
+                    account::log_stay(&stay);
+                }
+                Output::CallEnded(call) => {
+                    self.registry.counters.call();
+                    account::log_call(&call);
+                }
                 Output::Closed => self.closed = true,
             }
         }

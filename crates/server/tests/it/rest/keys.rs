@@ -24,6 +24,7 @@ fn needs() -> Vec<(&'static str, Method, &'static str, Option<Value>)> {
         ("sessions", Method::GET, "/api/users/a/sessions", None),
         ("events", Method::GET, "/api/events", None),
         ("audit", Method::GET, "/api/audit", None),
+        ("counters", Method::GET, "/api/connections", None),
         ("keys", Method::GET, "/api/keys", None),
     ]
 }
@@ -32,7 +33,7 @@ fn needs() -> Vec<(&'static str, Method, &'static str, Option<Value>)> {
 async fn a_key_does_what_its_scopes_say_and_nothing_else() {
     let rest = Rest::start().await;
     rest.put("/api/channels/den", json!({})).await.is(201);
-    for scope in ["channels:read", "channels:write", "moderation", "people", "sessions", "events", "audit", "keys"] {
+    for scope in ["channels:read", "channels:write", "moderation", "people", "sessions", "events", "audit", "counters", "keys"] {
         let key = rest.key_with(&[scope]).await;
         for (needed, method, path, body) in needs() {
             let answer = rest.call_as(&key, method.clone(), path, body).await;

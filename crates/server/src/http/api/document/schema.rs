@@ -2,12 +2,17 @@
 
 use std::borrow::Cow;
 
+use parlor_proto::connection::{CandidateType, NetworkType, RelayProtocol};
+use parlor_proto::event::CallTopology;
+use parlor_proto::transport::Protocol;
 use parlor_proto::{
     Access, ChannelKind, E2eePolicy, ErrorCode, Invitation, MediaKind, MemberRole, Privacy, RecordingPolicy, Role, Source, Tier, Topology,
     limits,
 };
+use parlor_rooms::connectivity::{Reached, Verdict};
 use serde::Serialize;
 use serde_json::json;
+use strum::VariantArray as _;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -124,6 +129,20 @@ documented! {
     TrackSource = one_of(&[Source::Mic, Source::Camera, Source::Screen]);
     /// How far somebody is with a call, or a call as a whole.
     CallStage = one_of(&[rooms::CallStage::Idle, rooms::CallStage::Ended, rooms::CallStage::Connecting, rooms::CallStage::Active]);
+    /// The way that media of a call takes.
+    CallWay = one_of(&[CallTopology::Sfu, CallTopology::Mesh]);
+    /// The network of a client, as far as its browser tells.
+    NetworkKind = one_of(NetworkType::VARIANTS);
+    /// What became of a connection. `abandoned`: it ended before it could be known, within ten seconds.
+    ConnectionEnd = named(Verdict::VARIANTS);
+    /// How far a connection came: no check is known of; checks were sent, none was answered; ICE worked, DTLS did not; both did.
+    ConnectionStage = named(Reached::VARIANTS);
+    /// The type of a candidate; `unknown` if the client has not told.
+    CandidateKind = known(CandidateType::VARIANTS);
+    /// What carries packets.
+    Carrier = known(Protocol::VARIANTS);
+    /// What leads to a relay.
+    RelayCarrier = named(RelayProtocol::VARIANTS);
     /// What an API key may do; `*` is everything.
     Permission = one_of(Scope::EACH);
     /// What went wrong, for a program. The list is closed; sentences may change, codes do not.
@@ -153,6 +172,13 @@ pub fn all() -> Vec<(String, RefOr<Schema>)> {
         of::<TrackKind>(),
         of::<TrackSource>(),
         of::<CallStage>(),
+        of::<CallWay>(),
+        of::<NetworkKind>(),
+        of::<ConnectionEnd>(),
+        of::<ConnectionStage>(),
+        of::<CandidateKind>(),
+        of::<Carrier>(),
+        of::<RelayCarrier>(),
         of::<Permission>(),
         of::<Code>(),
         of::<crate::http::api::extract::when::When>(),
@@ -162,6 +188,16 @@ pub fn all() -> Vec<(String, RefOr<Schema>)> {
 fn printable(pattern: &str, max: usize, example: &str) -> ObjectBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(max));
     text.pattern(Some(pattern)).examples([json!(example)])
+}
+
+/// The names of choices that are not read or written otherwise.
+fn named<T: Copy + Into<&'static str>>(choices: &[T]) -> ObjectBuilder {
+    one_of(&choices.iter().map(|choice| (*choice).into()).collect::<Vec<&str>>())
+}
+
+/// The same, or that it is not known.
+fn known<T: Copy + Into<&'static str>>(choices: &[T]) -> ObjectBuilder {
+    one_of(&choices.iter().map(|choice| (*choice).into()).chain(["unknown"]).collect::<Vec<&str>>())
 }
 
 fn one_of<T: Serialize>(choices: &[T]) -> ObjectBuilder {

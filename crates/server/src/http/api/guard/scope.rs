@@ -23,6 +23,8 @@ pub enum Scope {
     Events,
     /// Read the audit log.
     Audit,
+    /// Read what the server counts.
+    Counters,
     /// Make, list and remove API keys.
     Keys,
 }
@@ -38,6 +40,7 @@ impl Scope {
         Self::Sessions,
         Self::Events,
         Self::Audit,
+        Self::Counters,
         Self::Keys,
     ];
 
@@ -52,6 +55,7 @@ impl Scope {
             Self::Sessions => "sessions",
             Self::Events => "events",
             Self::Audit => "audit",
+            Self::Counters => "counters",
             Self::Keys => "keys",
         }
     }
