@@ -3,13 +3,27 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { type AppPerson, joinApp } from '../harness/app.js';
+import { type AppPerson, joinApp, openApp } from '../harness/app.js';
 import { screenshot, startChromium } from '../harness/chromium.js';
 import { energyRises, fallsSilent, hears, inbound, outbound, sees, standsStill } from '../harness/measure.js';
 import { Server } from '../harness/server.js';
-import { until } from '../harness/until.js';
+import { PATIENCE_MS, until, within } from '../harness/until.js';
 
 const TIMEOUT = { timeout: 120_000 };
+
+/** The part of the counters of connections that is looked at here. */
+interface Connections {
+  outcomes: { outcome: string; reached: string; count: number }[];
+  routes: { local: string; remote: string; protocol: string; count: number }[];
+}
+
+/** What the log says of stays that have ended. */
+function stays(server: Server): string[] {
+  return server
+    .logged()
+    .split('\n')
+    .filter((line) => line.includes('a stay has ended'));
+}
 
 describe('a call in the web app', () => {
   let server: Server;
@@ -20,7 +34,7 @@ describe('a call in the web app', () => {
   const channel = 'Salon';
 
   before(async () => {
-    server = await Server.start({ name: 'call' });
+    server = await Server.start({ name: 'call', api: true });
     browser = await startChromium();
     alice = await joinApp(browser, { url: server.url, name: 'Alice', channel });
     bob = await joinApp(browser, { url: server.url, name: 'Bob', channel });
@@ -121,6 +135,41 @@ describe('a call in the web app', () => {
     await bob.showsNoMore('Alice', 5_000);
     await until('every connection of Alice is closed', async () => (await inbound(alice.page)).length === 0);
     await alice.button('Join').waitFor();
+  });
+
+  it('leaves a line in the log that says by what it went, and is counted', TIMEOUT, async () => {
+    const stay = await until('the stay is told', () => stays(server).find((line) => line.includes('reason="left"')));
+    for (const way of ['send', 'recv']) assert.match(stay, new RegExp(`${way} connected host to host by udp in \\d+ ms`));
+    assert.match(stay, /dialect="socketio" .* candidates=host\/udp \d+.* failed=0 lost=0 ice_restarts=0/);
+    assert.doesNotMatch(stay, /\d+\.\d+\.\d+\.\d+|Alice/);
+    const { routes } = await server.api<Connections>('GET', '/connections');
+    const direct = routes.filter(({ local, remote, protocol }) => local === 'host' && remote === 'host' && protocol === 'udp');
+    assert.ok(direct.reduce((sum, { count }) => sum + count, 0) >= 4, JSON.stringify(routes));
+  });
+
+  it('says how far it came where nobody can reach the media', TIMEOUT, async (test) => {
+    const media = 'listen_ip = ["127.0.0.1"]\nannounced_ip = ["127.0.0.2"]';
+    const unreachable = await Server.start({ name: 'call-unreachable', media, api: true });
+    test.after(() => unreachable.stop());
+    const carol = await openApp(browser, unreachable.url);
+    const failed = new Promise<void>((resolve) => {
+      carol.page.on('websocket', (socket) =>
+        socket.on('framesent', ({ payload }) => {
+          const text = String(payload);
+          if (text.includes('voice:rtc:reportConnection') && text.includes('"outcome":"failed"')) resolve();
+        }),
+      );
+    });
+    await carol.page.reload();
+    await carol.fillIn({ name: 'Carol', channel });
+    await carol.press('Join');
+    await within('a report of the failure', PATIENCE_MS, failed);
+    await carol.close();
+    const stay = await until('the stay is told', () => stays(unreachable)[0]);
+    assert.match(stay, /send failed, checked; client: ICE \w+, DTLS \w+, checks sent; server: no check came/);
+    const { outcomes } = await unreachable.api<Connections>('GET', '/connections');
+    const [row] = outcomes.filter(({ outcome }) => outcome === 'failed');
+    assert.deepEqual([row?.reached, row?.count], ['checked', 1], JSON.stringify(outcomes));
   });
 
   it('takes two windows of one browser for two people', TIMEOUT, async () => {

@@ -1,9 +1,11 @@
 // One stay in a channel: joins, makes the transports, sends and receives. It outlives a connection that breaks, if another
 // resumes it in time; a rejoin makes a new one.
 
+import { ConnectionReporter } from './connection-reporter.js';
 import { hasCode, toVoiceError, VoiceError } from './errors.js';
 import { IceServers } from './ice-servers.js';
 import type { LocalMedia } from './local-media.js';
+import type { NetworkType } from './network.js';
 import { CONNECT_RETRIES, TRANSPORT_RETRIES, withRetries } from './policy.js';
 import type { Direction, Joined, Layers, Pushes, PushName, Requests, RtcConfig, TransportCreated } from './protocol.js';
 import { Receiving, type ReceivingContext } from './receiving.js';
@@ -18,6 +20,8 @@ export interface CallContext extends ReceivingContext, SendingContext {
   readonly local: LocalMedia;
   /** How one wants to be; told to the server at once after the join, before anything is sent. */
   readonly state: () => { muted: boolean; deafened: boolean };
+  /** The kind of network one is in, for the server's operator. */
+  readonly networkType: () => NetworkType;
   readonly onJoined: (joined: Joined) => void;
   /** Media is set up: camera and screen that were on before are to be sent again. */
   readonly onReady: () => Promise<void>;
@@ -283,14 +287,19 @@ export class Call {
     onConnecting: (connected: Promise<void>) => void = () => {},
   ): TransportHandler {
     const { signal } = this.context;
+    const reporter = new ConnectionReporter(signal, transport, this.context.networkType);
     const guard = new IceGuard(
       () => this.#restartIce(transportId, transport),
       (error) => this.#lost(error),
-      () => !this.closed && this.context.onReach(),
+      () => {
+        reporter.onLate();
+        if (!this.closed) this.context.onReach();
+      },
     );
     this.#guards.set(transportId, guard);
     return {
       onConnect: (dtlsParameters) => {
+        reporter.begin();
         guard.begin();
         const attempt = async (n: number): Promise<void> => {
           try {
@@ -309,6 +318,7 @@ export class Call {
         onConnecting(connected);
       },
       onState: (state) => {
+        if (!this.closed) reporter.onState(state);
         guard.onState(state);
         if (!this.closed) this.context.onReach();
       },

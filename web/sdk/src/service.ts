@@ -280,6 +280,7 @@ export class VoiceService extends Emitter<VoiceEvents> {
       audio: this.#audio,
       videoCodec: this.#videoCodec,
       state: () => this.#voice.wanted,
+      networkType: () => this.#network.type,
       silenced: (slot) => this.#voice.silenced(slot),
       dispatch: (event) => this.#stays.machine.dispatch(event),
       onJoined,

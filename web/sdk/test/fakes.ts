@@ -15,7 +15,7 @@ import type {
   RtpCapabilities,
   WireParticipant,
 } from '../src/protocol.js';
-import type { Network } from '../src/network.js';
+import type { Network, NetworkType } from '../src/network.js';
 import type { Capture } from '../src/rtc/capture.js';
 import type { AudioOutput } from '../src/rtc/playback.js';
 import type { ConnectionState, LocalProducer, ProduceOptions, Rtc, SendHandler, TransportHandler } from '../src/rtc/rtc.js';
@@ -190,7 +190,7 @@ export class FakeServer implements Signal {
         this.made.consumers.push(id);
         return consumed(id, given.producerId ?? '', this.#ownerOf(given.producerId ?? ''));
       default:
-        return given as unknown as AnyReply;
+        return given;
     }
   }
 
@@ -260,6 +260,8 @@ export class FakeRtc implements Rtc {
   relayed = false;
   /** Whether a transport that is used gets its connection. */
   reaches = true;
+  /** What WebRTC measures of every transport. */
+  stats: Record<string, unknown>[] = [];
   refuseConsumers = false;
   /** Producers the browser takes offence at; as mediasoup-client has it, their transport takes nothing more then. */
   readonly poison = new Set<string>();
@@ -335,7 +337,7 @@ export class FakeRtc implements Rtc {
       },
       setIceServers: (iceServers: RtcConfig['iceServers']) => Promise.resolve(this.#setIceServers(id, iceServers)),
       isRelayed: () => Promise.resolve(this.relayed),
-      getStats: () => Promise.resolve(new Map() as unknown as RTCStatsReport),
+      getStats: () => Promise.resolve(new Map(this.stats.map((entry) => [entry['id'], entry])) as unknown as RTCStatsReport),
       close: () => void (own.closed = true),
     };
   }
@@ -398,6 +400,7 @@ export class FakeCapture implements Capture {
 
 export class FakeNetwork implements Network {
   online = true;
+  type: NetworkType = 'wifi';
   readonly watchers = new Set<(online: boolean) => void>();
   watch(handler: (online: boolean) => void): () => void {
     this.watchers.add(handler);

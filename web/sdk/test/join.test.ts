@@ -12,7 +12,8 @@ const alice = person('alice', 'Alice');
 
 describe('a join', () => {
   it('sends join and both transports at once, then connects and produces without waiting', async () => {
-    const { server, service } = setup();
+    const { server, service, withoutMedia } = setup();
+    withoutMedia();
     let answer = (_: unknown) => {};
     server.answer('voice:join', () => new Promise((resolve) => (answer = resolve as never)));
     const done = service.joinChannel('lobby');

@@ -30,8 +30,8 @@ impl Registry {
         let (room, inbox) = RoomHandle::local(record.channel.id.clone(), RouterId::from_random(rand::random()));
         rooms.insert(record.channel.id.clone(), room.clone());
         let task = RoomTask::new(Arc::clone(self), room.clone(), record.clone(), placement);
-        // Every log line that is written for the room says which room it is, at every level.
-        let span = tracing::error_span!("room", channel = %room.channel());
+        // Every log line that is written for the room says which room it is, at every level, and nothing of who happened to come first.
+        let span = tracing::error_span!(parent: None, "room", channel = %room.channel());
         self.tasks.spawn(task.run(inbox).instrument(span));
         Ok(room)
     }
