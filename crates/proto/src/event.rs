@@ -1,11 +1,13 @@
 //! What the server says: replies to requests, and events pushed to a session or a room.
 
+mod ice;
+mod reasons;
+
 use std::sync::Arc;
 
 use serde::Serialize;
 use strum::{EnumDiscriminants, IntoStaticStr, VariantArray};
 
-use crate::channel::{Channel, Privacy};
 use crate::ids::{ChannelId, ConsumerId, PeerId, ProducerId, ResumeToken, TransportId, UserId};
 #[cfg(test)]
 use crate::media::VideoSource;
@@ -15,74 +17,8 @@ use crate::moderation::{ModerationAction, Restrictions};
 use crate::people::{Permissions, Role};
 use crate::rtp::{RtpCapabilities, RtpParameters};
 use crate::transport::{Direction, DtlsParameters, IceCandidate, IceParameters, TransportFailure, TransportState};
-
-/// A server a client may ask for its own address or a relay (`RTCIceServer` of the browser).
-#[derive(Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct IceServer {
-    /// The server's addresses: `stun:`, `turn:` or `turns:`.
-    pub urls: Vec<String>,
-    /// The user name at a TURN server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// The password at a TURN server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential: Option<String>,
-}
-
-/// The password never reaches a log.
-impl std::fmt::Debug for IceServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IceServer").field("urls", &self.urls).field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-/// Whether the client may try every candidate or relays only.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum IceTransportPolicy {
-    /// Every candidate is tried.
-    #[default]
-    All,
-    /// Only relays are used: the server does not learn the client's address.
-    Relay,
-}
-
-impl IceTransportPolicy {
-    /// What holds in a channel, where this is what holds in all: a channel can be stricter.
-    #[must_use]
-    pub const fn within(self, channel: &Channel) -> Self {
-        match channel.privacy {
-            Privacy::Relay => Self::Relay,
-            Privacy::Standard => self,
-        }
-    }
-}
-
-/// What a client's `RTCPeerConnection` is made with.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct RtcConfig {
-    /// STUN and TURN servers; none are needed where the client reaches the SFU directly.
-    pub ice_servers: Vec<IceServer>,
-    /// Which candidates the client may try.
-    pub ice_transport_policy: IceTransportPolicy,
-}
-
-/// What a client's peer connections are made with, and how long the TURN credential in it lasts.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct IceSetup {
-    /// What the client's peer connections are made with.
-    pub rtc_config: RtcConfig,
-    /// When the TURN credential ends (RFC 3339); null when there is none that ends.
-    pub turn_credential_expires_at: Option<String>,
-    /// In how many seconds it ends, for who does not trust their clock; null when there is none that ends.
-    pub turn_credential_ttl: Option<u32>,
-}
+pub use ice::{IceServer, IceSetup, IceTransportPolicy, RtcConfig};
+pub use reasons::{CloseReason, EntitlementReason, LeftReason};
 
 /// A track somebody sends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -489,106 +425,6 @@ pub enum Event {
     Moderation { action: ModerationAction, by_user_id: Option<UserId>, restrictions: Restrictions, reason: Option<String> },
 }
 
-/// Why the server closed a producer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, VariantArray)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum CloseReason {
-    /// The tier of its owner, or of the channel, does not include such a producer any more.
-    Entitlement,
-    /// A moderator silenced its owner or put them out.
-    Moderation,
-    /// The transport it was on failed.
-    Media,
-}
-
-impl CloseReason {
-    /// The reason as it is sent.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Entitlement => "entitlement",
-            Self::Moderation => "moderation",
-            Self::Media => "media",
-        }
-    }
-}
-
-/// Why permissions changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum EntitlementReason {
-    /// What the user has paid for has ended.
-    Expired,
-    /// The host application has changed it.
-    Changed,
-}
-
-/// Why a session was put out of its room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, VariantArray)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum LeftReason {
-    /// The media thread of the room died.
-    MediaLost,
-    /// The server is shutting down.
-    ShuttingDown,
-    /// A moderator put the user out; they may come back.
-    Kicked,
-    /// A moderator banned the user, who cannot come back for now.
-    Banned,
-    /// A moderator sends the user to another channel.
-    Moved,
-    /// A moderator ended the call.
-    CallEnded,
-    /// The host application has signed the user out.
-    SessionRevoked,
-    /// The channel was deleted.
-    ChannelDeleted,
-    /// The user may not be in the channel any more.
-    AccessLost,
-    /// The user resumed the session on another connection.
-    Replaced,
-    /// The way that the channel's media takes was changed.
-    TopologyChanged,
-    /// The user joined with another connection: a user is in one channel at a time, over all devices.
-    MovedDevice,
-}
-
-impl LeftReason {
-    /// The reason as it is sent.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MediaLost => "media-lost",
-            Self::ShuttingDown => "shutting-down",
-            Self::Kicked => "kicked",
-            Self::Banned => "banned",
-            Self::Moved => "moved",
-            Self::CallEnded => "call-ended",
-            Self::SessionRevoked => "session-revoked",
-            Self::ChannelDeleted => "channel-deleted",
-            Self::AccessLost => "access-lost",
-            Self::Replaced => "replaced",
-            Self::TopologyChanged => "topology-changed",
-            Self::MovedDevice => "moved-device",
-        }
-    }
-
-    /// Whether what the user was given for calls is taken back, relays for one: somebody decided that they may not be here.
-    #[must_use]
-    pub const fn takes_access(self) -> bool {
-        matches!(self, Self::Kicked | Self::Banned | Self::SessionRevoked | Self::AccessLost)
-    }
-
-    /// Whether a client should join again by itself. Where a person decided, a person decides to come back.
-    #[must_use]
-    pub const fn rejoin(self) -> bool {
-        matches!(self, Self::MediaLost | Self::ShuttingDown | Self::TopologyChanged)
-    }
-}
-
 /// A participant who is heard.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -600,16 +436,4 @@ pub struct Speaker {
     pub producer_id: ProducerId,
     /// How loud it is, in dBov: -127 (silence) to 0.
     pub level: i8,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_never_shows_a_relay_password() {
-        let server = IceServer { urls: vec!["turn:x".into()], username: Some("u".into()), credential: Some("hush".into()) };
-        let shown = format!("{:?}", RtcConfig { ice_servers: vec![server], ..RtcConfig::default() });
-        assert!(shown.contains("turn:x") && !shown.contains("hush"), "{shown}");
-    }
 }
