@@ -9,7 +9,7 @@ export type { ClientErrorCode, DeviceName, ErrorCode, ErrorDetails, ServerErrorC
 export type { Capability, ChannelInfo, ConnectionStatus, Self, SlotPosition, ToggleOutcome, VideoQueue, VoiceEvents } from './events.js';
 export type { MicrophoneStatus } from './local-media.js';
 export type { MicrophoneChange } from './microphone.js';
-export type { Network } from './network.js';
+export type { Network, NetworkType } from './network.js';
 export { isInCall, isJoined, next, STATES, TABLE } from './machine.js';
 export type { MachineEvent, State } from './machine.js';
 export type { JoinOptions, VoiceServiceOptions, VoiceServiceParts } from './options.js';
