@@ -122,7 +122,8 @@ describe('in a channel in privacy mode', () => {
   });
 
   it('without a TURN server, the page says that media cannot be reached, and leaves it at that', TIMEOUT, async () => {
-    const server = await Server.start({ name: 'relay-none', toml: CHANNEL });
+    // A development server that is told nothing relays by itself.
+    const server = await Server.start({ name: 'relay-none', toml: `[turn]\nprovider = "none"\n${CHANNEL}` });
     const alice = await joinApp(browser, { url: server.url, name: 'Alice', channel: 'quiet' });
     const sentence = alice.page.getByText(/^The server’s media cannot be reached from here/);
     await sentence.waitFor({ timeout: 30_000 });
