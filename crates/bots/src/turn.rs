@@ -1,16 +1,12 @@
-//! A TURN client, on the codecs alone and on blocking sockets: it asks a server for what it is told, for tests and measurements.
+//! A TURN client, on blocking sockets: it asks a server for what it is told, for tests and measurements.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
-use stun_types::message::{
-    IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageClass, MessageType, MessageWriteVec, Method, TransactionId,
-};
-use stun_types::prelude::*;
-use turn_types::attribute::{ChannelNumber, Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
-use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
+use parlor_turn::client::{Answer, Ask, Client};
+
+pub use parlor_turn::client::{channel_data, indication, read_indication};
 
 /// How long an answer is waited for before the request is repeated.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -46,9 +42,7 @@ enum Link {
 #[derive(Debug)]
 pub struct TurnClient {
     link: Link,
-    username: String,
-    password: String,
-    challenge: Option<(String, String)>,
+    client: Client,
 }
 
 impl TurnClient {
@@ -68,34 +62,27 @@ impl TurnClient {
     }
 
     fn new(link: Link, username: &str, password: &str) -> Self {
-        Self { link, username: username.to_owned(), password: password.to_owned(), challenge: None }
+        Self { link, client: Client::new(username, password) }
     }
 
     /// Asks for an allocation; answers its relayed address.
     pub fn allocate(&mut self) -> Result<SocketAddr, TurnError> {
-        let answer = self.ask(ALLOCATE, |message, _| add(message, &RequestedTransport::new(RequestedTransport::UDP)))?;
-        let message = Message::from_bytes(&answer).map_err(|_| TurnError::Silent)?;
-        let relayed = message.attribute::<XorRelayedAddress>().map_err(|_| TurnError::Silent)?;
-        Ok(relayed.addr(message.transaction_id()))
+        self.ask(Ask::Allocate)?.ok_or(TurnError::Silent)
     }
 
     /// Asks that the allocation lasts longer, or ends.
     pub fn refresh(&mut self, seconds: u32) -> Result<(), TurnError> {
-        self.ask(REFRESH, |message, _| add(message, &Lifetime::new(seconds))).map(drop)
+        self.ask(Ask::Refresh(seconds)).map(drop)
     }
 
     /// Asks for a permission.
     pub fn permit(&mut self, peer: SocketAddr) -> Result<(), TurnError> {
-        self.ask(CREATE_PERMISSION, |message, transaction| add(message, &XorPeerAddress::new(peer, transaction))).map(drop)
+        self.ask(Ask::Permit(peer)).map(drop)
     }
 
     /// Asks for a channel.
     pub fn bind(&mut self, number: u16, peer: SocketAddr) -> Result<(), TurnError> {
-        let with = |message: &mut MessageWriteVec, transaction| {
-            add(message, &ChannelNumber::new(number));
-            add(message, &XorPeerAddress::new(peer, transaction));
-        };
-        self.ask(CHANNEL_BIND, with).map(drop)
+        self.ask(Ask::Bind(number, peer)).map(drop)
     }
 
     /// Sends a packet, as [`channel_data`] or [`indication`] makes it.
@@ -149,80 +136,27 @@ impl TurnClient {
         }
     }
 
-    /// Asks, and once again with the nonce that a refusal brings; answers the success response.
-    fn ask(&mut self, method: Method, with: impl Fn(&mut MessageWriteVec, TransactionId)) -> Result<Vec<u8>, TurnError> {
+    /// Asks, and once again with the nonce that a refusal brings; answers the relayed address, if one is told.
+    fn ask(&mut self, ask: Ask) -> Result<Option<SocketAddr>, TurnError> {
         loop {
-            let transaction = TransactionId::generate();
-            let request = self.request(method, transaction, &with);
-            let answer = self.exchange(&request, transaction)?;
-            let message = Message::from_bytes(&answer).map_err(|_| TurnError::Silent)?;
-            let Ok(error) = message.attribute::<ErrorCode>() else { return Ok(answer) };
-            let challenge = message.attribute::<Realm>().ok().zip(message.attribute::<Nonce>().ok());
-            let challenge = challenge.map(|(realm, nonce)| (realm.realm().to_owned(), nonce.nonce().to_owned()));
-            // A refusal after a password was shown is final, unless only the nonce was too old.
-            if challenge.is_none() || error.code() == 401 && self.challenge.is_some() {
-                return Err(TurnError::Refused(error.code()));
+            match self.exchange(ask)? {
+                Answer::Granted { relayed, .. } => return Ok(relayed),
+                Answer::Refused(code) => return Err(TurnError::Refused(code)),
+                Answer::Again => {}
             }
-            self.challenge = challenge;
         }
     }
 
-    fn request(&self, method: Method, transaction: TransactionId, with: impl Fn(&mut MessageWriteVec, TransactionId)) -> Vec<u8> {
-        let kind = MessageType::from_class_method(MessageClass::Request, method);
-        let mut message = Message::builder(kind, transaction, MessageWriteVec::new());
-        with(&mut message, transaction);
-        if let Some((realm, nonce)) = &self.challenge
-            && let (Ok(username), Ok(realm_attribute), Ok(nonce)) = (Username::new(&self.username), Realm::new(realm), Nonce::new(nonce))
-        {
-            add(&mut message, &username);
-            add(&mut message, &realm_attribute);
-            add(&mut message, &nonce);
-            let credentials = LongTermKeyCredentials::new(self.username.clone(), self.password.clone(), realm.clone());
-            let _ = message.add_message_integrity_with_key(&credentials.make_key(IntegrityAlgorithm::Sha1), IntegrityAlgorithm::Sha1);
-        }
-        message.finish()
-    }
-
-    fn exchange(&mut self, request: &[u8], transaction: TransactionId) -> Result<Vec<u8>, TurnError> {
+    fn exchange(&mut self, ask: Ask) -> Result<Answer, TurnError> {
+        let request = self.client.request(ask);
         for _ in 0..TRIES {
-            self.send(request)?;
+            self.send(&request.bytes)?;
             while let Some(message) = self.receive()? {
-                if Message::from_bytes(&message).is_ok_and(|message| message.transaction_id() == transaction) {
-                    return Ok(message);
+                if let Some(answer) = self.client.hear(&request, &message) {
+                    return Ok(answer);
                 }
             }
         }
         Err(TurnError::Silent)
     }
-}
-
-/// A packet on a channel; on a stream it has to be padded.
-#[must_use]
-pub fn channel_data(number: u16, data: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(data.len()).unwrap_or(u16::MAX);
-    [&number.to_be_bytes(), &len.to_be_bytes(), data].concat()
-}
-
-/// A packet to a peer without a channel.
-#[must_use]
-pub fn indication(peer: SocketAddr, data: &[u8]) -> Vec<u8> {
-    let mut message = Message::builder_indication(SEND, MessageWriteVec::new());
-    let transaction = message.transaction_id();
-    add(&mut message, &XorPeerAddress::new(peer, transaction));
-    add(&mut message, &Data::new(data));
-    message.finish()
-}
-
-/// The peer and the data of an indication from the server.
-#[must_use]
-pub fn read_indication(bytes: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
-    let message = Message::from_bytes(bytes).ok()?;
-    let peer = message.attribute::<XorPeerAddress>().ok()?.addr(message.transaction_id());
-    let data = message.attribute::<Data>().ok()?.data().to_vec();
-    Some((peer, data))
-}
-
-fn add(message: &mut MessageWriteVec, attribute: &dyn AttributeWrite) {
-    // It fails only for attributes out of order.
-    let _ = message.add_attribute(attribute);
 }

@@ -11,11 +11,13 @@
 //! - [`wire`]: the few bytes of a relayed packet, read and written by hand
 //! - [`framing`]: where a message ends on a stream
 //! - [`policy`]: who may be relayed to; [`credentials`]: who may ask; [`nonce`]: that the asking is recent
+//! - [`client`]: the other side, for checks and measurements of servers
 //! - [`limits`], [`budget`], [`outbox`]: numbers with their reasons, token buckets, what is to be sent
 
 #![forbid(unsafe_code)]
 
 mod budget;
+pub mod client;
 pub mod credentials;
 pub mod framing;
 pub mod limits;
