@@ -30,8 +30,8 @@ use self::guard::limit::Limits;
 use self::guard::{key, parameters};
 use self::problem::Problem;
 use self::routes::{
-    audit, bans, calls, channels, connections, events, health, invitations, keys, members, moderation, people, seats, sessions, turn,
-    window,
+    audit, bans, calls, channels, connection, connections, events, health, invitations, keys, members, moderation, people, seats, sessions,
+    turn, window,
 };
 use self::state::Api;
 use crate::config;
@@ -75,7 +75,7 @@ fn all(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_keys(api, Scope::Counters, connections::routes()))
         .merge(for_keys(api, Scope::Keys, keys::routes()))
         .merge(for_visitors(api, calls::visitor_routes().merge(window::visitor_routes())))
-        .merge(for_users(api, turn::user_routes()))
+        .merge(for_users(api, turn::user_routes().merge(connection::user_routes())))
 }
 
 /// Routes that need neither a key nor a token.

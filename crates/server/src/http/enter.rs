@@ -22,7 +22,9 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
 pub async fn enter(State(trusted): State<Trusted>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<PeerAddress>().map_or(([0; 4], 0).into(), |peer| peer.0);
     let source = trusted.source(peer, request.headers());
+    let forwarded = trusted.forwarded(peer, request.headers());
     request.extensions_mut().insert(Source(source));
+    request.extensions_mut().insert(forwarded);
     let place = request.extensions().get::<PlaceOf>().and_then(|place| place.0.upgrade());
     let Some(place) = place.filter(|place| place.is_proxy()) else { return next.run(request).await };
     if !belongs_to_signaling(&request)

@@ -8,8 +8,10 @@ use axum::http::HeaderMap;
 
 /// The most proxies of a request's path that are looked at; a longer path is made up.
 const MAX_HOPS: usize = 16;
+/// The one header that is read.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The headers in which proxies name the source of a request. Only the first is read.
-const FORWARDED: [&str; 3] = ["x-forwarded-for", "forwarded", "x-real-ip"];
+const FORWARDED: [&str; 3] = [FORWARDED_FOR, "forwarded", "x-real-ip"];
 
 /// The address of a connection's other end; the listener puts it into each request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +20,17 @@ pub struct PeerAddress(pub SocketAddr);
 /// The source of a request, by which limits count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Source(pub IpAddr);
+
+/// What becomes of the header in which a proxy names the source of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forwarded {
+    /// There is none.
+    None,
+    /// Whoever sent it is not trusted.
+    Ignored,
+    /// A trusted proxy sent it.
+    Believed,
+}
 
 /// The proxies that are believed when they name the source of a request. Clones share whether a warning was given.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +64,7 @@ impl Trusted {
             self.warn(source, headers);
         }
         // Read as bytes, because the header also contains what a client made up, which need not be text.
-        let lists = headers.get_all("x-forwarded-for").iter().rev();
+        let lists = headers.get_all(FORWARDED_FOR).iter().rev();
         let hops = lists.flat_map(|list| list.as_bytes().rsplit(|byte| *byte == b',')).take(MAX_HOPS);
         // Each proxy appends the address from which it got the request; entries before the first stranger are hearsay.
         for hop in hops {
@@ -61,6 +74,15 @@ impl Trusted {
             }
         }
         site(source)
+    }
+
+    /// What becomes of a request's `X-Forwarded-For`.
+    pub fn forwarded(&self, peer: SocketAddr, headers: &HeaderMap) -> Forwarded {
+        match (headers.contains_key(FORWARDED_FOR), self.trusts(peer.ip().to_canonical())) {
+            (false, _) => Forwarded::None,
+            (true, false) => Forwarded::Ignored,
+            (true, true) => Forwarded::Believed,
+        }
     }
 
     /// Warns of a proxy nearby that is not configured: it makes everybody behind it one address, so that one person can lock out all.

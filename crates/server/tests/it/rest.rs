@@ -3,6 +3,7 @@
 mod bad_input;
 mod calls;
 mod channels;
+mod connection;
 mod connections;
 mod document;
 mod holds;

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bans;
 pub mod calls;
 pub mod channels;
+pub mod connection;
 pub mod connections;
 pub mod events;
 pub mod health;

@@ -1,5 +1,6 @@
 //! The state that handlers of the REST API share, and the questions they ask most often.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
@@ -68,6 +69,11 @@ impl Api {
 
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// The addresses of media, as clients are told them.
+    pub fn media(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.app.pool.workers().iter().flat_map(|worker| worker.announced())
     }
 
     #[allow(clippy::unused_self, reason = "handlers know one place for what comes from outside")]
