@@ -40,7 +40,7 @@ part_lint() {
 # The short fuzz runs are among these: crates/fuzzing. `make fuzz` goes on from there.
 part_unit() {
     # The store is tested on a PostgreSQL that the tests start themselves.
-    need_packages setpriv:util-linux python3:python3 openssl:openssl
+    need_packages setpriv:util-linux python3:python3 openssl:openssl ip:iproute2 nft:nftables
     need_postgresql
     need_coturn
     need_redis

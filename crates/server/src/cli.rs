@@ -3,6 +3,7 @@
 mod ban;
 mod channel;
 mod channel_fields;
+mod doctor;
 mod ending;
 mod key;
 mod load;
@@ -39,6 +40,8 @@ Examples:
   parlor channel create lobby  make a channel; `parlor channel --help` has more
   parlor key create admin --scope '*'
                                make a key for the REST API
+  parlor doctor https://voice.example.com
+                               find out why somebody cannot connect
 
 Configuration, the later the stronger: defaults, parlor.toml, PARLOR_* environment variables, flags.
   [media] port = 7401   is   PARLOR_MEDIA__PORT=7401   is   --media-port 7401";
@@ -86,6 +89,9 @@ enum Command {
     /// Make keys for the REST API, and revoke them
     #[command(after_help = help(key::EXAMPLES))]
     Key(key::KeyArgs),
+    /// Check a server from outside, and name what is broken on the way to it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(Doctor),
     /// Sign a token for a user
     #[command(after_help = token::EXAMPLES)]
     Token(Token),
@@ -101,6 +107,15 @@ struct Serve {
     dev_crash_route: bool,
     #[command(flatten)]
     settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct Doctor {
+    #[command(flatten)]
+    doctor: doctor::DoctorArgs,
+    /// Configuration file, to sign a token with its secret [default: parlor.toml, if it is there]
+    #[arg(long, env = "PARLOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +169,7 @@ impl Cli {
             Command::Member(arguments) => member::run(arguments),
             Command::Ban(arguments) => ban::run(arguments),
             Command::Key(arguments) => key::run(arguments),
+            Command::Doctor(Doctor { doctor, config }) => doctor::run(&doctor, &load(config, Vec::new())?),
             Command::Token(Token { token, config }) => token::run(&token, &load(config, Vec::new())?),
             Command::Serve(Serve { dev, dev_crash_route, settings }) => {
                 serve(&settings.load()?, Options { dev, crash_route: dev_crash_route })

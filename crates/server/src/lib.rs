@@ -8,6 +8,7 @@ mod clock;
 pub mod config;
 mod counters;
 mod cryptography;
+pub mod doctor;
 mod feed;
 mod hook;
 mod http;

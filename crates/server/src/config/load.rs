@@ -21,7 +21,7 @@ const ENV_PLAIN: [(&str, &str); 5] = [
     ("TURN_API_KEY", "turn.api_key"),
 ];
 /// Environment variables that are flags of the command line, not keys.
-const ENV_RESERVED: [&str; 1] = ["PARLOR_CONFIG"];
+const ENV_RESERVED: [&str; 2] = ["PARLOR_CONFIG", "PARLOR_DOCTOR_TOKEN"];
 /// The flags that set a key.
 const FLAGS: [(&str, &str); 7] = [
     ("http.listen", "--http-listen"),
