@@ -40,7 +40,7 @@ const LIFETIME: Period = Period::minutes(10);
 /// The arguments of `parlor doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Address of the page, as people have it: https://voice.example.com
+    /// Address of the page, as people have it, with http:// or https://
     #[arg(value_name = "URL")]
     url: String,
     /// Token of a user to check with [default: one signed with auth.secret of the configuration, or given by a development server]
