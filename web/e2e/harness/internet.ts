@@ -96,9 +96,10 @@ export class Home {
     this.has([4]);
   }
 
-  /** What the router lets out from now on. */
-  letsOut(what: Outlet): void {
-    const gate = `type filter hook forward priority 0; policy drop; ${LETS_OUT[what]}`;
+  /** What the router lets out from now on, and never to these addresses. */
+  letsOut(what: Outlet, ...never: string[]): void {
+    const drop = never.map((address) => `ip daddr ${address} drop; `).join('');
+    const gate = `type filter hook forward priority 0; policy drop; ${drop}${LETS_OUT[what]}`;
     this.router.rules(`${NAT}\ntable inet gate { chain pass { ${gate}; }\n}`);
   }
 

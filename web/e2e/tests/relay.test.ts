@@ -125,7 +125,7 @@ describe('in a channel in privacy mode', () => {
     // A development server that is told nothing relays by itself.
     const server = await Server.start({ name: 'relay-none', toml: `[turn]\nprovider = "none"\n${CHANNEL}` });
     const alice = await joinApp(browser, { url: server.url, name: 'Alice', channel: 'quiet' });
-    const sentence = alice.page.getByText(/^The server’s media cannot be reached from here/);
+    const sentence = alice.page.getByTestId('cut-off').getByText(/^The server’s media cannot be reached from here/);
     await sentence.waitFor({ timeout: 30_000 });
     await until('the dot says so too', async () =>
       (await alice.page.getByTestId('connection').getAttribute('title'))?.includes('without sound'),
