@@ -36,7 +36,7 @@ pub struct KeyBody {
     name: NameText,
     /// What may be done with the key: nothing that the key which makes it may not do.
     #[serde(deserialize_with = "scopes")]
-    #[schema(value_type = Vec<schema::Permission>, min_items = 1, max_items = 9)]
+    #[schema(value_type = Vec<schema::Permission>, min_items = 1, max_items = 10)]
     scopes: Vec<Scope>,
 }
 
