@@ -119,9 +119,9 @@ pub enum NetworkType {
     Wifi,
     /// A network by WiMAX.
     Wimax,
-    /// Another one.
+    /// A network of a type that has no name here.
     Other,
-    /// None.
+    /// The browser says that there is no network.
     None,
     /// Of unknown type, as slow as the slowest mobile networks.
     #[serde(rename = "slow-2g")]

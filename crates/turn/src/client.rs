@@ -70,11 +70,11 @@ pub struct Request {
 /// The answer to a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// It is granted, with the addresses that the answer names: where the request came from, and where relayed packets come from.
+    /// It is granted, with the addresses that the answer names.
     Granted {
-        /// XOR-MAPPED-ADDRESS.
+        /// Where the request came from (XOR-MAPPED-ADDRESS).
         mapped: Option<SocketAddr>,
-        /// XOR-RELAYED-ADDRESS.
+        /// Where relayed packets come from (XOR-RELAYED-ADDRESS).
         relayed: Option<SocketAddr>,
     },
     /// It is refused, with this code.

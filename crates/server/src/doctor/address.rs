@@ -77,11 +77,11 @@ pub fn judge(host: &str, found: &Result<Vec<SocketAddr>, String>) -> Finding {
 pub enum Reach {
     /// Nobody has it: unspecified, for documentation, for groups.
     Nobody,
-    /// The same machine.
+    /// Only programs on the same machine have a way to it.
     Machine,
-    /// The same network.
+    /// Only machines of the same network have a way to it.
     Network,
-    /// Everybody.
+    /// Everybody on the internet has a way to it.
     Everybody,
 }
 

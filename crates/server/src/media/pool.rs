@@ -38,8 +38,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Binds the ports and starts the threads. `told` are the addresses that clients are told, `http` the ports this process has
-    /// already.
+    /// Binds the ports and starts the threads. `told` are the addresses that clients are told, `http` the ports that HTTP of
+    /// this process listens on.
     pub fn start(config: &config::Media, told: &Told, http: &[u16]) -> anyhow::Result<Self> {
         let interfaces = addresses::interface_addresses().context("cannot list the network interfaces")?;
         let bindings = addresses::plan(&interfaces, &config.listen_ip, told);

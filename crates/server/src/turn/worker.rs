@@ -66,9 +66,9 @@ impl std::fmt::Debug for Plan {
 
 /// What follows when a `Turn` is given up in order.
 enum Next {
-    /// Nothing.
+    /// The thread ends.
     End,
-    /// Another one.
+    /// Another `Turn` is made in its place.
     Anew,
 }
 
